@@ -1,0 +1,18 @@
+"""Bayplan: images, containers, networks and volumes declared once, and hosts made to match.
+
+The rooms, from the top down; a room imports only from those below it:
+
+    cli, bridge         the faces: parse, call ``app``, render
+    app                 the verbs, each a few lines over the rooms below
+    load                text (Compose files) to models
+    reconcile           observe, diff, plan, apply
+    resolve             image tags to digests
+    record              generations and the journal of applies
+    runtime             what a host can do: ``protocol``, and the engines behind it (``native``, ``fake``)
+    registry            the OCI distribution client
+    system              the only room with syscalls, mounts, netlink sockets and subprocesses
+    models              desired state: frozen pydantic models, no I/O
+    errors              the tree of errors
+"""
+
+__version__ = "0.1.0"

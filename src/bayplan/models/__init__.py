@@ -1,0 +1,76 @@
+"""Desired state as frozen pydantic models; no I/O.
+
+A field carries its type, its documentation, its default and how a change of it is applied (``Change``).
+"""
+
+from bayplan.models.base import (
+    Change,
+    Kind,
+    Model,
+    Resource,
+    ResourceId,
+    change_of,
+    comparable_fields,
+    is_sensitive,
+)
+from bayplan.models.container import (
+    Condition,
+    Container,
+    Dependency,
+    HealthCheck,
+    Port,
+    Resources,
+    RestartCondition,
+    RestartPolicy,
+    Ulimit,
+)
+from bayplan.models.image import Build, Image, PullPolicy
+from bayplan.models.mounts import BindMount, Mount, TmpfsMount, VolumeMount
+from bayplan.models.network import Endpoint, Network
+from bayplan.models.reference import ImageReference
+from bayplan.models.secret import Config, FileGrant, Secret
+from bayplan.models.settings import Settings
+from bayplan.models.stack import RESOURCE_MODELS, Stack
+from bayplan.models.types import ByteSize, Capability, Digest, Duration
+from bayplan.models.volume import Volume
+
+__all__ = [
+    "RESOURCE_MODELS",
+    "BindMount",
+    "Build",
+    "ByteSize",
+    "Capability",
+    "Change",
+    "Condition",
+    "Config",
+    "Container",
+    "Dependency",
+    "Digest",
+    "Duration",
+    "Endpoint",
+    "FileGrant",
+    "HealthCheck",
+    "Image",
+    "ImageReference",
+    "Kind",
+    "Model",
+    "Mount",
+    "Network",
+    "Port",
+    "PullPolicy",
+    "Resource",
+    "ResourceId",
+    "Resources",
+    "RestartCondition",
+    "RestartPolicy",
+    "Secret",
+    "Settings",
+    "Stack",
+    "TmpfsMount",
+    "Ulimit",
+    "Volume",
+    "VolumeMount",
+    "change_of",
+    "comparable_fields",
+    "is_sensitive",
+]

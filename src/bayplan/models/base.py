@@ -1,0 +1,125 @@
+"""What every model shares: frozen, closed, and fields that say how a change of them is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic.fields import FieldInfo
+
+
+class Change(StrEnum):
+    """How a change of a field is applied to a resource that exists. Ordered from mild to heavy."""
+
+    NONE = "none"
+    """Nothing to do on the host: the field guides the engine itself (ordering, pull policy)."""
+    IN_PLACE = "in-place"
+    """Applied to the running resource; nothing restarts."""
+    RESTART = "restart"
+    """Applied by stopping and starting the same container."""
+    RECREATE = "re-create"
+    """Needs a new container, network or volume in place of the old one."""
+
+    @property
+    def weight(self) -> int:
+        """Position from mild (0) to heavy (3); the heaviest change of a resource decides its action."""
+        return list(Change).index(self)
+
+
+class Sensitive:
+    """Marks a field (or the values of a mapping field) that may hold a secret: shown masked in plans, logs, diffs."""
+
+    def __repr__(self) -> str:
+        return "SENSITIVE"
+
+
+NO_CHANGE = Change.NONE
+IN_PLACE = Change.IN_PLACE
+RESTART = Change.RESTART
+RECREATE = Change.RECREATE
+SENSITIVE = Sensitive()
+
+
+class Model(BaseModel):
+    """Base of all values: frozen, no unknown fields, built lazily (import cost)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, validate_default=False)
+
+
+class Kind(StrEnum):
+    """The kinds of resource, in the order in which they are made."""
+
+    IMAGE = "image"
+    NETWORK = "network"
+    VOLUME = "volume"
+    SECRET = "secret"  # noqa: S105 - a kind's name
+    CONFIG = "config"
+    CONTAINER = "container"
+
+
+class ResourceId(Model):
+    """Names one resource on one host: its kind and its final name there."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}"
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.name))
+
+
+class Resource(Model):
+    """A declared thing with a name on the host. Subclasses set ``kind``."""
+
+    name: str
+
+    @property
+    def kind(self) -> Kind:
+        """The resource's kind."""
+        raise NotImplementedError  # pragma: no cover - each resource has its own
+
+    @property
+    def id(self) -> ResourceId:
+        """Kind and name."""
+        return ResourceId(kind=self.kind, name=self.name)
+
+
+T = TypeVar("T")
+
+
+class Items(RootModel[tuple[T, ...]], Generic[T]):
+    """A tuple as a model, for (de)serialising lists of resources."""
+
+
+def change_of(info: FieldInfo) -> Change:
+    """The way of change a field is annotated with; a field without one is a mistake in the model.
+
+    Raises TypeError when the annotation is missing (tests/unit/models checks every field of every resource).
+    """
+    for item in info.metadata:
+        if isinstance(item, Change):
+            return item
+    raise TypeError(f"field {info!r} has no way of change")
+
+
+def is_sensitive(info: FieldInfo) -> bool:
+    """Whether the field is annotated SENSITIVE."""
+    return any(isinstance(item, Sensitive) for item in info.metadata)
+
+
+def comparable_fields(model: type[Resource]) -> Mapping[str, tuple[FieldInfo, Change]]:
+    """The fields of a resource that the diff looks at, with their way of change; ``name`` is identity."""
+    return {
+        name: (info, change)
+        for name, info in model.model_fields.items()
+        if name != "name" and (change := change_of(info)) is not Change.NONE
+    }
+
+
+def element_types(info: FieldInfo) -> tuple[Any, ...]:
+    """The type arguments of a field's annotation, for generated documentation."""
+    return get_args(info.annotation)

@@ -1,0 +1,54 @@
+"""Images: pulled from a registry or built from a Dockerfile."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from bayplan.models.base import NO_CHANGE, RECREATE, Kind, Model, Resource
+from bayplan.models.reference import ImageReference
+
+
+class PullPolicy(StrEnum):
+    """When to ask the registry for an image (Compose specification, "pull_policy")."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+    BUILD = "build"
+
+
+class Build(Model):
+    """How to build an image: what ``docker build`` takes."""
+
+    context: str = Field(description="Directory with the files the build may use; absolute path.")
+    dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
+    dockerfile_inline: str | None = Field(None, description="Text of the Dockerfile, instead of a file.")
+    args: dict[str, str] = Field(default_factory=dict, description="Values for ARG instructions.")
+    target: str | None = Field(None, description="Build stage to stop at; the last one when unset.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels added to the image's configuration.")
+    no_cache: bool = Field(False, description="Build every step anew.")
+    pull: bool = Field(False, description="Ask the registry for a newer base image first.")
+
+
+class Image(Resource):
+    """An image that must be present on the host."""
+
+    name: str = Field(description="The image's reference as declared; its identity on the host.")
+    pull: Annotated[PullPolicy, NO_CHANGE] = Field(PullPolicy.MISSING, description="When to ask the registry.")
+    platform: Annotated[str | None, RECREATE] = Field(
+        None, description="os/architecture[/variant] to take from a multi-platform image; the host's when unset."
+    )
+    build: Annotated[Build | None, RECREATE] = Field(None, description="Build it from a Dockerfile instead of pulling.")
+
+    @property
+    def kind(self) -> Kind:
+        """Image."""
+        return Kind.IMAGE
+
+    @property
+    def reference(self) -> ImageReference:
+        """The parsed name."""
+        return ImageReference.parse(self.name)

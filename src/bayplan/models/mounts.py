@@ -1,0 +1,45 @@
+"""Mounts: what appears in a container's file tree besides its image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bayplan.models.base import Model
+from bayplan.models.types import AbsolutePath, ByteSize, ResourceName
+
+
+class VolumeMount(Model):
+    """A named volume; an empty one is filled with what the image has at the target, unless ``nocopy``."""
+
+    type: Literal["volume"] = "volume"
+    source: ResourceName = Field(description="Name of the volume.")
+    target: AbsolutePath = Field(description="Path in the container.")
+    read_only: bool = Field(False, description="Mount read-only.")
+    nocopy: bool = Field(False, description="Do not fill an empty volume from the image.")
+
+
+class BindMount(Model):
+    """A file or directory of the host."""
+
+    type: Literal["bind"] = "bind"
+    source: AbsolutePath = Field(description="Path on the host.")
+    target: AbsolutePath = Field(description="Path in the container.")
+    read_only: bool = Field(False, description="Mount read-only.")
+    create_host_path: bool = Field(False, description="Make a missing source directory (Compose's short syntax does).")
+    propagation: Literal["private", "rprivate", "shared", "rshared", "slave", "rslave"] = Field(
+        "rprivate", description="Whether mounts made later pass between host and container (mount_namespaces(7))."
+    )
+
+
+class TmpfsMount(Model):
+    """Memory-backed scratch space."""
+
+    type: Literal["tmpfs"] = "tmpfs"
+    target: AbsolutePath = Field(description="Path in the container.")
+    size: ByteSize | None = Field(None, description="Most bytes it may hold; half of memory when unset.")
+    mode: int | None = Field(None, ge=0, le=0o7777, description="Permission bits of its root; 1777 when unset.")
+
+
+Mount = Annotated[VolumeMount | BindMount | TmpfsMount, Field(discriminator="type")]

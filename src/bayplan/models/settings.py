@@ -1,0 +1,40 @@
+"""Where one core lives on a host. Several can live side by side, each with its own roots, pool, prefix and table."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from bayplan.models.base import Model
+
+
+class Settings(Model):
+    """Read from /etc/bayplan/config.toml, then from ``BAYPLAN_*`` variables of the environment, by ``bayplan.app``."""
+
+    state_root: Path = Field(Path("/var/lib/bayplan"), description="Records, images, volumes, container data.")
+    run_root: Path = Field(Path("/run/bayplan"), description="What a reboot ends: bundles, namespaces, pid files.")
+    address_pool: IPv4Network = Field(
+        IPv4Network("10.214.0.0/16"), description="Range from which networks without a subnet take a /24."
+    )
+    interface_prefix: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,4}$")] = Field(
+        "bp", description="Start of the names of links on the host."
+    )
+    nft_table: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")] = Field(
+        "bayplan", description="Name of the one nftables table (family inet) that holds every rule."
+    )
+    cgroup_parent: Annotated[str, StringConstraints(pattern=r"^/[a-zA-Z0-9_.-]+$")] = Field(
+        "/bayplan", description="cgroup below which containers live."
+    )
+    oci_runtime: str = Field("crun", description="OCI runtime: a name in PATH or a path.")
+    workers: int = Field(8, ge=1, le=64, description="Steps of an apply that may run at once.")
+    registries_conf: tuple[Path, ...] = Field(
+        (), description="containers-registries.conf(5) files to read instead of the system's."
+    )
+
+    @property
+    def lock_file(self) -> Path:
+        """File whose flock(2) every change holds."""
+        return self.state_root / "lock"

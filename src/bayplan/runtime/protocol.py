@@ -1,0 +1,265 @@
+"""What a host can do for the rooms above: the one interface that every engine implements.
+
+Glossary, in order of dependency:
+
+    resource    a declared model (``bayplan.models``): image, network, volume, container ...
+    observed    the same model as it is found on the host now, with a status; ``declared`` is what was last applied
+    scope       which resources a plan may touch: a project's, or ones that are named
+    facts       what this engine on this host can and cannot do
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import Field
+
+from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
+
+
+class State(StrEnum):
+    """What a container is doing."""
+
+    INCOMPLETE = "incomplete"
+    """An interrupted change left it half made; the next apply removes it or makes it anew."""
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+    READY = "ready"
+    """Networks, volumes and images: whole and usable."""
+    DEFECT = "defect"
+    """Recorded, but a part of it is missing in the kernel or on disk; ``Observed.defects`` says what."""
+
+
+class Health(StrEnum):
+    """Outcome of the health checks so far."""
+
+    NONE = "none"
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class Status(Model):
+    """The live side of an observed resource."""
+
+    state: State
+    health: Health = Health.NONE
+    pid: int | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    restarts: int = 0
+    addresses: Mapping[str, str] = Field(default_factory=dict)
+    """Network name to IPv4 address."""
+
+
+class Observed(Model):
+    """One resource as it is on the host.
+
+    ``actual`` is what the kernel and the disk show, ``declared`` what was last applied (None when it was not made by
+    us). ``defects`` are sentences that name what is missing; each is healed by the action in its key: ``in-place``
+    (``Runtime.heal``), ``restart`` or ``re-create``. ``image_digest`` is that of the image a container was made from.
+    """
+
+    actual: Container | Network | Volume | Image
+    declared: Container | Network | Volume | Image | None = None
+    status: Status
+    handle: str = ""
+    """The engine's own identifier (container id)."""
+    image_digest: str = ""
+    project: str = ""
+    managed: bool = True
+    superseded: bool = False
+    """A container that an interrupted replacement left beside its successor."""
+    defects: Mapping[str, str] = Field(default_factory=dict)
+    """Sentence to way of change (a value of ``Change``)."""
+
+    @property
+    def id(self) -> ResourceId:
+        """Kind and name."""
+        return self.actual.id
+
+
+class Scope(Model):
+    """Which resources an observation covers. A project's own, and any that are named."""
+
+    project: str | None = None
+    names: tuple[ResourceId, ...] = ()
+
+
+class ImageOrigin(StrEnum):
+    """Where a resolved image comes from."""
+
+    LOCAL = "local"
+    REGISTRY = "registry"
+    BUILD = "build"
+
+
+class ResolvedImage(Model):
+    """What a declared image stands for right now; found by reading only.
+
+    ``digest`` is that of the platform's manifest, or ``fingerprint:<hex>`` for a build that has yet to run. ``present`` says
+    whether the host already has it whole. ``size_bytes`` is what a pull would transfer (0 when unknown).
+    """
+
+    name: str
+    digest: str
+    present: bool
+    origin: ImageOrigin
+    size_bytes: int = 0
+    why: str = ""
+
+
+class Facts(Model):
+    """What this engine on this host is and can do."""
+
+    engine: str
+    version: str
+    host: str
+    in_place: frozenset[str] = Field(default_factory=frozenset)
+    """Container fields that can be changed on a running container."""
+    unsupported: Mapping[str, str] = Field(default_factory=dict)
+    """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of long work: a label that stays the same for one bar, and how far it is."""
+
+    label: str
+    done: int = 0
+    total: int = 0
+    unit: str = "bytes"
+    message: str = ""
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line a container wrote; ``text`` without its newline."""
+
+    time: datetime
+    stream: str
+    text: str
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """A command run in a container: its exit code and, when captured, what it wrote."""
+
+    exit_code: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything observed at one time in one scope."""
+
+    resources: Mapping[ResourceId, Observed] = field(default_factory=dict)
+
+    def get(self, wanted: ResourceId) -> Observed | None:
+        """The resource of that kind and name, if it is there."""
+        return self.resources.get(wanted)
+
+    def of(self, kind: Kind) -> Iterator[Observed]:
+        """The resources of one kind."""
+        return (item for item in self.resources.values() if item.actual.kind is kind)
+
+
+class Runtime(Protocol):
+    """One engine on one host. Every method may raise errors of ``bayplan.errors``; all verbs are idempotent."""
+
+    def facts(self) -> Facts:
+        """What this engine on this host is and can do."""
+
+    def lock(self, purpose: str, timeout: Duration | None = None) -> AbstractContextManager[None]:
+        """Hold the host for a change. Raises BusyError naming the holder when ``timeout`` passes (None waits on)."""
+
+    def observe(self, scope: Scope) -> Snapshot:
+        """Everything in the scope as it is now. Reads only."""
+
+    def resolve(self, image: Image) -> ResolvedImage:
+        """What the image stands for, by its pull policy. Reads only. Raises NotFoundError for one that is nowhere."""
+
+    def check(self, resources: Sequence[Resource], project: str) -> None:
+        """Refuse what cannot work on this host, before any change.
+
+        Raises ConflictError (port taken, subnet overlaps a route, name held by somebody else), NotFoundError (bind
+        source missing, external network absent) or UnsupportedError, naming resource, option and owner. Reads only.
+        """
+
+    def create(self, resource: Resource, *, project: str, digest: str = "", report: Report = silent) -> None:
+        """Make a resource that is not there; an image is pulled at ``digest`` or built.
+
+        A container is made from the image of ``digest`` and not started. What an interrupted create left is replaced.
+        """
+
+    def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
+        """Change the named fields of an existing resource in place and record the declaration."""
+
+    def heal(self, target: ResourceId) -> None:
+        """Mend ``in-place`` defects: rules, links and addresses of what is running stay as they were recorded."""
+
+    def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
+        """Remove a resource and all it holds. Absent is no error. A running container is stopped first."""
+
+    def start(self, name: str) -> None:
+        """Start a created or ended container. A running one is no error."""
+
+    def stop(self, name: str, grace: Duration | None = None) -> None:
+        """Ask it to end by its stop signal, SIGKILL after the grace period. An ended one is no error."""
+
+    def supersede(self, name: str) -> str:
+        """Set a container aside for its successor: it is stopped, frees name, ports and addresses, keeps its data.
+
+        Returns the name under which it now waits; ``restore`` brings it back, ``delete`` removes it.
+        """
+
+    def restore(self, aside: str, name: str) -> None:
+        """Give a container that was set aside its name and endpoints back and start it if it ran."""
+
+    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+        """Wait until the container is running, healthy, or ended (values of ``Condition``).
+
+        Fails fast: RuntimeFailureError with the last log lines when it ends or turns unhealthy meanwhile, or when the
+        time has passed.
+        """
+
+    def logs(
+        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+    ) -> Iterator[LogLine]:
+        """What the container wrote, oldest first."""
+
+    def exec(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        working_dir: str | None = None,
+        tty: bool = False,
+        stdin: bytes | None = None,
+        capture: bool = True,
+        timeout: Duration | None = None,
+    ) -> ExecResult:
+        """Run a command in a running container. Not captured, it has the caller's own standard streams."""
+
+    def close(self) -> None:
+        """Free sockets and files."""
