@@ -1,0 +1,1 @@
+"""The daemonless core: OCI images, crun under conmon, overlayfs, netlink and nftables."""

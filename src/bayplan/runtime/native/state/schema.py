@@ -1,0 +1,41 @@
+"""The schema as numbered migrations. A migration that was released is never edited; a change is a new one."""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE networks (
+        name TEXT PRIMARY KEY, project TEXT NOT NULL, declared TEXT NOT NULL, subnet TEXT NOT NULL,
+        gateway TEXT NOT NULL, bridge TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE leases (
+        network TEXT NOT NULL, address TEXT NOT NULL, owner TEXT NOT NULL, mac TEXT,
+        PRIMARY KEY (network, address)
+    ) STRICT;
+    CREATE TABLE endpoints (
+        container_id TEXT NOT NULL, network TEXT NOT NULL, position INTEGER NOT NULL, address TEXT NOT NULL,
+        mac TEXT NOT NULL, link TEXT NOT NULL, aliases TEXT NOT NULL,
+        PRIMARY KEY (container_id, network)
+    ) STRICT;
+    CREATE TABLE ports (
+        host_ip TEXT NOT NULL, published INTEGER NOT NULL, protocol TEXT NOT NULL, container_id TEXT NOT NULL,
+        target INTEGER NOT NULL, address TEXT NOT NULL,
+        PRIMARY KEY (host_ip, published, protocol)
+    ) STRICT;
+    CREATE TABLE volumes (
+        name TEXT PRIMARY KEY, project TEXT NOT NULL, declared TEXT NOT NULL, created_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE containers (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, project TEXT NOT NULL, service TEXT NOT NULL,
+        declared TEXT NOT NULL, image_digest TEXT NOT NULL, phase TEXT NOT NULL, superseded_by TEXT,
+        wanted TEXT NOT NULL DEFAULT 'stopped', boot_id TEXT NOT NULL DEFAULT '', pid INTEGER, pid_start INTEGER,
+        started_at TEXT, finished_at TEXT, exit_code INTEGER, restarts INTEGER NOT NULL DEFAULT 0,
+        created_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE health (
+        container_id TEXT PRIMARY KEY, status TEXT NOT NULL, failing_streak INTEGER NOT NULL,
+        last_output TEXT NOT NULL, checked_at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX containers_project ON containers (project);
+    """,
+)

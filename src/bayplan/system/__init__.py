@@ -1,0 +1,1 @@
+"""The only room with syscalls, mounts, netlink sockets and subprocesses."""
