@@ -6,7 +6,6 @@ The rooms, from the top down; a room imports only from those below it:
     app                 the verbs, each a few lines over the rooms below
     load                text (Compose files) to models
     reconcile           observe, diff, plan, apply
-    resolve             image tags to digests
     record              generations and the journal of applies
     runtime             what a host can do: ``protocol``, and the engines behind it (``native``, ``fake``)
     registry            the OCI distribution client

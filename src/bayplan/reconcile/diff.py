@@ -1,0 +1,110 @@
+"""Desired against observed, field by field: pure, driven by the models' own annotations.
+
+Three-way: a field that the declaration leaves unset is compared only when it was set the last time (then it goes back
+to its default); what an image or the engine sets by default is no difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+
+from bayplan.models import Change, Container, Kind, Resource, comparable_fields, is_sensitive
+from bayplan.reconcile.plan import FieldChange
+from bayplan.runtime.protocol import Facts, Observed
+
+_UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt"})
+_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|auth|(^|_)key$|api_?key", re.IGNORECASE)
+MASK = "********"
+
+
+def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldChange, ...]:
+    """The fields of ``desired`` that the observed resource does not have, each with reason and way of change."""
+    changes: list[FieldChange] = []
+    for name, (info, change) in comparable_fields(type(desired)).items():
+        wanted, actual = getattr(desired, name), getattr(observed.actual, name)
+        last = getattr(observed.declared, name) if observed.declared else None
+        if _unset(wanted) and (observed.declared is None or _unset(last)):
+            # Never declared: left alone on engines that show effective values; ours shows the declaration itself.
+            continue
+        if _canonical(name, wanted) == _canonical(name, actual):
+            continue
+        if desired.kind is Kind.CONTAINER and change is Change.IN_PLACE and name not in facts.in_place:
+            change = Change.RECREATE  # noqa: PLW2901 - this engine cannot do it milder
+        why = _reason(name, wanted, actual, last, known=observed.declared is not None)
+        changes.extend(_entries(name, wanted, actual, why, change, sensitive=is_sensitive(info)))
+    return tuple(changes)
+
+
+def plain(value: Any) -> Any:
+    """A model's value as JSON values, with types shown in their readable spelling."""
+    if isinstance(value, BaseModel):
+        spelled = type(value).__str__ is not BaseModel.__str__
+        return str(value) if spelled else {k: plain(getattr(value, k)) for k in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    return str(value)
+
+
+def _unset(value: Any) -> bool:
+    return value is None or value in ((), {})
+
+
+def _canonical(name: str, value: Any) -> Any:
+    shown = plain(value)
+    if name in _UNORDERED and isinstance(shown, list):
+        return sorted(map(repr, shown))
+    return shown if not _unset(shown) and shown != [] else None
+
+
+def _reason(name: str, wanted: Any, actual: Any, last: Any, *, known: bool) -> str:
+    if _unset(wanted):
+        return "removed from the declaration; goes back to its default"
+    if known and _canonical(name, wanted) == _canonical(name, last):
+        return "drift: the host no longer has what was applied"
+    return "the declaration changed" if known else "differs from what was found on the host"
+
+
+def _entries(
+    name: str, wanted: Any, actual: Any, why: str, change: Change, *, sensitive: bool
+) -> Iterator[FieldChange]:
+    """One entry for a plain field, one for each key of a mapping, one for each field of a nested model."""
+    before, after = plain(actual), plain(wanted)
+    if not (isinstance(before, dict) or isinstance(after, dict)):
+        yield FieldChange(path=name, before=before, after=after, why=why, how=change)
+        return
+    before, after = before or {}, after or {}
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        yield FieldChange(path=name, before=before, after=after, why=why, how=change)
+        return
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        hide = sensitive and _SECRET_NAME.search(key) is not None
+        yield FieldChange(
+            path=f"{name}[{key}]",
+            before=MASK if hide and old is not None else old,
+            after=MASK if hide and new is not None else new,
+            why=why,
+            how=change,
+        )
+
+
+def image_change(desired: Container, observed: Observed, digest: str, why: str) -> FieldChange | None:
+    """The entry for a container whose image's digest moved (same reference, other content)."""
+    if not digest or digest == observed.image_digest:
+        return None
+    return FieldChange(
+        path="image.digest", before=observed.image_digest or None, after=digest, why=why, how=Change.RECREATE
+    )

@@ -1,0 +1,143 @@
+"""One step of a plan, done through the runtime protocol."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+from bayplan.errors import BayplanError, RuntimeFailureError
+from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, Kind
+from bayplan.reconcile.plan import Action, Plan, Step, Wait
+from bayplan.runtime.protocol import Report, Runtime
+
+_START_TIMEOUT = Duration(seconds=60)
+_COMPLETION_TIMEOUT = Duration(hours=1)
+_BUILD_PREFIX = "fingerprint:"
+
+
+class Executor:
+    """Does single steps. Safe to call from many threads for different steps."""
+
+    def __init__(self, plan: Plan, runtime: Runtime, report: Report) -> None:
+        self.plan, self.runtime, self.report = plan, runtime, report
+        self._cancelled = threading.Event()
+        self._images: dict[str, Image] = {
+            step.desired.name: step.desired for step in plan.steps if isinstance(step.desired, Image)
+        }
+
+    def cancel(self) -> None:
+        """Start no further step."""
+        self._cancelled.set()
+
+    def execute(self, step: Step) -> None:
+        """Do one step. Raises the runtime's error, with the resource named."""
+        if self._cancelled.is_set():
+            raise RuntimeFailureError("not started: the apply was stopped", where=str(step.resource))
+        for condition in step.waits:
+            self._await(condition, step)
+        try:
+            self._do(step)
+        except BayplanError as error:
+            error.where = error.where or str(step.resource)
+            raise
+
+    def _do(self, step: Step) -> None:
+        name = step.resource.name
+        match step.action:
+            case Action.DELETE:
+                self.runtime.delete(step.resource)
+            case Action.HEAL:
+                self.runtime.heal(step.resource)
+            case Action.START:
+                self.runtime.start(name)
+            case Action.UPDATE:
+                self._update(step)
+            case Action.RESTART:
+                self._update(step)
+                self.runtime.stop(name)
+                self.runtime.start(name)
+            case Action.RECREATE:
+                self._recreate(step)
+            case Action.CREATE | Action.PULL | Action.BUILD:
+                self._create(step)
+
+    def _update(self, step: Step) -> None:
+        fields = sorted({change.path.partition("[")[0] for change in step.fields if change.how is not Change.RECREATE})
+        if fields and step.desired is not None:
+            self.runtime.update(step.desired, fields, project=self.plan.project)
+
+    def _create(self, step: Step) -> None:
+        desired = step.desired
+        if desired is None:
+            raise RuntimeFailureError("the plan holds no declaration for this step", where=str(step.resource))
+        digest = ""
+        if isinstance(desired, Image):
+            digest = self.plan.images[desired.name].digest
+        elif isinstance(desired, Container):
+            digest = self._digest(desired)
+        self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
+        if isinstance(desired, Container):
+            self.runtime.start(desired.name)
+
+    def _recreate(self, step: Step) -> None:
+        """Make the successor; the old container waits aside until it runs (and is healthy), or comes back."""
+        desired = step.desired
+        if not isinstance(desired, Container):
+            for container in step.displaces:
+                self.runtime.delete(container)
+            self.runtime.delete(step.resource)
+            self._create(step)
+            return
+        aside = self.runtime.supersede(desired.name)
+        try:
+            self._create(step)
+            if _checks_health(desired.healthcheck):
+                self.runtime.wait(desired.name, Condition.HEALTHY.value, _health_timeout(desired.healthcheck))
+        except BaseException:
+            self.runtime.delete(desired.id)
+            if aside:
+                self.runtime.restore(aside, desired.name)
+            raise
+        if aside:
+            self.runtime.delete(desired.id.model_copy(update={"name": aside}))
+
+    def _digest(self, container: Container) -> str:
+        """The planned digest; for an image that this apply built, what came out of the build."""
+        resolved = self.plan.images.get(container.image)
+        if resolved is None:
+            return ""
+        if resolved.digest.startswith(_BUILD_PREFIX):
+            return self.runtime.resolve(self._images[container.image]).digest
+        return resolved.digest
+
+    def _await(self, condition: Wait, step: Step) -> None:
+        limit = _START_TIMEOUT
+        dependency = self.plan.step(Kind.CONTAINER, condition.container)
+        declared = dependency.desired if dependency else None
+        if condition.condition is Condition.HEALTHY:
+            limit = _health_timeout(declared.healthcheck if isinstance(declared, Container) else None)
+        elif condition.condition is Condition.COMPLETED:
+            limit = _COMPLETION_TIMEOUT
+        try:
+            self.runtime.wait(condition.container, condition.condition.value, limit)
+        except BayplanError as error:
+            if condition.required:
+                goal = condition.condition.value.removeprefix("service_").replace("_", " ")
+                raise RuntimeFailureError(
+                    f"container {condition.container} did not become {goal}: {error.what}",
+                    where=str(step.resource),
+                    hint=error.hint,
+                    output=error.output,
+                ) from error
+
+
+def _checks_health(check: HealthCheck | None) -> bool:
+    return check is not None and check.test[0] != "NONE"
+
+
+def _health_timeout(check: HealthCheck | None) -> Duration:
+    """The time in which a check must have come to a verdict, with room for a slow machine."""
+    if check is None:
+        return Duration(minutes=5)
+    span = check.start_period + (check.interval + check.timeout) * (check.retries + 1) + timedelta(seconds=30)
+    return Duration.parse(span)

@@ -1,0 +1,68 @@
+"""The order of a plan's steps: a graph in which a step waits only for what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from bayplan.errors import DeclarationError
+from bayplan.models import Container, Kind, Resource, ResourceId, Stack, VolumeMount
+from bayplan.runtime.protocol import Snapshot
+
+_CONTAINER_MODE = "container:"
+
+
+def requirements(resource: Resource, stack: Stack) -> frozenset[ResourceId]:
+    """What must be in place before this resource is made."""
+    if not isinstance(resource, Container):
+        return frozenset()
+    needed = {ResourceId(kind=Kind.IMAGE, name=resource.image)}
+    needed |= {ResourceId(kind=Kind.NETWORK, name=item.network) for item in resource.networks}
+    needed |= {
+        ResourceId(kind=Kind.VOLUME, name=item.source) for item in resource.mounts if isinstance(item, VolumeMount)
+    }
+    needed |= {ResourceId(kind=Kind.SECRET, name=item.source) for item in resource.secrets}
+    needed |= {ResourceId(kind=Kind.CONFIG, name=item.source) for item in resource.configs}
+    for dependency in resource.depends_on:
+        needed |= {item.id for item in stack.containers_of(dependency.service)}
+    mode = resource.network_mode or ""
+    if mode.startswith(_CONTAINER_MODE):
+        needed.add(ResourceId(kind=Kind.CONTAINER, name=mode.removeprefix(_CONTAINER_MODE)))
+    return frozenset(needed - {resource.id})
+
+
+def check_acyclic(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> None:
+    """Raise DeclarationError that prints the cycle, if there is one."""
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        path = " -> ".join(str(item) for item in reversed(error.args[1]))
+        raise DeclarationError(f"dependencies form a cycle: {path}", hint="remove one of these depends_on") from error
+
+
+def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[ResourceId, tuple[ResourceId, ...]]:
+    """For each resource to delete, those that must be deleted before it: its users and dependents."""
+    ids = set(doomed)
+    order: dict[ResourceId, set[ResourceId]] = {item: set() for item in ids}
+    by_service: dict[str, list[ResourceId]] = {}
+    for item in ids:
+        observed = snapshot.get(item)
+        if observed and isinstance(observed.actual, Container):
+            by_service.setdefault(observed.actual.service or item.name, []).append(item)
+    for item in ids:
+        observed = snapshot.get(item)
+        if observed is None or not isinstance(observed.actual, Container):
+            continue
+        container = observed.actual
+        used = {ResourceId(kind=Kind.NETWORK, name=endpoint.network) for endpoint in container.networks}
+        used |= {
+            ResourceId(kind=Kind.VOLUME, name=mount.source)
+            for mount in container.mounts
+            if isinstance(mount, VolumeMount)
+        }
+        used.add(ResourceId(kind=Kind.IMAGE, name=container.image))
+        for dependency in container.depends_on:
+            used |= set(by_service.get(dependency.service, ()))
+        for thing in used & ids - {item}:
+            order[thing].add(item)
+    return {item: tuple(sorted(users, key=str)) for item, users in order.items()}

@@ -1,0 +1,83 @@
+"""The plan as a value: what apply will do, field by field, and why. It can be printed, saved and applied as shown."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from bayplan.models import Change, Condition, Config, Container, Image, Kind, Model, Network, ResourceId, Secret, Volume
+from bayplan.runtime.protocol import ResolvedImage, Scope
+
+PLAN_VERSION = 1
+
+
+class Action(StrEnum):
+    """What a step does to its resource."""
+
+    PULL = "pull"
+    BUILD = "build"
+    CREATE = "create"
+    UPDATE = "update"
+    HEAL = "heal"
+    RESTART = "restart"
+    RECREATE = "re-create"
+    START = "start"
+    DELETE = "delete"
+
+
+class FieldChange(Model):
+    """One field that differs. ``before`` and ``after`` are JSON values; secrets are masked already."""
+
+    path: str
+    before: Any = None
+    after: Any = None
+    why: str
+    how: Change
+
+
+class Wait(Model):
+    """What a container's step waits for before it acts."""
+
+    container: str
+    condition: Condition
+    required: bool = True
+
+
+class Step(Model):
+    """One action on one resource."""
+
+    resource: ResourceId
+    action: Action
+    why: str
+    fields: tuple[FieldChange, ...] = ()
+    risks: tuple[str, ...] = ()
+    needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
+    waits: tuple[Wait, ...] = ()
+    displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
+    desired: Image | Network | Volume | Secret | Config | Container | None = Field(None, exclude=True)
+
+
+class Plan(Model):
+    """Everything one apply will do. ``basis`` is the fingerprint of the world it was made on."""
+
+    version: int = PLAN_VERSION
+    project: str
+    engine: str
+    host: str
+    scope: Scope
+    basis: str
+    steps: tuple[Step, ...] = ()
+    images: dict[str, ResolvedImage] = Field(default_factory=dict)
+    unchanged: tuple[ResourceId, ...] = ()
+    kept: tuple[str, ...] = Field((), description="Things left alone on purpose, as sentences.")
+
+    @property
+    def changed(self) -> bool:
+        """Whether apply would do anything."""
+        return bool(self.steps)
+
+    def step(self, kind: Kind, name: str) -> Step | None:
+        """The step of one resource, if it has one."""
+        return next((item for item in self.steps if (item.resource.kind, item.resource.name) == (kind, name)), None)

@@ -1,0 +1,293 @@
+"""Makes the plan: what is compared with what should be, and the steps between them in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
+from bayplan.reconcile.diff import compare, image_change
+from bayplan.reconcile.graph import check_acyclic, removal_order, requirements
+from bayplan.reconcile.plan import Action, FieldChange, Plan, Step, Wait
+from bayplan.reconcile.risks import risk_of_change, risks_of
+from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot, State
+
+_ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
+
+
+def fingerprint(snapshot: Snapshot) -> str:
+    """A digest of what a plan relies on: resources, their state and defects, but not health, pids or times."""
+    items = [
+        [
+            str(item.id),
+            item.handle,
+            item.status.state.value,
+            item.image_digest,
+            item.superseded,
+            sorted(item.defects),
+            item.actual.model_dump_json(),
+        ]
+        for item in sorted(snapshot.resources.values(), key=lambda item: str(item.id))
+    ]
+    return hashlib.sha256(json.dumps(items).encode()).hexdigest()
+
+
+def default_scope(stack: Stack) -> Scope:
+    """A project's own resources, and everything that the declaration names."""
+    return Scope(project=stack.name or None, names=tuple(item.id for item in stack.resources()))
+
+
+def make_plan(
+    stack: Stack,
+    runtime: Runtime,
+    *,
+    scope: Scope | None = None,
+    absent: Sequence[ResourceId] = (),
+) -> Plan:
+    """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
+
+    Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
+    """
+    check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
+    scope = scope or default_scope(stack)
+    scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *absent))))
+    images = {item.name: runtime.resolve(item) for item in stack.images}
+    snapshot = runtime.observe(scope)
+    return _Planner(stack, runtime, scope, snapshot, images).plan(absent)
+
+
+class _Planner:
+    """One planning run over one snapshot."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        runtime: Runtime,
+        scope: Scope,
+        snapshot: Snapshot,
+        images: Mapping[str, ResolvedImage],
+    ) -> None:
+        self.stack, self.runtime, self.scope, self.snapshot, self.images = stack, runtime, scope, snapshot, images
+        self.facts = runtime.facts()
+        self.steps: dict[ResourceId, Step] = {}
+        self.kept: list[str] = []
+
+    def plan(self, absent: Sequence[ResourceId]) -> Plan:
+        for resource in self.stack.resources():
+            step = self._step(resource)
+            if step:
+                self.steps[resource.id] = step
+        self._follow_network_recreation()
+        self._follow_namespace_and_restart()
+        doomed = self._doomed(absent)
+        changing = [s.desired for s in self.steps.values() if s.desired is not None]
+        self.runtime.check(changing, self.stack.name)
+        removals = self._removals(doomed)
+        ordered = [*removals, *self._ordered(removals)]
+        touched = {item.resource for item in ordered}
+        return Plan(
+            project=self.stack.name,
+            engine=self.facts.engine,
+            host=self.facts.host,
+            scope=self.scope,
+            basis=fingerprint(self.snapshot),
+            steps=tuple(ordered),
+            images=dict(self.images),
+            unchanged=tuple(item.id for item in self.stack.resources() if item.id not in touched),
+            kept=tuple(self.kept),
+        )
+
+    # -- one resource ------------------------------------------------------------------------------------------
+
+    def _step(self, resource: Resource) -> Step | None:
+        if resource.kind is Kind.IMAGE:
+            return self._image_step(resource)
+        observed = self.snapshot.get(resource.id)
+        if getattr(resource, "external", False):
+            if observed is None:
+                raise NotFoundError(f"external {resource.id} does not exist", hint="create it, or drop `external`")
+            return None
+        if observed is None:
+            return self._make(resource, Action.CREATE, "declared, not on the host")
+        if not observed.managed or observed.project != self.stack.name:
+            owner = observed.project or "another tool or no project"
+            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint="choose another name")
+        if observed.status.state is State.INCOMPLETE:
+            return self._make(resource, Action.CREATE, "an interrupted change left it half made")
+        changes = self._changes(resource, observed)
+        if resource.kind is Kind.VOLUME and any(item.how is Change.RECREATE for item in changes):
+            raise ConflictError(f"{resource.id} cannot be changed without losing its data", hint="use a new volume")
+        return self._changed(resource, observed, changes)
+
+    def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
+        heaviest = max((item.how for item in changes), key=lambda how: how.weight, default=Change.NONE)
+        defect = max((Change(how) for how in observed.defects.values()), key=lambda how: how.weight, default=None)
+        if defect and defect.weight > heaviest.weight:
+            action = Action.HEAL if defect is Change.IN_PLACE else _ACTION_OF[defect]
+            return self._make(resource, action, "drift: " + "; ".join(observed.defects), changes, defect)
+        if heaviest is not Change.NONE:
+            reasons = sorted({item.why for item in changes})
+            return self._make(resource, _ACTION_OF[heaviest], "; ".join(reasons), changes, heaviest)
+        if isinstance(resource, Container) and observed.status.state in (State.EXITED, State.CREATED):
+            return self._start(resource, observed)
+        return None
+
+    def _changes(self, resource: Resource, observed: Observed) -> tuple[FieldChange, ...]:
+        changes = compare(resource, observed, self.facts)
+        image = self.images.get(resource.image) if isinstance(resource, Container) else None
+        if image and isinstance(resource, Container):
+            moved = image_change(resource, observed, image.digest, image.why or "the image's content changed")
+            if moved:
+                changes = (*changes, moved)
+        return changes
+
+    def _image_step(self, resource: Resource) -> Step | None:
+        resolved = self.images[resource.name]
+        if resolved.present:
+            return None
+        action = Action.BUILD if resolved.origin is ImageOrigin.BUILD else Action.PULL
+        return self._make(resource, action, resolved.why or "not on the host")
+
+    def _start(self, container: Container, observed: Observed) -> Step | None:
+        status = observed.status
+        if status.exit_code == 0 and self._is_one_shot(container):
+            return None
+        why = "not running" if status.state is State.CREATED else f"ended with exit code {status.exit_code}"
+        return self._make(container, Action.START, why)
+
+    def _is_one_shot(self, container: Container) -> bool:
+        """Whether an end with success is its goal: somebody waits for that, or it must not be restarted."""
+        names = (container.service, container.name)
+        waited = any(
+            dependency.condition is Condition.COMPLETED and dependency.service in names
+            for other in self.stack.containers
+            for dependency in other.depends_on
+        )
+        return waited or container.restart.condition is RestartCondition.ON_FAILURE
+
+    def _make(
+        self,
+        resource: Resource,
+        action: Action,
+        why: str,
+        fields: tuple[FieldChange, ...] = (),
+        how: Change = Change.NONE,
+    ) -> Step:
+        changing = risk_of_change(how) if resource.kind is Kind.CONTAINER else ()
+        risks = (*risks_of(resource), *changing)
+        waits = self._waits(resource) if action is not Action.HEAL else ()
+        desired = resource.model_copy()
+        return Step(
+            resource=resource.id, action=action, why=why, fields=fields, risks=risks, waits=waits, desired=desired
+        )
+
+    def _waits(self, resource: Resource) -> tuple[Wait, ...]:
+        if not isinstance(resource, Container):
+            return ()
+        return tuple(
+            Wait(container=item.name, condition=dependency.condition, required=dependency.required)
+            for dependency in resource.depends_on
+            for item in self.stack.containers_of(dependency.service)
+        )
+
+    # -- what follows from other steps -------------------------------------------------------------------------
+
+    def _follow_network_recreation(self) -> None:
+        """A network that is made anew takes its containers off first; they come back on it."""
+        for step in list(self.steps.values()):
+            if step.resource.kind is not Kind.NETWORK or step.action is not Action.RECREATE:
+                continue
+            users = [
+                item
+                for item in self.snapshot.of(Kind.CONTAINER)
+                if isinstance(item.actual, Container)
+                and step.resource.name in [endpoint.network for endpoint in item.actual.networks]
+            ]
+            self.steps[step.resource] = step.model_copy(update={"displaces": tuple(item.id for item in users)})
+            for item in users:
+                desired = self.stack.find(item.id)
+                if desired is not None:
+                    earlier = self.steps.get(item.id)
+                    why = f"{step.resource} is re-created"
+                    self.steps[item.id] = self._make(
+                        desired, Action.RECREATE, why, earlier.fields if earlier else (), Change.RECREATE
+                    )
+
+    def _follow_namespace_and_restart(self) -> None:
+        """Containers that share a re-created one's network, or asked to restart with it, follow it."""
+        for container in self.stack.containers:
+            if container.id in self.steps or self.snapshot.get(container.id) is None:
+                continue
+            mode = (container.network_mode or "").removeprefix("container:")
+            shared = self.steps.get(ResourceId(kind=Kind.CONTAINER, name=mode)) if mode else None
+            if shared and shared.action is Action.RECREATE:
+                why = f"shares the network of {shared.resource}, which is re-created"
+                self.steps[container.id] = self._make(container, Action.RECREATE, why, (), Change.RECREATE)
+                continue
+            for dependency in container.depends_on:
+                steps = [self.steps.get(item.id) for item in self.stack.containers_of(dependency.service)]
+                if dependency.restart and any(item and item.action is Action.RECREATE for item in steps):
+                    why = f"{dependency.service} is re-created, and depends_on asks for a restart"
+                    self.steps[container.id] = self._make(container, Action.RESTART, why, (), Change.RESTART)
+
+    # -- removal -----------------------------------------------------------------------------------------------
+
+    def _doomed(self, absent: Sequence[ResourceId]) -> dict[ResourceId, str]:
+        doomed: dict[ResourceId, str] = {}
+        for item in self.snapshot.resources.values():
+            if item.id in absent:
+                doomed[item.id] = "declared absent"
+            elif item.superseded:
+                doomed[item.id] = "left by an interrupted replacement"
+            elif self.stack.find(item.id) is None and item.managed and self._in_project(item):
+                if item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
+                    self.kept.append(f"{item.id} is no longer declared; data is never removed unasked")
+                else:
+                    doomed[item.id] = "no longer declared"
+        return doomed
+
+    def _in_project(self, item: Observed) -> bool:
+        return self.scope.project is not None and item.project == self.scope.project
+
+    def _removals(self, doomed: Mapping[ResourceId, str]) -> list[Step]:
+        order = removal_order(doomed, self.snapshot)
+        risk = {Kind.VOLUME: ("data: the volume's content is lost",)}
+        steps = {
+            item: Step(resource=item, action=Action.DELETE, why=why, needs=order[item], risks=risk.get(item.kind, ()))
+            for item, why in doomed.items()
+        }
+        return [steps[item] for item in _sorted(order)]
+
+    def _ordered(self, removals: Sequence[Step]) -> list[Step]:
+        """Steps with the needs that are steps themselves; containers are made after those that leave."""
+        leaving = tuple(item.resource for item in removals if item.resource.kind is Kind.CONTAINER)
+        edges: dict[ResourceId, tuple[ResourceId, ...]] = {}
+        for resource in self.stack.resources():
+            if resource.id in self.steps:
+                edges[resource.id] = tuple(
+                    item for item in sorted(requirements(resource, self.stack), key=str) if item in self.steps
+                )
+        return [
+            self.steps[item].model_copy(
+                update={"needs": (*edges[item], *(leaving if item.kind is Kind.CONTAINER else ()))}
+            )
+            for item in _sorted(edges)
+        ]
+
+
+def _sorted(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> list[ResourceId]:
+    """A stable order in which every need comes first."""
+    placed: dict[ResourceId, None] = {}
+
+    def place(item: ResourceId) -> None:
+        if item in placed:
+            return
+        for need in edges.get(item, ()):
+            place(need)
+        placed.setdefault(item)
+
+    for item in edges:
+        place(item)
+    return [item for item in placed if item in edges]

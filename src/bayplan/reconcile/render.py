@@ -1,0 +1,82 @@
+"""Plans as people and programs read them. Values that may be secret are masked before they get here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayplan.models import Kind
+from bayplan.reconcile.plan import Action, FieldChange, Plan, Step
+
+_SIGN = {
+    Action.CREATE: "+",
+    Action.PULL: "+",
+    Action.BUILD: "+",
+    Action.DELETE: "-",
+    Action.RECREATE: "±",
+    Action.UPDATE: "~",
+    Action.HEAL: "~",
+    Action.RESTART: "~",
+    Action.START: ">",
+}
+_ORDER = (Kind.IMAGE, Kind.NETWORK, Kind.VOLUME, Kind.SECRET, Kind.CONFIG, Kind.CONTAINER)
+
+
+def as_text(plan: Plan) -> str:
+    """The plan for a terminal: a line for each step with its reason, its fields and risks below, counts at the end."""
+    if not plan.changed:
+        return "\n".join([*_kept(plan), f"Nothing to do: {len(plan.unchanged)} resources are as declared."])
+    lines = [f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):", ""]
+    for step in sorted(plan.steps, key=lambda item: _ORDER.index(item.resource.kind)):
+        lines += _step(step)
+    return "\n".join([*lines, "", *_kept(plan), summary(plan)])
+
+
+def summary(plan: Plan) -> str:
+    """The counts of a plan in one line."""
+    counts: dict[str, int] = {}
+    for step in plan.steps:
+        counts[step.action.value] = counts.get(step.action.value, 0) + 1
+    done = ", ".join(f"{count} to {action}" for action, count in sorted(counts.items()))
+    return f"{done}; {len(plan.unchanged)} unchanged." if done else f"{len(plan.unchanged)} unchanged."
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON values, without the declarations (they may hold secrets)."""
+    return {**plan.model_dump(mode="json"), "changed": plan.changed}
+
+
+def before_after(plan: Plan) -> tuple[str, str]:
+    """Two texts whose line-by-line difference is the plan (Ansible's diff mode)."""
+    before: list[str] = []
+    after: list[str] = []
+    for step in plan.steps:
+        head = str(step.resource)
+        if step.action is Action.DELETE:
+            before.append(f"{head}: present")
+        elif step.action in (Action.CREATE, Action.PULL, Action.BUILD):
+            after.append(f"{head}: {step.action.value} ({step.why})")
+        else:
+            before.append(f"{head}:")
+            after.append(f"{head}: {step.action.value} ({step.why})")
+            before += [f"  {item.path}: {_value(item.before)}" for item in step.fields]
+            after += [f"  {item.path}: {_value(item.after)}" for item in step.fields]
+    return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
+
+
+def _step(step: Step) -> list[str]:
+    lines = [f"  {_SIGN[step.action]} {step.action.value:<9} {step.resource}: {step.why}"]
+    lines += [f"      {_field(item)}" for item in step.fields]
+    lines += [f"      ! {risk}" for risk in step.risks]
+    return lines
+
+
+def _field(item: FieldChange) -> str:
+    return f"{item.path}: {_value(item.before)} -> {_value(item.after)}  [{item.how.value}]"
+
+
+def _value(value: Any) -> str:
+    return "(unset)" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def _kept(plan: Plan) -> list[str]:
+    return [f"Kept: {sentence}." for sentence in plan.kept]

@@ -1,0 +1,41 @@
+"""What a reader of a plan should know before saying yes: exposure, downtime, lost isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bayplan.models import BindMount, Change, Container, Resource
+
+_UNSPECIFIED = "0.0.0.0"  # noqa: S104 - compared with, not bound
+_STRONG_CAPABILITIES = frozenset(
+    {"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "NET_ADMIN", "DAC_READ_SEARCH", "BPF"}
+)
+
+
+def risks_of(resource: Resource) -> Iterator[str]:
+    """Risks that the declaration itself carries, as sentences."""
+    if not isinstance(resource, Container):
+        return
+    for port in resource.ports:
+        if str(port.host_ip) == _UNSPECIFIED:
+            yield f"exposure: port {port.published}/{port.protocol} is open on every address of the host"
+    if resource.privileged:
+        yield "isolation: privileged, the container can control the host"
+    for capability in sorted(_STRONG_CAPABILITIES.intersection(resource.cap_add)):
+        yield f"isolation: capability {capability} reaches beyond the container"
+    if resource.network_mode == "host":
+        yield "isolation: shares the host's network"
+    if any("unconfined" in option for option in resource.security_opt):
+        yield "isolation: a security profile is switched off"
+    for mount in resource.mounts:
+        if isinstance(mount, BindMount):
+            if mount.source == "/" or mount.source.endswith("docker.sock"):
+                yield f"isolation: bind of {mount.source} gives control of the host"
+            if "shared" in mount.propagation:
+                yield f"isolation: mounts made under {mount.target} pass to the host"
+
+
+def risk_of_change(change: Change) -> Iterator[str]:
+    """Risks of the way a change is applied."""
+    if change in (Change.RECREATE, Change.RESTART):
+        yield "downtime: the container is stopped before its successor answers"

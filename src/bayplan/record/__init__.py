@@ -1,0 +1,1 @@
+"""What was done: the journal of applies."""

@@ -1,0 +1,84 @@
+"""The journal: each apply and each of its steps, written as they happen.
+
+Recovery does not read it: every run observes the host itself and finishes or undoes what was cut. The journal tells
+people what happened, and which run was interrupted (a run without an end).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, project TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL, ended TEXT,
+    outcome TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS steps (
+    run INTEGER NOT NULL REFERENCES runs (id), resource TEXT NOT NULL, action TEXT NOT NULL, phase TEXT NOT NULL,
+    error TEXT NOT NULL DEFAULT '', at TEXT NOT NULL
+) STRICT;
+"""
+
+
+class Journal:
+    """An append-only record in SQLite. Safe to use from many threads."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+        path.chmod(0o600)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
+        """One apply, from the intent (each resource ``planned``) to its outcome. Gives the run's number."""
+        with self._lock:
+            cursor = self._connection.execute(
+                "INSERT INTO runs (project, pid, began) VALUES (?, ?, ?)", (project, os.getpid(), _now())
+            )
+            number = int(cursor.lastrowid or 0)
+            self._connection.executemany(
+                "INSERT INTO steps (run, resource, action, phase, at) VALUES (?, ?, '', 'planned', ?)",
+                [(number, resource, _now()) for resource in resources],
+            )
+        try:
+            yield number
+        except BaseException as error:
+            self._end(number, f"stopped: {type(error).__name__}")
+            raise
+        self._end(number, "ended")
+
+    def step(self, run: int, resource: str, action: str, phase: str, error: str = "") -> None:
+        """A step reached a phase."""
+        with self._lock:
+            self._connection.execute(
+                "INSERT INTO steps (run, resource, action, phase, error, at) VALUES (?, ?, ?, ?, ?, ?)",
+                (run, resource, action, phase, error, _now()),
+            )
+
+    def interrupted(self) -> list[tuple[int, str, str]]:
+        """Runs that never ended: number, project, time of their begin."""
+        with self._lock:
+            rows = self._connection.execute("SELECT id, project, began FROM runs WHERE ended IS NULL").fetchall()
+        return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _end(self, run: int, outcome: str) -> None:
+        with self._lock:
+            self._connection.execute("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (_now(), outcome, run))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

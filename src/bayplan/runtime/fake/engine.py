@@ -1,0 +1,232 @@
+"""The runtime protocol over a dictionary, with switches for the failures that tests want to see."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
+from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Stack, Volume
+from bayplan.runtime.protocol import (
+    ExecResult,
+    Facts,
+    Health,
+    ImageOrigin,
+    LogLine,
+    Observed,
+    Report,
+    ResolvedImage,
+    Scope,
+    Snapshot,
+    State,
+    Status,
+    silent,
+)
+
+IN_PLACE = frozenset({"labels", "ports", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"})
+_ASIDE = ".superseded"
+
+
+@dataclass
+class FakeRuntime:
+    """An engine in memory. ``fail`` maps a call (``start web``) to the message with which it fails."""
+
+    resources: dict[ResourceId, Observed] = field(default_factory=dict)
+    registry: dict[str, str] = field(default_factory=dict)
+    """Image name to digest; an image that is not here does not exist. Empty: every image exists."""
+    local_images: dict[str, str] = field(default_factory=dict)
+    fail: dict[str, str] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    """Every change asked for, as ``verb name``, in order."""
+
+    def __post_init__(self) -> None:
+        self._mutex = threading.RLock()
+
+    def facts(self) -> Facts:
+        """In-place changes as the native core does them."""
+        return Facts(engine="fake", version="1", host="memory", in_place=IN_PLACE)
+
+    @contextmanager
+    def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:
+        """Nobody else is there."""
+        yield
+
+    def observe(self, scope: Scope) -> Snapshot:
+        """What was made before, within the scope."""
+        with self._mutex:
+            return Snapshot(
+                {
+                    key: item
+                    for key, item in self.resources.items()
+                    if key in scope.names or (scope.project is not None and item.project == scope.project)
+                }
+            )
+
+    def resolve(self, image: Image) -> ResolvedImage:
+        """By name: a digest of the name, or what ``registry`` says."""
+        if image.build is not None:
+            made = "fingerprint:" + hashlib.sha256(image.build.model_dump_json().encode()).hexdigest()
+            digest = self.local_images.get(made)
+            return ResolvedImage(
+                name=image.name, digest=digest or made, present=digest is not None, origin=ImageOrigin.BUILD
+            )
+        if self.registry and image.name not in self.registry:
+            raise NotFoundError(f"image {image.name} does not exist", hint="check its name and tag")
+        digest = self.registry.get(image.name) or _digest(image.name)
+        return ResolvedImage(
+            name=image.name,
+            digest=digest,
+            present=self.local_images.get(image.name) == digest,
+            origin=ImageOrigin.REGISTRY,
+        )
+
+    def check(self, resources: Sequence[Resource], project: str) -> None:
+        """Refuse a host port that two containers want."""
+        named = {item.id for item in resources}
+        taken = {
+            (port.published, port.protocol): item.id.name
+            for key, item in self.resources.items()
+            if isinstance(item.actual, Container) and key not in named
+            for port in item.actual.ports
+        }
+        for resource in resources:
+            for port in resource.ports if isinstance(resource, Container) else ():
+                owner = taken.setdefault((port.published, port.protocol), resource.name)
+                if owner != resource.name:
+                    raise ConflictError(f"port {port.published}/{port.protocol} is taken by {owner}")
+
+    def create(self, resource: Resource, *, project: str, digest: str = "", report: Report = silent) -> None:
+        """Record the resource."""
+        self._call("create", resource.name)
+        with self._mutex:
+            if isinstance(resource, Image):
+                made = _digest(digest) if digest.startswith("fingerprint:") else digest
+                self.local_images[digest if resource.build else resource.name] = made
+                return
+            if not isinstance(resource, (Container, Network, Volume)):
+                raise NotFoundError(f"{resource.kind} resources are not made by this engine")
+            state = State.CREATED if isinstance(resource, Container) else State.READY
+            self.resources[resource.id] = Observed(
+                actual=resource,
+                declared=resource,
+                status=Status(state=state),
+                project=project,
+                handle=hashlib.sha256(f"{resource.id}{len(self.calls)}".encode()).hexdigest(),
+                image_digest=digest if isinstance(resource, Container) else "",
+            )
+
+    def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
+        """Take over the named fields."""
+        self._call("update", resource.name)
+        with self._mutex:
+            held = self.resources[resource.id]
+            actual = held.actual.model_copy(update={name: getattr(resource, name) for name in fields})
+            self.resources[resource.id] = held.model_copy(update={"actual": actual, "declared": resource})
+
+    def heal(self, target: ResourceId) -> None:
+        """Forget the defects."""
+        self._call("heal", target.name)
+        with self._mutex:
+            self.resources[target] = self.resources[target].model_copy(update={"defects": {}})
+
+    def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
+        """Forget the resource."""
+        self._call("delete", target.name)
+        with self._mutex:
+            self.resources.pop(target, None)
+            if target.kind is Kind.IMAGE:
+                self.local_images.pop(target.name, None)
+
+    def start(self, name: str) -> None:
+        """Mark it running, and healthy if it has a check."""
+        self._call("start", name)
+        self._set(name, state=State.RUNNING, health=Health.HEALTHY, pid=1000, exit_code=None)
+
+    def stop(self, name: str, grace: Duration | None = None) -> None:
+        """Mark it ended."""
+        self._call("stop", name)
+        self._set(name, state=State.EXITED, health=Health.NONE, pid=None, exit_code=0)
+
+    def supersede(self, name: str) -> str:
+        """Rename and stop it."""
+        self._call("supersede", name)
+        with self._mutex:
+            held = self.resources.pop(ResourceId(kind=Kind.CONTAINER, name=name), None)
+            if held is None:
+                return ""
+            aside = held.actual.model_copy(update={"name": name + _ASIDE})
+            status = held.status.model_copy(update={"state": State.EXITED})
+            self.resources[aside.id] = held.model_copy(update={"actual": aside, "superseded": True, "status": status})
+        return aside.name
+
+    def restore(self, aside: str, name: str) -> None:
+        """Give it its name back and mark it running."""
+        self._call("restore", name)
+        with self._mutex:
+            held = self.resources.pop(ResourceId(kind=Kind.CONTAINER, name=aside))
+            actual = held.actual.model_copy(update={"name": name})
+            self.resources[actual.id] = held.model_copy(update={"actual": actual, "superseded": False})
+        self._set(name, state=State.RUNNING)
+
+    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+        """Everything here is at once what it should be."""
+        self._call("wait", name, record=False)
+        return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status
+
+    def logs(
+        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+    ) -> Iterator[LogLine]:
+        """Nothing was written."""
+        return iter(())
+
+    def exec(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        working_dir: str | None = None,
+        tty: bool = False,
+        stdin: bytes | None = None,
+        capture: bool = True,
+        timeout: Duration | None = None,
+    ) -> ExecResult:
+        """Pretend success."""
+        self._call("exec", name)
+        return ExecResult(0)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # -- for tests ---------------------------------------------------------------------------------------------
+
+    def matches(self, stack: Stack) -> bool:
+        """Whether every declared container runs as declared."""
+        found = [self.resources.get(item.id) for item in stack.containers]
+        return all(
+            held is not None and held.actual == item and held.status.state is State.RUNNING
+            for held, item in zip(found, stack.containers, strict=True)
+        )
+
+    def _set(self, name: str, **status: object) -> None:
+        with self._mutex:
+            key = ResourceId(kind=Kind.CONTAINER, name=name)
+            held = self.resources[key]
+            self.resources[key] = held.model_copy(update={"status": held.status.model_copy(update=status)})
+
+    def _call(self, verb: str, name: str, *, record: bool = True) -> None:
+        with self._mutex:
+            if record:
+                self.calls.append(f"{verb} {name}")
+            message = self.fail.get(f"{verb} {name}")
+        if message:
+            raise RuntimeFailureError(message, where=name)
+
+
+def _digest(name: str) -> str:
+    return "sha256:" + hashlib.sha256(name.encode()).hexdigest()
