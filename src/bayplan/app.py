@@ -1,0 +1,114 @@
+"""The verbs, each a few lines over the rooms below. The faces (CLI, bridge) parse, call these, and render."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bayplan.errors import DeclarationError
+from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile.apply import Event, Outcome, apply_plan
+from bayplan.reconcile.plan import Plan
+from bayplan.reconcile.planner import make_plan
+from bayplan.record.journal import Journal
+from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
+
+CONFIG_FILE = Path("/etc/bayplan/config.toml")
+_PREFIX = "BAYPLAN_"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Settings from the file (``BAYPLAN_CONFIG`` names another), the environment, and ``overrides``, later ones win.
+
+    Raises DeclarationError naming the setting and where it stands.
+    """
+    environ = os.environ if environ is None else environ
+    path = Path(environ.get("BAYPLAN_CONFIG", str(CONFIG_FILE)))
+    values: dict[str, object] = {}
+    if path.is_file():
+        try:
+            values.update(tomllib.loads(path.read_text()))
+        except tomllib.TOMLDecodeError as error:
+            raise DeclarationError(f"not TOML: {error}", where=str(path)) from error
+    for name in Settings.model_fields:
+        given = environ.get(_PREFIX + name.upper())
+        if given is not None:
+            values[name] = tuple(given.split(":")) if name == "registries_conf" else given
+    values.update(overrides or {})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise DeclarationError(f"setting {name}: {first['msg']}", where=f"{path} or {_PREFIX}{name.upper()}") from error
+
+
+@contextmanager
+def open_runtime(settings: Settings) -> Iterator[Runtime]:
+    """The engine of this host; closed at the end."""
+    from bayplan.runtime.native.runtime import NativeRuntime  # noqa: PLC0415 - heavy; help and errors start fast
+
+    runtime = NativeRuntime(settings)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def plan(stack: Stack, runtime: Runtime, *, scope: Scope | None = None, absent: Sequence[ResourceId] = ()) -> Plan:
+    """What must happen for the host to match the stack. Reads only."""
+    return make_plan(stack, runtime, scope=scope, absent=absent)
+
+
+def plan_single(resources: Stack, runtime: Runtime, *, absent: Sequence[ResourceId] = ()) -> Plan:
+    """Like ``plan`` for resources outside a project: nothing else is touched."""
+    scope = Scope(project=None, names=tuple(item.id for item in resources.resources()))
+    return make_plan(resources, runtime, scope=scope, absent=absent)
+
+
+def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False, images: bool = False) -> Plan:
+    """What removes a project (a stack, or a project's name). Volumes and images only when asked."""
+    name = target if isinstance(target, str) else target.name
+    wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
+    scope = Scope(project=name, names=wanted)
+    gone = {Kind.CONTAINER, Kind.NETWORK} | ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
+    found = runtime.observe(scope).resources.values()
+    absent = tuple(item.id for item in found if item.actual.kind in gone and item.managed)
+    return make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+
+
+def apply(
+    wanted: Plan,
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    report: Report = silent,
+    lock_timeout: Duration | None = None,
+) -> Outcome:
+    """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
+    if not wanted.changed:
+        return Outcome()
+    journal = Journal(settings.state_root / "record.db")
+    try:
+        return apply_plan(
+            wanted,
+            runtime,
+            journal,
+            workers=settings.workers,
+            on_event=on_event or (lambda _: None),
+            report=report,
+            lock_timeout=lock_timeout,
+        )
+    finally:
+        journal.close()
+
+
+def status(project: str, runtime: Runtime) -> Snapshot:
+    """What a project has on the host."""
+    return runtime.observe(Scope(project=project))

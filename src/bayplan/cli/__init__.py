@@ -1,0 +1,1 @@
+"""The command ``bayplan``: parse, call ``bayplan.app``, render."""

@@ -1,0 +1,56 @@
+"""Entry of the command.
+
+Exit codes: 0 done (or nothing to do); 1 something failed on the way; 2 the input was refused, nothing was changed;
+3 try again later (host busy, registry unreachable); 4 the host moved since the plan was made; 130 interrupted.
+``plan --detailed-exitcode`` gives 5 when there are changes. ``exec`` gives the command's own code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from bayplan.errors import BayplanError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and give the process's exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["bridge"]:
+        from bayplan.bridge.main import main as bridge  # noqa: PLC0415 - a face of its own
+
+        return bridge(sys.stdin, sys.stdout)
+    from bayplan.cli.parser import build_parser  # noqa: PLC0415 - the bridge needs none
+
+    options = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(options.run(options))
+    except BayplanError as error:
+        _explain(error, as_json=getattr(options, "json", False))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted. Steps under way were finished; apply again to go on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`); point stdout at nothing so that the interpreter's flush is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _explain(error: BayplanError, *, as_json: bool) -> None:
+    if as_json:
+        fields = {"error": error.what, "where": str(error.where or ""), "hint": error.hint, "output": error.output}
+        print(json.dumps({**fields, "kind": type(error).__name__}))
+        return
+    print(f"Error: {error}", file=sys.stderr)
+    if error.output:
+        print("".join(f"  | {line}\n" for line in error.output.splitlines()[-20:]), end="", file=sys.stderr)

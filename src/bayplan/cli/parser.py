@@ -1,0 +1,57 @@
+"""The options of every verb."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bayplan import __version__
+from bayplan.cli import verbs
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; ``options.run`` is the verb."""
+    parser = argparse.ArgumentParser(prog="bayplan", description="Make this host match a declaration of containers.")
+    parser.add_argument("--version", action="version", version=f"bayplan {__version__}")
+    _project_options(parser)
+    sub = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
+    plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
+    apply = _verb(sub, "apply", verbs.apply, "make the host match")
+    apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
+    _verb(sub, "status", verbs.status, "show what the project has on this host")
+    destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
+    destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
+    destroy.add_argument("--images", action="store_true", help="remove the images it declares too")
+    logs = _verb(sub, "logs", verbs.logs, "show what containers wrote")
+    logs.add_argument("service", nargs="*", help="services or containers; all when none is named")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
+    logs.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines of each")
+    execute = _verb(sub, "exec", verbs.execute, "run a command in a running container")
+    execute.add_argument("-u", "--user", help="user[:group] in the container")
+    execute.add_argument("-w", "--workdir", help="directory the command starts in")
+    execute.add_argument("-e", "--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
+    execute.add_argument("-T", "--no-tty", action="store_true", help="no terminal even when there is one")
+    execute.add_argument("service", help="service or container")
+    execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
+    pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
+    pull.add_argument("image", nargs="*", help="image references")
+    sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
+    return parser
+
+
+def _verb(
+    sub: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, text: str
+) -> argparse.ArgumentParser:
+    parser = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _project_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-f", "--file", action="append", default=[], type=Path, metavar="FILE", help="Compose file")
+    parser.add_argument("-p", "--project-name", metavar="NAME", help="project name")
+    parser.add_argument("--project-directory", type=Path, metavar="DIR", help="directory for relative paths")
+    parser.add_argument("--env-file", action="append", default=[], type=Path, metavar="FILE", help="instead of .env")
+    parser.add_argument("--profile", action="append", default=[], metavar="NAME", help="profile to switch on")

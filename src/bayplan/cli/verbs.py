@@ -1,0 +1,193 @@
+"""The verbs of the command: each calls ``bayplan.app`` and prints what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bayplan import app
+from bayplan.cli.progress import Ticker
+from bayplan.errors import DeclarationError, NotFoundError
+from bayplan.load.compose import find_files, load_stack
+from bayplan.models import Container, Duration, Image, Kind, Settings, Stack
+from bayplan.reconcile import render
+from bayplan.reconcile.plan import Plan
+from bayplan.runtime.protocol import Observed, Runtime
+
+
+def plan(options: Namespace) -> int:
+    """Print the plan."""
+    with _opened() as (runtime, _):
+        made = app.plan(_stack(options), runtime)
+    _print(options, render.as_json(made), render.as_text(made))
+    return 5 if options.detailed_exitcode and made.changed else 0
+
+
+def apply(options: Namespace) -> int:
+    """Plan, show, do."""
+    with _opened() as (runtime, settings):
+        return _carry_out(options, app.plan(_stack(options), runtime), runtime, settings)
+
+
+def destroy(options: Namespace) -> int:
+    """Remove a project. Its name is enough: the declaration may be gone."""
+    target: Stack | str = options.project_name or ""
+    if not target or options.images or options.file:
+        target = _stack(options)
+    with _opened() as (runtime, settings):
+        made = app.plan_destroy(target, runtime, volumes=options.volumes, images=options.images)
+        return _carry_out(options, made, runtime, settings)
+
+
+def status(options: Namespace) -> int:
+    """Print what is there."""
+    with _opened() as (runtime, _):
+        found = app.status(_project(options), runtime).resources.values()
+    items = sorted(found, key=lambda item: (list(Kind).index(item.actual.kind), item.id.name))
+    _print(options, [_status_json(item) for item in items], "\n".join(_status_line(item) for item in items))
+    return 0
+
+
+def logs(options: Namespace) -> int:
+    """Print the lines of every named container; follow interleaves only one."""
+    with _opened() as (runtime, _):
+        names = _container_names(options, runtime)
+        if options.follow and len(names) > 1:
+            raise DeclarationError("--follow takes one container", hint=f"name one of: {', '.join(names)}")
+        for name in names:
+            for line in runtime.logs(name, follow=options.follow, tail=options.tail):
+                if options.json:
+                    entry = {"container": name, "time": line.time.isoformat(), "stream": line.stream, "text": line.text}
+                    print(json.dumps(entry), flush=options.follow)
+                else:
+                    print(f"{name} | {_printable(line.text)}", flush=options.follow)
+    return 0
+
+
+def execute(options: Namespace) -> int:
+    """Run a command in the first container of a service."""
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise DeclarationError("exec needs a command", hint="bayplan exec SERVICE COMMAND [ARGUMENT ...]")
+    environment = {}
+    for entry in options.env:
+        key, equals, value = entry.partition("=")
+        environment[key] = value if equals else os.environ.get(key, "")
+    with _opened() as (runtime, _):
+        options.service = [options.service]
+        name = _container_names(options, runtime)[0]
+        terminal = not options.no_tty and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+        result = runtime.exec(
+            name,
+            command,
+            user=options.user,
+            environment=environment,
+            working_dir=options.workdir,
+            tty=terminal,
+            capture=options.json,
+        )
+    if options.json:
+        streams = {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
+        print(json.dumps({"exit_code": result.exit_code, **streams}))
+    return result.exit_code
+
+
+def pull(options: Namespace) -> int:
+    """Fetch images: asks the registry for each, whatever its pull policy."""
+    images = [Image(name=name) for name in options.image] or [item for item in _stack(options).images if not item.build]
+    wanted = tuple(item.model_copy(update={"pull": "always"}) for item in images)
+    with _opened() as (runtime, settings):
+        made = app.plan_single(Stack(name="", images=wanted), runtime)
+        return _carry_out(options, made, runtime, settings)
+
+
+def _carry_out(options: Namespace, made: Plan, runtime: Runtime, settings: Settings) -> int:
+    timeout = getattr(options, "lock_timeout", None)
+    limit = Duration.parse(timeout) if timeout else None
+    if not options.json:
+        print(render.as_text(made))
+    with Ticker(quiet=options.json) as ticker:
+        outcome = app.apply(made, runtime, settings, on_event=ticker.event, report=ticker.report, lock_timeout=limit)
+    if options.json:
+        done = {
+            "changed": outcome.changed,
+            "done": [str(item.resource) for item in outcome.done],
+            "failed": [{"resource": str(item.resource), "error": str(error)} for item, error in outcome.failed],
+            "skipped": [str(item.resource) for item in outcome.skipped],
+        }
+        print(json.dumps({"plan": render.as_json(made), **done}))
+        return 0 if not outcome.failed else 1
+    if outcome.skipped:
+        print(f"Not started: {', '.join(str(item.resource) for item in outcome.skipped)}.", file=sys.stderr)
+    outcome.raise_failure()
+    return 0
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Runtime, Settings]]:
+    settings = app.load_settings()
+    with app.open_runtime(settings) as runtime:
+        yield runtime, settings
+
+
+def _stack(options: Namespace) -> Stack:
+    directory = options.project_directory
+    files = tuple(options.file) or find_files(directory or Path.cwd())
+    if not files:
+        raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
+    return load_stack(
+        files,
+        project_directory=directory,
+        project_name=options.project_name,
+        environment=os.environ,
+        env_files=tuple(options.env_file),
+        profiles=tuple(options.profile),
+    )
+
+
+def _project(options: Namespace) -> str:
+    return options.project_name or _stack(options).name
+
+
+def _container_names(options: Namespace, runtime: Runtime) -> list[str]:
+    found = [item.actual for item in app.status(_project(options), runtime).of(Kind.CONTAINER) if not item.superseded]
+    containers = sorted((item for item in found if isinstance(item, Container)), key=lambda item: item.name)
+    wanted = options.service
+    names = [item.name for item in containers if not wanted or item.service in wanted or item.name in wanted]
+    missing = [one for one in wanted if not any(one in (item.service, item.name) for item in containers)]
+    if missing or not names:
+        there = ", ".join(sorted({item.service or item.name for item in containers})) or "none"
+        raise NotFoundError(f"no container of {', '.join(missing) or 'this project'}", hint=f"there are: {there}")
+    return names
+
+
+def _status_json(item: Observed) -> dict[str, Any]:
+    live = item.status.model_dump(mode="json")
+    names = {"kind": item.actual.kind.value, "name": item.id.name, "id": item.handle, "project": item.project}
+    return {**names, **live, "image_digest": item.image_digest, "defects": dict(item.defects)}
+
+
+def _status_line(item: Observed) -> str:
+    live = item.status
+    text = live.state.value + (f" ({live.health.value})" if live.health.value != "none" else "")
+    if live.exit_code is not None:
+        text += f" exit code {live.exit_code}" + (", out of memory" if live.oom_killed else "")
+    where = ", ".join(f"{network} {address}" for network, address in live.addresses.items())
+    ports = ", ".join(str(port) for port in item.actual.ports) if isinstance(item.actual, Container) else ""
+    parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects]
+    return "  ".join(part for part in parts if part)
+
+
+def _printable(text: str) -> str:
+    """Without control characters: what a container prints must not steer the reader's terminal."""
+    return "".join(sign if sign == "\t" or sign.isprintable() else "\ufffd" for sign in text)
+
+
+def _print(options: Namespace, data: Any, text: str) -> None:
+    print(json.dumps(data) if options.json else text)
