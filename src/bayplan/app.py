@@ -51,7 +51,7 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
     """The engine of this host; closed at the end."""
-    from bayplan.runtime.native.runtime import NativeRuntime  # noqa: PLC0415 - heavy; help and errors start fast
+    from bayplan.runtime.native.runtime import NativeRuntime
 
     runtime = NativeRuntime(settings)
     try:

@@ -21,10 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and give the process's exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["bridge"]:
-        from bayplan.bridge.main import main as bridge  # noqa: PLC0415 - a face of its own
+        from bayplan.bridge.main import main as bridge
 
         return bridge(sys.stdin, sys.stdout)
-    from bayplan.cli.parser import build_parser  # noqa: PLC0415 - the bridge needs none
+    from bayplan.cli.parser import build_parser
 
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -60,9 +60,9 @@ class Ticker:
     def _bar(self, progress: Progress) -> None:
         with self._lock:
             if self._bars is None:
-                from rich.console import Console  # noqa: PLC0415 - only where something is transferred
-                from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn  # noqa: PLC0415
-                from rich.progress import Progress as Bars  # noqa: PLC0415
+                from rich.console import Console
+                from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+                from rich.progress import Progress as Bars
 
                 columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
                 self._bars = Bars(*columns, console=Console(stderr=True), transient=True)

@@ -107,7 +107,7 @@ class ResolvedImage(Model):
     """What a declared image stands for right now; found by reading only.
 
     ``digest`` is that of the platform's manifest, or ``fingerprint:<hex>`` for a build that has yet to run.
-    ``present`` says whether the host already has it whole. ``size_bytes`` is what a pull would transfer (0 when unknown).
+    ``present`` says whether the host already has it whole. ``size_bytes`` is what a pull would transfer (0: unknown).
     """
 
     name: str

@@ -1,0 +1,246 @@
+import pytest
+
+from bayplan.errors import ConflictError, DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
+from bayplan.models import Container, Image, Kind, Network, ResourceId, Stack, Volume
+from bayplan.reconcile import render
+from bayplan.reconcile.apply import apply_plan
+from bayplan.reconcile.plan import Action
+from bayplan.reconcile.planner import make_plan
+from bayplan.record.journal import Journal
+from bayplan.runtime.fake import FakeRuntime
+
+
+@pytest.fixture
+def journal(tmp_path):
+    held = Journal(tmp_path / "record.db")
+    yield held
+    held.close()
+
+
+def stack(**changes) -> Stack:
+    """Three services on two networks, in the shape of the demo."""
+    web = {"environment": {"GREETING": "hello"}, "depends_on": [{"service": "store", "condition": "service_healthy"}]}
+    web.update(changes.pop("web", {}))
+    values = {
+        "name": "demo",
+        "images": [{"name": "nginx"}, {"name": "app"}, {"name": "redis"}],
+        "networks": [{"name": "demo_front"}, {"name": "demo_back", "internal": True}],
+        "volumes": [{"name": "demo_data"}],
+        "containers": [
+            {
+                "name": "demo-store-1",
+                "service": "store",
+                "image": "redis",
+                "networks": [{"network": "demo_back"}],
+                "mounts": [{"type": "volume", "source": "demo_data", "target": "/data"}],
+                "healthcheck": {"test": ["CMD", "true"]},
+            },
+            {
+                "name": "demo-web-1",
+                "service": "web",
+                "image": "app",
+                "networks": [{"network": "demo_back"}, {"network": "demo_front"}],
+                **web,
+            },
+            {
+                "name": "demo-front-1",
+                "service": "front",
+                "image": "nginx",
+                "networks": [{"network": "demo_front"}],
+                "ports": [{"target": 80, "published": 8080, "host_ip": "127.0.0.1"}],
+                "depends_on": [{"service": "web"}],
+            },
+        ],
+    }
+    values.update(changes)
+    return Stack.model_validate(values)
+
+
+def applied(runtime, journal, wanted):
+    plan = make_plan(wanted, runtime)
+    outcome = apply_plan(plan, runtime, journal)
+    outcome.raise_failure()
+    return plan
+
+
+def test_first_apply_makes_everything_and_second_nothing(journal):
+    runtime = FakeRuntime()
+    plan = applied(runtime, journal, stack())
+    assert len(plan.steps) == 9
+    assert runtime.matches(stack())
+    calls = len(runtime.calls)
+    second = make_plan(stack(), runtime)
+    assert not second.changed
+    assert len(second.unchanged) == 9
+    assert not apply_plan(second, runtime, journal).changed
+    assert len(runtime.calls) == calls
+
+
+def test_order_follows_dependencies(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    at = runtime.calls.index
+    assert at("create demo_back") < at("create demo-store-1")
+    assert at("start demo-store-1") < at("create demo-web-1") < at("start demo-web-1") < at("create demo-front-1")
+
+
+def test_one_edit_replaces_one_service_and_says_why(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    plan = make_plan(stack(web={"environment": {"GREETING": "bonjour"}}), runtime)
+    assert [(step.resource.name, step.action) for step in plan.steps] == [("demo-web-1", Action.RECREATE)]
+    (change,) = plan.steps[0].fields
+    assert (change.path, change.before, change.after) == ("environment[GREETING]", "hello", "bonjour")
+    assert "declaration changed" in change.why
+    text = render.as_text(plan)
+    assert "environment[GREETING]: 'hello' -> 'bonjour'" in text
+    assert "downtime" in text
+    runtime.calls.clear()
+    apply_plan(plan, runtime, journal).raise_failure()
+    assert runtime.calls == [
+        "supersede demo-web-1",
+        "create demo-web-1",
+        "start demo-web-1",
+        "delete demo-web-1.superseded",
+    ]
+    assert not make_plan(stack(web={"environment": {"GREETING": "bonjour"}}), runtime).changed
+
+
+def test_a_failed_replacement_brings_the_old_container_back(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    old = runtime.resources[ResourceId(kind=Kind.CONTAINER, name="demo-web-1")].handle
+    runtime.fail = {"start demo-web-1": "exec format error"}
+    outcome = apply_plan(make_plan(stack(web={"command": ["x"]}), runtime), runtime, journal)
+    with pytest.raises(RuntimeFailureError, match="exec format error"):
+        outcome.raise_failure()
+    assert runtime.resources[ResourceId(kind=Kind.CONTAINER, name="demo-web-1")].handle == old
+
+
+def test_a_failure_skips_what_depends_on_it(journal):
+    runtime = FakeRuntime(fail={"create demo-store-1": "no space"})
+    outcome = apply_plan(make_plan(stack(), runtime), runtime, journal)
+    assert [step.resource.name for step, _ in outcome.failed] == ["demo-store-1"]
+    assert {step.resource.name for step in outcome.skipped} >= {"demo-web-1", "demo-front-1"}
+    runtime.fail.clear()
+    applied(runtime, journal, stack())
+    assert runtime.matches(stack())
+
+
+def test_limits_change_in_place(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    plan = applied(runtime, journal, stack(web={"resources": {"memory": "64m"}, "environment": {"GREETING": "hello"}}))
+    (step,) = plan.steps
+    assert step.action is Action.UPDATE
+    assert step.fields[0].path == "resources[memory]"
+    assert step.fields[0].after == "64MiB"
+
+
+def test_removed_option_goes_back_to_its_default(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack(web={"user": "1000"}))
+    (step,) = make_plan(stack(), runtime).steps
+    assert step.fields[0].path == "user"
+    assert "removed from the declaration" in step.fields[0].why
+
+
+def test_secret_looking_values_are_masked(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack(web={"environment": {"DB_PASSWORD": "old-one"}}))
+    plan = make_plan(stack(web={"environment": {"DB_PASSWORD": "new-one"}}), runtime)
+    everything = render.as_text(plan) + str(render.as_json(plan)) + "".join(render.before_after(plan))
+    assert "environment[DB_PASSWORD]" in everything
+    assert "old-one" not in everything
+    assert "new-one" not in everything
+
+
+def test_an_undeclared_service_leaves_and_its_volume_stays(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    smaller = Stack(name="demo", containers=(), networks=(), volumes=())
+    plan = make_plan(smaller, runtime)
+    assert {step.action for step in plan.steps} == {Action.DELETE}
+    assert "volume demo_data" in plan.kept[0]
+    apply_plan(plan, runtime, journal).raise_failure()
+    assert [key.kind for key in runtime.resources] == [Kind.VOLUME]
+    at = runtime.calls.index
+    assert at("delete demo-front-1") < at("delete demo-web-1") < at("delete demo-store-1") < at("delete demo_back")
+
+
+def test_a_moved_world_is_refused(journal):
+    runtime = FakeRuntime()
+    plan = make_plan(stack(), runtime)
+    applied(runtime, journal, stack(web={"user": "7"}))
+    calls = list(runtime.calls)
+    with pytest.raises(StalePlanError):
+        apply_plan(plan, runtime, journal)
+    assert runtime.calls == calls
+
+
+def test_network_recreation_takes_its_containers_along(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    moved = stack(networks=[{"name": "demo_front"}, {"name": "demo_back", "internal": False}])
+    plan = applied(runtime, journal, moved)
+    actions = {step.resource.name: step.action for step in plan.steps}
+    assert actions == dict.fromkeys(("demo_back", "demo-store-1", "demo-web-1"), Action.RECREATE)
+    assert runtime.matches(moved)
+    assert not make_plan(moved, runtime).changed
+
+
+def test_what_others_own_is_never_touched(journal):
+    runtime = FakeRuntime()
+    other = Stack(name="other", containers=(Container(name="demo-web-1", image="x"),))
+    applied(runtime, journal, other)
+    with pytest.raises(ConflictError, match="belongs to other"):
+        make_plan(stack(), runtime)
+
+
+def test_cycle_is_printed():
+    loop = Stack(
+        name="loop",
+        containers=(
+            Container(name="a", image="x", depends_on=[{"service": "b"}]),
+            Container(name="b", image="x", depends_on=[{"service": "a"}]),
+        ),
+    )
+    with pytest.raises(DeclarationError, match=r"container a -> container b -> container a|container b -> container a"):
+        make_plan(loop, FakeRuntime())
+
+
+def test_refusals_come_before_any_change(journal):
+    runtime = FakeRuntime(registry={"nginx": "sha256:" + "0" * 64})
+    with pytest.raises(NotFoundError, match="app"):
+        make_plan(stack(), runtime)
+    with pytest.raises(NotFoundError, match="external network"):
+        make_plan(Stack(name="x", networks=(Network(name="n", external=True),)), FakeRuntime())
+    assert runtime.calls == []
+
+
+def test_moved_tag_replaces(journal):
+    runtime = FakeRuntime(registry={"app": "sha256:" + "1" * 64})
+    one = Stack(name="p", images=(Image(name="app"),), containers=(Container(name="c", image="app"),))
+    applied(runtime, journal, one)
+    runtime.registry["app"] = "sha256:" + "2" * 64
+    plan = applied(runtime, journal, one)
+    assert {step.action for step in plan.steps} == {Action.PULL, Action.RECREATE}
+    assert not make_plan(one, runtime).changed
+
+
+def test_absent_is_declared_by_name(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, Stack(name="p", volumes=(Volume(name="v"),)))
+    gone = ResourceId(kind=Kind.VOLUME, name="v")
+    plan = make_plan(Stack(name="p"), runtime, absent=[gone])
+    assert plan.steps[0].risks == ("data: the volume's content is lost",)
+
+
+def test_interrupted_runs_are_known(tmp_path):
+    held = Journal(tmp_path / "r.db")
+    with pytest.raises(KeyboardInterrupt), held.run("p", ["container a"]):
+        raise KeyboardInterrupt
+    assert held.interrupted() == []
+    with held.run("q", []):
+        assert [row[1] for row in held.interrupted()] == ["q"]
+    held.close()

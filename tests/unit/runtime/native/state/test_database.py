@@ -1,0 +1,64 @@
+import sqlite3
+import threading
+
+import pytest
+
+from bayplan.errors import CorruptStateError, UnsupportedError
+from bayplan.runtime.native.state import Database
+
+
+def test_opens_twice_and_keeps_rows(tmp_path):
+    first = Database(tmp_path / "s.db")
+    with first.transaction() as tx:
+        tx.execute("INSERT INTO leases VALUES ('n', '10.0.0.2', 'c', NULL)")
+    first.close()
+    second = Database(tmp_path / "s.db")
+    assert [tuple(row) for row in second.query("SELECT network, address FROM leases")] == [("n", "10.0.0.2")]
+    second.close()
+    assert (tmp_path / "s.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path):
+    database = Database(tmp_path / "s.db")
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as tx:
+        tx.execute("INSERT INTO leases VALUES ('n', '10.0.0.2', 'c', NULL)")
+        tx.execute("INSERT INTO leases VALUES ('n', '10.0.0.2', 'd', NULL)")
+    assert database.query("SELECT * FROM leases") == []
+    database.close()
+
+
+def test_newer_schema_is_refused_untouched(tmp_path):
+    path = tmp_path / "s.db"
+    Database(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(UnsupportedError, match="schema 99"):
+        Database(path)
+    assert path.read_bytes() == before
+
+
+def test_garbage_is_never_read_as_empty(tmp_path):
+    path = tmp_path / "s.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(CorruptStateError):
+        Database(path)
+    assert path.read_bytes() == b"no database" * 1000
+
+
+def test_threads_share_it(tmp_path):
+    database = Database(tmp_path / "s.db")
+
+    def add(number):
+        for step in range(20):
+            with database.transaction() as tx:
+                tx.execute("INSERT INTO leases VALUES ('n', ?, 'c', NULL)", (f"{number}.{step}",))
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(database.query("SELECT * FROM leases")) == 120
+    database.close()

@@ -1,0 +1,33 @@
+import subprocess
+import sys
+
+import pytest
+
+from bayplan.errors import BusyError
+from bayplan.system.files import atomic_write, locked
+
+
+def test_atomic_write_replaces_whole_with_mode(tmp_path):
+    path = tmp_path / "f"
+    atomic_write(path, b"one")
+    atomic_write(path, b"two", mode=0o644)
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [item.name for item in tmp_path.iterdir()] == ["f"]
+
+
+def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):
+    program = (
+        "import sys, time; from pathlib import Path; from bayplan.system.files import locked\n"
+        "with locked(Path(sys.argv[1]), 'apply of shop'):\n    print('held', flush=True); time.sleep(60)"
+    )
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(BusyError, match=rf"{holder.pid}.*apply of shop"), locked(path, "x", timeout_s=0.05):
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with locked(path, "x", timeout_s=1):
+        pass
