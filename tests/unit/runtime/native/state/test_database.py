@@ -20,7 +20,7 @@ def test_opens_twice_and_keeps_rows(tmp_path):
 
 def test_a_failed_transaction_leaves_nothing(tmp_path):
     database = Database(tmp_path / "s.db")
-    with pytest.raises(sqlite3.IntegrityError), database.transaction() as tx:
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as tx:  # noqa: PT012 - the second row fails
         tx.execute("INSERT INTO leases VALUES ('n', '10.0.0.2', 'c', NULL)")
         tx.execute("INSERT INTO leases VALUES ('n', '10.0.0.2', 'd', NULL)")
     assert database.query("SELECT * FROM leases") == []
