@@ -1,0 +1,96 @@
+"""Commands run in a running container, by ``exec`` of the OCI runtime."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bayplan.errors import RuntimeFailureError
+from bayplan.runtime.native.containers.oci import OciRuntime
+from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.users import User
+from bayplan.runtime.protocol import ExecResult
+from bayplan.system import namespaces
+from bayplan.system.processes import Process
+
+TIMED_OUT = 124
+"""Exit code of a command that was killed at its deadline, as timeout(1) has it."""
+
+
+def process_file(
+    spec: Mapping[str, Any],
+    command: Sequence[str],
+    *,
+    user: User | None,
+    environment: Mapping[str, str],
+    working_dir: str | None,
+    tty: bool,
+) -> dict[str, Any]:
+    """``process`` of the container's own specification with the command's differences."""
+    process = dict(spec["process"])
+    merged = dict(entry.partition("=")[::2] for entry in process["env"])
+    merged.update(environment)
+    process.update(args=list(command), env=[f"{key}={value}" for key, value in merged.items()], terminal=tty)
+    if working_dir:
+        process["cwd"] = working_dir
+    if user:
+        process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
+        held = process["capabilities"]
+        effective = held["bounding"] if user.uid == 0 else []
+        process["capabilities"] = {**held, "effective": effective, "permitted": effective}
+    return process
+
+
+def run(
+    runtime: OciRuntime,
+    container_id: str,
+    paths: Paths,
+    process: Mapping[str, Any],
+    *,
+    stdin: bytes | None,
+    capture: bool,
+    timeout_s: float | None,
+) -> ExecResult:
+    """Run the process and wait for it. At the deadline it is killed and the code is ``TIMED_OUT``."""
+    file = paths.run / f"exec-{secrets.token_hex(8)}.json"
+    pid_file = file.with_suffix(".pid")
+    file.write_text(json.dumps(process))
+    try:
+        argv = runtime.command("exec", "--process", str(file), "--pid-file", str(pid_file), container_id)
+        return namespaces.in_private_mounts(lambda: _communicate(argv, pid_file, stdin, capture, timeout_s))
+    finally:
+        file.unlink(missing_ok=True)
+        pid_file.unlink(missing_ok=True)
+
+
+def _communicate(
+    argv: list[str], pid_file: Path, stdin: bytes | None, capture: bool, timeout_s: float | None
+) -> ExecResult:
+    pipe = subprocess.PIPE if capture else None
+    feed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL if capture else None
+    child = subprocess.Popen(argv, stdin=feed, stdout=pipe, stderr=pipe)
+    try:
+        out, err = child.communicate(stdin, timeout_s)
+    except subprocess.TimeoutExpired:
+        _kill(pid_file)
+        child.kill()
+        out, err = child.communicate()
+        return ExecResult(TIMED_OUT, out or b"", err or b"")
+    if child.returncode < 0:
+        raise RuntimeFailureError(f"exec was ended by signal {-child.returncode}")
+    return ExecResult(child.returncode, out or b"", err or b"")
+
+
+def _kill(pid_file: Path) -> None:
+    """End the command itself: it is no child of ours, and outlives the runtime that started it."""
+    try:
+        process = Process.of(int(pid_file.read_text()))
+    except (FileNotFoundError, ValueError):
+        return
+    if process:
+        process.send(signal.SIGKILL)

@@ -1,0 +1,92 @@
+"""Start, stop and removal of one container's processes and files. Knows no records."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bayplan.errors import RuntimeFailureError
+from bayplan.runtime.native.containers.oci import OciRuntime
+from bayplan.runtime.native.containers.paths import Paths
+from bayplan.system import cgroups, mounts, namespaces
+from bayplan.system.processes import Process, find_by_argument
+
+_KILL_TIMEOUT_S = 10.0
+
+
+def start(runtime: OciRuntime, container_id: str, paths: Paths, lowerdirs: Sequence[Path]) -> Process:
+    """Run the container of a written bundle. Gives its first process. Raises RuntimeFailureError.
+
+    The overlay is mounted in the mount namespace in which the monitor is started, and ends with it.
+    """
+    for directory in (paths.upper, paths.work, paths.rootfs, paths.exit_dir, runtime.root):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory == paths.upper else 0o700)
+    (paths.exit_dir / container_id).unlink(missing_ok=True)
+    paths.pid_file.unlink(missing_ok=True)
+
+    def launch() -> None:
+        mounts.mount_overlay(lowerdirs, paths.upper, paths.work, paths.rootfs)
+        runtime.create(container_id, paths)
+        runtime.start(container_id)
+
+    namespaces.in_private_mounts(launch)
+    pid = int(paths.pid_file.read_text())
+    # A short-lived process may be gone already; its exit file tells the rest.
+    return Process.of(pid) or Process(pid, 0)
+
+
+def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> None:
+    """Signal the first process; after the grace period kill the whole group. Raises RuntimeFailureError when it stays.
+
+    Monotonic time: a clock that jumps neither shortens nor lengthens the grace (time.monotonic).
+    """
+    if not process.send(stop_signal) or process.wait(grace_s):
+        kill(cgroup)
+        return
+    process.send(signal.SIGKILL)
+    if not process.wait(_KILL_TIMEOUT_S):
+        raise RuntimeFailureError(f"process {process.pid} does not end after SIGKILL", hint="it may wait for a device")
+    kill(cgroup)
+
+
+def kill(cgroup: str) -> None:
+    """Kill everything in the container's cgroup."""
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    while (left := cgroups.members(cgroup)) and time.monotonic() < deadline:
+        for process in left:
+            process.send(signal.SIGKILL)
+        for process in left:
+            process.wait(max(0.0, deadline - time.monotonic()))
+
+
+def await_exit_file(paths: Paths, container_id: str, timeout_s: float) -> int | None:
+    """The exit code, once the monitor has written it; None when it does not within the time."""
+    path = paths.exit_dir / container_id
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            text = ""
+        if text.strip():
+            return int(text)
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(0.002)
+
+
+def remove(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
+    """Everything of the container that is on the host, in whatever state a kill left it."""
+    for monitor in find_by_argument(f"--cid={container_id}"):
+        # Killed before the container: it may be about to create it.
+        monitor.send(signal.SIGKILL)
+        monitor.wait(_KILL_TIMEOUT_S)
+    kill(paths.cgroup)
+    namespaces.in_private_mounts(lambda: runtime.delete(container_id))
+    cgroups.remove(paths.cgroup)
+    shutil.rmtree(paths.run, ignore_errors=True)
+    if paths.data.exists():
+        shutil.rmtree(paths.data)

@@ -1,0 +1,134 @@
+"""The OCI runtime (crun) and the monitor (conmon) as programs.
+
+conmon keeps the container's standard streams, its log and its exit status without a daemon. Both are started by a
+thread in a mount namespace of its own, in which the container's overlay is mounted: the kernel unmounts it when the
+last of them ends, so that nothing can leak. Nothing is read through a pipe that the monitor would hold open for the
+container's life: messages go to files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from bayplan.errors import RuntimeFailureError, UnsupportedError
+from bayplan.models import Settings
+from bayplan.runtime.native.containers.paths import Paths
+
+_TAIL_BYTES = 4000
+
+
+class OciRuntime:
+    """The configured runtime with its own state directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.program = _which(settings.oci_runtime)
+        self.monitor = _which("conmon")
+        self.root = settings.run_root / "oci"
+
+    def command(self, *arguments: str) -> list[str]:
+        """An argv of the runtime."""
+        return [self.program, "--root", str(self.root), "--cgroup-manager=cgroupfs", *arguments]
+
+    def create(self, container_id: str, paths: Paths) -> None:
+        """Start the monitor, which creates the container; returns when the container waits to be started.
+
+        Called with the rootfs mounted, in the mount namespace the container is to live in. Raises RuntimeFailureError
+        with what the runtime said.
+        """
+        reader, writer = os.pipe()
+        try:
+            log = paths.run / "monitor.log"
+            with log.open("wb") as errors:
+                process = subprocess.Popen(
+                    self._monitor_command(container_id, paths),
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    env={"PATH": os.environ.get("PATH", os.defpath), "_OCI_SYNCPIPE": str(writer)},
+                    pass_fds=(writer,),
+                    cwd="/",
+                    start_new_session=True,
+                )
+            os.close(writer)
+            writer = -1
+            # The monitor forks; its first process ends at once and the second writes one line when the runtime did.
+            process.wait()
+            with os.fdopen(reader, "rb") as answer:
+                reader = -1
+                line = answer.readline()
+        finally:
+            for fd in (reader, writer):
+                if fd >= 0:
+                    os.close(fd)
+        self._understand(line, container_id, log)
+
+    def start(self, container_id: str) -> None:
+        """Let the created container run."""
+        self._run("start", container_id)
+
+    def delete(self, container_id: str) -> None:
+        """Forget the container; one that is unknown is no error."""
+        if (self.root / container_id).exists():
+            self._run("delete", "--force", container_id)
+
+    def _run(self, *arguments: str) -> None:
+        done = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode:
+            output = done.stderr.decode(errors="replace").strip()
+            raise RuntimeFailureError(f"{self.settings.oci_runtime} {arguments[0]} failed: {output}", output=output)
+
+    def _monitor_command(self, container_id: str, paths: Paths) -> list[str]:
+        runtime_arguments = [f"--runtime-arg={item}" for item in self.command()[1:]]
+        return [
+            self.monitor,
+            "--api-version=1",
+            f"--cid={container_id}",
+            f"--cuuid={container_id}",
+            f"--name={container_id[:12]}",
+            f"--runtime={self.program}",
+            f"--bundle={paths.run}",
+            f"--container-pidfile={paths.pid_file}",
+            f"--conmon-pidfile={paths.run / 'conmon.pid'}",
+            f"--exit-dir={paths.exit_dir}",
+            f"--log-path=k8s-file:{paths.log}",
+            "--full-attach",
+            *runtime_arguments,
+        ]
+
+    def _understand(self, line: bytes, container_id: str, log: Path) -> None:
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = {}
+        pid = answer.get("data", answer.get("pid", -1))
+        if isinstance(pid, int) and pid > 0:
+            return
+        output = str(answer.get("message") or "") or log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+        raise RuntimeFailureError(
+            f"{self.settings.oci_runtime} could not create container {container_id[:12]}: {output.strip()}",
+            output=output,
+        )
+
+
+def tail(path: Path, lines: int = 20) -> Sequence[str]:
+    """The last lines of a file; none when it is absent."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 64 * 1024))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return ()
+
+
+def _which(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise UnsupportedError(f"program {name} is not installed", hint=f"install package {Path(name).name}")
+    return found

@@ -1,0 +1,58 @@
+"""Where a container's files are: all derived from its id, so that what a kill left is found from the record alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayplan.models import Settings
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The directories of one container."""
+
+    data: Path
+    """Survives a reboot: the container's own layer and its log."""
+    run: Path
+    """Ends with a reboot: the bundle, pid and exit files."""
+    cgroup: str
+
+    @classmethod
+    def of(cls, settings: Settings, container_id: str) -> Paths:
+        """The places of a container by its id."""
+        return cls(
+            settings.state_root / "containers" / container_id,
+            settings.run_root / "containers" / container_id,
+            f"{settings.cgroup_parent}/{container_id}",
+        )
+
+    @property
+    def upper(self) -> Path:
+        """The container's own layer."""
+        return self.data / "upper"
+
+    @property
+    def work(self) -> Path:
+        """The work directory of the overlay, on the same file system as ``upper``."""
+        return self.data / "work"
+
+    @property
+    def log(self) -> Path:
+        """What the container wrote, in the k8s-file form."""
+        return self.data / "log"
+
+    @property
+    def rootfs(self) -> Path:
+        """Where the overlay is mounted, in a mount namespace of its own."""
+        return self.run / "rootfs"
+
+    @property
+    def pid_file(self) -> Path:
+        """The container's first process, written by the runtime."""
+        return self.run / "pid"
+
+    @property
+    def exit_dir(self) -> Path:
+        """Here the monitor writes a file named by the id with the exit code."""
+        return self.run / "exit"

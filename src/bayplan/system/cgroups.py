@@ -1,0 +1,71 @@
+"""Control groups, v1, v2 and hybrid behind one set of functions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bayplan.system.processes import Process
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+def is_unified(root: Path = ROOT) -> bool:
+    """Whether the host has cgroup v2 alone."""
+    return (root / "cgroup.controllers").exists()
+
+
+def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
+    """Every mounted hierarchy: one on v2; one for each controller, and ``unified``, elsewhere."""
+    if is_unified(root):
+        return (root,)
+    try:
+        found = sorted(item for item in root.iterdir() if item.is_dir() and not item.is_symlink())
+    except FileNotFoundError:
+        return ()
+    return tuple(found)
+
+
+def members(path: str) -> tuple[Process, ...]:
+    """The processes in a group (``/parent/name``), whatever the layout."""
+    found: dict[int, Process] = {}
+    for hierarchy in hierarchies():
+        for directory in _tree(hierarchy / path.lstrip("/")):
+            try:
+                pids = (directory / "cgroup.procs").read_text().split()
+            except OSError:
+                continue
+            for pid in pids:
+                process = Process.of(int(pid))
+                if process:
+                    found[process.pid] = process
+    return tuple(found.values())
+
+
+def remove(path: str) -> None:
+    """Remove a group and those below it in every hierarchy; one that is still in use stays."""
+    for hierarchy in hierarchies():
+        for directory in reversed(_tree(hierarchy / path.lstrip("/"))):
+            try:
+                directory.rmdir()
+            except OSError:
+                continue
+
+
+def was_oom_killed(path: str) -> bool:
+    """Whether the kernel killed a process of the group for memory (memory.events, memory.oom_control)."""
+    for file in (
+        ROOT / path.lstrip("/") / "memory.events",
+        ROOT / "memory" / path.lstrip("/") / "memory.oom_control",
+    ):
+        try:
+            lines = file.read_text().splitlines()
+        except OSError:
+            continue
+        if any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in lines):
+            return True
+    return False
+
+
+def _tree(top: Path) -> list[Path]:
+    return [Path(base) for base, _, _ in os.walk(top)] if top.is_dir() else []

@@ -1,0 +1,94 @@
+"""Processes known by pid and start time, so that a reused pid is never taken for the old process."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+_STAT_STARTTIME = 22  # proc(5), /proc/pid/stat field (22)
+_STAT_STATE = 3
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process: pid and its start time in clock ticks after boot."""
+
+    pid: int
+    start: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """The process that has this pid now; None when there is none (a zombie counts as gone)."""
+        found = _stat(pid)
+        return None if found is None or found[0] in "ZX" else cls(pid, found[1])
+
+    @property
+    def alive(self) -> bool:
+        """Whether exactly this process still runs."""
+        return Process.of(self.pid) == self
+
+    def send(self, number: int) -> bool:
+        """Signal exactly this process (pidfd, so that a reused pid is never hit). False when it is gone."""
+        try:
+            fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.alive:
+                return False
+            signal.pidfd_send_signal(fd, number)
+        except ProcessLookupError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(fd)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ended within the time."""
+        try:
+            fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if not self.alive:
+                return True
+            poller = select.poll()
+            poller.register(fd, select.POLLIN)
+            return bool(poller.poll(max(0.0, timeout_s) * 1000)) or not self.alive
+        finally:
+            os.close(fd)
+
+
+def boot_id() -> str:
+    """The kernel's identifier of this boot: records of another boot speak of processes that are gone."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def find_by_argument(argument: str) -> list[Process]:
+    """Processes that have exactly this argument on their command line."""
+    wanted = argument.encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if wanted in arguments and (process := Process.of(int(entry.name))):
+            found.append(process)
+    return found
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command's name stands in parentheses and may hold anything, so count from its end.
+    fields = text.rpartition(")")[2].split()
+    return fields[0], int(fields[_STAT_STARTTIME - _STAT_STATE])
