@@ -1,0 +1,94 @@
+"""``image``, ``build``, ``pull_policy`` and ``platform`` of services: each image once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bayplan.load.compose import keys
+from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, wrong
+from bayplan.load.compose.validate import make
+from bayplan.models import Build, Image, ImageReference, PullPolicy
+
+_POLICIES = {"always": "always", "never": "never", "missing": "missing", "if_not_present": "missing", "build": "build"}
+
+
+@dataclass
+class ImageReader:
+    """Collects the images of a stack by their full reference."""
+
+    project: str
+    directory: Path
+    environment: Mapping[str, str]
+    found: dict[str, Image] = field(default_factory=dict)
+
+    def read(self, service: Node, key: str) -> str:
+        """The service's image, as first spelled in the stack. Raises DeclarationError."""
+        given, build = service.get("image"), service.get("build")
+        if given is None and build is None:
+            raise wrong(service, "has neither an image nor a build")
+        name = as_text(given) if given else f"{self.project}-{key}"
+        try:
+            full = str(ImageReference.parse(name))
+        except ValueError as error:
+            raise wrong(given or service, str(error)) from error
+        values: dict[str, Any] = {"name": name}
+        if policy := service.get("pull_policy"):
+            values["pull"] = _policy(policy)
+        if platform := service.get("platform"):
+            values["platform"] = as_text(platform)
+        if build:
+            values["build"] = self._build(build)
+        image = make(Image, service, values)
+        known = self.found.get(full)
+        self.found[full] = _joined(known, image, service) if known else image
+        return self.found[full].name
+
+    def _build(self, node: Node) -> Build:
+        if not isinstance(node.value, dict):
+            return Build(context=self._context(node))
+        check_keys(node, built=keys.BUILD_BUILT, known=keys.BUILD_KNOWN)
+        context = node.get("context")
+        values: dict[str, Any] = {"context": self._context(context) if context else str(self.directory)}
+        for name in ("dockerfile", "dockerfile_inline", "target"):
+            if found := node.get(name):
+                values[name] = as_text(found)
+        for name in ("no_cache", "pull"):
+            if found := node.get(name):
+                values[name] = as_flag(found)
+        values["labels"] = text_map(node.get("labels"))
+        if args := node.get("args"):
+            given = ((name, self.environment.get(name) if value is None else value) for name, value, _ in pairs(args))
+            values["args"] = {name: value for name, value in given if value is not None}
+        if "dockerfile" in values and "dockerfile_inline" in values:
+            raise wrong(node, "dockerfile and dockerfile_inline exclude each other")
+        return make(Build, node, values)
+
+    def _context(self, node: Node) -> str:
+        text = as_text(node)
+        if "://" in text or text.startswith(("git@", "github.com/")):
+            raise not_built(node, f"a build context at {text!r} is not built yet")
+        return os.path.normpath(self.directory / Path(text).expanduser())
+
+
+def _policy(node: Node) -> PullPolicy:
+    text = as_text(node)
+    if text in ("daily", "weekly") or text.startswith("every_"):
+        raise not_built(node, f"pull_policy {text} is not built yet")
+    if text not in _POLICIES:
+        raise wrong(node, f"unknown policy {text!r}", hint=", ".join(_POLICIES))
+    return PullPolicy(_POLICIES[text])
+
+
+def _joined(known: Image, image: Image, service: Node) -> Image:
+    """One image wanted by two services: at most one way to build it, the policy that was said goes first."""
+    if known.build and image.build and known.build != image.build:
+        raise wrong(service, f"image {image.name!r} is built in two ways", hint="give one of them another image name")
+    if known.platform and image.platform and known.platform != image.platform:
+        raise wrong(service, f"image {image.name!r} is wanted for two platforms")
+    pull = image.pull if known.pull is PullPolicy.MISSING else known.pull
+    update = {"build": known.build or image.build, "platform": known.platform or image.platform, "pull": pull}
+    return known.model_copy(update=update)

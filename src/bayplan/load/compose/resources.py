@@ -1,0 +1,106 @@
+"""Top-level networks and volumes to models, under their final names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayplan.load.compose import keys
+from bayplan.load.compose.nodes import (
+    Node,
+    as_flag,
+    as_integer,
+    as_list,
+    as_map,
+    as_text,
+    check_keys,
+    not_built,
+    text_map,
+    wrong,
+)
+from bayplan.load.compose.validate import make
+from bayplan.models import Network, Volume, labels
+
+_MTU = "com.docker.network.driver.mtu"
+
+
+def final_name(node: Node | None, key: str, project: str) -> str:
+    """``name:`` when given, the bare key of an external one, else ``<project>_<key>``."""
+    if node is not None and isinstance(node.value, dict):
+        if name := node.get("name"):
+            return as_text(name)
+        external = node.get("external")
+        if external and isinstance(external.value, dict):
+            inner = external.get("name")
+            return as_text(inner) if inner else key
+        if external and as_flag(external):
+            return key
+    return f"{project}_{key}"
+
+
+def _external(node: Node) -> bool:
+    found = node.get("external")
+    return found is not None and (isinstance(found.value, dict) or as_flag(found))
+
+
+def read_volume(node: Node, key: str, project: str) -> Volume:
+    """A declared volume. Raises DeclarationError."""
+    name = final_name(node, key, project)
+    own = {labels.PROJECT: project, labels.VOLUME: key, labels.MANAGED: "true"}
+    if node.is_null:
+        return make(Volume, node, {"name": name, "labels": own})
+    check_keys(node, built=keys.VOLUME_BUILT)
+    if _external(node):
+        return make(Volume, node, {"name": name, "external": True})
+    driver, options = node.get("driver"), node.get("driver_opts")
+    if driver and as_text(driver) != "local":
+        raise not_built(driver, f"volume driver {as_text(driver)!r} is not built yet")
+    if options and as_map(options):
+        raise not_built(options)
+    return make(Volume, node, {"name": name, "labels": {**text_map(node.get("labels")), **own}})
+
+
+def read_network(node: Node, key: str, project: str) -> Network:
+    """A declared network. Raises DeclarationError."""
+    name = final_name(node, key, project)
+    own = {labels.PROJECT: project, labels.NETWORK: key, labels.MANAGED: "true"}
+    if node.is_null:
+        return make(Network, node, {"name": name, "labels": own})
+    check_keys(node, built=keys.NETWORK_BUILT)
+    if _external(node):
+        return make(Network, node, {"name": name, "external": True})
+    values: dict[str, Any] = {"name": name, "labels": {**text_map(node.get("labels")), **own}}
+    if (driver := node.get("driver")) and as_text(driver) != "bridge":
+        raise not_built(driver, f"network driver {as_text(driver)!r} is not built yet")
+    if internal := node.get("internal"):
+        values["internal"] = as_flag(internal)
+    for flag, wanted in (("enable_ipv6", False), ("enable_ipv4", True)):
+        if (found := node.get(flag)) and as_flag(found) is not wanted:
+            raise not_built(found)
+    if options := node.get("driver_opts"):
+        for option, value in as_map(options).items():
+            if option != _MTU:
+                raise not_built(value)
+            values["mtu"] = as_integer(value)
+    if ipam := node.get("ipam"):
+        values |= _ipam(ipam)
+    return make(Network, node, values, {"subnet": "ipam", "gateway": "ipam", "ip_range": "ipam"})
+
+
+def _ipam(node: Node) -> dict[str, str]:
+    check_keys(node, built=keys.IPAM_BUILT, known=keys.IPAM_KNOWN)
+    if (driver := node.get("driver")) and as_text(driver) != "default":
+        raise not_built(driver, f"IPAM driver {as_text(driver)!r} is not built yet")
+    config = node.get("config")
+    pools = as_list(config) if config else []
+    if len(pools) > 1:
+        raise not_built(pools[1], "more than one address range is not built yet")
+    values: dict[str, str] = {}
+    for pool in pools:
+        check_keys(pool, built=keys.POOL_BUILT, known=keys.POOL_KNOWN)
+        for name, value in as_map(pool).items():
+            if ":" in as_text(value):
+                raise not_built(value, "IPv6 addresses are not built yet")
+            values[name] = as_text(value)
+        if pool.get("subnet") is None and values:
+            raise wrong(pool, "gateway and ip_range need a subnet")
+    return values

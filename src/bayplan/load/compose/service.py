@@ -1,0 +1,223 @@
+"""One service's attributes that stand for themselves: no names of other resources, no files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from bayplan.load.compose import keys
+from bayplan.load.compose.nodes import (
+    Node,
+    as_flag,
+    as_integer,
+    as_list,
+    as_map,
+    as_number,
+    as_text,
+    check_keys,
+    not_built,
+    pairs,
+    text_map,
+    text_or_texts,
+    texts,
+    wrong,
+)
+from bayplan.load.compose.validate import make
+from bayplan.models import ByteSize, Duration, HealthCheck, Resources, RestartPolicy, Ulimit
+
+_SECURITY = re.compile(r"^(no-new-privileges([:=](true|false))?|seccomp[:=]unconfined)$")
+
+
+def words(node: Node) -> tuple[str, ...]:
+    """A command: a string is split as shell words (no shell runs it), a list is taken as it is."""
+    if isinstance(node.value, list):
+        return texts(node)
+    try:
+        return tuple(shlex.split(as_text(node)))
+    except ValueError as error:
+        raise wrong(node, f"cannot be split into words: {error}") from error
+
+
+def parsed(node: Node, parse: Callable[[object], Any]) -> Any:
+    """The scalar read by a type's parser, its ValueError turned into a DeclarationError."""
+    try:
+        return parse(as_text(node))
+    except ValueError as error:
+        raise wrong(node, str(error)) from error
+
+
+def healthcheck(node: Node) -> HealthCheck:
+    """``healthcheck``; a string test is CMD-SHELL. Raises DeclarationError."""
+    check_keys(node, built=keys.HEALTH_BUILT)
+    disable, test = node.get("disable"), node.get("test")
+    if disable and as_flag(disable):
+        return HealthCheck(test=("NONE",))
+    if test is None:
+        raise not_built(node, "a health check without a test of its own is not built yet")
+    values: dict[str, Any] = {"test": texts(test) if isinstance(test.value, list) else ("CMD-SHELL", as_text(test))}
+    for name in ("interval", "timeout", "start_period", "start_interval"):
+        found = node.get(name)
+        if found:
+            values[name] = parsed(found, Duration.parse)
+    retries = node.get("retries")
+    if retries:
+        values["retries"] = as_integer(retries)
+    return make(HealthCheck, node, values)
+
+
+def restart(service: Node) -> RestartPolicy:
+    """``restart``, or ``deploy.restart_policy`` which goes before it. Raises DeclarationError."""
+    deploy = service.get("deploy")
+    policy = deploy.get("restart_policy") if deploy else None
+    if policy:
+        check_keys(policy, built={"condition", "max_attempts"}, known={"delay", "window"})
+        condition, attempts = policy.get("condition"), policy.get("max_attempts")
+        name = as_text(condition) if condition else "any"
+        known = {"none": "no", "on-failure": "on-failure", "any": "always"}
+        if condition and name not in known:
+            raise wrong(condition, f"unknown condition {name!r}", hint="none, on-failure or any")
+        values = {"condition": known[name], "max_retries": as_integer(attempts) if attempts else None}
+        return make(RestartPolicy, policy, values)
+    node = service.get("restart")
+    if node is None:
+        return RestartPolicy()
+    if not isinstance(node.value, str):
+        raise wrong(node, "must be a string", hint='"no", always, on-failure[:N] or unless-stopped')
+    name, colon, count = node.value.partition(":")
+    if name not in ("no", "always", "on-failure", "unless-stopped") or (colon and name != "on-failure"):
+        raise wrong(node, f"unknown policy {node.value!r}", hint='"no", always, on-failure[:N] or unless-stopped')
+    return make(
+        RestartPolicy, node, {"condition": name, "max_retries": as_integer(node.with_value(count)) if colon else None}
+    )
+
+
+def resources(service: Node) -> Resources:
+    """Cgroup limits from ``mem_limit``, ``cpus`` ... and ``deploy.resources``. Raises DeclarationError."""
+    values: dict[str, Any] = {}
+    readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
+        "mem_limit": ("memory", _size),
+        "mem_reservation": ("memory_reservation", _size),
+        "cpus": ("cpus", as_number),
+        "cpu_shares": ("cpu_shares", as_integer),
+        "cpuset": ("cpuset", as_text),
+        "pids_limit": ("pids", as_integer),
+    }
+    for name, (field, read) in readers.items():
+        if found := service.get(name):
+            values[field] = read(found)
+    deploy = service.get("deploy")
+    given = deploy.get("resources") if deploy else None
+    if given:
+        check_keys(given, built={"limits", "reservations"})
+        if limits := given.get("limits"):
+            check_keys(limits, built=keys.LIMITS_BUILT)
+            for name, field, read in (
+                ("memory", "memory", _size),
+                ("cpus", "cpus", as_number),
+                ("pids", "pids", as_integer),
+            ):
+                if found := limits.get(name):
+                    values[field] = read(found)
+        if reservations := given.get("reservations"):
+            check_keys(reservations, built={"memory"}, known=keys.RESERVATIONS_KNOWN)
+            if found := reservations.get("memory"):
+                values["memory_reservation"] = _size(found)
+    if values.get("pids") in (-1, 0):
+        del values["pids"]
+    names = {field: name for name, (field, _) in readers.items()}
+    return make(Resources, service, values, names)
+
+
+def _size(node: Node) -> ByteSize:
+    size = parsed(node, ByteSize.parse)
+    assert isinstance(size, ByteSize)
+    return size
+
+
+def simple(service: Node) -> dict[str, Any]:
+    """Container fields that need nothing but the attribute of (nearly) the same name. Raises DeclarationError."""
+    for name in ("init", "tty", "stdin_open"):
+        found = service.get(name)
+        if found and as_flag(found):
+            raise not_built(found, f"{name}: true is not built yet")
+    readers: dict[str, Callable[[Node], Any]] = {
+        "command": words,
+        "entrypoint": words,
+        "working_dir": as_text,
+        "user": as_text,
+        "hostname": as_text,
+        "group_add": texts,
+        "expose": texts,
+        "cap_add": texts,
+        "cap_drop": texts,
+        "privileged": as_flag,
+        "read_only": as_flag,
+        "security_opt": _security,
+        "sysctls": text_map,
+        "shm_size": _size,
+        "stop_signal": as_text,
+        "stop_grace_period": lambda node: parsed(node, Duration.parse),
+        "extra_hosts": _hosts,
+        "ulimits": _ulimits,
+        "healthcheck": healthcheck,
+    }
+    return {name: read(found) for name, read in readers.items() if (found := service.get(name))}
+
+
+def _security(node: Node) -> tuple[str, ...]:
+    for item in as_list(node):
+        if not _SECURITY.match(as_text(item)):
+            raise not_built(item, f"security option {as_text(item)!r} is not built yet")
+    return tuple(text.replace(":", "=", 1) if text.startswith("seccomp") else text for text in texts(node))
+
+
+def _ulimits(node: Node) -> dict[str, Ulimit]:
+    limits = {}
+    for name, item in as_map(node).items():
+        if isinstance(item.value, dict):
+            check_keys(item, built={"soft", "hard"})
+            soft, hard = item.get("soft"), item.get("hard")
+            if soft is None or hard is None:
+                raise wrong(item, "needs soft and hard")
+            limits[name] = make(Ulimit, item, {"soft": as_integer(soft), "hard": as_integer(hard)})
+        else:
+            limits[name] = make(Ulimit, item, {"soft": as_integer(item), "hard": as_integer(item)})
+    return limits
+
+
+def _hosts(node: Node) -> dict[str, str]:
+    entries: list[tuple[str, str, Node]] = []
+    if isinstance(node.value, list):
+        for item in node.value:
+            text = as_text(item)
+            name, separator, address = text.partition("=" if "=" in text else ":")
+            if not separator or not name or not address:
+                raise wrong(item, f"{text!r} is not NAME=ADDRESS")
+            entries.append((name, address, item))
+    else:
+        for name, child in as_map(node).items():
+            entries += [(name, address, child) for address in text_or_texts(child)]
+    hosts: dict[str, str] = {}
+    for name, address, place in entries:
+        bare = address.strip("[]")
+        if hosts.setdefault(name, bare) != bare:
+            raise not_built(place, f"two addresses for {name} are not built yet")
+    return hosts
+
+
+def deploy_replicas(service: Node) -> int:
+    """How many containers the service has. Raises DeclarationError."""
+    deploy = service.get("deploy")
+    if deploy is None:
+        return 1
+    check_keys(deploy, built=keys.DEPLOY_BUILT, known=keys.DEPLOY_KNOWN)
+    replicas = deploy.get("replicas")
+    count = as_integer(replicas) if replicas else 1
+    if replicas and count < 0:
+        raise wrong(replicas, "cannot be negative")
+    if labels := deploy.get("labels"):
+        for _ in pairs(labels):  # read for their form: on one host they label nothing (specification, "deploy")
+            pass
+    return count
