@@ -1,0 +1,5 @@
+"""Networks of the native core: bridges and veth pairs, addresses, and one nftables table of our own."""
+
+from bayplan.runtime.native.networks.networks import Attachment, Networks
+
+__all__ = ["Attachment", "Networks"]

@@ -1,0 +1,73 @@
+"""Address ranges and addresses. A primary key makes a doubly given address impossible."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from bayplan.errors import ConflictError
+from bayplan.models import Network
+
+_NETWORK_PREFIX = 24
+
+
+def choose_subnet(pool: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network:
+    """The first /24 of the pool that overlaps nothing. Raises ConflictError when the pool is full."""
+    held = tuple(taken)
+    for candidate in pool.subnets(new_prefix=max(_NETWORK_PREFIX, pool.prefixlen)):
+        if not any(candidate.overlaps(other) for other in held):
+            return candidate
+    raise ConflictError(f"no free range is left in the address pool {pool}", hint="set address_pool to a larger one")
+
+
+def gateway_of(network: Network, subnet: IPv4Network) -> IPv4Address:
+    """The bridge's own address: the declared one, or the first."""
+    return network.gateway or subnet.network_address + 1
+
+
+def lease(
+    tx: sqlite3.Connection,
+    network: Network,
+    subnet: IPv4Network,
+    owner: str,
+    wanted: IPv4Address | None,
+) -> IPv4Address:
+    """Give ``owner`` an address inside a transaction: the wanted one, else the lowest that is free.
+
+    Raises ConflictError naming the holder, or the network that is full.
+    """
+    rows = tx.execute("SELECT address, owner FROM leases WHERE network = ?", (network.name,)).fetchall()
+    held = {str(row[0]): str(row[1]) for row in rows}
+    if wanted is not None:
+        holder = held.get(str(wanted))
+        if holder and holder != owner:
+            raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder)}")
+        chosen = wanted
+    else:
+        chosen = next((item for item in _candidates(network, subnet) if str(item) not in held), None) or _full(network)
+    tx.execute(
+        "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
+    )
+    return chosen
+
+
+def mac_of(address: IPv4Address) -> str:
+    """A locally administered MAC made from the address: unique on its network, the same after a reboot."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed))
+
+
+def _candidates(network: Network, subnet: IPv4Network) -> Iterator[IPv4Address]:
+    gateway = gateway_of(network, subnet)
+    allowed = network.ip_range or subnet
+    edges = (subnet.network_address, subnet.broadcast_address, gateway)
+    return (item for item in allowed if item not in edges)
+
+
+def _full(network: Network) -> IPv4Address:
+    raise ConflictError(f"network {network.name} has no free address left", hint="declare a larger subnet")
+
+
+def _shown(tx: sqlite3.Connection, owner: str) -> str:
+    row = tx.execute("SELECT name FROM containers WHERE id = ?", (owner,)).fetchone()
+    return f"container {row[0]}" if row else owner

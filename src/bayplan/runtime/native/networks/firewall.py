@@ -1,0 +1,157 @@
+"""One nftables table of our own; other people's rules are never touched.
+
+Publishing a port is an element of a map, so that the cost stays flat with thousands of them. Networks are isolated from
+each other, internal ones have no way out or in, and no packet from outside reaches a container but through a published
+port (CVE-2025-54388: not even when it is routed straight to the container's address).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.system import nftables
+
+_ANY = "0.0.0.0"  # noqa: S104 - a spelling in declarations, not bound here
+
+
+@dataclass(frozen=True)
+class Published:
+    """A port of the host that leads to a container's."""
+
+    host_ip: str
+    published: int
+    protocol: str
+    address: str
+    target: int
+
+
+class Firewall:
+    """The table of one core."""
+
+    def __init__(self, table: str, prefix: str) -> None:
+        self.table, self.prefix = table, prefix
+
+    def ensure(self) -> None:
+        """Make table, sets, maps and rules in one transaction; elements that are there stay."""
+        nftables.run(_BASE.format(t=self.table))
+
+    def add_network(self, bridge: str, subnet: str, *, internal: bool) -> None:
+        """Let a bridge's containers talk to each other, and out unless it is internal."""
+        commands = [
+            f"add element inet {self.table} bridges {{ {bridge} }}",
+            # With bridge-nf-call-iptables even frames within one bridge pass the forward chain.
+            f"add element inet {self.table} pairs {{ {bridge} . {bridge} }}",
+        ]
+        if not internal:
+            commands.append(f"add element inet {self.table} outgoing {{ {bridge} }}")
+            commands.append(f"add element inet {self.table} subnets {{ {subnet} }}")
+        self._run(commands)
+
+    def remove_network(self, bridge: str, subnet: str) -> None:
+        """Forget a bridge; absent is no error."""
+        wanted = (("bridges", bridge), ("pairs", f"{bridge} . {bridge}"), ("outgoing", bridge), ("subnets", subnet))
+        # `destroy` needs a newer kernel and nft, so only what is there is deleted.
+        present = [(name, item) for name, item in wanted if item in self.elements(name)]
+        self._run(f"delete element inet {self.table} {name} {{ {item} }}" for name, item in present)
+
+    def publish(self, ports: Iterable[Published]) -> None:
+        """Open ports in one transaction; one that is open already stays."""
+        self._run(
+            f"add element inet {self.table} {_map(port)} {{ {_key(port)} : {port.address} . {port.target} }}"
+            for port in ports
+        )
+
+    def withdraw(self, ports: Iterable[Published]) -> None:
+        """Close ports; one that is closed is no error."""
+        held = {name: self.published_keys(name) for name in ("ports_any", "ports_address")}
+        gone = [port for port in ports if _key(port) in held[_map(port)]]
+        self._run(f"delete element inet {self.table} {_map(port)} {{ {_key(port)} }}" for port in gone)
+
+    def is_open(self, port: Published) -> bool:
+        """Whether the kernel has the port's element."""
+        return _key(port) in self.published_keys(_map(port))
+
+    def has_network(self, bridge: str) -> bool:
+        """Whether the kernel knows the bridge."""
+        return bridge in self.elements("bridges")
+
+    def elements(self, name: str) -> set[str]:
+        """What a set holds, spelled as nft does."""
+        found: set[str] = set()
+        for item in nftables.listing(f"set inet {self.table} {name}"):
+            for element in item.get("set", {}).get("elem", ()):
+                found.add(_spell(element))
+        return found
+
+    def published_keys(self, name: str) -> set[str]:
+        """The keys of a map, spelled as nft does."""
+        found: set[str] = set()
+        for item in nftables.listing(f"map inet {self.table} {name}"):
+            for key, _ in item.get("map", {}).get("elem", ()):
+                found.add(_spell(key))
+        return found
+
+    def remove(self) -> None:
+        """Remove the whole table; absent is no error."""
+        nftables.run(f"add table inet {self.table}\ndelete table inet {self.table}")
+
+    def _run(self, commands: Iterable[str]) -> None:
+        text = "\n".join(commands)
+        if text:
+            nftables.run(text)
+
+
+def _map(port: Published) -> str:
+    return "ports_any" if port.host_ip == _ANY else "ports_address"
+
+
+def _key(port: Published) -> str:
+    address = "" if port.host_ip == _ANY else f"{port.host_ip} . "
+    return f"{address}{port.protocol} . {port.published}"
+
+
+def _spell(element: Any) -> str:
+    if isinstance(element, dict) and "concat" in element:
+        return " . ".join(str(part) for part in element["concat"])
+    if isinstance(element, dict) and "prefix" in element:
+        return f"{element['prefix']['addr']}/{element['prefix']['len']}"
+    if isinstance(element, dict) and "elem" in element:
+        return _spell(element["elem"]["val"])
+    return str(element)
+
+
+_BASE = """
+add table inet {t}
+add set inet {t} bridges {{ type ifname; }}
+add set inet {t} pairs {{ type ifname . ifname; }}
+add set inet {t} outgoing {{ type ifname; }}
+add set inet {t} subnets {{ type ipv4_addr; flags interval; }}
+add map inet {t} ports_any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+add map inet {t} ports_address {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
+add chain inet {t} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
+add chain inet {t} output {{ type nat hook output priority -100; policy accept; }}
+add chain inet {t} publish
+add chain inet {t} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
+add chain inet {t} forward {{ type filter hook forward priority filter; policy accept; }}
+flush chain inet {t} prerouting
+flush chain inet {t} output
+flush chain inet {t} publish
+flush chain inet {t} postrouting
+flush chain inet {t} forward
+add rule inet {t} prerouting fib daddr type local jump publish
+add rule inet {t} output fib daddr type local jump publish
+add rule inet {t} publish dnat ip to ip daddr . meta l4proto . th dport map @ports_address
+add rule inet {t} publish dnat ip to meta l4proto . th dport map @ports_any
+add rule inet {t} postrouting ip saddr @subnets oifname != @bridges masquerade
+add rule inet {t} postrouting ip saddr 127.0.0.0/8 oifname @bridges masquerade
+add rule inet {t} postrouting ct status dnat ip saddr @subnets ip daddr @subnets masquerade
+add rule inet {t} forward ct state established,related accept
+add rule inet {t} forward ct status dnat oifname @outgoing accept
+add rule inet {t} forward iifname . oifname @pairs accept
+add rule inet {t} forward iifname @bridges oifname @bridges drop
+add rule inet {t} forward iifname @outgoing accept
+add rule inet {t} forward iifname @bridges drop
+add rule inet {t} forward oifname @bridges drop
+"""

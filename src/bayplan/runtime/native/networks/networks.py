@@ -1,0 +1,299 @@
+"""The networks of one core and the places of its containers on them.
+
+Records come first and go last: what a kill left half made is named by its record, and made again or removed from it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from sqlite3 import Connection, Row
+
+from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import Change, Endpoint, Network, Port, Settings
+from bayplan.runtime.native.networks.addresses import choose_subnet, gateway_of, lease, mac_of
+from bayplan.runtime.native.networks.firewall import Firewall, Published
+from bayplan.runtime.native.networks.links import Links, configure_inside, link_name
+from bayplan.runtime.native.state import Database
+from bayplan.runtime.protocol import Observed, State, Status
+from bayplan.system import namespaces
+
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A container's place on its networks: its namespace, and its address on each network."""
+
+    netns: Path
+    addresses: dict[str, IPv4Address]
+
+
+class Networks:
+    """All networks of one core. Safe to use from many threads."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings, self.database = settings, database
+        self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
+        self._links: Links | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def links(self) -> Links:
+        """The netlink socket, opened at first use: its package is slow to import."""
+        with self._lock:
+            self._links = self._links or Links()
+            return self._links
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._links:
+            self._links.close()
+
+    # -- networks ----------------------------------------------------------------------------------------------
+
+    def check(self, network: Network) -> None:
+        """Refuse a subnet that overlaps another network or a route of the host. Raises ConflictError naming it."""
+        if network.subnet is None:
+            return
+        for other, subnet, _ in self._taken():
+            if other != network.name and subnet.overlaps(network.subnet):
+                raise ConflictError(
+                    f"subnet {network.subnet} of network {network.name} overlaps {subnet} of {other}",
+                    hint="choose another range",
+                )
+
+    def create(self, network: Network, project: str) -> None:
+        """Make the network, or what of it is missing."""
+        with self._lock:
+            row = self._row(network.name)
+            if row is None:
+                self.check(network)
+                taken = [subnet for _, subnet, _ in self._taken()]
+                subnet = network.subnet or choose_subnet(self.settings.address_pool, taken)
+                with self.database.transaction() as tx:
+                    tx.execute(
+                        "INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        (
+                            network.name,
+                            project,
+                            network.model_dump_json(),
+                            str(subnet),
+                            str(gateway_of(network, subnet)),
+                            link_name(self.settings.interface_prefix, str(self.settings.state_root), network.name),
+                            datetime.now(UTC).isoformat(),
+                        ),
+                    )
+            self._realise(network.name)
+
+    def update_labels(self, network: Network) -> None:
+        """Record the declaration anew: labels live in it."""
+        with self.database.transaction() as tx:
+            tx.execute("UPDATE networks SET declared = ? WHERE name = ?", (network.model_dump_json(), network.name))
+
+    def heal(self, name: str) -> None:
+        """Put back bridge, address and rules."""
+        with self._lock:
+            self._realise(name)
+
+    def delete(self, name: str) -> None:
+        """Remove a network; absent is no error. Raises ConflictError naming containers that are on it."""
+        with self._lock:
+            row = self._row(name)
+            if row is None:
+                return
+            users = self.database.query("SELECT container_id FROM endpoints WHERE network = ?", (name,))
+            if users:
+                ids = ", ".join(str(item[0])[:12] for item in users)
+                raise ConflictError(f"network {name} is used by containers {ids}", hint="remove them first")
+            self.firewall.remove_network(row["bridge"], row["subnet"])
+            self.links.remove(row["bridge"])
+            with self.database.transaction() as tx:
+                tx.execute("DELETE FROM leases WHERE network = ?", (name,))
+                tx.execute("DELETE FROM networks WHERE name = ?", (name,))
+                last = tx.execute("SELECT count(*) FROM networks").fetchone()[0] == 0
+            if last:
+                self.firewall.remove()
+
+    def observe(self, project: str | None, names: Sequence[str]) -> list[Observed]:
+        """The networks of a project and those that are named, held against the kernel."""
+        found = []
+        for row in self.database.query("SELECT * FROM networks ORDER BY name"):
+            if row["name"] not in names and (project is None or row["project"] != project):
+                continue
+            declared = Network.model_validate_json(row["declared"])
+            defects = dict.fromkeys(self._defects(row), Change.IN_PLACE.value)
+            state = State.DEFECT if defects else State.READY
+            found.append(
+                Observed(
+                    actual=declared,
+                    declared=declared,
+                    status=Status(state=state, addresses={"subnet": row["subnet"], "gateway": row["gateway"]}),
+                    handle=row["bridge"],
+                    project=row["project"],
+                    defects=defects,
+                )
+            )
+        return found
+
+    # -- endpoints ---------------------------------------------------------------------------------------------
+
+    def netns(self, container_id: str) -> Path:
+        """Where a container's network namespace is bound."""
+        return self.settings.run_root / "netns" / container_id
+
+    def attach(self, container_id: str, endpoints: Sequence[Endpoint], ports: Sequence[Port]) -> Attachment:
+        """Give a container its namespace, links, addresses and ports. Done again, it keeps its addresses."""
+        addresses = self._record_endpoints(container_id, endpoints)
+        path = self.netns(container_id)
+        namespaces.remove_network_namespace(path)
+        namespaces.create_network_namespace(path)
+        inside, gateway = [], None
+        for position, endpoint in enumerate(endpoints):
+            row = self._network_row(endpoint.network)
+            address, subnet = addresses[endpoint.network], IPv4Network(row["subnet"])
+            name = f"eth{position}"
+            host = link_name(self.settings.interface_prefix, container_id, endpoint.network)
+            self.links.attach(host, row["bridge"], path, name, endpoint.mac_address or mac_of(address))
+            inside.append((name, address, subnet.prefixlen))
+            if gateway is None and not Network.model_validate_json(row["declared"]).internal:
+                gateway = IPv4Address(row["gateway"])
+        configure_inside(path, inside, gateway)
+        self.set_ports(container_id, ports)
+        return Attachment(path, addresses)
+
+    def detach(self, container_id: str) -> None:
+        """Take a container off: ports, namespace, links, addresses; absent is no error."""
+        self.set_ports(container_id, ())
+        for row in self.database.query("SELECT link FROM endpoints WHERE container_id = ?", (container_id,)):
+            self.links.remove(row["link"])
+        namespaces.remove_network_namespace(self.netns(container_id))
+        with self.database.transaction() as tx:
+            tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
+            tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
+
+    def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
+        """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""
+        rows = self.database.query(
+            "SELECT address, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
+        )
+        address = next((row["address"] for row in rows if not self._is_internal(row["network"])), None)
+        if ports and address is None:
+            raise ConflictError("ports can be published only from a network that is not internal")
+        wanted = {Published(str(p.host_ip), p.published, p.protocol, str(address), p.target) for p in ports}
+        held = set(self._published(container_id))
+        with self.database.transaction() as tx:
+            for port in held - wanted:
+                key = (port.host_ip, port.published, port.protocol)
+                tx.execute("DELETE FROM ports WHERE host_ip = ? AND published = ? AND protocol = ?", key)
+            for port in wanted - held:
+                self._record_port(tx, container_id, port)
+        if held - wanted:
+            self.firewall.withdraw(held - wanted)
+        self.firewall.publish(wanted)
+
+    def endpoint_defects(self, container_id: str) -> dict[str, str]:
+        """What a running container lacks in the kernel, with the way it is mended."""
+        found: dict[str, str] = {}
+        for row in self.database.query(
+            "SELECT e.link, e.network, n.bridge FROM endpoints e JOIN networks n ON n.name = e.network"
+            " WHERE e.container_id = ?",
+            (container_id,),
+        ):
+            if self.links.index(row["link"]) is None:
+                found[f"its link to network {row['network']} is gone"] = Change.RESTART.value
+            elif not self.links.is_attached(row["link"], row["bridge"]):
+                found[f"its link is not on the bridge of network {row['network']}"] = Change.RESTART.value
+        for port in self._published(container_id):
+            if not self.firewall.is_open(port):
+                found[f"port {port.published}/{port.protocol} is not open"] = Change.IN_PLACE.value
+        return found
+
+    def heal_endpoints(self, container_id: str) -> None:
+        """Open the recorded ports again."""
+        self.firewall.ensure()
+        self.firewall.publish(self._published(container_id))
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def _realise(self, name: str) -> None:
+        row = self._network_row(name)
+        declared = Network.model_validate_json(row["declared"])
+        self.firewall.ensure()
+        self.links.ensure_bridge(row["bridge"], IPv4Address(row["gateway"]), IPv4Network(row["subnet"]), declared.mtu)
+        self.firewall.add_network(row["bridge"], row["subnet"], internal=declared.internal)
+        if not declared.internal and _FORWARD.read_text().strip() != "1":
+            _FORWARD.write_text("1")
+
+    def _defects(self, row: Row) -> list[str]:
+        found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"])))
+        if not self.firewall.has_network(row["bridge"]):
+            found.append("its firewall rules are missing")
+        return found
+
+    def _taken(self) -> list[tuple[str, IPv4Network, str]]:
+        rows = self.database.query("SELECT name, subnet, bridge FROM networks")
+        ours = {row["bridge"] for row in rows}
+        networks = [(str(row["name"]), IPv4Network(row["subnet"]), str(row["bridge"])) for row in rows]
+        routes = [
+            (f"a route of the host by {link}", net, link) for net, link in self.links.routes() if link not in ours
+        ]
+        return networks + routes
+
+    def _record_endpoints(self, container_id: str, endpoints: Sequence[Endpoint]) -> dict[str, IPv4Address]:
+        found: dict[str, IPv4Address] = {}
+        for endpoint in endpoints:
+            self._network_row(endpoint.network)
+        with self._lock, self.database.transaction() as tx:
+            for position, endpoint in enumerate(endpoints):
+                row = tx.execute("SELECT * FROM networks WHERE name = ?", (endpoint.network,)).fetchone()
+                key = (container_id, endpoint.network)
+                old = tx.execute("SELECT address FROM endpoints WHERE container_id = ? AND network = ?", key).fetchone()
+                wanted = endpoint.ipv4_address or (IPv4Address(old[0]) if old else None)
+                network = Network.model_validate_json(row["declared"])
+                address = lease(tx, network, IPv4Network(row["subnet"]), container_id, wanted)
+                link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
+                mac = endpoint.mac_address or mac_of(address)
+                tx.execute(
+                    "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*key, position, str(address), mac, link, json.dumps(endpoint.aliases)),
+                )
+                found[endpoint.network] = address
+        return found
+
+    def _record_port(self, tx: Connection, container_id: str, port: Published) -> None:
+        holder = tx.execute(
+            "SELECT container_id FROM ports WHERE published = ? AND protocol = ? AND (host_ip = ? OR"
+            " host_ip = '0.0.0.0' OR ? = '0.0.0.0')",
+            (port.published, port.protocol, port.host_ip, port.host_ip),
+        ).fetchone()
+        if holder and holder[0] != container_id:
+            name = tx.execute("SELECT name FROM containers WHERE id = ?", (holder[0],)).fetchone()
+            owner = name[0] if name else str(holder[0])[:12]
+            raise ConflictError(f"port {port.published}/{port.protocol} is published by container {owner}")
+        row = (port.host_ip, port.published, port.protocol, container_id, port.target, port.address)
+        tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def _published(self, container_id: str) -> list[Published]:
+        rows = self.database.query("SELECT * FROM ports WHERE container_id = ?", (container_id,))
+        return [
+            Published(row["host_ip"], row["published"], row["protocol"], row["address"], row["target"]) for row in rows
+        ]
+
+    def _is_internal(self, name: str) -> bool:
+        return Network.model_validate_json(self._network_row(name)["declared"]).internal
+
+    def _row(self, name: str) -> Row | None:
+        rows = self.database.query("SELECT * FROM networks WHERE name = ?", (name,))
+        return rows[0] if rows else None
+
+    def _network_row(self, name: str) -> Row:
+        row = self._row(name)
+        if row is None:
+            raise NotFoundError(f"network {name} does not exist")
+        return row

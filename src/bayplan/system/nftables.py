@@ -1,0 +1,61 @@
+"""libnftables by ctypes: one transaction for each call, no process started (about 0.1 ms instead of 3)."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import threading
+from typing import Any
+
+from bayplan.errors import RuntimeFailureError, UnsupportedError
+
+_OUTPUT_JSON = 1 << 4
+_lock = threading.Lock()
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL("libnftables.so.1", use_errno=True)
+    except OSError as error:
+        raise UnsupportedError(f"libnftables is missing: {error}", hint="install package nftables") from error
+    library.nft_ctx_new.restype = ctypes.c_void_p
+    for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+        getattr(library, name).restype = ctypes.c_char_p
+    return library
+
+
+def run(commands: str) -> str:
+    """Carry out commands in the language of nft(8): all of them or none. Raises RuntimeFailureError with its words."""
+    return _execute(commands, 0)
+
+
+def listing(what: str) -> list[dict[str, Any]]:
+    """``list WHAT`` as JSON objects (libnftables-json(5)); empty when it does not exist."""
+    try:
+        text = _execute(f"list {what}", _OUTPUT_JSON)
+    except RuntimeFailureError as error:
+        if "No such file" in error.output:
+            return []
+        raise
+    return list(json.loads(text)["nftables"]) if text else []
+
+
+def _execute(commands: str, flags: int) -> str:
+    library = _library()
+    # A context of its own for each call: it caches the ruleset, which others may have changed meanwhile.
+    with _lock:
+        context = ctypes.c_void_p(library.nft_ctx_new(0))
+        try:
+            library.nft_ctx_output_set_flags(context, flags)
+            library.nft_ctx_buffer_output(context)
+            library.nft_ctx_buffer_error(context)
+            failed = library.nft_run_cmd_from_buffer(context, commands.encode())
+            output = (library.nft_ctx_get_output_buffer(context) or b"").decode()
+            error = (library.nft_ctx_get_error_buffer(context) or b"").decode()
+        finally:
+            library.nft_ctx_free(context)
+    if failed:
+        raise RuntimeFailureError(f"nftables refused the rules: {error.strip()}", output=error)
+    return output

@@ -1,0 +1,175 @@
+import os
+import secrets
+import socket
+import threading
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from bayplan.errors import ConflictError
+from bayplan.models import Endpoint, Network, Port, Settings
+from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.state import Database
+from bayplan.system import namespaces, nftables
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+@pytest.fixture
+def networks(tmp_path):
+    tag = secrets.token_hex(2)
+    made = Settings(
+        state_root=tmp_path / "state",
+        run_root=tmp_path / "run",
+        nft_table=f"bayplan_test_{tag}",
+        interface_prefix=f"t{tag[:3]}",
+        address_pool="10.213.0.0/16",
+    )
+    database = Database(made.state_root / "state.db")
+    held = Networks(made, database)
+    yield held
+    for row in database.query("SELECT DISTINCT container_id FROM endpoints"):
+        held.detach(row[0])
+    for row in database.query("SELECT name FROM networks"):
+        held.delete(row[0])
+    held.close()
+    database.close()
+    assert [name for _, name in socket.if_nameindex() if name.startswith(made.interface_prefix)] == []
+    assert [item for item in nftables.listing("tables") if item.get("table", {}).get("name") == made.nft_table] == []
+    assert str(made.run_root) not in Path("/proc/self/mounts").read_text()
+
+
+def container():
+    return secrets.token_hex(32)
+
+
+def serve(netns, address, port, answer=b"hello"):
+    """A server in a namespace that answers every connection; its socket is made there and used here."""
+    listener = namespaces.in_network(netns, lambda: socket.create_server((str(address), port)))
+
+    def body():
+        while True:
+            try:
+                peer, source = listener.accept()
+            except OSError:
+                return
+            with peer:
+                peer.sendall(answer + b" " + source[0].encode())
+
+    threading.Thread(target=body, daemon=True).start()
+    return listener
+
+
+def stop(listener):
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def ask(address, port, netns=None):
+    def body():
+        with socket.create_connection((str(address), port), timeout=1) as peer:
+            return peer.recv(100)
+
+    return namespaces.in_network(netns, body) if netns else body()
+
+
+def test_neighbours_talk_and_other_networks_do_not(networks):
+    for name in ("a", "b"):
+        networks.create(Network(name=name), "p")
+    one = networks.attach(container(), [Endpoint(network="a")], [])
+    two = networks.attach(container(), [Endpoint(network="a")], [])
+    far = networks.attach(container(), [Endpoint(network="b")], [])
+    server = serve(one.netns, one.addresses["a"], 7000)
+    assert ask(one.addresses["a"], 7000, two.netns).startswith(b"hello")
+    with pytest.raises(OSError, match=r"timed out|unreachable"):
+        ask(one.addresses["a"], 7000, far.netns)
+    stop(server)
+
+
+def test_a_published_port_answers_from_host_and_containers_and_closes(networks):
+    networks.create(Network(name="a"), "p")
+    networks.create(Network(name="b"), "p")
+    box = container()
+    one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=39871, host_ip="127.0.0.1")])
+    server = serve(one.netns, one.addresses["a"], 7000)
+    assert ask("127.0.0.1", 39871).startswith(b"hello")
+    networks.set_ports(box, [Port(target=7000, published=39872)])
+    with pytest.raises(OSError, match="refused"):
+        ask("127.0.0.1", 39871)
+    assert ask("127.0.0.1", 39872).startswith(b"hello")
+    gateway = networks.observe("p", [])[1].status.addresses["gateway"]
+    far = networks.attach(container(), [Endpoint(network="b")], [])
+    assert ask(gateway, 39872, far.netns).startswith(b"hello")
+    assert ask(gateway, 39872, one.netns).startswith(b"hello")
+    stop(server)
+
+
+def test_an_internal_network_has_no_way_out_and_publishes_nothing(networks):
+    networks.create(Network(name="inside", internal=True), "p")
+    networks.create(Network(name="out"), "p")
+    one = networks.attach(container(), [Endpoint(network="inside")], [])
+    other = networks.attach(container(), [Endpoint(network="out")], [])
+    server = serve(other.netns, other.addresses["out"], 7000)
+    with pytest.raises(OSError, match="unreachable"):
+        ask(other.addresses["out"], 7000, one.netns)
+    with pytest.raises(ConflictError, match="not internal"):
+        networks.attach(container(), [Endpoint(network="inside")], [Port(target=1, published=39873)])
+    stop(server)
+
+
+def test_addresses_are_unique_under_threads_and_kept_when_attached_again(networks):
+    networks.create(Network(name="a"), "p")
+    given, boxes = [], [container() for _ in range(12)]
+
+    def body(box):
+        given.append(networks.attach(box, [Endpoint(network="a")], []).addresses["a"])
+
+    threads = [threading.Thread(target=body, args=(box,)) for box in boxes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(given)) == 12
+    first = networks.attach(boxes[0], [Endpoint(network="a")], []).addresses["a"]
+    assert networks.attach(boxes[0], [Endpoint(network="a")], []).addresses["a"] == first
+
+
+def test_a_fixed_address_and_its_conflict(networks):
+    networks.create(Network(name="a", subnet="10.213.200.0/24"), "p")
+    fixed = Endpoint(network="a", ipv4_address="10.213.200.77")
+    assert networks.attach(container(), [fixed], []).addresses["a"] == IPv4Address("10.213.200.77")
+    with pytest.raises(ConflictError, match=r"10\.213\.200\.77 of network a is held"):
+        networks.attach(container(), [fixed], [])
+
+
+def test_what_is_in_the_way_is_refused_by_name(networks):
+    networks.create(Network(name="a", subnet="10.213.200.0/24"), "p")
+    with pytest.raises(ConflictError, match=r"overlaps 10\.213\.200\.0/24 of a"):
+        networks.check(Network(name="b", subnet="10.213.200.128/25"))
+    ours = networks.settings.interface_prefix
+    route, link = next(item for item in networks.links.routes() if not item[1].startswith(ours))
+    with pytest.raises(ConflictError, match=f"a route of the host by {link}"):
+        networks.check(Network(name="c", subnet=route))
+    networks.attach(container(), [Endpoint(network="a")], [Port(target=1, published=39874)])
+    with pytest.raises(ConflictError, match="port 39874/tcp is published by container"):
+        networks.attach(container(), [Endpoint(network="a")], [Port(target=1, published=39874, host_ip="127.0.0.1")])
+    with pytest.raises(ConflictError, match="is used by containers"):
+        networks.delete("a")
+
+
+def test_drift_is_seen_and_mended_in_place(networks):
+    networks.create(Network(name="a"), "p")
+    box = container()
+    one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=39875)])
+    server = serve(one.netns, one.addresses["a"], 7000)
+    assert networks.observe("p", [])[0].defects == {}
+    nftables.run(f"delete table inet {networks.settings.nft_table}")
+    assert networks.observe("p", [])[0].defects == {"its firewall rules are missing": "in-place"}
+    assert networks.endpoint_defects(box) == {"port 39875/tcp is not open": "in-place"}
+    networks.heal("a")
+    networks.heal_endpoints(box)
+    assert networks.observe("p", [])[0].defects == {}
+    assert networks.endpoint_defects(box) == {}
+    assert ask("127.0.0.1", 39875).startswith(b"hello")
+    stop(server)
