@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -33,6 +34,7 @@ from bayplan.load.compose.service import deploy_replicas, resources, restart, si
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Dependency, Endpoint, Stack, Volume, labels
 
+_log = logging.getLogger("bayplan.load")
 _FIELDS = {"mounts": "volumes", "resources": "deploy", "name": "container_name"}
 _EMPTY_MODES = ("none", "host")
 
@@ -116,6 +118,8 @@ class Assembler:
         mode = self._mode(node)
         if mode != "host":
             common["ports"] = published
+        elif ports:
+            _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
         found = []
         for number in range(1, count + 1):
             name = self._name(key, number)

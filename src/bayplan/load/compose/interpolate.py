@@ -119,3 +119,5 @@ def interpolate(node: Node, variables: Variables) -> Node:
         return node.with_value(substitute(value, variables.lookup, variables.unset))
     except TemplateError as error:
         raise wrong(node, str(error)) from error
+    except RecursionError as error:
+        raise wrong(node, "variables are nested too deeply") from error

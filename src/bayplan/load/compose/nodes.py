@@ -7,6 +7,7 @@ core schema of YAML 1.2, with the older integer spellings that Compose still tak
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,9 +114,12 @@ def as_number(node: Node) -> float:
     """A number, also as a string. Raises DeclarationError."""
     text = as_text(node)
     try:
-        return float(text)
+        number = float(text)
     except ValueError as error:
         raise wrong(node, f"must be a number, not {text!r}") from error
+    if not math.isfinite(number):
+        raise wrong(node, f"must be a number, not {text!r}")
+    return number
 
 
 def texts(node: Node) -> tuple[str, ...]:

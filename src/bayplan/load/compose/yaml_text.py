@@ -14,6 +14,7 @@ from bayplan.load.compose.nodes import Node, Scalar
 MAX_NODES = 100_000
 """Most values in one file with aliases expanded (compose-go's bound against "billion laughs")."""
 MAX_DEPTH = 100
+MAX_DIGITS = 100
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
@@ -144,8 +145,12 @@ def _tag(tag: str | None, at: Location) -> str:
 
 def _scalar(event: Any, tag: str, at: Location) -> Scalar:
     text = str(event.value)
+    if "\x00" in text:
+        raise DeclarationError("a value cannot hold a NUL character", where=at)
     if tag == "str" or (event.style not in (None, "") and tag in ("", "reset", "override")):
         return text
+    if len(text) > MAX_DIGITS and _INT.match(text):
+        raise DeclarationError("a number is too long", where=at)
     value = resolve(text)
     wanted: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
     if tag in wanted and not isinstance(value, wanted[tag]):
