@@ -1,0 +1,114 @@
+"""Layers unpacked once each, by chain id; a directory that has its final name is whole and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from bayplan.errors import CorruptStateError
+from bayplan.runtime.native.images.archive import Unpacker
+from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.images.stored import Descriptor, StoredImage
+from bayplan.runtime.protocol import Progress, Report, silent
+from bayplan.system.beneath import syncfs
+from bayplan.system.files import fsync_dir, locked
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+class Layers:
+    """Unpacked layers below ``root``. Safe among threads and processes: a lock for each chain id."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, chain_id: str) -> Path:
+        """Where the layer of that chain id is, or will be."""
+        return self.root / chain_id.removeprefix("sha256:")
+
+    def ensure(self, image: StoredImage, store: ImageStore, report: Report = silent) -> tuple[Path, ...]:
+        """Unpack what is missing; the lower directories of an overlay, topmost first.
+
+        Raises CorruptStateError for a layer that is not what the image says, UnsupportedError for device nodes.
+        """
+        paths = []
+        for chain, diff_id, layer in zip(image.chain_ids, image.diff_ids, image.layers, strict=True):
+            target = self.path(chain)
+            if not target.is_dir():
+                with locked(self.root / f".lock-{target.name}", "unpack layer"):
+                    if not target.is_dir():
+                        self._unpack(target, store.blob(layer.digest), diff_id, layer, report)
+            paths.append(target)
+        return tuple(reversed(paths))
+
+    def _unpack(self, target: Path, blob: Path, diff_id: str, layer: Descriptor, report: Report) -> None:
+        temporary = Path(tempfile.mkdtemp(prefix=f".part-{target.name[:12]}-", dir=self.root))
+        label = f"unpack {layer.digest[7:19]}"
+        try:
+            temporary.chmod(0o755)
+            fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                with blob.open("rb") as file:
+                    stream = _Hashed(file, lambda: report(Progress(label, file.tell(), layer.size)))
+                    Unpacker(fd).unpack(cast("BinaryIO", stream))
+                    stream.check(diff_id)
+                syncfs(fd)
+            finally:
+                os.close(fd)
+            temporary.rename(target)
+        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+            raise CorruptStateError(
+                f"layer {layer.digest} cannot be unpacked: {error}", hint="pull it again"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        fsync_dir(self.root)
+        report(Progress(label, layer.size, layer.size))
+
+
+class _Hashed:
+    """A layer blob read as plain tar, hashed on its way."""
+
+    def __init__(self, file: BinaryIO, tick: Callable[[], None]) -> None:
+        self._plain = _decompressed(file)
+        self._hash = hashlib.sha256()
+        self._tick = tick
+
+    def read(self, size: int = -1) -> bytes:
+        data = bytes(self._plain.read(size))
+        self._hash.update(data)
+        self._tick()
+        return data
+
+    def check(self, diff_id: str) -> None:
+        while self.read(1 << 20):
+            pass
+        found = f"sha256:{self._hash.hexdigest()}"
+        if found != diff_id:
+            raise ValueError(f"its content is {found}, the image says {diff_id}")
+
+
+def _decompressed(file: BinaryIO) -> Any:
+    """By its first bytes, not its media type: registries hold layers whose type is wrong."""
+    magic = file.read(4)
+    file.seek(0)
+    if magic.startswith(_GZIP):
+        try:
+            from isal import igzip as gzip
+        except ImportError:
+            import gzip
+        return gzip.open(file)
+    if magic == _ZSTD:
+        import zstandard
+
+        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return file

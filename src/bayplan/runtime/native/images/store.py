@@ -1,0 +1,172 @@
+"""The image store: an OCI image layout whose blobs are verified before they have their name.
+
+Order of writing (after containerd's content store): temporary file, sha256, fsync, rename, fsync of the directory.
+An image counts as present only by index.json, which is replaced last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from bayplan.errors import CorruptStateError, NotFoundError
+from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config
+from bayplan.system.files import atomic_write, fsync_dir, locked
+
+REF_NAME = "org.opencontainers.image.ref.name"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class ImageStore:
+    """OCI layout at ``root``. Safe among threads and processes; the lock is freed when its holder dies."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.blobs = root / "blobs" / "sha256"
+        self._index = root / "index.json"
+        self._lock = root / ".lock"
+        self.blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (root / "oci-layout").exists():
+            atomic_write(root / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+
+    def blob(self, digest: str) -> Path:
+        """Path of a blob, there or not. Raises CorruptStateError for what is not a sha256 digest."""
+        if not _DIGEST.fullmatch(digest):
+            raise CorruptStateError(f"not a sha256 digest: {digest!r}", where=str(self.root))
+        return self.blobs / digest.removeprefix("sha256:")
+
+    def write(self, digest: str, chunks: Iterable[bytes], progress: Callable[[int], None] = lambda _: None) -> Path:
+        """Store a blob; ``progress`` gets the bytes of each chunk. Raises CorruptStateError on another content."""
+        target = self.blob(digest)
+        fd, name = tempfile.mkstemp(prefix=".part-", dir=self.blobs)
+        found = hashlib.sha256()
+        try:
+            with os.fdopen(fd, "wb") as file:
+                for chunk in chunks:
+                    found.update(chunk)
+                    file.write(chunk)
+                    progress(len(chunk))
+                file.flush()
+                os.fsync(file.fileno())
+            _same(digest, f"sha256:{found.hexdigest()}")
+            Path(name).rename(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        fsync_dir(self.blobs)
+        return target
+
+    def find(self, ref: ImageReference) -> str | None:
+        """Manifest digest of a whole image by tag or digest; None when it is not here."""
+        entries = self._read()
+        if ref.digest:
+            known = any(entry["digest"] == ref.digest for entry in entries)
+            return ref.digest if known else self._digest_of(entries, str(ref))
+        return self._digest_of(entries, str(ref))
+
+    def get(self, digest: str) -> StoredImage:
+        """The image of a manifest digest. Raises NotFoundError, or CorruptStateError when its documents are broken."""
+        manifest = self._document(digest)
+        try:
+            config = self._document(manifest["config"]["digest"])
+            layers = tuple(descriptor(item) for item in manifest["layers"])
+            diff_ids = tuple(config["rootfs"]["diff_ids"])
+            if len(diff_ids) != len(layers):
+                raise ValueError(f"{len(layers)} layers, {len(diff_ids)} diff ids")  # noqa: TRY301 - one message below
+            return StoredImage(
+                digest=digest,
+                config=image_config(config.get("config") or {}),
+                diff_ids=diff_ids,
+                layers=layers,
+                size_bytes=sum(layer.size for layer in layers),
+                architecture=str(config.get("architecture", "")),
+                os=str(config.get("os", "")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptStateError(f"image {digest} is malformed: {error}", where=str(self.root)) from error
+
+    def tag(self, ref: ImageReference, digest: str) -> None:
+        """Give a stored image a name, taking it from whichever image had it."""
+        size = self.blob(digest).stat().st_size
+        kind = self._document(digest).get("mediaType") or MANIFEST_TYPE
+        with locked(self._lock, "image index"):
+            kept = [entry for entry in self._read() if _name(entry) != str(ref)]
+            kept.append({"mediaType": kind, "digest": digest, "size": size, "annotations": {REF_NAME: str(ref)}})
+            self._replace(kept)
+
+    def remove(self, ref: ImageReference) -> None:
+        """Forget a name; ``collect`` frees the space. Absent is no error."""
+        with locked(self._lock, "image index"):
+            self._replace([entry for entry in self._read() if _name(entry) != str(ref)])
+
+    def list(self) -> dict[str, str]:
+        """Full reference to manifest digest."""
+        return {_name(entry): entry["digest"] for entry in self._read() if _name(entry)}
+
+    def collect(self, layers_root: Path | None = None, keep_chains: Collection[str] = ()) -> int:
+        """Delete blobs that no name uses, and layers that neither a name nor ``keep_chains`` uses.
+
+        Returns the number of things removed. Call it under the host's lock: a pull in progress has no name yet.
+        """
+        used, chains = set(), set(keep_chains)
+        with locked(self._lock, "image collection"):
+            for digest in set(self.list().values()):
+                image = self.get(digest)
+                used |= {digest, self._document(digest)["config"]["digest"], *(layer.digest for layer in image.layers)}
+                chains |= set(image.chain_ids)
+            names = {digest.removeprefix("sha256:") for digest in used}
+            dead = [path for path in self.blobs.iterdir() if path.name not in names]
+            for path in dead:
+                path.unlink(missing_ok=True)
+        keep = {chain.removeprefix("sha256:") for chain in chains}
+        trees = layers_root.iterdir() if layers_root and layers_root.exists() else ()
+        old = [path for path in trees if path.is_dir() and path.name not in keep]
+        for path in old:
+            shutil.rmtree(path)
+        return len(dead) + len(old)
+
+    @staticmethod
+    def _digest_of(entries: Iterable[dict[str, Any]], name: str) -> str | None:
+        return next((str(entry["digest"]) for entry in entries if _name(entry) == name), None)
+
+    def _document(self, digest: str) -> dict[str, Any]:
+        try:
+            data = self.blob(digest).read_bytes()
+            found = json.loads(data)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"no image {digest}", where=str(self.root), hint="pull it again") from error
+        except ValueError as error:
+            raise CorruptStateError(f"blob {digest} is not JSON", where=str(self.root)) from error
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest or not isinstance(found, dict):
+            raise CorruptStateError(f"blob {digest} was changed", where=str(self.root), hint="pull it again")
+        return found
+
+    def _read(self) -> Any:
+        try:
+            return json.loads(self._index.read_bytes())["manifests"]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptStateError("index.json cannot be read", where=str(self._index)) from error
+
+    def _replace(self, entries: Iterable[dict[str, Any]]) -> None:
+        index = {"schemaVersion": 2, "manifests": sorted(entries, key=_name)}
+        atomic_write(self._index, json.dumps(index, indent=1).encode())
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return str((entry.get("annotations") or {}).get(REF_NAME, ""))
+
+
+def _same(wanted: str, found: str) -> None:
+    if wanted != found:
+        raise CorruptStateError(f"content has digest {found}, not {wanted}", hint="try again")

@@ -1,0 +1,83 @@
+"""What a stored image says of itself (OCI image specification: "Image Manifest" and "Image Configuration")."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A blob by content: ``sha256:<hex>``, its size in bytes and media type."""
+
+    digest: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Defaults that an image gives its containers. ``env`` holds ``NAME=value``; ``healthcheck`` is the raw object."""
+
+    env: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    volumes: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = ""
+    healthcheck: Mapping[str, Any] | None = None
+    shell: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """One image that is whole on this host; ``digest`` is that of its manifest."""
+
+    digest: str
+    config: ImageConfig
+    diff_ids: tuple[str, ...]
+    layers: tuple[Descriptor, ...]
+    size_bytes: int
+    architecture: str = ""
+    os: str = ""
+
+    @property
+    def chain_ids(self) -> tuple[str, ...]:
+        """Chain id of each layer, lowest first."""
+        return chain_ids(self.diff_ids)
+
+
+def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """ChainID of each layer (OCI image configuration, "Layer ChainID")."""
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        joined = f"{chain[-1]} {diff_id}".encode() if chain else b""
+        chain.append(f"sha256:{hashlib.sha256(joined).hexdigest()}" if chain else diff_id)
+    return tuple(chain)
+
+
+def descriptor(raw: Mapping[str, Any]) -> Descriptor:
+    """Read a descriptor object. Raises KeyError, ValueError or TypeError when it is malformed."""
+    return Descriptor(str(raw["digest"]), int(raw["size"]), str(raw.get("mediaType", "")))
+
+
+def image_config(raw: Mapping[str, Any]) -> ImageConfig:
+    """Read the ``config`` object of an image configuration; nulls count as absent."""
+    return ImageConfig(
+        env=tuple(raw.get("Env") or ()),
+        entrypoint=tuple(raw.get("Entrypoint") or ()),
+        cmd=tuple(raw.get("Cmd") or ()),
+        user=str(raw.get("User") or ""),
+        working_dir=str(raw.get("WorkingDir") or ""),
+        volumes=tuple(sorted(raw.get("Volumes") or ())),
+        exposed_ports=tuple(sorted(raw.get("ExposedPorts") or ())),
+        labels=dict(raw.get("Labels") or {}),
+        stop_signal=str(raw.get("StopSignal") or ""),
+        healthcheck=raw.get("Healthcheck"),
+        shell=tuple(raw.get("Shell") or ()),
+    )

@@ -1,0 +1,187 @@
+"""Pull from a real docker-registry on loopback and unpack, with archives that try to leave their layer."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import socket
+import stat
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from bayplan.errors import CorruptStateError, NotFoundError, UnavailableError, UnsupportedError
+from bayplan.models.reference import ImageReference
+from bayplan.models.settings import Settings
+from bayplan.registry.client import RegistryClient
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.pull import pull
+from bayplan.runtime.native.images.store import ImageStore
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def root():
+    path = Path("/var/lib/bayplan-tests") / secrets.token_hex(4)
+    path.mkdir(parents=True)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def registry(root):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    conf = root / "registry.yml"
+    store = root / "registry"
+    conf.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\nhttp: {{addr: '{host}'}}\n")
+    with (root / "registry.log").open("wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(conf)], stdout=log, stderr=log)
+    http = urllib3.PoolManager(retries=False)
+    try:
+        while process.poll() is None:
+            try:
+                http.request("GET", f"http://{host}/v2/")
+                break
+            except urllib3.exceptions.HTTPError:
+                time.sleep(0.05)
+        assert process.poll() is None, (root / "registry.log").read_text()
+        yield host
+    finally:
+        http.clear()
+        process.terminate()
+        process.wait()
+
+
+def client(root, host=None):
+    conf = root / "registries.conf"
+    conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' if host else "")
+    return RegistryClient(Settings(registries_conf=(conf,)))
+
+
+def entry(name, kind=tarfile.REGTYPE, data=b"", **fields):
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.mtime = kind, len(data), 1000
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def layer(*entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for info, data in entries:
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def digest_of(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def documents(*tars):
+    blobs = [gzip.compress(data, mtime=0) for data in tars]
+    config = {"os": "linux", "architecture": "amd64", "config": {"Cmd": ["/sh"]}}
+    config["rootfs"] = {"type": "layers", "diff_ids": [digest_of(data) for data in tars]}
+    raw = json.dumps(config).encode()
+
+    def describe(data, kind):
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest_of(data), "size": len(data)}
+
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+    manifest["config"] = describe(raw, "config.v1+json")
+    manifest["layers"] = [describe(blob, "layer.v1.tar+gzip") for blob in blobs]
+    return [raw, *blobs], json.dumps(manifest).encode()
+
+
+def push(host, *tars):
+    blobs, manifest = documents(*tars)
+    http = urllib3.PoolManager(retries=False)
+    for blob in blobs:
+        where = http.request("POST", f"http://{host}/v2/app/blobs/uploads/").headers["Location"]
+        target = f"{where}&digest={digest_of(blob)}"
+        assert http.request("PUT", target, body=blob).status == 201
+    kind = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
+    assert http.request("PUT", f"http://{host}/v2/app/manifests/1", body=manifest, headers=kind).status == 201
+    http.clear()
+    return digest_of(manifest)
+
+
+def unpacked(root, *tars):
+    store = ImageStore(root / "images")
+    blobs, manifest = documents(*tars)
+    for data in [*blobs, manifest]:
+        store.write(digest_of(data), [data])
+    return Layers(root / "layers").ensure(store.get(digest_of(manifest)), store)
+
+
+def test_pull_brings_what_was_pushed_and_skips_what_is_there(root, registry):
+    pushed = push(registry, layer(entry("sh", data=b"#!", mode=0o4755, uid=7)))
+    ref = ImageReference.parse(f"{registry}/app:1")
+    own, store, reports = client(root, registry), ImageStore(root / "images"), []
+    digest, size = own.resolve(ref)
+    assert digest == pushed
+    assert pull(store, own, ref, digest, None, reports.append) == store.find(ref) == pushed
+    assert sum(r.done for r in reports if r.done == r.total) == size
+    reports.clear()
+    pull(store, own, ref, None, None, reports.append)
+    assert reports == []
+    (lower,) = Layers(root / "layers").ensure(store.get(pushed), store)
+    found = (lower / "sh").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o4755, 7, 1000)
+    with pytest.raises(NotFoundError, match="app:none"):
+        own.resolve(ImageReference.parse(f"{registry}/app:none"))
+    with pytest.raises(UnavailableError, match=registry):  # plain HTTP only where the configuration says so
+        client(root).resolve(ref)
+
+
+def test_whiteouts_become_what_overlay_reads_topmost_first(root):
+    low = layer(entry("a", data=b"1"), entry("d", tarfile.DIRTYPE, mode=0o755), entry("d/x", data=b"2"))
+    top = layer(entry(".wh.a"), entry("d", tarfile.DIRTYPE, mode=0o750), entry("d/.wh..wh..opq"))
+    first, second = unpacked(root, low, top)
+    hidden = (first / "a").lstat()
+    assert stat.S_ISCHR(hidden.st_mode)
+    assert hidden.st_rdev == 0
+    assert os.getxattr(first / "d", "trusted.overlay.opaque") == b"y"
+    assert stat.S_IMODE((first / "d").stat().st_mode) == 0o750
+    assert (second / "d/x").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("target", ["{decoy}", "../../../../../../../../../..{decoy}"])
+def test_links_do_not_lead_out_of_the_layer(root, target):
+    decoy = root / "decoy"
+    decoy.mkdir()
+    (decoy / "file").write_text("kept")
+    out = target.format(decoy=decoy)
+    evil = layer(
+        entry("way", tarfile.SYMTYPE, linkname=out),
+        entry(str(decoy).lstrip("/") + "/keep", data=b"inside"),
+        entry("way/file", data=b"changed"),
+        entry("way/.wh.other"),
+    )
+    (lower,) = unpacked(root, evil)
+    assert (decoy / "file").read_text() == "kept"
+    assert [path.name for path in decoy.iterdir()] == ["file"]
+    assert (lower / str(decoy).lstrip("/") / "file").read_text() == "changed"
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (entry("../out", data=b"x"), CorruptStateError),
+        (entry("disk", tarfile.BLKTYPE, devmajor=8), UnsupportedError),
+    ],
+)
+def test_a_refused_layer_leaves_no_directory(root, bad, error):
+    with pytest.raises(error):
+        unpacked(root, layer(bad))
+    assert [path for path in (root / "layers").iterdir() if path.is_dir()] == []

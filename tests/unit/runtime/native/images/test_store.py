@@ -1,0 +1,62 @@
+import hashlib
+import json
+
+import pytest
+
+from bayplan.errors import CorruptStateError, NotFoundError
+from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.store import ImageStore
+
+REF = ImageReference.parse("r.example/app:1")
+
+
+def put(store, data):
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    store.write(digest, [data])
+    return {"digest": digest, "size": len(data)}
+
+
+def image(store, layer=b"layer"):
+    config = {"config": {"Env": ["A=b"], "Cmd": None}, "rootfs": {"diff_ids": ["sha256:" + "1" * 64]}}
+    manifest = {"config": put(store, json.dumps(config).encode()), "layers": [put(store, layer)]}
+    return put(store, json.dumps(manifest).encode())["digest"]
+
+
+def test_a_blob_of_another_content_leaves_nothing(tmp_path):
+    store = ImageStore(tmp_path)
+    with pytest.raises(CorruptStateError):
+        store.write("sha256:" + "0" * 64, [b"other"])
+    assert list(store.blobs.iterdir()) == []
+
+
+def test_names_move_and_collection_frees_only_what_no_name_uses(tmp_path):
+    store = ImageStore(tmp_path)
+    first, second = image(store, b"one"), image(store, b"two")
+    store.tag(REF, first)
+    store.tag(REF, second)
+    assert ImageStore(tmp_path).find(REF) == second
+    store.collect()
+    assert store.get(second).config.env == ("A=b",)
+    with pytest.raises(NotFoundError):
+        store.get(first)
+    store.remove(REF)
+    store.remove(REF)
+    store.collect()
+    assert store.list() == {}
+    assert list(store.blobs.iterdir()) == []
+
+
+def test_a_changed_document_and_a_broken_index_are_not_read_as_empty(tmp_path):
+    store = ImageStore(tmp_path)
+    digest = image(store)
+    store.blob(digest).write_bytes(b"{}")
+    with pytest.raises(CorruptStateError):
+        store.get(digest)
+    (tmp_path / "index.json").write_text("")
+    with pytest.raises(CorruptStateError):
+        store.find(REF)
+
+
+def test_a_digest_cannot_name_a_path(tmp_path):
+    with pytest.raises(CorruptStateError):
+        ImageStore(tmp_path).blob("sha256:../../etc")
