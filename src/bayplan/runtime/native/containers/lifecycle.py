@@ -78,8 +78,8 @@ def await_exit_file(paths: Paths, container_id: str, timeout_s: float) -> int | 
         time.sleep(0.002)
 
 
-def remove(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
-    """Everything of the container that is on the host, in whatever state a kill left it."""
+def clear(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
+    """End what is left of an earlier run: monitor, processes, the runtime's state, cgroup and run directory."""
     for monitor in find_by_argument(f"--cid={container_id}"):
         # Killed before the container: it may be about to create it.
         monitor.send(signal.SIGKILL)
@@ -88,5 +88,10 @@ def remove(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
     namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
     shutil.rmtree(paths.run, ignore_errors=True)
+
+
+def remove(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
+    """Everything of the container that is on the host, in whatever state a kill left it."""
+    clear(runtime, container_id, paths)
     if paths.data.exists():
         shutil.rmtree(paths.data)

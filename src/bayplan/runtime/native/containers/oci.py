@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Settings
@@ -77,8 +78,12 @@ class OciRuntime:
         if (self.root / container_id).exists():
             self._run("delete", "--force", container_id)
 
-    def _run(self, *arguments: str) -> None:
-        done = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
+        """Set limits of a running container; ``resources`` is ``linux.resources`` of the runtime specification."""
+        self._run("update", "--resources", "-", container_id, feed=json.dumps(resources).encode())
+
+    def _run(self, *arguments: str, feed: bytes = b"") -> None:
+        done = subprocess.run(self.command(*arguments), input=feed, capture_output=True, check=False)
         if done.returncode:
             output = done.stderr.decode(errors="replace").strip()
             raise RuntimeFailureError(f"{self.settings.oci_runtime} {arguments[0]} failed: {output}", output=output)

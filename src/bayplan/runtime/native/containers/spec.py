@@ -45,7 +45,7 @@ class Bundle:
     working_dir: str
     user: User
     netns: Path | None
-    """Network namespace to join; None is the host's."""
+    """Network namespace to join; None is a new, empty one, or the host's with network_mode host."""
     volumes: Mapping[str, Path]
     """Volume name to the directory that holds its data."""
 
@@ -75,7 +75,7 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
         "annotations": annotations,
         "linux": {
             "cgroupsPath": f"{settings.cgroup_parent}/{bundle.container_id}",
-            "namespaces": _namespaces(bundle),
+            "namespaces": _namespaces(container, bundle),
             "resources": _resources(container),
             "sysctl": dict(container.sysctls),
             "maskedPaths": [] if container.privileged else list(_MASKED),
@@ -158,10 +158,13 @@ def _capped(value: int, ceiling: int) -> int:
     return top if value < 0 else min(value, top)
 
 
-def _namespaces(bundle: Bundle) -> list[dict[str, str]]:
+def _namespaces(container: Container, bundle: Bundle) -> list[dict[str, str]]:
     kinds: list[dict[str, str]] = [{"type": name} for name in ("pid", "ipc", "uts", "mount", "cgroup")]
     if bundle.netns is not None:
         kinds.append({"type": "network", "path": str(bundle.netns)})
+    elif container.network_mode != "host":
+        # Without a path the runtime makes an empty one; sharing the host's is only ever asked for by name.
+        kinds.append({"type": "network"})
     return kinds
 
 

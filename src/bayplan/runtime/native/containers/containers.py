@@ -1,0 +1,322 @@
+"""Containers with their records: the room's public face.
+
+The record is written before anything else and removed last. The bundle is kept under the state root and copied to
+the run root at each start, so that a container outlives a reboot.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bayplan.errors import RuntimeFailureError, UnsupportedError
+from bayplan.models import Condition, Container, Duration, Settings
+from bayplan.runtime.native.containers import execute, health, lifecycle, logs
+from bayplan.runtime.native.containers.oci import OciRuntime
+from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.records import Records, now
+from bayplan.runtime.native.containers.spec import Bundle, build_spec, limits, process_environment
+from bayplan.runtime.native.containers.users import resolve
+from bayplan.runtime.native.images.stored import ImageConfig
+from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status
+from bayplan.system import cgroups, namespaces
+from bayplan.system.files import atomic_write
+from bayplan.system.processes import Process, boot_id
+
+IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
+"""Fields that ``update`` changes on a running container."""
+_EXIT_FILE_S = 2.0
+_POLL_S = 0.01
+
+
+class Containers:
+    """All containers of one core. Safe to use from many threads, one at a time for each container."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.records = Records(database)
+        self.runtime = OciRuntime(settings)
+
+    def create(
+        self,
+        container: Container,
+        *,
+        project: str,
+        image: ImageConfig,
+        image_digest: str,
+        lowerdirs: tuple[Path, ...],
+        netns: Path | None,
+        hosts: str,
+        resolv_conf: str,
+        volumes: Mapping[str, Path],
+        container_id: str,
+    ) -> None:
+        """Record the container and write its bundle. ``lowerdirs`` are topmost first.
+
+        Raises ConflictError for a name that is taken, UnsupportedError for an option this core does not build.
+        """
+        _refuse(container)
+        self.records.add(container_id, container, project, image_digest)
+        kept = self._kept(container_id)
+        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+        user = resolve(container.user or image.user, lowerdirs, container.group_add)
+        bundle = Bundle(
+            container_id,
+            self._paths(container_id).run,
+            _arguments(container, image),
+            process_environment(container, image.env, user),
+            container.working_dir or image.working_dir or "/",
+            user,
+            netns,
+            volumes,
+        )
+        facts = {
+            "lowerdirs": [str(item) for item in lowerdirs],
+            "stop_signal": image.stop_signal,
+            "healthcheck": health.of_image(image.healthcheck),
+        }
+        for name, text in (
+            ("hosts", hosts),
+            ("resolv.conf", resolv_conf),
+            ("hostname", f"{container.hostname or container_id[:12]}\n"),
+        ):
+            atomic_write(kept / name, text.encode(), mode=0o644, durable=False)
+        atomic_write(kept / "facts.json", json.dumps(facts).encode(), durable=False)
+        atomic_write(kept / "config.json", json.dumps(build_spec(container, bundle, self.settings)).encode())
+        self.records.set(container_id, phase="created")
+
+    def start(self, container_id: str) -> None:
+        """Start a created or ended container; a running one is no error. Raises RuntimeFailureError."""
+        row = self.records.get(container_id)
+        if self._process(row):
+            self.records.set(container_id, wanted="running")
+            return
+        if row["phase"] != "created":
+            raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
+        paths, kept = self._paths(container_id), self._kept(container_id)
+        # What an earlier run, or a start that was killed, left.
+        lifecycle.clear(self.runtime, container_id, paths)
+        shutil.copytree(kept, paths.run, dirs_exist_ok=True)
+        facts = self._facts(container_id)
+        self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
+        process = lifecycle.start(self.runtime, container_id, paths, [Path(item) for item in facts["lowerdirs"]])
+        self.records.set(
+            container_id,
+            boot_id=boot_id(),
+            pid=process.pid,
+            pid_start=process.start,
+            started_at=now(),
+            wanted="running",
+        )
+
+    def stop(self, container_id: str, grace: Duration | None = None) -> None:
+        """Ask it to end, SIGKILL after the grace period. An ended one is no error."""
+        self.records.set(container_id, wanted="stopped")
+        row = self.records.get(container_id)
+        process = self._process(row)
+        paths = self._paths(container_id)
+        if process is None:
+            lifecycle.kill(paths.cgroup)
+            return
+        declared = Container.model_validate_json(row["declared"])
+        name = declared.stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"
+        period = declared.stop_grace_period if grace is None else grace
+        lifecycle.stop(process, _signal(name), period.total_seconds(), paths.cgroup)
+        code = lifecycle.await_exit_file(paths, container_id, _EXIT_FILE_S)
+        self.records.set(container_id, exit_code=code, finished_at=now())
+
+    def delete(self, container_id: str) -> None:
+        """Remove a container, running or half made, and its own layer. Absent is no error."""
+        self.records.set(container_id, wanted="stopped")
+        lifecycle.remove(self.runtime, container_id, self._paths(container_id))
+        self.records.remove(container_id)
+
+    def rename(self, container_id: str, name: str, superseded_by: str | None = None) -> None:
+        """Give it another name; ``superseded_by`` marks one that waits beside its successor (None: it does not)."""
+        declared = Container.model_validate_json(self.records.get(container_id)["declared"])
+        renamed = declared.model_copy(update={"name": name}).model_dump_json()
+        self.records.set(container_id, name=name, declared=renamed, superseded_by=superseded_by)
+
+    def update(self, container_id: str, container: Container, fields: Sequence[str]) -> None:
+        """Change the named fields in place and record the declaration. Raises UnsupportedError for other fields."""
+        if "resources" in fields:
+            row = self.records.get(container_id)
+            kept = self._kept(container_id) / "config.json"
+            spec = json.loads(kept.read_text())
+            devices = spec["linux"]["resources"]["devices"]
+            spec["linux"]["resources"] = {**limits(container.resources), "devices": devices}
+            if self._process(row):
+                namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
+            atomic_write(kept, json.dumps(spec).encode())
+        self.records.set(container_id, declared=container.model_dump_json())
+
+    def status(self, container_id: str) -> Status:
+        """What it is doing now, from its process and its exit file."""
+        return self._status(self.records.get(container_id))
+
+    def observe(self, project: str | None, names: Collection[str] = ()) -> list[Observed]:
+        """A project's containers, and those that are named."""
+        found = []
+        for row in self.records.select(project, names):
+            declared = Container.model_validate_json(row["declared"])
+            found.append(
+                Observed(
+                    actual=declared,
+                    declared=declared,
+                    status=self._status(row),
+                    handle=row["id"],
+                    image_digest=row["image_digest"],
+                    project=row["project"],
+                    superseded=row["superseded_by"] is not None,
+                )
+            )
+        return found
+
+    def wait(self, container_id: str, condition: str, timeout: Duration) -> Status:
+        """Wait until it is started, healthy or ended well. Raises RuntimeFailureError with its last log lines.
+
+        No supervisor is needed: waiting for health runs the checks itself.
+        """
+        row = self.records.get(container_id)
+        deadline = time.monotonic() + timeout.total_seconds()
+        probe = None
+        if condition == Condition.HEALTHY:
+            probe = health.Probe(self, container_id, health.check_of(row["declared"], self._facts(container_id)))
+        while True:
+            status = self.status(container_id)
+            running = status.state is State.RUNNING
+            if running and (condition == Condition.STARTED or (probe and probe.passes())):
+                return status.model_copy(update={"health": Health.HEALTHY}) if probe else status
+            if status.state is State.EXITED and condition == Condition.COMPLETED and status.exit_code == 0:
+                return status
+            if not running or (probe and probe.failed):
+                why = "turned unhealthy" if running else f"ended with exit code {status.exit_code}"
+                raise self._failure(row, why)
+            if time.monotonic() >= deadline:
+                raise self._failure(row, f"did not reach {condition} within {timeout}")
+            time.sleep(_POLL_S)
+
+    def logs(
+        self, container_id: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+    ) -> Iterator[LogLine]:
+        """What the container wrote, oldest first."""
+        path = self._paths(container_id).log
+        return logs.read(path, follow=follow, tail=tail, since=since, running=lambda: self._runs(container_id))
+
+    def exec(
+        self,
+        container_id: str,
+        command: Sequence[str],
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        working_dir: str | None = None,
+        tty: bool = False,
+        stdin: bytes | None = None,
+        capture: bool = True,
+        timeout: Duration | None = None,
+    ) -> ExecResult:
+        """Run a command in a running container; killed at the timeout (exit code 124). Raises RuntimeFailureError."""
+        if not self._runs(container_id):
+            raise RuntimeFailureError(f"container {container_id[:12]} is not running", hint="start it first")
+        paths = self._paths(container_id)
+        # The names of users are looked up as the container sees them now: its own layer is over the image's.
+        layers = [paths.upper, *(Path(item) for item in self._facts(container_id)["lowerdirs"])]
+        process = execute.process_file(
+            json.loads((paths.run / "config.json").read_text()),
+            command,
+            user=resolve(user, layers) if user else None,
+            environment=environment or {},
+            working_dir=working_dir,
+            tty=tty,
+        )
+        timeout_s = timeout.total_seconds() if timeout else None
+        return execute.run(
+            self.runtime, container_id, paths, process, stdin=stdin, capture=capture, timeout_s=timeout_s
+        )
+
+    def _failure(self, row: sqlite3.Row, why: str) -> RuntimeFailureError:
+        lines = [line.text for line in self.logs(row["id"], tail=20)]
+        return RuntimeFailureError(f"container {row['name']} {why}", output="\n".join(lines))
+
+    def _status(self, row: sqlite3.Row) -> Status:
+        if row["phase"] != "created":
+            return Status(state=State.INCOMPLETE)
+        times = {"started_at": _time(row["started_at"]), "finished_at": _time(row["finished_at"])}
+        process = self._process(row)
+        if process:
+            found = self.records.database.query("SELECT status FROM health WHERE container_id = ?", (row["id"],))
+            state = Health(found[0]["status"]) if found else Health.NONE
+            return Status(state=State.RUNNING, pid=process.pid, health=state, restarts=row["restarts"], **times)
+        if row["pid"] is None:
+            return Status(state=State.CREATED)
+        paths = self._paths(row["id"])
+        code = row["exit_code"]
+        if code is None and row["boot_id"] == boot_id():
+            code = lifecycle.await_exit_file(paths, row["id"], _EXIT_FILE_S)
+            self.records.set(row["id"], exit_code=code, finished_at=now())
+        killed = cgroups.was_oom_killed(paths.cgroup)
+        return Status(state=State.EXITED, exit_code=code, oom_killed=killed, restarts=row["restarts"], **times)
+
+    def _process(self, row: sqlite3.Row) -> Process | None:
+        if row["pid"] is None or row["boot_id"] != boot_id():
+            return None
+        process = Process(row["pid"], row["pid_start"])
+        return process if process.alive else None
+
+    def _runs(self, container_id: str) -> bool:
+        return self._process(self.records.get(container_id)) is not None
+
+    def _paths(self, container_id: str) -> Paths:
+        return Paths.of(self.settings, container_id)
+
+    def _kept(self, container_id: str) -> Path:
+        return self._paths(container_id).data / "bundle"
+
+    def _facts(self, container_id: str) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads((self._kept(container_id) / "facts.json").read_text())
+        return facts
+
+
+def _refuse(container: Container) -> None:
+    """Refuse what would otherwise be dropped in silence."""
+    asked = {name: getattr(container, name, None) for name in ("init", "tty", "stdin_open", "secrets", "configs")}
+    if str(container.network_mode or "").startswith(("container:", "service:")):
+        asked["network_mode"] = True
+    for name, value in asked.items():
+        if value:
+            raise UnsupportedError(f"the native core does not build {name} yet", where=f"container {container.name}")
+
+
+def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
+    """Entrypoint and command; a declared entrypoint drops the image's command (Compose specification)."""
+    entrypoint = image.entrypoint if container.entrypoint is None else container.entrypoint
+    default = image.cmd if container.entrypoint is None else ()
+    found = (*entrypoint, *(default if container.command is None else container.command))
+    if not found:
+        raise UnsupportedError(
+            "neither the image nor the declaration has a command", where=f"container {container.name}"
+        )
+    return found
+
+
+def _signal(name: str) -> int:
+    """A signal by name, with or without ``SIG``, or by number (signal(7))."""
+    if name.isdigit():
+        return int(name)
+    number = getattr(signal, f"SIG{name.upper().removeprefix('SIG')}", None)
+    if number is None:
+        raise UnsupportedError(f"unknown signal {name}", hint="see signal(7)")
+    return int(number)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None

@@ -1,0 +1,74 @@
+"""The containers table: what is ours, and what it was last seen doing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import Container
+from bayplan.runtime.native.state.database import Database
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat()
+
+
+class Records:
+    """Rows of containers by id. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def add(self, container_id: str, container: Container, project: str, digest: str) -> None:
+        """Note the intent to make a container. Raises ConflictError when the name is taken."""
+        try:
+            with self.database.transaction() as tx:
+                tx.execute(
+                    "INSERT INTO containers (id, name, project, service, declared, image_digest, phase, created_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?, 'creating', ?)",
+                    (
+                        container_id,
+                        container.name,
+                        project,
+                        container.service,
+                        container.model_dump_json(),
+                        digest,
+                        now(),
+                    ),
+                )
+        except sqlite3.IntegrityError as error:
+            raise ConflictError(
+                f"a container named {container.name} exists", hint="remove or rename it first"
+            ) from error
+
+    def get(self, container_id: str) -> sqlite3.Row:
+        """The row. Raises NotFoundError."""
+        rows = self.database.query("SELECT * FROM containers WHERE id = ?", (container_id,))
+        if not rows:
+            raise NotFoundError(f"container {container_id[:12]} does not exist")
+        return rows[0]
+
+    def find(self, name: str) -> sqlite3.Row | None:
+        """The row of that name."""
+        rows = self.database.query("SELECT * FROM containers WHERE name = ?", (name,))
+        return rows[0] if rows else None
+
+    def select(self, project: str | None, names: Collection[str]) -> list[sqlite3.Row]:
+        """A project's rows and those that are named."""
+        rows = self.database.query("SELECT * FROM containers ORDER BY name")
+        return [row for row in rows if (project is not None and row["project"] == project) or row["name"] in names]
+
+    def set(self, container_id: str, **values: object) -> None:
+        """Change columns (their names are the code's own, never a user's)."""
+        columns = ", ".join(f"{name} = ?" for name in values)
+        with self.database.transaction() as tx:
+            tx.execute(f"UPDATE containers SET {columns} WHERE id = ?", (*values.values(), container_id))  # noqa: S608 - our own names
+
+    def remove(self, container_id: str) -> None:
+        """Forget the container and its health."""
+        with self.database.transaction() as tx:
+            tx.execute("DELETE FROM health WHERE container_id = ?", (container_id,))
+            tx.execute("DELETE FROM containers WHERE id = ?", (container_id,))
