@@ -44,7 +44,7 @@ class Layers:
         for chain, diff_id, layer in zip(image.chain_ids, image.diff_ids, image.layers, strict=True):
             target = self.path(chain)
             if not target.is_dir():
-                with locked(self.root / f".lock-{target.name}", "unpack layer"):
+                with store.in_use(), locked(self.root / f".lock-{target.name}", "unpack layer"):
                     if not target.is_dir():
                         self._unpack(target, store.blob(layer.digest), diff_id, layer, report)
             paths.append(target)

@@ -27,7 +27,18 @@ def pull(  # noqa: PLR0917 - the order of the signature is the order of the work
 
     A cut pull leaves whole blobs, which the next one uses. Raises NotFoundError, UnavailableError, CorruptStateError.
     """
-    source = ref.with_digest(digest) if digest else ref
+    with store.in_use():
+        return _pull(store, client, ref, ref.with_digest(digest) if digest else ref, platform, report)
+
+
+def _pull(  # noqa: PLR0917 - as above
+    store: ImageStore,
+    client: RegistryClient,
+    ref: ImageReference,
+    source: ImageReference,
+    platform: str | None,
+    report: Report,
+) -> str:
     found, data, manifest = client.select(source, platform)
     try:
         blobs = {item.digest: item for item in map(descriptor, [manifest["config"], *manifest["layers"]])}

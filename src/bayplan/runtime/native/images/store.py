@@ -6,13 +6,15 @@ An image counts as present only by index.json, which is replaced last.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,21 +114,38 @@ class ImageStore:
         """Full reference to manifest digest."""
         return {_name(entry): entry["digest"] for entry in self._read() if _name(entry)}
 
-    def collect(self, layers_root: Path | None = None, keep_chains: Collection[str] = ()) -> int:
-        """Delete blobs that no name uses, and layers that neither a name nor ``keep_chains`` uses.
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep ``collect`` away while blobs and layers without a name are being made (shared flock(2))."""
+        with (self.root / ".use").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            yield
 
-        Returns the number of things removed. Call it under the host's lock: a pull in progress has no name yet.
+    def collect(
+        self, layers_root: Path | None = None, keep_chains: Collection[str] = (), keep_digests: Collection[str] = ()
+    ) -> int:
+        """Delete blobs and layers that no name, none of ``keep_chains`` and no image of ``keep_digests`` uses.
+
+        Returns the number of things removed. Does nothing while a pull or an unpacking runs; the next call does it.
         """
-        used, chains = set(), set(keep_chains)
-        with locked(self._lock, "image collection"):
-            for digest in set(self.list().values()):
-                image = self.get(digest)
-                used |= {digest, self._document(digest)["config"]["digest"], *(layer.digest for layer in image.layers)}
-                chains |= set(image.chain_ids)
-            names = {digest.removeprefix("sha256:") for digest in used}
-            dead = [path for path in self.blobs.iterdir() if path.name not in names]
-            for path in dead:
-                path.unlink(missing_ok=True)
+        with (self.root / ".use").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0
+            kept = {digest for digest in keep_digests if digest and self.blob(digest).exists()}
+            return self._collect(layers_root, set(keep_chains), kept | set(self.list().values()))
+
+    def _collect(self, layers_root: Path | None, chains: set[str], digests: set[str]) -> int:
+        used: set[str] = set()
+        for digest in digests:
+            image = self.get(digest)
+            used |= {digest, self._document(digest)["config"]["digest"], *(layer.digest for layer in image.layers)}
+            chains |= set(image.chain_ids)
+        names = {digest.removeprefix("sha256:") for digest in used}
+        dead = [path for path in self.blobs.iterdir() if path.name not in names]
+        for path in dead:
+            path.unlink(missing_ok=True)
         keep = {chain.removeprefix("sha256:") for chain in chains}
         trees = layers_root.iterdir() if layers_root and layers_root.exists() else ()
         old = [path for path in trees if path.is_dir() and path.name not in keep]

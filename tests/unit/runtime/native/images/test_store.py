@@ -60,3 +60,13 @@ def test_a_changed_document_and_a_broken_index_are_not_read_as_empty(tmp_path):
 def test_a_digest_cannot_name_a_path(tmp_path):
     with pytest.raises(CorruptStateError):
         ImageStore(tmp_path).blob("sha256:../../etc")
+
+
+def test_collection_spares_a_pull_in_progress_and_what_containers_run_from(tmp_path):
+    store = ImageStore(tmp_path)
+    digest = image(store)
+    with store.in_use():
+        assert store.collect() == 0
+    store.collect(keep_digests=[digest])
+    assert store.get(digest).digest == digest
+    assert store.collect() == 3
