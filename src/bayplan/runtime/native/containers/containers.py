@@ -18,7 +18,7 @@ from typing import Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Condition, Container, Duration, Settings
-from bayplan.runtime.native.containers import execute, health, lifecycle, logs
+from bayplan.runtime.native.containers import execute, health, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import Records, now
@@ -45,26 +45,28 @@ class Containers:
         self.records = Records(database)
         self.runtime = OciRuntime(settings)
 
-    def create(
-        self,
-        container: Container,
-        *,
-        project: str,
-        image: ImageConfig,
-        image_digest: str,
-        lowerdirs: tuple[Path, ...],
-        netns: Path | None,
-        hosts: str,
-        resolv_conf: str,
-        volumes: Mapping[str, Path],
-        container_id: str,
-    ) -> None:
-        """Record the container and write its bundle. ``lowerdirs`` are topmost first.
+    def find(self, name: str) -> str | None:
+        """Id of the container of that name; None when there is none."""
+        row = self.records.find(name)
+        return None if row is None else str(row["id"])
+
+    def declared(self, container_id: str) -> Container:
+        """What was last applied. Raises NotFoundError."""
+        return Container.model_validate_json(self.records.get(container_id)["declared"])
+
+    def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
+        """Record the intent to make a container.
 
         Raises ConflictError for a name that is taken, UnsupportedError for an option this core does not build.
         """
         _refuse(container)
         self.records.add(container_id, container, project, image_digest)
+
+    def create(
+        self, container_id: str, image: ImageConfig, lowerdirs: Sequence[Path], volumes: Mapping[str, Path]
+    ) -> None:
+        """Write the bundle of a reserved container. ``lowerdirs`` are topmost first; ``volumes`` name to directory."""
+        container = self.declared(container_id)
         kept = self._kept(container_id)
         kept.mkdir(parents=True, exist_ok=True, mode=0o700)
         user = resolve(container.user or image.user, lowerdirs, container.group_add)
@@ -75,7 +77,7 @@ class Containers:
             process_environment(container, image.env, user),
             container.working_dir or image.working_dir or "/",
             user,
-            netns,
+            None,
             volumes,
         )
         facts = {
@@ -83,18 +85,16 @@ class Containers:
             "stop_signal": image.stop_signal,
             "healthcheck": health.of_image(image.healthcheck),
         }
-        for name, text in (
-            ("hosts", hosts),
-            ("resolv.conf", resolv_conf),
-            ("hostname", f"{container.hostname or container_id[:12]}\n"),
-        ):
-            atomic_write(kept / name, text.encode(), mode=0o644, durable=False)
         atomic_write(kept / "facts.json", json.dumps(facts).encode(), durable=False)
         atomic_write(kept / "config.json", json.dumps(build_spec(container, bundle, self.settings)).encode())
         self.records.set(container_id, phase="created")
 
-    def start(self, container_id: str) -> None:
-        """Start a created or ended container; a running one is no error. Raises RuntimeFailureError."""
+    def start(self, container_id: str, netns: Path | None, addresses: Mapping[str, str]) -> None:
+        """Start a created or ended container; a running one is no error. Raises RuntimeFailureError.
+
+        ``netns`` is the network namespace to join (None: the host's with network_mode host, else a new, empty one),
+        ``addresses`` network name to the container's own address, for its hosts file.
+        """
         row = self.records.get(container_id)
         if self._process(row):
             self.records.set(container_id, wanted="running")
@@ -105,6 +105,7 @@ class Containers:
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths)
         shutil.copytree(kept, paths.run, dirs_exist_ok=True)
+        resolver.write(paths.run, netns, self._hostname(row), addresses)
         facts = self._facts(container_id)
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
         process = lifecycle.start(self.runtime, container_id, paths, [Path(item) for item in facts["lowerdirs"]])
@@ -139,21 +140,20 @@ class Containers:
         lifecycle.remove(self.runtime, container_id, self._paths(container_id))
         self.records.remove(container_id)
 
-    def rename(self, container_id: str, name: str, superseded_by: str | None = None) -> None:
-        """Give it another name; ``superseded_by`` marks one that waits beside its successor (None: it does not)."""
-        declared = Container.model_validate_json(self.records.get(container_id)["declared"])
+    def rename(self, container_id: str, name: str, *, superseded: bool = False) -> None:
+        """Give it another name; ``superseded`` marks one that waits beside its successor."""
+        declared = self.declared(container_id)
         renamed = declared.model_copy(update={"name": name}).model_dump_json()
-        self.records.set(container_id, name=name, declared=renamed, superseded_by=superseded_by)
+        self.records.set(container_id, name=name, declared=renamed, superseded_by="successor" if superseded else None)
 
-    def update(self, container_id: str, container: Container, fields: Sequence[str]) -> None:
-        """Change the named fields in place and record the declaration. Raises UnsupportedError for other fields."""
-        if "resources" in fields:
-            row = self.records.get(container_id)
+    def update(self, container_id: str, container: Container) -> None:
+        """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
+        if container.resources != self.declared(container_id).resources:
             kept = self._kept(container_id) / "config.json"
             spec = json.loads(kept.read_text())
             devices = spec["linux"]["resources"]["devices"]
             spec["linux"]["resources"] = {**limits(container.resources), "devices": devices}
-            if self._process(row):
+            if self._runs(container_id):
                 namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
             atomic_write(kept, json.dumps(spec).encode())
         self.records.set(container_id, declared=container.model_dump_json())
@@ -274,6 +274,10 @@ class Containers:
 
     def _runs(self, container_id: str) -> bool:
         return self._process(self.records.get(container_id)) is not None
+
+    def _hostname(self, row: sqlite3.Row) -> str:
+        declared = Container.model_validate_json(row["declared"])
+        return declared.hostname or str(row["id"])[:12]
 
     def _paths(self, container_id: str) -> Paths:
         return Paths.of(self.settings, container_id)

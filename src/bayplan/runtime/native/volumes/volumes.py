@@ -38,10 +38,14 @@ class Volumes:
         (self.root / volume.name).mkdir(parents=True, exist_ok=True, mode=0o711)
         (self.root / volume.name / "_data").mkdir(exist_ok=True, mode=0o755)
 
-    def update(self, volume: Volume) -> None:
-        """Record a changed declaration."""
+    def update_labels(self, volume: Volume) -> None:
+        """Record changed labels."""
         with self.database.transaction() as tx:
             tx.execute("UPDATE volumes SET declared = ? WHERE name = ?", (volume.model_dump_json(), volume.name))
+
+    def heal(self, name: str) -> None:
+        """Nothing of a volume can be mended in place: lost data does not come back. Raises NotFoundError."""
+        self.path(name)
 
     def delete(self, name: str) -> None:
         """Remove a volume and its data; absent is no error. Raises ConflictError naming the containers that use it."""
