@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.errors import ConflictError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration, Volume
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.resolver import reachable
@@ -188,3 +188,21 @@ def test_a_given_namespace_is_joined_and_its_address_told(core):
 def test_name_servers_on_loopback_are_left_out():
     text = "nameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1\nsearch example.org\n"
     assert reachable(text) == "nameserver 192.0.2.1\nsearch example.org\n"
+
+
+def test_a_volume_that_is_not_there_is_told(core):
+    with pytest.raises(NotFoundError, match="absent"):
+        core.create("c", "/bin/true", mounts=({"type": "volume", "source": "absent", "target": "/x"},))
+    with pytest.raises(NotFoundError, match="absent"):
+        core.volumes.fill("absent", (core.rootfs,), "/var")
+
+
+def test_a_volume_is_filled_from_several_layers(core, tmp_path):
+    (tmp_path / "var/two").mkdir(parents=True)
+    (tmp_path / "var/two/upper").write_text("")
+    (core.rootfs / "var/two").mkdir(exist_ok=True)
+    (core.rootfs / "var/two/lower").write_text("")
+    core.volumes.create(Volume(name="v"), "p")
+    core.volumes.fill("v", (tmp_path, core.rootfs), "/var/two")
+    assert sorted(item.name for item in core.volumes.path("v").iterdir()) == ["lower", "upper"]
+    assert sorted(item.name for item in core.volumes.path("v").parent.iterdir()) == ["_data"]

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import RuntimeFailureError, UnsupportedError
-from bayplan.models import Condition, Container, Duration, Settings
+from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.models import Condition, Container, Duration, Settings, VolumeMount
 from bayplan.runtime.native.containers import execute, health, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
@@ -69,6 +69,9 @@ class Containers:
         container = self.declared(container_id)
         kept = self._kept(container_id)
         kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for mount in container.mounts:
+            if isinstance(mount, VolumeMount) and not volumes[mount.source].is_dir():
+                raise NotFoundError(f"volume {mount.source} does not exist", where=f"container {container.name}")
         user = resolve(container.user or image.user, lowerdirs, container.group_add)
         bundle = Bundle(
             container_id,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
+from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Settings, Volume, VolumeMount
 from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
-from bayplan.system import mounts, namespaces
 
 
 class Volumes:
@@ -23,9 +22,7 @@ class Volumes:
         self.database = database
 
     def path(self, name: str) -> Path:
-        """Directory of the data. Raises NotFoundError for a volume that has no record."""
-        if not self.database.query("SELECT 1 FROM volumes WHERE name = ?", (name,)):
-            raise NotFoundError(f"volume {name} does not exist", hint="declare it, or create it first")
+        """Directory of the data, whether or not it is there."""
         return self.root / name / "_data"
 
     def create(self, volume: Volume, project: str) -> None:
@@ -35,8 +32,7 @@ class Volumes:
                 "INSERT INTO volumes VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET declared = excluded.declared",
                 (volume.name, project, volume.model_dump_json(), datetime.now(UTC).isoformat()),
             )
-        (self.root / volume.name).mkdir(parents=True, exist_ok=True, mode=0o711)
-        (self.root / volume.name / "_data").mkdir(exist_ok=True, mode=0o755)
+        self._make(volume.name)
 
     def update_labels(self, volume: Volume) -> None:
         """Record changed labels."""
@@ -44,14 +40,20 @@ class Volumes:
             tx.execute("UPDATE volumes SET declared = ? WHERE name = ?", (volume.model_dump_json(), volume.name))
 
     def heal(self, name: str) -> None:
-        """Nothing of a volume can be mended in place: lost data does not come back. Raises NotFoundError."""
-        self.path(name)
+        """Make a directory that is gone anew, empty. Raises NotFoundError for a volume that has no record."""
+        if not self.database.query("SELECT 1 FROM volumes WHERE name = ?", (name,)):
+            raise NotFoundError(f"volume {name} does not exist", hint="declare it, or create it first")
+        self._make(name)
+
+    def _make(self, name: str) -> None:
+        (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        self.path(name).mkdir(exist_ok=True, mode=0o755)
 
     def delete(self, name: str) -> None:
         """Remove a volume and its data; absent is no error. Raises ConflictError naming the containers that use it."""
         users = self.users(name)
         if users:
-            raise ConflictError(f"volume {name} is used by container {', '.join(users)}", hint="remove those first")
+            raise ConflictError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")
         if (self.root / name).exists():
             shutil.rmtree(self.root / name)
         with self.database.transaction() as tx:
@@ -74,8 +76,7 @@ class Volumes:
                 continue
             declared = Volume.model_validate_json(row["declared"])
             whole = (self.root / declared.name / "_data").is_dir()
-            # Making the directory anew would hide that data is lost; ``heal`` never does it behind the user's back.
-            defects = {} if whole else {f"the data directory of volume {declared.name} is missing": "re-create"}
+            defects = {} if whole else {"its directory is gone": "in-place"}
             status = Status(state=State.READY if whole else State.DEFECT)
             found.append(
                 Observed(actual=declared, declared=declared, status=status, project=row["project"], defects=defects)
@@ -83,39 +84,10 @@ class Volumes:
         return found
 
     def fill(self, name: str, lowerdirs: Sequence[Path], target: str) -> None:
-        """Give an empty volume what the image has at ``target``, with owners and modes. Raises RuntimeFailureError.
+        """Give an empty volume the image's content at ``target``; ``lowerdirs`` are topmost first. See ``fill``.
 
-        A path that leads through a symbolic link is not followed (it may lead out of the image): nothing is copied.
-        The copy is made aside and renamed, so that a kill leaves the volume empty or whole.
+        Raises NotFoundError for a volume that is not there.
         """
-        data = self.path(name)
-        if any(data.iterdir()):
-            return
-        aside = data.with_name("_fill")
-
-        def copy() -> bool:
-            top = lowerdirs[0]
-            if len(lowerdirs) > 1:
-                top = data.with_name("_view")
-                top.mkdir(exist_ok=True)
-                mounts.mount_overlay(lowerdirs, None, None, top)
-            source = top
-            for part in Path(target).parts[1:]:
-                source = source / part
-                if source.is_symlink() or not source.is_dir():
-                    return False
-            shutil.rmtree(aside, ignore_errors=True)
-            done = subprocess.run(["cp", "-a", "--", str(source), str(aside)], capture_output=True, check=False)
-            if done.returncode:
-                output = done.stderr.decode(errors="replace")
-                raise RuntimeFailureError(f"volume {name} cannot be filled from the image", output=output)
-            return True
-
-        try:
-            if namespaces.in_private_mounts(copy):
-                aside.rename(data)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-            view = data.with_name("_view")
-            if view.exists():
-                view.rmdir()
+        if not self.path(name).is_dir():
+            raise NotFoundError(f"volume {name} does not exist", hint="declare it, or create it first")
+        fill(self.path(name), lowerdirs, target)

@@ -1,0 +1,50 @@
+"""The first use of an empty volume: it gets what the image has at the target."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from bayplan.errors import RuntimeFailureError
+from bayplan.system import mounts, namespaces
+
+
+def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
+    """Give an empty volume (its ``_data``) what the image has at ``target``, with owners and modes.
+
+    A path that leads through a symbolic link is not followed (it may lead out of the image): nothing is copied.
+    The copy is made aside and renamed, so that a kill leaves the volume empty or whole.
+    Raises RuntimeFailureError when the copy fails.
+    """
+    if any(data.iterdir()):
+        return
+    aside = data.with_name("_fill")
+
+    def copy() -> bool:
+        top = lowerdirs[0]
+        if len(lowerdirs) > 1:
+            top = data.with_name("_view")
+            top.mkdir(exist_ok=True)
+            mounts.mount_overlay(lowerdirs, None, None, top)
+        source = top
+        for part in Path(target).parts[1:]:
+            source = source / part
+            if source.is_symlink() or not source.is_dir():
+                return False
+        shutil.rmtree(aside, ignore_errors=True)
+        done = subprocess.run(["cp", "-a", "--", str(source), str(aside)], capture_output=True, check=False)
+        if done.returncode:
+            output = done.stderr.decode(errors="replace")
+            raise RuntimeFailureError(f"volume {data.parent.name} cannot be filled from the image", output=output)
+        return True
+
+    try:
+        if namespaces.in_private_mounts(copy):
+            aside.rename(data)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        view = data.with_name("_view")
+        if view.exists():
+            view.rmdir()
