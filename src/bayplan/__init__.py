@@ -2,7 +2,7 @@
 
 The rooms, from the top down; a room imports only from those below it:
 
-    cli, bridge         the faces: parse, call ``app``, render
+    cli                 the command: parse, call ``app``, render
     app                 the verbs, each a few lines over the rooms below
     load                text (Compose files) to models
     reconcile           observe, diff, plan, apply

@@ -70,7 +70,7 @@ class NotBuiltYetError(DeclarationError):
 
 
 class UnsupportedError(TerminalError):
-    """This host, kernel or engine cannot honour an option. Nothing was changed."""
+    """The host, kernel or engine cannot honour an option. Nothing was changed."""
 
     exit_code = 2
 

@@ -1,0 +1,85 @@
+"""What is refused before any change: it cannot work on this host, or this version does not build it yet."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
+from bayplan.models import BindMount, Container, Network, Port, Resource, RestartCondition
+from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.state import Database
+
+
+def check(resources: Sequence[Resource], networks: Networks, database: Database) -> None:
+    """Raise the first reason against making these resources. Reads only."""
+    replaced = {item.name for item in resources}
+    for resource in resources:
+        if isinstance(resource, Network):
+            networks.check(resource)
+        if isinstance(resource, Container):
+            for option in _unbuilt(resource):
+                raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
+            _check_binds(resource)
+            for port in resource.ports:
+                _check_port(port, resource, database, replaced)
+    _check_doubled(resources)
+
+
+def _unbuilt(container: Container) -> Iterator[str]:
+    if container.restart.condition is not RestartCondition.NO:
+        yield "restart"
+    for name in ("tty", "stdin_open", "init", "secrets", "configs"):
+        if getattr(container, name):
+            yield name
+    if (container.network_mode or "").startswith("container:"):
+        yield "network_mode container:NAME"
+
+
+def _check_binds(container: Container) -> None:
+    for mount in container.mounts:
+        if isinstance(mount, BindMount) and not Path(mount.source).exists():
+            raise NotFoundError(f"bind source {mount.source} does not exist", where=str(container.id), hint="create it")
+
+
+def _check_port(port: Port, container: Container, database: Database, replaced: set[str]) -> None:
+    rows = database.query(
+        "SELECT c.name FROM ports p JOIN containers c ON c.id = p.container_id WHERE p.published = ? AND p.protocol = ?"
+        " AND (p.host_ip = ? OR p.host_ip = '0.0.0.0' OR ? = '0.0.0.0')",
+        (port.published, port.protocol, str(port.host_ip), str(port.host_ip)),
+    )
+    holders = [str(row[0]) for row in rows if str(row[0]) != container.name]
+    for holder in holders:
+        if holder not in replaced:
+            raise ConflictError(
+                f"port {port.published}/{port.protocol} is held by container {holder}",
+                where=str(container.id),
+                hint="publish another port",
+            )
+    kind = socket.SOCK_STREAM if port.protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((str(port.host_ip), port.published))
+        except OSError as error:
+            why = (
+                "is taken by a process of the host" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error}"
+            )
+            raise ConflictError(
+                f"port {port.host_ip}:{port.published}/{port.protocol} {why}",
+                where=str(container.id),
+                hint="publish another port",
+            ) from error
+
+
+def _check_doubled(resources: Sequence[Resource]) -> None:
+    seen: dict[tuple[int, str], str] = {}
+    for resource in resources:
+        for port in resource.ports if isinstance(resource, Container) else ():
+            other = seen.setdefault((port.published, port.protocol), resource.name)
+            if other != resource.name:
+                raise ConflictError(
+                    f"port {port.published}/{port.protocol} is published by {other} and {resource.name}"
+                )

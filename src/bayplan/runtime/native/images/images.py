@@ -1,0 +1,89 @@
+"""The images of one core as the runtime sees them: resolve, make present, give root file systems, remove."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
+from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.registry.client import RegistryClient
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.pull import pull
+from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.images.stored import StoredImage
+from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImage, State, Status, silent
+
+
+class Images:
+    """Store, layers and registry client of one core. Safe to use from many threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = ImageStore(settings.state_root / "images")
+        self.layers = Layers(settings.state_root / "layers")
+        self._client: RegistryClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> RegistryClient:
+        """The registry client, made at first use."""
+        with self._lock:
+            self._client = self._client or RegistryClient(self.settings)
+            return self._client
+
+    def resolve(self, image: Image) -> ResolvedImage:
+        """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
+        if image.build is not None:
+            raise UnsupportedError("building images is not built yet in the native core", where=f"image {image.name}")
+        local = self.store.find(image.reference)
+        if local and image.pull is not PullPolicy.ALWAYS:
+            return ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
+        if image.pull is PullPolicy.NEVER:
+            raise NotFoundError(f"image {image.name} is not on this host", hint="its pull policy is `never`")
+        digest, size = self.client.resolve(image.reference, image.platform)
+        why = "not on the host" if local is None else "the registry has another image under this name"
+        return ResolvedImage(
+            name=image.name,
+            digest=digest,
+            present=local == digest,
+            origin=ImageOrigin.REGISTRY,
+            size_bytes=size,
+            why="" if local == digest else why,
+        )
+
+    def create(self, image: Image, digest: str, report: Report = silent) -> None:
+        """Pull exactly the planned digest and unpack it."""
+        found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
+        self.layers.ensure(self.store.get(found), self.store, report)
+
+    def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
+        """An image and its layers, topmost first. ``digest`` empty means what the name stands for here."""
+        wanted = digest or self.store.find(ImageReference.parse(name))
+        if wanted is None:
+            raise NotFoundError(f"image {name} is not on this host", hint="pull it first")
+        stored = self.store.get(wanted)
+        return stored, self.layers.ensure(stored, self.store, report)
+
+    def observe(self, names: Sequence[str]) -> list[Observed]:
+        """Those of the named images that are here."""
+        found = []
+        for name in names:
+            digest = self.store.find(ImageReference.parse(name))
+            if digest is not None:
+                image = Image(name=name)
+                status = Status(state=State.READY)
+                found.append(Observed(actual=image, declared=image, status=status, image_digest=digest))
+        return found
+
+    def delete(self, name: str, used: Collection[str]) -> None:
+        """Remove a name and what only it used. Raises ConflictError while a container runs from it."""
+        reference = ImageReference.parse(name)
+        digest = self.store.find(reference)
+        if digest is None:
+            return
+        if digest in used and list(self.store.list().values()).count(digest) == 1:
+            raise ConflictError(f"image {name} is used by a container", hint="remove the container first")
+        self.store.remove(reference)
+        self.store.collect(self.layers.root, keep_digests=used)

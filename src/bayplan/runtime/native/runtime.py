@@ -1,0 +1,275 @@
+"""The native core behind the runtime protocol: composes images, networks, volumes and containers.
+
+Order within a container's life, so that a kill at any moment leaves only what a record names: the record first, then
+its network namespace, then its files; removal goes the other way, the record last.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from bayplan import __version__
+from bayplan.errors import NotFoundError, UnsupportedError
+from bayplan.models import (
+    Container,
+    Duration,
+    Image,
+    Kind,
+    Network,
+    Resource,
+    ResourceId,
+    Settings,
+    Volume,
+    VolumeMount,
+)
+from bayplan.runtime.native import checks
+from bayplan.runtime.native.containers import Containers
+from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
+from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.volumes import Volumes
+from bayplan.runtime.protocol import (
+    ExecResult,
+    Facts,
+    LogLine,
+    Observed,
+    Report,
+    ResolvedImage,
+    Scope,
+    Snapshot,
+    State,
+    Status,
+    silent,
+)
+from bayplan.system.files import locked
+
+IN_PLACE = CONTAINER_IN_PLACE | {"ports"}
+
+
+class NativeRuntime:
+    """One core on this host, at the places its settings name. Safe to use from many threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.state_root / "state.db")
+        self.images = Images(settings)
+        self.networks = Networks(settings, self.database)
+        self.volumes = Volumes(settings, self.database)
+        self.containers = Containers(settings, self.database)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def facts(self) -> Facts:
+        """What the native core changes in place."""
+        import platform
+
+        return Facts(engine="native", version=__version__, host=platform.node(), in_place=IN_PLACE)
+
+    @contextmanager
+    def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:
+        """flock(2) on one file of the state root; a killed holder frees it."""
+        limit = None if timeout is None else timeout.total_seconds()
+        with locked(self.settings.lock_file, purpose, limit):
+            self._sweep()
+            yield
+
+    def observe(self, scope: Scope) -> Snapshot:
+        """Records, held against the kernel and the disk."""
+        names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
+        found: list[Observed] = [
+            *self.networks.observe(scope.project, names[Kind.NETWORK]),
+            *self.volumes.observe(scope.project, names[Kind.VOLUME]),
+            *(self._with_endpoints(item) for item in self.containers.observe(scope.project, names[Kind.CONTAINER])),
+            *self.images.observe(names[Kind.IMAGE]),
+        ]
+        return Snapshot({item.id: item for item in found})
+
+    def resolve(self, image: Image) -> ResolvedImage:
+        """What the image stands for now, by its pull policy."""
+        return self.images.resolve(image)
+
+    def check(self, resources: Sequence[Resource], project: str) -> None:
+        """Refuse what cannot work here, before any change."""
+        checks.check(resources, self.networks, self.database)
+
+    # -- resources ---------------------------------------------------------------------------------------------
+
+    def create(self, resource: Resource, *, project: str, digest: str = "", report: Report = silent) -> None:
+        """Make a resource; what an interrupted create left is removed first."""
+        match resource:
+            case Image():
+                self.images.create(resource, digest, report)
+            case Network():
+                self.networks.create(resource, project)
+            case Volume():
+                self.volumes.create(resource, project)
+            case Container():
+                self._create_container(resource, project, digest, report)
+            case _:
+                raise UnsupportedError(f"{resource.kind.value} resources are not built yet", where=str(resource.id))
+
+    def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
+        """Change fields of what runs."""
+        match resource:
+            case Network():
+                self.networks.update_labels(resource)
+            case Volume():
+                self.volumes.update_labels(resource)
+            case Container():
+                container_id = self._id(resource.name)
+                if "ports" in fields:
+                    self.networks.set_ports(container_id, resource.ports)
+                self.containers.update(container_id, resource)
+
+    def heal(self, target: ResourceId) -> None:
+        """Put back links, addresses and rules as recorded."""
+        if target.kind is Kind.NETWORK:
+            self.networks.heal(target.name)
+        elif target.kind is Kind.VOLUME:
+            self.volumes.heal(target.name)
+        elif target.kind is Kind.CONTAINER:
+            self.networks.heal_endpoints(self._id(target.name))
+
+    def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
+        """Remove a resource and all it holds; absent is no error."""
+        match target.kind:
+            case Kind.IMAGE:
+                self.images.delete(target.name, self._image_digests())
+            case Kind.NETWORK:
+                self.networks.delete(target.name)
+            case Kind.VOLUME:
+                self.volumes.delete(target.name)
+            case Kind.CONTAINER:
+                container_id = self.containers.find(target.name)
+                if container_id is not None:
+                    self._delete_container(container_id)
+            case _:
+                return
+
+    # -- containers --------------------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Start it; its network namespace is made anew first, as a reboot takes it away."""
+        container_id = self._id(name)
+        if self.containers.status(container_id).state is State.RUNNING:
+            return
+        declared = self.containers.declared(container_id)
+        if declared.network_mode == "host":
+            self.containers.start(container_id, None, {})
+            return
+        attached = self.networks.attach(container_id, declared.networks, declared.ports)
+        addresses = {network: str(address) for network, address in attached.addresses.items()}
+        self.containers.start(container_id, attached.netns, addresses)
+
+    def stop(self, name: str, grace: Duration | None = None) -> None:
+        """Ask it to end."""
+        self.containers.stop(self._id(name), grace)
+
+    def supersede(self, name: str) -> str:
+        """Stop it, free its addresses and ports, and give it another name until its successor runs."""
+        container_id = self.containers.find(name)
+        if container_id is None:
+            return ""
+        aside = f"{name[:100]}.superseded-{container_id[:12]}"
+        self.containers.rename(container_id, aside, superseded=True)
+        self.containers.stop(container_id, None)
+        self.networks.detach(container_id)
+        return aside
+
+    def restore(self, aside: str, name: str) -> None:
+        """Give it name, endpoints and ports back, and start it."""
+        container_id = self._id(aside)
+        self.containers.rename(container_id, name, superseded=False)
+        self.start(name)
+
+    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+        """Wait for a condition; fails fast."""
+        return self.containers.wait(self._id(name), condition, timeout)
+
+    def logs(
+        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+    ) -> Iterator[LogLine]:
+        """What it wrote."""
+        return self.containers.logs(self._id(name), follow=follow, tail=tail, since=since)
+
+    def exec(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        working_dir: str | None = None,
+        tty: bool = False,
+        stdin: bytes | None = None,
+        capture: bool = True,
+        timeout: Duration | None = None,
+    ) -> ExecResult:
+        """Run a command in it."""
+        return self.containers.exec(
+            self._id(name),
+            command,
+            user=user,
+            environment=environment,
+            working_dir=working_dir,
+            tty=tty,
+            stdin=stdin,
+            capture=capture,
+            timeout=timeout,
+        )
+
+    def close(self) -> None:
+        """Free sockets and files."""
+        self.networks.close()
+        self.database.close()
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def _create_container(self, container: Container, project: str, digest: str, report: Report) -> None:
+        earlier = self.containers.find(container.name)
+        if earlier is not None:
+            self._delete_container(earlier)
+        stored, lowerdirs = self.images.rootfs(container.image, digest, report)
+        container_id = secrets.token_hex(32)
+        self.containers.reserve(container_id, container, project, stored.digest)
+        volumes = {
+            mount.source: self.volumes.path(mount.source)
+            for mount in container.mounts
+            if isinstance(mount, VolumeMount)
+        }
+        for mount in container.mounts:
+            if isinstance(mount, VolumeMount) and not mount.nocopy:
+                self.volumes.fill(mount.source, lowerdirs, mount.target)
+        self.containers.create(container_id, stored.config, lowerdirs, volumes)
+
+    def _delete_container(self, container_id: str) -> None:
+        self.containers.stop(container_id)
+        self.networks.detach(container_id)
+        self.containers.delete(container_id)
+
+    def _sweep(self) -> None:
+        """Free what a killed change left without a container record."""
+        rows = self.database.query(
+            "SELECT DISTINCT container_id FROM endpoints WHERE container_id NOT IN (SELECT id FROM containers)"
+        )
+        for row in rows:
+            self.networks.detach(str(row[0]))
+
+    def _with_endpoints(self, item: Observed) -> Observed:
+        if item.status.state is not State.RUNNING:
+            return item
+        defects = self.networks.endpoint_defects(item.handle)
+        return item.model_copy(update={"defects": {**item.defects, **defects}}) if defects else item
+
+    def _id(self, name: str) -> str:
+        container_id = self.containers.find(name)
+        if container_id is None:
+            raise NotFoundError(f"container {name} does not exist", hint="see `bayplan status`")
+        return container_id
+
+    def _image_digests(self) -> frozenset[str]:
+        return frozenset(str(row[0]) for row in self.database.query("SELECT DISTINCT image_digest FROM containers"))
