@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+import zstandard
 
 from bayplan.errors import CorruptStateError, NotFoundError, UnavailableError, UnsupportedError
 from bayplan.models.reference import ImageReference
@@ -24,6 +25,7 @@ from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.pull import pull
 from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.images.stored import Descriptor, ImageConfig, StoredImage
 
 pytestmark = pytest.mark.host
 
@@ -179,9 +181,23 @@ def test_links_do_not_lead_out_of_the_layer(root, target):
     [
         (entry("../out", data=b"x"), CorruptStateError),
         (entry("disk", tarfile.BLKTYPE, devmajor=8), UnsupportedError),
+        (entry("name", tarfile.LNKTYPE, linkname="nowhere/file"), CorruptStateError),
     ],
 )
 def test_a_refused_layer_leaves_no_directory(root, bad, error):
     with pytest.raises(error):
         unpacked(root, layer(bad))
+    assert [path for path in (root / "layers").iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_broken_compression_is_a_corrupt_layer(root, pack):
+    blob = bytearray(pack(layer(entry("a", data=os.urandom(4096)))))
+    blob[6 if pack is zstandard.compress else -6] ^= 0xFF  # zstd: the first block's header; gzip: its CRC
+    digest, plain = digest_of(bytes(blob)), digest_of(b"")
+    store = ImageStore(root / "images")
+    store.write(digest, [bytes(blob)])
+    image = StoredImage(digest, ImageConfig(), (plain,), (Descriptor(digest, len(blob), ""),), len(blob))
+    with pytest.raises(CorruptStateError, match="compressed data are broken"):
+        Layers(root / "layers").ensure(image, store)
     assert [path for path in (root / "layers").iterdir() if path.is_dir()] == []

@@ -118,11 +118,14 @@ class Unpacker:
 
     def _link(self, info: tarfile.TarInfo, parent: int, base: str) -> None:
         head, _, name = _clean(info.linkname).rpartition("/")
-        source = open_in_root(self._root, head, os.O_PATH | os.O_DIRECTORY)
         try:
-            os.link(name, base, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
-        finally:
-            os.close(source)
+            source = open_in_root(self._root, head, os.O_PATH | os.O_DIRECTORY)
+            try:
+                os.link(name, base, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            finally:
+                os.close(source)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise CorruptStateError(f"hard link {info.name!r} to {info.linkname!r}, which is not there") from error
 
     @staticmethod
     def _attributes(parent: int, base: str, info: tarfile.TarInfo) -> None:

@@ -65,7 +65,7 @@ class Layers:
             finally:
                 os.close(fd)
             temporary.rename(target)
-        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        except (tarfile.TarError, ValueError) as error:
             raise CorruptStateError(
                 f"layer {layer.digest} cannot be unpacked: {error}", hint="pull it again"
             ) from error
@@ -79,12 +79,15 @@ class _Hashed:
     """A layer blob read as plain tar, hashed on its way."""
 
     def __init__(self, file: BinaryIO, tick: Callable[[], None]) -> None:
-        self._plain = _decompressed(file)
+        self._plain, self._faults = _decompressed(file)
         self._hash = hashlib.sha256()
         self._tick = tick
 
     def read(self, size: int = -1) -> bytes:
-        data = bytes(self._plain.read(size))
+        try:
+            data = bytes(self._plain.read(size))
+        except self._faults as error:
+            raise ValueError(f"its compressed data are broken: {error}") from error
         self._hash.update(data)
         self._tick()
         return data
@@ -97,18 +100,26 @@ class _Hashed:
             raise ValueError(f"its content is {found}, the image says {diff_id}")
 
 
-def _decompressed(file: BinaryIO) -> Any:
-    """By its first bytes, not its media type: registries hold layers whose type is wrong."""
+def _decompressed(file: BinaryIO) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The plain stream and what its decoder raises for broken data.
+
+    By its first bytes, not its media type: registries hold layers whose type is wrong.
+    """
     magic = file.read(4)
     file.seek(0)
     if magic.startswith(_GZIP):
+        import gzip
+
+        faults: tuple[type[Exception], ...] = (gzip.BadGzipFile, zlib.error, EOFError)
         try:
-            from isal import igzip as gzip
+            from isal import igzip, isal_zlib
         except ImportError:
-            import gzip
-        return gzip.open(file)
+            return gzip.open(file), faults
+        fault = cast("type[Exception]", isal_zlib.error)  # its stub types the class as an instance
+        return igzip.open(file), (*faults, fault)
     if magic == _ZSTD:
         import zstandard
 
-        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-    return file
+        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        return reader, (zstandard.ZstdError,)
+    return file, ()
