@@ -59,6 +59,13 @@ FAULTS = {
         4,
         "2 replicas",
     ),
+    "replicas beyond memory": (
+        "services:\n  a:\n    image: x\n    deploy: {replicas: 100000000}\n",
+        4,
+        "more than the 1000",
+    ),
+    "unknown signal": ("services:\n  a:\n    image: x\n    stop_signal: SIGFOO\n", 4, "unknown signal 'SIGFOO'"),
+    "unknown limit": ("services:\n  a:\n    image: x\n    ulimits: {files: 5}\n", 4, "unknown limit 'files'"),
     "nul": ('services:\n  a:\n    image: x\n    user: "a\\0b"\n', 4, "NUL"),
     "huge number": ("services:\n  a:\n    image: x\n    mem_limit: " + "9" * 5000, 4, "too long"),
     "nested variables": ("services:\n  a:\n    image: " + "${A:-" * 3000 + "}" * 3000, 3, "nested"),

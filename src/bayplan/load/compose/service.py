@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import shlex
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,7 @@ from bayplan.load.compose.validate import make
 from bayplan.models import ByteSize, Duration, HealthCheck, Resources, RestartPolicy, Ulimit
 
 _SECURITY = re.compile(r"^(no-new-privileges([:=](true|false))?|seccomp[:=]unconfined)$")
+_MAX_REPLICAS = 1000  # each is built in memory and takes an address of its network: more is a slip of the pen
 
 
 def words(node: Node) -> tuple[str, ...]:
@@ -157,7 +160,7 @@ def simple(service: Node) -> dict[str, Any]:
         "security_opt": _security,
         "sysctls": text_map,
         "shm_size": _size,
-        "stop_signal": as_text,
+        "stop_signal": _signal,
         "stop_grace_period": lambda node: parsed(node, Duration.parse),
         "extra_hosts": _hosts,
         "ulimits": _ulimits,
@@ -173,9 +176,22 @@ def _security(node: Node) -> tuple[str, ...]:
     return tuple(text.replace(":", "=", 1) if text.startswith("seccomp") else text for text in texts(node))
 
 
+def _signal(node: Node) -> str:
+    """A signal's name or number, checked here: found out only at stop, a wrong one would leave the container."""
+    text = as_text(node)
+    name = text.upper()
+    known = {one.name for one in signal.Signals}
+    numbered = text.isascii() and text.isdigit() and text in {str(int(one)) for one in signal.valid_signals()}
+    if not numbered and name not in known and f"SIG{name}" not in known:
+        raise wrong(node, f"unknown signal {text!r}; see signal(7)")
+    return text
+
+
 def _ulimits(node: Node) -> dict[str, Ulimit]:
     limits = {}
     for name, item in as_map(node).items():
+        if not hasattr(resource, f"RLIMIT_{name.upper()}"):
+            raise wrong(item, f"unknown limit {name!r}; see getrlimit(2)")
         if isinstance(item.value, dict):
             check_keys(item, built={"soft", "hard"})
             soft, hard = item.get("soft"), item.get("hard")
@@ -217,6 +233,8 @@ def deploy_replicas(service: Node) -> int:
     count = as_integer(replicas) if replicas else 1
     if replicas and count < 0:
         raise wrong(replicas, "cannot be negative")
+    if replicas and count > _MAX_REPLICAS:
+        raise wrong(replicas, f"{count} is more than the {_MAX_REPLICAS} replicas a service may have")
     if labels := deploy.get("labels"):
         for _ in pairs(labels):  # read for their form: on one host they label nothing (specification, "deploy")
             pass
