@@ -1,0 +1,79 @@
+#!/usr/bin/python
+# Copyright: the Bayplan contributors. Apache-2.0
+"""A container on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container
+short_description: A container on a host
+description:
+  - Make a container match its options; start, stop or remove it.
+  - Runs C(bayplan bridge) on the target. Check mode shows the plan that a run would apply; diff mode shows its fields.
+version_added: 0.1.0
+author:
+  - Bayplan contributors (@bayplan)
+requirements:
+  - bayplan on the target
+extends_documentation_fragment:
+  - bayplan.containers.container
+"""
+
+EXAMPLES = r"""
+- name: A web server
+  bayplan.containers.container:
+    name: web
+    image: docker.io/library/nginx:1.27
+    published_ports: ["127.0.0.1:8080:80"]
+    env:
+      TZ: Etc/UTC
+    volumes: ["data:/data:ro"]
+    restart: always
+
+- name: Stop it
+  bayplan.containers.container:
+    name: web
+    image: docker.io/library/nginx:1.27
+    state: stopped
+"""
+
+RETURN = r"""
+plan:
+  description: What was planned, with each field's value before and after, and why. Secret values are masked.
+  returned: success
+  type: dict
+result:
+  description: The steps that were done; unset in check mode.
+  returned: success
+  type: dict
+where:
+  description: File and line, resource or setting that is wrong.
+  returned: failure
+  type: str
+hint:
+  description: What to do next.
+  returned: failure
+  type: str
+output:
+  description: Last output of the program that failed.
+  returned: failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - documentation stands first in a module
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import resource  # noqa: E402
+from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS  # noqa: E402
+
+
+def main() -> None:
+    """Ask the bridge."""
+    module = AnsibleModule(
+        argument_spec=SPECS["container"],
+        supports_check_mode=True,
+        required_if=[("state", "started", ["image"]), ("state", "stopped", ["image"])],
+    )
+    resource(module, "container")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+#!/usr/bin/python
+# Copyright: the Bayplan contributors. Apache-2.0
+"""An image present on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image
+short_description: An image present on a host
+description:
+  - Pull or build an image, or remove it.
+  - Runs C(bayplan bridge) on the target. Check mode shows the plan that a run would apply; diff mode shows its fields.
+version_added: 0.1.0
+author:
+  - Bayplan contributors (@bayplan)
+requirements:
+  - bayplan on the target
+extends_documentation_fragment:
+  - bayplan.containers.image
+"""
+
+EXAMPLES = r"""
+- name: An image from a registry
+  bayplan.containers.image:
+    name: docker.io/library/nginx:1.27
+
+- name: An image built from a Dockerfile
+  bayplan.containers.image:
+    name: local/web:1
+    build:
+      context: /srv/web
+"""
+
+RETURN = r"""
+plan:
+  description: What was planned, with each field's value before and after, and why. Secret values are masked.
+  returned: success
+  type: dict
+result:
+  description: The steps that were done; unset in check mode.
+  returned: success
+  type: dict
+where:
+  description: File and line, resource or setting that is wrong.
+  returned: failure
+  type: str
+hint:
+  description: What to do next.
+  returned: failure
+  type: str
+output:
+  description: Last output of the program that failed.
+  returned: failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - documentation stands first in a module
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import resource  # noqa: E402
+from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS  # noqa: E402
+
+
+def main() -> None:
+    """Ask the bridge."""
+    module = AnsibleModule(argument_spec=SPECS["image"], supports_check_mode=True)
+    resource(module, "image")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The face for programs: one JSON request on standard input, one JSON response on standard output."""

@@ -1,0 +1,132 @@
+"""The bridge over the fake runtime: requests as the Ansible modules send them."""
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bayplan.bridge.main import respond
+from bayplan.runtime.fake import FakeRuntime
+
+TOP = Path(__file__).resolve().parents[3]
+COMPOSE = "services:\n  web:\n    image: lab/web\n    environment: {SECRET: '${SECRET:-one}'}\n"
+
+
+@pytest.fixture
+def ask(tmp_path):
+    runtime = FakeRuntime()
+
+    @contextmanager
+    def opener(settings):
+        yield runtime
+
+    def call(verb, **request):
+        settings = {"state_root": str(tmp_path / "state"), "run_root": str(tmp_path / "run")}
+        (tmp_path / "state").mkdir(exist_ok=True)
+        return respond(json.dumps({"verb": verb, "settings": settings, **request}), opener)
+
+    call.runtime = runtime
+    return call
+
+
+def web(**options):
+    return [{"kind": "container", "name": "web", "image": "lab/web", **options}]
+
+
+def test_check_changes_nothing_and_foretells_the_apply(ask):
+    planned = ask("apply", resources=web(), check=True)
+    assert planned["changed"] is True
+    assert ask.runtime.calls == []
+    done = ask("apply", resources=web())
+    assert done["plan"]["steps"] == planned["plan"]["steps"]
+    assert done["result"]["done"] == ["image lab/web", "container web"]
+    assert ask("apply", resources=web())["changed"] is False
+
+
+def test_short_spellings_are_the_long_ones(ask):
+    short = {
+        "ports": ["127.0.0.1:8080:80/udp"],
+        "mounts": ["data:/data:ro", "/srv:/srv"],
+        "networks": ["front"],
+        "restart": False,
+        "command": "sleep 'a b'",
+        "environment": {"N": 1, "T": True},
+    }
+    long = {
+        "ports": [{"host_ip": "127.0.0.1", "published": 8080, "target": 80, "protocol": "udp"}],
+        "mounts": [
+            {"type": "volume", "source": "data", "target": "/data", "read_only": True},
+            {"type": "bind", "source": "/srv", "target": "/srv", "create_host_path": True},
+        ],
+        "networks": [{"network": "front"}],
+        "restart": {"condition": "no"},
+        "command": ["sleep", "a b"],
+        "environment": {"N": "1", "T": "true"},
+    }
+    resources = [{"kind": "network", "name": "front"}, {"kind": "volume", "name": "data"}]
+    assert "failed" not in ask("apply", resources=[*resources, *web(**short)])
+    assert ask("apply", resources=[*resources, *web(**long)])["changed"] is False
+
+
+def test_stopped_stops_once_and_started_starts_again(ask):
+    ask("apply", resources=web())
+    stopping = {"resources": web(), "options": {"state": "stopped"}}
+    assert ask("apply", check=True, **stopping)["diff"]["after"] == "container web: stopped\n"
+    assert ask("apply", **stopping)["changed"] is True
+    assert ask("apply", **stopping)["changed"] is False
+    assert [item["action"] for item in ask("apply", resources=web())["plan"]["steps"]] == ["start"]
+
+
+def test_absent_removes_only_what_is_named(ask):
+    ask("apply", resources=[{"kind": "volume", "name": "one"}, {"kind": "volume", "name": "two"}])
+    gone = {"absent": [{"kind": "volume", "name": "one"}]}
+    assert ask("apply", **gone)["changed"] is True
+    assert ask("apply", **gone)["changed"] is False
+    assert [item.name for item in ask.runtime.resources] == ["two"]
+
+
+def test_a_stack_from_files_and_its_removal(ask, tmp_path):
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    stack = {"project_src": str(tmp_path), "project_name": "shop"}
+    assert ask("apply", stack=stack)["changed"] is True
+    assert ask("apply", stack=stack)["changed"] is False
+    edited = ask("apply", stack={**stack, "env": {"SECRET": "two"}}, check=True)
+    assert [item["path"] for item in edited["plan"]["steps"][0]["fields"]] == ["environment[SECRET]"]
+    assert ask("destroy", stack={"project_name": "shop"})["changed"] is True
+    assert ask("destroy", stack={"project_name": "shop"})["changed"] is False
+
+
+def test_a_definition_is_read_like_a_file(ask, tmp_path):
+    definition = {"services": {"web": {"image": "lab/web", "ports": ["22:22"]}}}
+    stack = {"definition": definition, "project_name": "shop", "project_src": str(tmp_path)}
+    assert "container shop-web-1" in ask("apply", stack=stack)["result"]["done"]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "said"),
+    [
+        ("{", "not JSON"),
+        ("[]", "an object with a verb"),
+        ('{"verb": "apply", "resources": [{"kind": "pod"}]}', "unknown kind 'pod'"),
+        ('{"verb": "apply", "resources": [{"kind": "volume", "name": "-"}]}', "volume -: name"),
+        ('{"verb": "apply", "stack": {}}', "no Compose file"),
+        ('{"verb": "apply", "settings": {"workers": 0}}', "setting workers"),
+    ],
+)
+def test_a_wrong_request_fails_with_a_sentence(request_text, said):
+    response = respond(request_text)
+    assert response["failed"] is True
+    assert said in response["msg"]
+
+
+def test_a_failed_step_fails_the_request(ask):
+    ask.runtime.fail["start web"] = "no such program"
+    assert "no such program" in ask("apply", resources=web())["msg"]
+
+
+def test_generated_specs_match_the_models():
+    check = subprocess.run([sys.executable, TOP / "tools/specs.py", "--check"], capture_output=True, check=False)
+    assert check.returncode == 0, check.stderr
