@@ -13,6 +13,7 @@ from typing import Any
 
 from bayplan.system import nftables
 
+_PROTOCOLS = {"6": "tcp", "17": "udp"}
 _ANY = "0.0.0.0"  # noqa: S104 - a spelling in declarations, not bound here
 
 
@@ -90,7 +91,9 @@ class Firewall:
         found: set[str] = set()
         for item in nftables.listing(f"map inet {self.table} {name}"):
             for key, _ in item.get("map", {}).get("elem", ()):
-                found.add(_spell(key))
+                # A minimal system has no protocols(5), and nft then shows numbers instead of names.
+                parts = [_PROTOCOLS.get(part, part) for part in _spell(key).split(" . ")]
+                found.add(" . ".join(parts))
         return found
 
     def remove(self) -> None:
