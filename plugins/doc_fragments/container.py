@@ -95,7 +95,7 @@ options:
     description:
     - Health check; the image's when unset.
     type: dict
-    options:
+    suboptions:
       test:
         description:
         - '''CMD'' and an argv, ''CMD-SHELL'' and a shell line, or ''NONE''.'
@@ -126,7 +126,7 @@ options:
     description:
     - cgroup limits.
     type: dict
-    options:
+    suboptions:
       memory:
         description:
         - Most memory, bytes; memory plus swap is held to the same.
@@ -219,7 +219,7 @@ options:
     description:
     - Settings of the engine on the target, over its configuration file.
     type: dict
-    options:
+    suboptions:
       state_root:
         description:
         - Records, images, volumes, container data.

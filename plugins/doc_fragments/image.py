@@ -32,7 +32,7 @@ options:
     description:
     - Build it from a Dockerfile instead of pulling.
     type: dict
-    options:
+    suboptions:
       context:
         description:
         - Directory with the files the build may use; absolute path.
@@ -78,7 +78,7 @@ options:
     description:
     - Settings of the engine on the target, over its configuration file.
     type: dict
-    options:
+    suboptions:
       state_root:
         description:
         - Records, images, volumes, container data.

@@ -37,7 +37,7 @@ options:
     description:
     - Settings of the engine on the target, over its configuration file.
     type: dict
-    options:
+    suboptions:
       state_root:
         description:
         - Records, images, volumes, container data.

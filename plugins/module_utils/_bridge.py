@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -23,18 +24,24 @@ def given(options: Any) -> Any:
     return [given(item) for item in options] if isinstance(options, list) else options
 
 
-def command(module: AnsibleModule) -> list[str]:
-    """The argv of the command: the option, BAYPLAN_COMMAND, /opt/bayplan, PATH, then this interpreter's package."""
+def argv_of(command: str) -> list[str]:
+    """The bridge of a command: by the interpreter beside it (its virtual environment), else by its verb."""
+    python = str(Path(command).resolve().parent / "python")
+    return [python, "-m", "bayplan.bridge"] if os.access(python, os.X_OK) else [command, "bridge"]
+
+
+def find(module: AnsibleModule) -> list[str]:
+    """The argv of the bridge: the option, BAYPLAN_COMMAND, /opt/bayplan, PATH, then this interpreter's package."""
     named = module.params.get("bayplan_command") or os.environ.get("BAYPLAN_COMMAND")
     if named:
-        return [named]
+        return argv_of(named)
     if os.access(INSTALLED, os.X_OK):
-        return [INSTALLED]
+        return argv_of(INSTALLED)
     found = shutil.which("bayplan")
     if found:
-        return [found]
+        return argv_of(found)
     if importlib.util.find_spec("bayplan"):
-        return [sys.executable, "-m", "bayplan"]
+        return [sys.executable, "-m", "bayplan.bridge"]
     return module.fail_json(  # ends the process
         msg=f"bayplan is not installed on the target: not in {INSTALLED}, not in PATH",
         hint="install it there (pip install bayplan in a virtual environment), or set bayplan_command",
@@ -44,8 +51,11 @@ def command(module: AnsibleModule) -> list[str]:
 def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
     """Run one request and end the module with its response."""
     request = dict(request, check=module.check_mode, settings=given(module.params.get("settings") or {}))
-    argv = [*command(module), "bridge"]
-    code, out, err = module.run_command(argv, data=json.dumps(request), handle_exceptions=False)
+    argv = find(module)
+    try:
+        code, out, err = module.run_command(argv, data=json.dumps(request), handle_exceptions=False)
+    except OSError as error:
+        module.fail_json(msg=f"cannot run {argv[0]}: {error.strerror}", hint="check bayplan_command on the target")
     try:
         response = json.loads(out)
     except ValueError:
