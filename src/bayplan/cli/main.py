@@ -20,6 +20,10 @@ from bayplan.errors import BayplanError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and give the process's exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["bridge"]:
+        from bayplan.bridge.main import main as bridge
+
+        return bridge(sys.stdin, sys.stdout)
     from bayplan.cli.parser import build_parser
 
     options = build_parser().parse_args(arguments)
