@@ -159,11 +159,11 @@ class NativeRuntime:
             return
         declared = self.containers.declared(container_id)
         if declared.network_mode == "host":
-            self.containers.start(container_id, None, {})
+            self.containers.start(container_id, None, {}, self.networks.tell_names)
             return
         attached = self.networks.attach(container_id, declared.networks, declared.ports)
         addresses = {network: str(address) for network, address in attached.addresses.items()}
-        self.containers.start(container_id, attached.netns, addresses)
+        self.containers.start(container_id, attached.netns, addresses, self.networks.tell_names)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end."""

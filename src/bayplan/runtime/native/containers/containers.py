@@ -11,7 +11,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,18 @@ class Containers:
         atomic_write(kept / "config.json", json.dumps(build_spec(container, bundle, self.settings)).encode())
         self.records.set(container_id, phase="created")
 
-    def start(self, container_id: str, netns: Path | None, addresses: Mapping[str, str]) -> None:
+    def start(
+        self,
+        container_id: str,
+        netns: Path | None,
+        addresses: Mapping[str, str],
+        tell_names: Callable[[str], None] | None = None,
+    ) -> None:
         """Start a created or ended container; a running one is no error. Raises RuntimeFailureError.
 
         ``netns`` is the network namespace to join (None: the host's with network_mode host, else a new, empty one),
-        ``addresses`` network name to the container's own address, for its hosts file.
+        ``addresses`` network name to the container's own address, for its hosts file. ``tell_names``
+        adds its peers to that file before anything in the container runs.
         """
         row = self.records.get(container_id)
         if self._process(row):
@@ -109,6 +116,8 @@ class Containers:
         lifecycle.clear(self.runtime, container_id, paths)
         shutil.copytree(kept, paths.run, dirs_exist_ok=True)
         resolver.write(paths.run, netns, self._hostname(row), addresses)
+        if tell_names:
+            tell_names(container_id)
         facts = self._facts(container_id)
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
         process = lifecycle.start(self.runtime, container_id, paths, [Path(item) for item in facts["lowerdirs"]])

@@ -19,6 +19,7 @@ from bayplan.models import Change, Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks.addresses import choose_subnet, gateway_of, lease, mac_of
 from bayplan.runtime.native.networks.firewall import Firewall, Published
 from bayplan.runtime.native.networks.links import Links, configure_inside, link_name
+from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.protocol import Observed, State, Status
 from bayplan.system import namespaces
@@ -40,6 +41,7 @@ class Networks:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings, self.database = settings, database
         self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
+        self.names = Names(settings, database)
         self._links: Links | None = None
         self._lock = threading.RLock()
 
@@ -167,8 +169,13 @@ class Networks:
         self.set_ports(container_id, ports)
         return Attachment(path, addresses)
 
+    def tell_names(self, container_id: str) -> None:
+        """Bring the container's hosts file, and those of its peers, up to what is recorded."""
+        self.names.refresh(self.names.neighbours(container_id) | {container_id})
+
     def detach(self, container_id: str) -> None:
-        """Take a container off: ports, namespace, links, addresses; absent is no error."""
+        """Take a container off: ports, namespace, links, addresses, names; absent is no error."""
+        peers = self.names.neighbours(container_id) - {container_id}
         self.set_ports(container_id, ())
         for row in self.database.query("SELECT link FROM endpoints WHERE container_id = ?", (container_id,)):
             self.links.remove(row["link"])
@@ -176,6 +183,7 @@ class Networks:
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
+        self.names.refresh(peers)
 
     def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
         """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""

@@ -1,0 +1,82 @@
+"""Names on networks: the hosts file of each container lists its peers (hosts(5)).
+
+No name server is needed, nothing runs that could die, and a container is told only of members of its own networks. The
+C libraries read the file anew at each look-up. What asks a name server directly (nslookup) does not see these names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+from bayplan.models import Settings
+from bayplan.runtime.native.state import Database
+
+_MARK = b"# peers\n"
+_OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
+_PEERS = """
+    SELECT peer.address, peer.aliases, c.name, c.service FROM endpoints own
+    JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
+    WHERE own.container_id = ? ORDER BY own.position, c.name
+"""
+
+
+class Names:
+    """The hosts files of one core's containers. Safe to use from many threads."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings, self.database = settings, database
+        self._lock = threading.Lock()
+
+    def neighbours(self, container_id: str) -> set[str]:
+        """The containers on its networks, itself included."""
+        rows = self.database.query(
+            "SELECT peer.container_id FROM endpoints own JOIN endpoints peer ON peer.network = own.network"
+            " WHERE own.container_id = ?",
+            (container_id,),
+        )
+        return {str(row[0]) for row in rows}
+
+    def refresh(self, container_ids: set[str]) -> None:
+        """List the peers, as they are recorded now, in these containers' hosts files; one without a file is passed."""
+        # Read and written under one lock: a list that was read earlier must not be written later.
+        with self._lock:
+            for container_id in container_ids:
+                _rewrite(self.settings.run_root / "containers" / container_id / "hosts", self._peers(container_id))
+
+    def _peers(self, container_id: str) -> bytes:
+        lines = []
+        for row in self.database.query(_PEERS, (container_id,)):
+            names = dict.fromkeys((row["service"], row["name"], *json.loads(row["aliases"])))
+            lines.append(f"{row['address']}\t{' '.join(name for name in names if name)}\n")
+        for row in self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,)):
+            extra = json.loads(row["declared"]).get("extra_hosts") or {}
+            host = self._host_gateway(container_id)
+            lines += [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
+        return "".join(lines).encode()
+
+    def _host_gateway(self, container_id: str) -> str:
+        """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""
+        rows = self.database.query(
+            "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
+            " WHERE e.container_id = ? ORDER BY e.position LIMIT 1",
+            (container_id,),
+        )
+        return str(rows[0][0]) if rows else "127.0.0.1"
+
+
+def _rewrite(path: Path, peers: bytes) -> None:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        # In place: the container has this inode bound on /etc/hosts, a renamed file would never reach it.
+        held = os.pread(fd, _OWN_BYTES, 0)
+        text = held.partition(_MARK)[0] + _MARK + peers
+        os.pwrite(fd, text, 0)
+        os.ftruncate(fd, len(text))
+    finally:
+        os.close(fd)

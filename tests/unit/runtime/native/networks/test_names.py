@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from bayplan.models import Settings
+from bayplan.runtime.native.networks.names import Names
+from bayplan.runtime.native.state import Database
+
+
+@pytest.fixture
+def core(tmp_path):
+    settings = Settings(state_root=tmp_path / "state", run_root=tmp_path / "run")
+    database = Database(settings.state_root / "state.db")
+    with database.transaction() as tx:
+        for number, name in enumerate(("front", "back")):
+            row = (name, "p", "{}", f"10.9.{number}.0/24", f"10.9.{number}.1", f"br{number}", "now")
+            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        add(
+            tx,
+            settings,
+            "web",
+            {"front": "10.9.0.2", "back": "10.9.1.2"},
+            extra={"box": "host-gateway", "x": "1.2.3.4"},
+        )
+        add(tx, settings, "store", {"back": "10.9.1.3"})
+        add(tx, settings, "far", {"front": "10.9.0.9"})
+    yield settings, database, Names(settings, database)
+    database.close()
+
+
+def add(tx, settings, service, places, extra=None):
+    tx.execute(
+        "INSERT INTO containers (id, name, project, service, declared, image_digest, phase, created_at)"
+        " VALUES (?, ?, 'p', ?, ?, 'sha256:0', 'created', 'now')",
+        (service, f"p-{service}-1", service, json.dumps({"extra_hosts": extra or {}})),
+    )
+    for position, (network, address) in enumerate(places.items()):
+        row = (service, network, position, address, "mac", f"{service}{position}", json.dumps([service, "also"]))
+        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    hosts = settings.run_root / "containers" / service / "hosts"
+    hosts.parent.mkdir(parents=True)
+    hosts.write_text("127.0.0.1\tlocalhost\n")
+
+
+def hosts_of(settings, container):
+    return (settings.run_root / "containers" / container / "hosts").read_text()
+
+
+def test_a_container_is_told_of_members_of_its_own_networks_only(core):
+    settings, _, names = core
+    assert names.neighbours("store") == {"store", "web"}
+    names.refresh({"web", "store"})
+    assert hosts_of(settings, "store").splitlines() == [
+        "127.0.0.1\tlocalhost",
+        "# peers",
+        "10.9.1.3\tstore p-store-1 also",
+        "10.9.1.2\tweb p-web-1 also",
+    ]
+    assert "10.9.0.9\tfar p-far-1 also\n" in hosts_of(settings, "web")
+    assert "far" not in hosts_of(settings, "store")
+    assert hosts_of(settings, "far") == "127.0.0.1\tlocalhost\n"
+
+
+def test_declared_lines_are_added_and_host_gateway_is_the_first_network_s(core):
+    settings, _, names = core
+    names.refresh({"web"})
+    assert hosts_of(settings, "web").endswith("10.9.0.1\tbox\n1.2.3.4\tx\n")
+
+
+def test_a_peer_that_left_is_gone_from_the_same_file(core):
+    settings, database, names = core
+    names.refresh({"store"})
+    path = settings.run_root / "containers" / "store" / "hosts"
+    inode = path.stat().st_ino
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM endpoints WHERE container_id = 'web'")
+    names.refresh({"store"})
+    assert path.read_text() == "127.0.0.1\tlocalhost\n# peers\n10.9.1.3\tstore p-store-1 also\n"
+    assert path.stat().st_ino == inode
+
+
+def test_a_container_without_files_is_passed_and_a_link_is_not_followed(core):
+    settings, _, names = core
+    names.refresh({"nobody"})
+    path, decoy = settings.run_root / "containers" / "store" / "hosts", settings.run_root / "decoy"
+    decoy.write_text("untouched")
+    path.unlink()
+    path.symlink_to(decoy)
+    with pytest.raises(OSError, match="symbolic links"):
+        names.refresh({"store"})
+    assert decoy.read_text() == "untouched"
