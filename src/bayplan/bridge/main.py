@@ -96,8 +96,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         if not request.get("check") and request["verb"] != "plan":
             response["result"] = _apply(plan, runtime, settings)
             if options.get("state") == "stopped" and isinstance(stack, Stack):
-                for name in _running(stack, runtime):
-                    runtime.stop(name)
+                _stop(stack, runtime)
         return response
 
 
@@ -105,6 +104,13 @@ def _apply(plan: Plan, runtime: Runtime, settings: Settings) -> dict[str, Any]:
     outcome = app.apply(plan, runtime, settings)
     outcome.raise_failure()
     return {"done": [str(step.resource) for step in outcome.done]}
+
+
+def _stop(stack: Stack, runtime: Runtime) -> None:
+    if _running(stack, runtime):
+        with runtime.lock("stop of single resources"):
+            for name in _running(stack, runtime):
+                runtime.stop(name)
 
 
 def _running(stack: Stack, runtime: Runtime) -> tuple[str, ...]:
