@@ -3,6 +3,7 @@
 The rooms, from the top down; a room imports only from those below it:
 
     cli                 the command: parse, call ``app``, render
+    bridge              one JSON request for the Ansible modules, over ``app``
     app                 the verbs, each a few lines over the rooms below
     load                text (Compose files) to models
     reconcile           observe, diff, plan, apply
