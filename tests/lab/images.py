@@ -8,6 +8,7 @@ import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+MADE = 2  # raise it with every change of ``build``: images are then made anew
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Documentation and package lists are left out; they are half of a small image.
 SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/var/cache/apt/*")
@@ -24,8 +25,8 @@ class Recipe:
     hooks: tuple[str, ...] = ()
 
     def key(self):
-        """Changes when the recipe changes."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+        """Changes when the recipe changes, or the way in which all are made."""
+        return hashlib.sha256(json.dumps([MADE, asdict(self)]).encode()).hexdigest()[:12]
 
 
 RECIPES = (
@@ -79,7 +80,13 @@ def _busybox(target):
 
 def _debian(recipe, target):
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    argv = ["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(recipe.packages)}"]
+    argv = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=essential",
+        "--skip=output/dev",
+        f"--include={','.join(recipe.packages)}",
+    ]
     argv += [f"--aptopt={line}" for line in _apt_options()]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in SLIM]
     argv += [f"--customize-hook={hook}" for hook in recipe.hooks]
