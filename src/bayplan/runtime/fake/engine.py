@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
-from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Stack, Volume
+from bayplan.models import (
+    Container,
+    Duration,
+    Image,
+    Kind,
+    Network,
+    Resource,
+    ResourceId,
+    Stack,
+    Volume,
+    comparable_fields,
+)
 from bayplan.runtime.protocol import (
     ExecResult,
     Facts,
@@ -206,10 +217,13 @@ class FakeRuntime:
     # -- for tests ---------------------------------------------------------------------------------------------
 
     def matches(self, stack: Stack) -> bool:
-        """Whether every declared container runs as declared."""
+        """Whether every declared container runs as declared, in each field whose change does something on a host."""
         found = [self.resources.get(item.id) for item in stack.containers]
+        names = comparable_fields(Container)
         return all(
-            held is not None and held.actual == item and held.status.state is State.RUNNING
+            held is not None
+            and held.status.state is State.RUNNING
+            and all(getattr(held.actual, name) == getattr(item, name) for name in names)
             for held, item in zip(found, stack.containers, strict=True)
         )
 
