@@ -18,7 +18,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks.addresses import choose_subnet, gateway_of, lease, mac_of
 from bayplan.runtime.native.networks.firewall import Firewall, Published
-from bayplan.runtime.native.networks.links import Links, configure_inside, link_name
+from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.protocol import Observed, State, Status
@@ -153,19 +153,20 @@ class Networks:
         """Give a container its namespace, links, addresses and ports. Done again, it keeps its addresses."""
         addresses = self._record_endpoints(container_id, endpoints)
         path = self.netns(container_id)
-        namespaces.remove_network_namespace(path)
-        namespaces.create_network_namespace(path)
-        inside, gateway = [], None
+        places, gateway = [], None
         for position, endpoint in enumerate(endpoints):
             row = self._network_row(endpoint.network)
             address, subnet = addresses[endpoint.network], IPv4Network(row["subnet"])
-            name = f"eth{position}"
             host = link_name(self.settings.interface_prefix, container_id, endpoint.network)
-            self.links.attach(host, row["bridge"], path, name, endpoint.mac_address or mac_of(address))
-            inside.append((name, address, subnet.prefixlen))
+            mac = endpoint.mac_address or mac_of(address)
+            places.append(Place(host, row["bridge"], f"eth{position}", mac, address, subnet.prefixlen))
             if gateway is None and not Network.model_validate_json(row["declared"]).internal:
                 gateway = IPv4Address(row["gateway"])
-        configure_inside(path, inside, gateway)
+
+        namespaces.remove_network_namespace(path)
+        namespaces.create_network_namespace(path, prepare_inside)
+        self.links.attach(path, places)
+        namespaces.in_network(path, lambda: configure_inside(places, gateway))
         self.set_ports(container_id, ports)
         return Attachment(path, addresses)
 
