@@ -33,6 +33,8 @@ class Daemon:
     def __init__(self, directory: Path, program: str) -> None:
         self.directory = directory
         self.pid_file = directory / "aardvark.pid"
+        self.beside = directory.with_name(f"{directory.name}.new")
+        """Where a file of the directory is written before it is moved in."""
         self._program = program
 
     @property
@@ -89,6 +91,7 @@ class Daemon:
         """End it and remove its directory; absent is no error."""
         if self.directory.exists():
             self._end_all()
+            self.beside.unlink(missing_ok=True)
             shutil.rmtree(self.directory)
 
     def _end_all(self) -> None:

@@ -6,9 +6,13 @@ of the name server never fails a change, as the C libraries find peers in the ho
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bayplan.errors import BayplanError
 from bayplan.models import Settings
@@ -16,11 +20,10 @@ from bayplan.runtime.native.networks.daemon import PORT, Daemon
 from bayplan.runtime.native.networks.zones import Zone, zones
 from bayplan.runtime.native.state import Database
 from bayplan.system import sockets
-from bayplan.system.files import atomic_write
 
 _SOON_S = 0.1
 _LOADED_S = 2.0
-_OBSERVED_S = 1.0
+_OBSERVED_S = 1.0  # also before a reload that no change of the files asks for: during it old versions are deaf
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Finding:
 
 
 class NameServer:
-    """Safe to use from many threads. Another process may read at the same time, but only one changes."""
+    """Safe to use from many threads and processes."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings, self.database = settings, database
@@ -72,7 +75,8 @@ class NameServer:
                 return
             covered = self._asked
             try:
-                self._bring()
+                with _alone(self.settings.run_root):
+                    self._bring()
             except (BayplanError, OSError):
                 self._known = frozenset()
             self._covered = covered
@@ -122,7 +126,7 @@ class NameServer:
         process = self.daemon.find()
         if process is None:
             self.daemon.start()
-        elif moved or not all(zone.is_known(0) for zone in wanted):
+        elif moved or not all(zone.is_known(_OBSERVED_S) for zone in wanted):
             self.daemon.reload(process)
         self._known = frozenset(zone.network for zone in wanted if zone.is_known(_LOADED_S))
 
@@ -140,9 +144,8 @@ class NameServer:
             path = directory / name
             if not path.exists() or path.read_bytes() != text:
                 # Written beside the directory: the server takes every file in it for a network.
-                beside = directory.with_name(f"names.{name}")
-                atomic_write(beside, text, durable=False)
-                beside.rename(path)
+                self.daemon.beside.write_bytes(text)
+                self.daemon.beside.rename(path)
                 moved = True
         return moved
 
@@ -157,3 +160,15 @@ class NameServer:
                     by = ", ".join(sockets.holders(held)) or "a process of another container"
                     return f"port {PORT}/{protocol} of {gateway} is taken by {by}"
         return ""
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold flock(2) on a directory itself, which leaves no file: processes take turns, the last sees every record."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -119,6 +119,8 @@ class Networks:
             if users:
                 ids = ", ".join(str(item[0])[:12] for item in users)
                 raise ConflictError(f"network {name} is used by containers {ids}", hint="remove them first")
+            # Before its record: nothing else would lead a later run to a name server that has no networks.
+            self.name_server.settle(anyway=True)
             self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"])
             self.links.remove(row["bridge"])
             with self.database.transaction() as tx:
@@ -127,7 +129,6 @@ class Networks:
                 last = tx.execute("SELECT count(*) FROM networks").fetchone()[0] == 0
             if last:
                 self.firewall.remove()
-                self.name_server.settle(anyway=True)
 
     def observe(self, project: str | None, names: Sequence[str]) -> list[Observed]:
         """The networks of a project and those that are named, held against the kernel."""
