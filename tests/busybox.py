@@ -1,4 +1,4 @@
-"""An image of static busybox, written straight into a store: no registry is needed."""
+"""An image of static busybox for tests of the real core."""
 
 import hashlib
 import io
@@ -9,16 +9,16 @@ from pathlib import Path
 from bayplan.models import ImageReference
 from bayplan.runtime.native.images.store import ImageStore
 
-APPLETS = ("sh", "sleep", "echo", "nc", "cat", "true")
+APPLETS = ("sh", "sleep", "echo", "nc", "cat", "true", "nslookup")
 
 
-def add_busybox(root: Path) -> None:
+def add_busybox(root: Path, applets=APPLETS) -> None:
     """An image of static busybox, written straight into the store."""
     store = ImageStore(root)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add("/bin/busybox", "bin/busybox")
-        for name in APPLETS:
+        for name in applets:
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)

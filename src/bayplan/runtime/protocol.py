@@ -81,6 +81,8 @@ class Observed(Model):
     """A container that an interrupted replacement left beside its successor."""
     defects: Mapping[str, str] = Field(default_factory=dict)
     """Sentence to way of change (a value of ``Change``)."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what is less than it could be, which only the user can mend: no reason for a change."""
 
     @property
     def id(self) -> ResourceId:

@@ -30,6 +30,24 @@ class Process:
         """Whether exactly this process still runs."""
         return Process.of(self.pid) == self
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Its command line; empty when it is gone."""
+        try:
+            data = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return ()
+        return tuple(data.decode(errors="replace").split("\0")[:-1])
+
+    def catches(self, number: int) -> bool:
+        """Whether it has a handler for the signal: before that, most signals would end it (signal(7))."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        mask = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
+        return bool(mask >> (number - 1) & 1)
+
     def send(self, number: int) -> bool:
         """Signal exactly this process (pidfd, so that a reused pid is never hit). False when it is gone."""
         try:

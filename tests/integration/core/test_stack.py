@@ -109,9 +109,9 @@ def test_the_whole_path(bayplan):
     assert after["bpt-store-1"] == ids["bpt-store-1"]
     assert after["bpt-web-1"] != ids["bpt-web-1"]
     assert bayplan("exec", "store", "cat", "/data/up") == "up\n"
-    assert "\tstore bpt-store-1\n" in bayplan("exec", "web", "cat", "/etc/hosts")
+    assert "\tstore bpt-store-1 " in bayplan("exec", "web", "cat", "/etc/hosts")
     # The store was not touched by the edit, and yet knows the new web and no longer the old one.
-    assert bayplan("exec", "store", "cat", "/etc/hosts").count("\tweb bpt-web-1\n") == 1
+    assert bayplan("exec", "store", "cat", "/etc/hosts").count("\tweb bpt-web-1 ") == 1
     assert "not run" not in bayplan("logs", "web")
 
 

@@ -75,7 +75,10 @@ class NativeRuntime:
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
             self._sweep()
-            yield
+            try:
+                yield
+            finally:
+                self.networks.name_server.settle(anyway=True)
 
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
@@ -159,11 +162,12 @@ class NativeRuntime:
             return
         declared = self.containers.declared(container_id)
         if declared.network_mode == "host":
-            self.containers.start(container_id, None, {}, self.networks.tell_names)
+            self.containers.start(container_id, None, {}, None, self.networks.tell_names)
             return
         attached = self.networks.attach(container_id, declared.networks, declared.ports)
         addresses = {network: str(address) for network, address in attached.addresses.items()}
-        self.containers.start(container_id, attached.netns, addresses, self.networks.tell_names)
+        asked = attached.name_server
+        self.containers.start(container_id, attached.netns, addresses, asked, self.networks.tell_names)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end."""
@@ -187,7 +191,8 @@ class NativeRuntime:
         self.start(name)
 
     def wait(self, name: str, condition: str, timeout: Duration) -> Status:
-        """Wait for a condition; fails fast."""
+        """Wait for a condition; fails fast. What waits for a container finds it by name afterwards."""
+        self.networks.name_server.settle()
         return self.containers.wait(self._id(name), condition, timeout)
 
     def logs(

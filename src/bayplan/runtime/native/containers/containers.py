@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +98,14 @@ class Containers:
         container_id: str,
         netns: Path | None,
         addresses: Mapping[str, str],
+        name_server: IPv4Address | None = None,
         tell_names: Callable[[str], None] | None = None,
     ) -> None:
         """Start a created or ended container; a running one is no error. Raises RuntimeFailureError.
 
         ``netns`` is the network namespace to join (None: the host's with network_mode host, else a new, empty one),
-        ``addresses`` network name to the container's own address, for its hosts file. ``tell_names``
-        adds its peers to that file before anything in the container runs.
+        ``addresses`` network name to the container's own address, for its hosts file, ``name_server`` what it asks
+        instead of the host's name servers. ``tell_names`` adds its peers to the hosts file before anything in it runs.
         """
         row = self.records.get(container_id)
         if self._process(row):
@@ -115,7 +117,7 @@ class Containers:
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths)
         shutil.copytree(kept, paths.run, dirs_exist_ok=True)
-        resolver.write(paths.run, netns, self._hostname(row), addresses)
+        resolver.write(paths.run, netns, self._hostname(row), addresses, name_server)
         if tell_names:
             tell_names(container_id)
         facts = self._facts(container_id)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import netlink
+from bayplan.runtime.native.networks.addresses import mac_of
 
 if TYPE_CHECKING:
     from pyroute2.iproute.linux import IPRoute
@@ -85,7 +86,9 @@ class Links:
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
                 _write(_SYSCTL / setting.format(name), value)
             self._tolerate(errno.EEXIST, "addr", "add", index=index, address=str(gateway), prefixlen=subnet.prefixlen)
-            self._route.link("set", index=index, state="up")
+            # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
+            # containers would send to the old one until their neighbour tables time out.
+            self._route.link("set", index=index, address=mac_of(gateway), state="up")
 
     def bridge_defects(self, name: str, gateway: IPv4Address) -> Iterator[str]:
         """What a bridge lacks, as sentences."""

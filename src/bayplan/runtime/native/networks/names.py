@@ -1,25 +1,27 @@
-"""Names on networks: the hosts file of each container lists its peers (hosts(5)).
+"""Names in hosts files: each container's lists its peers, kept up to date in place (hosts(5)).
 
-No name server is needed, nothing runs that could die, and a container is told only of members of its own networks. The
-C libraries read the file anew at each look-up. What asks a name server directly (nslookup) does not see these names.
+The C libraries look there first and anew each time, so that they see a peer before it runs, and see it also when the
+name server is away. What asks a name server itself is served by ``nameserver``. See docs/decisions/0004-names.md.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
 from pathlib import Path
 
 from bayplan.models import Settings
+from bayplan.runtime.native.networks.zones import names_of
 from bayplan.runtime.native.state import Database
 
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _PEERS = """
-    SELECT peer.address, peer.aliases, c.name, c.service FROM endpoints own
+    SELECT own.position, peer.address, peer.aliases, c.id, c.name, c.service, c.declared FROM endpoints own
     JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
-    WHERE own.container_id = ? ORDER BY own.position, c.name
+    WHERE own.container_id = ?
 """
 
 
@@ -48,9 +50,10 @@ class Names:
 
     def _peers(self, container_id: str) -> bytes:
         lines = []
-        for row in self.database.query(_PEERS, (container_id,)):
-            names = dict.fromkeys((row["service"], row["name"], *json.loads(row["aliases"])))
-            lines.append(f"{row['address']}\t{' '.join(name for name in names if name)}\n")
+        rows = self.database.query(_PEERS, (container_id,))
+        # Some libraries take the first line only: another order in each container spreads them over the replicas.
+        for row in sorted(rows, key=lambda row: (row["position"], _rank(container_id, row["id"]))):
+            lines.append(f"{row['address']}\t{' '.join(names_of(row))}\n")
         for row in self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,)):
             extra = json.loads(row["declared"]).get("extra_hosts") or {}
             host = self._host_gateway(container_id)
@@ -65,6 +68,10 @@ class Names:
             (container_id,),
         )
         return str(rows[0][0]) if rows else "127.0.0.1"
+
+
+def _rank(container_id: str, peer_id: str) -> bytes:
+    return hashlib.sha256(f"{container_id} {peer_id}".encode()).digest()
 
 
 def _rewrite(path: Path, peers: bytes) -> None:
