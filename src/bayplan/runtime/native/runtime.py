@@ -75,6 +75,7 @@ class NativeRuntime:
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
             self._sweep()
+            self.networks.names.recover()
             try:
                 yield
             finally:

@@ -58,6 +58,7 @@ class Networks:
 
     def close(self) -> None:
         """Close the socket; the name server knows what is recorded."""
+        self.names.close()
         self.name_server.close()
         if self._links:
             self._links.close()
@@ -189,11 +190,11 @@ class Networks:
 
     def tell_names(self, container_id: str) -> None:
         """Bring the container's hosts file, and those of its peers, up to what is recorded."""
-        self.names.refresh(self.names.neighbours(container_id) | {container_id})
+        self.names.write(container_id)
+        self.names.changed()
 
     def detach(self, container_id: str) -> None:
         """Take a container off: ports, namespace, links, addresses, names; absent is no error."""
-        peers = self.names.neighbours(container_id) - {container_id}
         self.set_ports(container_id, ())
         for row in self.database.query("SELECT link FROM endpoints WHERE container_id = ?", (container_id,)):
             self.links.remove(row["link"])
@@ -201,7 +202,7 @@ class Networks:
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
-        self.names.refresh(peers)
+        self.names.changed()
         self.name_server.changed()
 
     def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:

@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from sqlite3 import Row
 
@@ -61,7 +61,7 @@ class Zone:
         return True
 
 
-def names_of(row: Row) -> tuple[str, ...]:
+def names_of(row: Row | Mapping[str, str]) -> tuple[str, ...]:
     """What a container is called on a network: service, name, aliases, first digits of its id, host name.
 
     What is no name (a space would end it in hosts(5)) is left out.
