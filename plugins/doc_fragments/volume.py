@@ -66,6 +66,10 @@ options:
         description:
         - 'OCI runtime: a name in PATH or a path.'
         type: str
+      name_server:
+        description:
+        - 'Name server of networks: a name in PATH or in Podman''s directory, or a path.'
+        type: str
       workers:
         description:
         - Steps of an apply that may run at once.
