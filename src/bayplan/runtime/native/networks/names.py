@@ -83,8 +83,10 @@ class Names:
         with self._writing:
             with self._guard:
                 self._timer = None
+                if not self._open.exists():  # another thread has written what this one was to write
+                    return
                 # Before the records are read: what changes after that opens it anew.
-                self._open.unlink(missing_ok=True)
+                self._open.unlink()
             for row in self.database.query("SELECT DISTINCT container_id FROM endpoints"):
                 try:
                     self.write(str(row[0]))
