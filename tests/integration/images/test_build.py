@@ -1,0 +1,371 @@
+"""Images built from Dockerfiles on the real core: steps, cache, failures, reproducibility."""
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
+from bayplan.models import Build, Container, Duration, Image, ImageReference, Kind, ResourceId, Settings
+from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.runtime import NativeRuntime
+from bayplan.system import cgroups
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+APPLETS = (
+    "sh",
+    "sleep",
+    "echo",
+    "cat",
+    "true",
+    "id",
+    "ls",
+    "env",
+    "ip",
+    "touch",
+    "mkdir",
+    "rm",
+    "cp",
+    "mv",
+    "chmod",
+    "pwd",
+)
+KIND = "application/vnd.oci.image"
+
+
+def digest_of(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def add_base(store, name="lab/base"):
+    """An image of static busybox with some users, written straight into the store."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        info = tarfile.TarInfo("bin/busybox")
+        data = Path("/bin/busybox").read_bytes()
+        info.size, info.mode = len(data), 0o755
+        tar.addfile(info, io.BytesIO(data))
+        for applet in APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        for path, text in (
+            ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"),
+            ("etc/group", "root:x:0:\napp:x:1000:\n"),
+            ("etc/old", "old\n"),
+        ):
+            info = tarfile.TarInfo(path)
+            info.size, info.mode = len(text), 0o644
+            tar.addfile(info, io.BytesIO(text.encode()))
+    layer = archive.getvalue()
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Cmd": ["sh"], "Env": ["PATH=/bin", "BASE=yes"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+    }
+    text = json.dumps(config).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{KIND}.manifest.v1+json",
+        "config": {"mediaType": f"{KIND}.config.v1+json", "digest": digest_of(text), "size": len(text)},
+        "layers": [{"mediaType": f"{KIND}.layer.v1.tar", "digest": digest_of(layer), "size": len(layer)}],
+    }
+    data = json.dumps(manifest).encode()
+    for item in (layer, text, data):
+        store.write(digest_of(item), [item])
+    store.tag(ImageReference.parse(name), digest_of(data))
+
+
+class Core:
+    """A core of its own, and builds in it."""
+
+    def __init__(self, number=0):
+        tag = secrets.token_hex(3)
+        self.settings = Settings(
+            state_root=Path(f"/var/lib/bayplan-tests/{tag}"),
+            run_root=Path(f"/run/bayplan-tests/{tag}"),
+            address_pool=f"10.213.{16 * number}.0/20",
+            interface_prefix=f"b{tag[:4]}",
+            nft_table=f"bayplan_test_{tag}",
+            cgroup_parent=f"/bayplan-test-{tag}",
+        )
+        add_base(ImageStore(self.settings.state_root / "images"))
+        self.runtime = NativeRuntime(self.settings)
+        self.steps = []
+
+    def build(self, context, name="lab/app", **fields):
+        """Plan and build; gives the digest. ``steps`` has what was reported."""
+        image = Image(name=name, build=Build(context=str(context), **fields))
+        self.steps = []
+        planned = self.runtime.resolve(image)
+        self.runtime.create(
+            image, project="", digest=planned.digest, report=lambda item: self.steps.append(item.message)
+        )
+        self.steps = [step for step in self.steps if step]
+        again = self.runtime.resolve(image)
+        assert again.present, again
+        return again.digest
+
+    def ran(self):
+        """The steps that were done and not taken from the cache."""
+        return [step for step in self.steps if "(cached)" not in step]
+
+    def output(self, name="lab/app", **fields):
+        """What a container of the image writes."""
+        container = Container(name="probe", image=name, network_mode="none", **fields)
+        self.runtime.create(container, project="")
+        self.runtime.start("probe")
+        try:
+            self.runtime.wait("probe", "service_completed_successfully", Duration(seconds=30))
+            return [line.text for line in self.runtime.logs("probe")]
+        finally:
+            self.runtime.delete(container.id)
+
+    def left(self):
+        """What is there besides images, layers and records."""
+        state, run = self.settings.state_root, self.settings.run_root
+        found = [*(state / "builds").glob("*"), *(run / "builds").glob("*"), *(run / "netns").glob("*")]
+        found += [path for path in (state / "layers").glob(".part*")]
+        found += [path for path in (state / "images/blobs/sha256").glob(".part*")]
+        found += [row[0] for row in self.runtime.database.query("SELECT name FROM networks")]
+        found += cgroups.members(self.settings.cgroup_parent)
+        return [str(item) for item in found]
+
+    def close(self):
+        left = self.left()
+        self.runtime.close()
+        cgroups.remove(self.settings.cgroup_parent)
+        shutil.rmtree(self.settings.state_root)
+        shutil.rmtree(self.settings.run_root, ignore_errors=True)
+        assert left == []
+
+
+@pytest.fixture
+def core():
+    made = Core()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context(tmp_path):
+    top = tmp_path / "context"
+    top.mkdir()
+    return top
+
+
+def write(top, **files):
+    for name, text in files.items():
+        path = top / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+DOCKERFILE = """\
+FROM lab/base
+ARG WHO=nobody
+ENV GREETING="hello $WHO" PLACE=/srv
+COPY first /in/
+RUN cat /in/first > /made; mkdir -p $PLACE; rm /etc/old
+COPY --chown=app:app --chmod=0640 second $PLACE/second
+RUN echo "$GREETING $BASE" > /said
+WORKDIR /work/here
+USER app
+ENTRYPOINT ["/bin/sh", "-c"]
+CMD ["id -u; pwd; cat /said /made /srv/second; echo $GREETING; ls /etc"]
+"""
+
+
+def test_steps_take_effect_and_only_what_changed_is_done_again(core, context):
+    write(context, Dockerfile=DOCKERFILE, first="1\n", second="2\n")
+    first = core.build(context, args={"WHO": "world"})
+    assert [step.split()[1] for step in core.ran()] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    lines = ["1000", "/work/here", "hello world yes", "1", "2", "hello world", "group", "hostname", "hosts", "passwd"]
+    assert core.output() == [*lines, "resolv.conf"]
+    # A label changes the configuration alone: known in advance, and nothing is run.
+    planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), args={"WHO": "world"})))
+    assert (planned.present, planned.digest) == (True, first)
+    labelled = Image(
+        name="lab/app", build=Build(context=str(context), args={"WHO": "world"}, labels={"io.bayplan.test": "1"})
+    )
+    planned = core.runtime.resolve(labelled)
+    assert not planned.present
+    assert core.build(context, args={"WHO": "world"}, labels={"io.bayplan.test": "1"}) == planned.digest != first
+    assert core.ran() == []
+    assert core.runtime.images.store.get(planned.digest).config.labels == {"io.bayplan.test": "1"}
+    # An edited file: the steps before it stay.
+    write(context, second="two\n")
+    why = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), args={"WHO": "world"}))).why
+    assert why == "the Dockerfile or its arguments and the context changed"
+    core.build(context, args={"WHO": "world"})
+    assert [step.split()[2] for step in core.ran()] == ["COPY", "RUN", "WORKDIR"]
+    assert "two" in core.output()
+    again = Build(context=str(context), args={"WHO": "world"}, no_cache=True)
+    assert core.runtime.resolve(Image(name="lab/app", build=again)).present  # nothing is planned again
+    core.build(context, args={"WHO": "world"}, no_cache=True)
+    assert len(core.ran()) == 5
+
+
+def test_a_comment_or_an_ignored_file_builds_nothing(core, context):
+    write(context, Dockerfile="FROM lab/base\nCOPY . /c\n", kept="1", dropped="1", **{".dockerignore": "drop*\n"})
+    first = core.build(context)
+    write(context, dropped="2", Dockerfile="# words\nFROM lab/base\nCOPY . /c\n")
+    planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context))))
+    assert planned.present is False  # the Dockerfile itself is in the context here
+    write(context, **{".dockerignore": "drop*\nDockerfile\n.dockerignore\n"})
+    second = core.build(context)
+    assert second != first
+    write(context, dropped="3", Dockerfile="# other words\nFROM lab/base\nCOPY . /c\n")
+    planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context))))
+    assert (planned.present, planned.digest) == (True, second)
+    assert core.output(command=("ls", "/c")) == ["kept"]
+
+
+def test_stages_give_only_what_is_copied_from_them(core, context):
+    text = """\
+FROM lab/base AS tools
+COPY {0} /seed
+RUN mkdir -p /out/sub && cp /seed /out/sub/tool && chmod 4755 /out/sub/tool && echo 7 > /out/.hidden
+FROM lab/base AS unused
+RUN false
+FROM scratch
+COPY --from=lab/base /bin /bin
+COPY --from=tools /out /opt
+COPY --from=tools --chown=7:8 /out/sub/t* /one
+CMD ["/bin/ls", "-ln", "/opt", "/opt/sub", "/one"]
+"""
+    write(context, Dockerfile=text.format("a"), a="x", b="x")
+    first = core.build(context)
+    said = "\n".join(core.output())
+    assert "-rwsr-xr-x    1 0        0                1" in said
+    assert "-rwsr-xr-x    1 7        8                1" in said
+    assert core.output(command=("/bin/cat", "/opt/.hidden")) == ["7"]
+    # The first stage is made anew, and gives the same: what is copied from it is not.
+    write(context, Dockerfile=text.format("b") + "LABEL a=b\n", b="x", c="y")
+    write(context, Dockerfile=(context / "Dockerfile").read_text().replace("RUN mkdir", "RUN true; mkdir"))
+    assert core.build(context) != first
+    assert [step.split()[2] for step in core.ran()] == ["COPY", "RUN"]
+    assert core.build(context, "lab/tools", target="tools") != first
+    with pytest.raises(DeclarationError, match="no stage 'tool'.*tools"):
+        core.runtime.resolve(Image(name="x", build=Build(context=str(context), target="tool")))
+
+
+def test_a_failed_step_says_where_and_leaves_nothing(core, context):
+    write(context, Dockerfile="FROM lab/base\n\nRUN echo one\nRUN echo before; touch /x; exit 3\n")
+    with pytest.raises(RuntimeFailureError, match=r"Dockerfile:4: .*RUN echo before.* exit code 3") as caught:
+        core.build(context)
+    assert caught.value.output == "before"
+    assert core.left() == []
+    assert core.runtime.images.store.find(ImageReference.parse("lab/app")) is None
+    write(context, Dockerfile="FROM lab/base\n\nRUN echo one\nRUN echo before\n")
+    core.build(context)
+    assert core.ran() == ["step 2/2 RUN echo before"]
+
+
+def test_commands_have_a_network_of_their_own_and_no_more_than_a_container(core, context):
+    write(
+        context,
+        Dockerfile="FROM lab/base\nRUN ip route > /route; ip -o link > /links; cat /proc/self/status > /status; env > /env\n",
+    )
+    core.build(context)
+    assert core.output(command=("cat", "/route"))[0].startswith("default via 10.213.0.1 dev eth0")
+    assert len(core.output(command=("cat", "/links"))) == 2
+    status = core.output(command=("cat", "/status"))
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    assert {"SOURCE_DATE_EPOCH=0", "BASE=yes", "HOME=/root"} <= set(core.output(command=("cat", "/env")))
+
+
+def test_two_cores_give_the_same_image(core, context, tmp_path):
+    text = DOCKERFILE + "RUN echo x > /tmp-file\n"
+    write(
+        context, Dockerfile=text.replace("USER app", "RUN mkdir /d && echo 1 > /d/1"), first="1", second="2", sub__x="x"
+    )
+    (context / "sub/link").symlink_to("x")
+    write(context, Dockerfile=(context / "Dockerfile").read_text() + "COPY sub /sub\n")
+    other = tmp_path / "copied"
+    shutil.copytree(context, other, symlinks=True)
+    for path in other.rglob("*"):
+        os.utime(path, (5, 5), follow_symlinks=False)
+    second = Core(1)
+    try:
+        one, two = core.build(context), second.build(other)
+        assert one == two
+        first_layers, second_layers = (item.runtime.images.store.get(one).layers for item in (core, second))
+        assert first_layers == second_layers
+    finally:
+        second.close()
+
+
+def test_layers_taken_over_are_what_unpacking_gives(core, context):
+    write(context, Dockerfile=DOCKERFILE, first="1", second="2")
+    digest = core.build(context)
+    stored = core.runtime.images.store.get(digest)
+    for chain in stored.chain_ids[1:]:
+        path = core.runtime.images.layers.path(chain)
+        before = listing(path)
+        shutil.rmtree(path)
+        core.runtime.images.rootfs("lab/app", digest)
+        assert listing(path) == before
+
+
+def listing(top):
+    found = []
+    for path in sorted(top.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        # A whiteout has neither mode nor time of its own.
+        own = (
+            ()
+            if status.st_rdev == 0 and path.is_char_device()
+            else (status.st_mode, status.st_uid, int(status.st_mtime))
+        )
+        found.append((str(path.relative_to(top)), own, content))
+    return found
+
+
+def test_bad_declarations_are_refused_while_planning(core, context):
+    def refused(text, **fields):
+        write(context, Dockerfile=text)
+        with pytest.raises((DeclarationError, NotFoundError)) as caught:
+            core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), **fields)))
+        assert caught.value.exit_code == 2
+        return str(caught.value)
+
+    assert "Dockerfile:2: COPY: nothing is not in the context" in refused("FROM lab/base\nCOPY nothing /\n")
+    assert "did you mean RUN?" in refused("FROM lab/base\nRUNN x\n")
+    assert "there is no Dockerfile" in refused("FROM lab/base\n", dockerfile="Other")
+    (context / "out").symlink_to("/etc/passwd")
+    assert "out is not in the context" in refused("FROM lab/base\nCOPY out /\n")
+    assert "leads out of the context" in refused("FROM lab/base\nCOPY ../x /\n")
+
+
+def test_a_context_that_changed_after_the_plan_is_not_built(core, context):
+    write(context, Dockerfile="FROM lab/base\nCOPY a /\n", a="1")
+    image = Image(name="lab/app", build=Build(context=str(context)))
+    planned = core.runtime.resolve(image)
+    write(context, a="2")
+    with pytest.raises(StalePlanError, match="lab/app"):
+        core.runtime.create(image, project="", digest=planned.digest)
+
+
+def test_removing_the_image_forgets_its_results(core, context):
+    write(context, Dockerfile="FROM lab/base AS one\nRUN echo 1 > /1\nFROM lab/base\nCOPY --from=one /1 /2\n")
+    core.build(context)
+    core.build(context, "lab/other", labels={"a": "b"})
+    assert core.ran() == []
+    core.runtime.delete(ResourceId(kind=Kind.IMAGE, name="lab/other"))
+    core.build(context, labels={"c": "d"})
+    assert core.ran() == []
+    core.runtime.delete(ResourceId(kind=Kind.IMAGE, name="lab/app"))
+    layers = [path for path in core.runtime.images.layers.root.iterdir() if path.is_dir()]
+    assert len(layers) == 1
+    core.build(context)
+    assert len(core.ran()) == 2
