@@ -22,7 +22,7 @@ _CHECK_TIMES = {
 }
 
 
-def apply(
+def apply(  # noqa: PLR0912 - one branch an instruction
     item: Instruction,
     config: dict[str, Any],
     expand: Callable[[str], str],

@@ -61,7 +61,7 @@ def make_directories(root: int, path: str, owner: tuple[int, int] = (0, 0)) -> i
     try:
         base = posixpath.basename(path.rstrip("/"))
         os.mkdir(base, 0o755, dir_fd=parent)
-        os.chmod(base, 0o755, dir_fd=parent)  # whatever the umask
+        os.chmod(base, 0o755, dir_fd=parent)  # noqa: S103 - a directory of the image; whatever the umask
         os.chown(base, *owner, dir_fd=parent, follow_symlinks=False)
     except FileExistsError as error:
         raise DeclarationError(f"{path} is a link that leads nowhere in the image") from error

@@ -56,7 +56,7 @@ class Instruction:
         return NotBuiltYetError(f"{self.name}: {what} is not built yet", where=self.where, hint=hint)
 
     def __str__(self) -> str:
-        return f"{self.name} {self.text}"
+        return " ".join((self.name, *(f"--{name}={value}" for name, value in self.flags), self.text))
 
 
 def parse(text: str, file: str) -> tuple[Instruction, ...]:

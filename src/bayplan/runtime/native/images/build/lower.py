@@ -111,7 +111,7 @@ def _epoch(text: str) -> int:
 class _Lowered:
     """One stage while its instructions are read."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - called once, in the order of what it needs
         self,
         position: int,
         drafts: Sequence[stages.Draft],
