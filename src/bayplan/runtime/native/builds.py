@@ -7,10 +7,11 @@ anything else and removed last, so that a sweep under the host's lock finds what
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
 _FOREVER_S = 7 * 86400.0
 _TAIL = 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Builds:
@@ -122,13 +124,36 @@ def _paths(settings: Settings, workspace: Workspace) -> Paths:
 
 
 def _remove_mount_points(upper: Path, destinations: Sequence[str], lowerdirs: Sequence[Path]) -> None:
-    """Take the places out that the OCI runtime made to mount on; a command cannot have changed what was under them."""
+    """Take out what the OCI runtime made to mount on: empty, and with a mount over it no command has put data there.
+
+    A directory above goes too when no layer has it. The command may have put a link in its place, so none is followed.
+    """
     for destination in sorted(destinations, key=len, reverse=True):
-        path = upper / destination.lstrip("/")
-        if not path.is_symlink() and path.is_file() and not path.stat().st_size:
-            path.unlink()
-        for directory in (path, *path.parents):
-            if directory == upper or any((low / directory.relative_to(upper)).exists() for low in lowerdirs):
+        parts = destination.strip("/").split("/")
+        while parts and _remove_empty(upper, parts):
+            parts.pop()
+            if any((low / "/".join(parts)).exists() for low in lowerdirs):
                 break
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+
+
+def _remove_empty(upper: Path, parts: Sequence[str]) -> bool:
+    """Remove an empty file or directory; whether the way is free to look at the directory above."""
+    fd = os.open(upper, _DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, _DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        found = os.stat(parts[-1], dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            os.rmdir(parts[-1], dir_fd=fd)
+        elif stat.S_ISREG(found.st_mode) and not found.st_size:
+            os.unlink(parts[-1], dir_fd=fd)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bayplan.errors import DeclarationError, StalePlanError
+from bayplan.errors import RuntimeFailureError, StalePlanError
 from bayplan.runtime.native.images.build.files import Entry, Files
 from bayplan.system.beneath import open_in_root
 
@@ -56,7 +56,7 @@ def make_directories(root: int, path: str, owner: tuple[int, int] = (0, 0)) -> i
     except FileNotFoundError:
         pass
     except NotADirectoryError as error:
-        raise DeclarationError(f"{path} is no directory in the image") from error
+        raise RuntimeFailureError(f"{path} is no directory in the image") from error
     parent = make_directories(root, posixpath.dirname(path.rstrip("/")), owner)
     try:
         base = posixpath.basename(path.rstrip("/"))
@@ -64,7 +64,7 @@ def make_directories(root: int, path: str, owner: tuple[int, int] = (0, 0)) -> i
         os.chmod(base, 0o755, dir_fd=parent)  # noqa: S103 - a directory of the image; whatever the umask
         os.chown(base, *owner, dir_fd=parent, follow_symlinks=False)
     except FileExistsError as error:
-        raise DeclarationError(f"{path} is a link that leads nowhere in the image") from error
+        raise RuntimeFailureError(f"{path} is a link that leads nowhere in the image") from error
     finally:
         os.close(parent)
     return open_in_root(root, path, os.O_RDONLY | os.O_DIRECTORY)
@@ -96,11 +96,11 @@ def _place(files: Files, entry: Entry, parent: int, base: str, target: Target) -
         if found is not None and stat.S_ISDIR(found):
             return
         if found is not None:
-            raise DeclarationError(f"{entry.at} is a directory, in the image there is a file of that name")
+            raise RuntimeFailureError(f"{entry.at} is a directory, in the image there is a file of that name")
         os.mkdir(base, 0o700, dir_fd=parent)
     else:
         if found is not None and stat.S_ISDIR(found):
-            raise DeclarationError(f"{entry.at} is a file, in the image there is a directory of that name")
+            raise RuntimeFailureError(f"{entry.at} is a file, in the image there is a directory of that name")
         if found is not None:
             os.unlink(base, dir_fd=parent)
         if entry.kind == "link":

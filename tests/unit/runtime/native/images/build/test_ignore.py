@@ -25,5 +25,5 @@ def test_the_last_rule_that_matches_decides(rules, left_out, kept):
 
 def test_malformed_rules_are_refused():
     for text in ("../x", "a[b"):
-        with pytest.raises(ValueError, match="out of|missing"):
+        with pytest.raises(ValueError, match=r"out of|missing"):
             Ignore(text)
