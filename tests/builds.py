@@ -84,7 +84,7 @@ def add_base(store, name="lab/base"):
 class Core:
     """A core of its own, and builds in it."""
 
-    def __init__(self, number=0):
+    def __init__(self, number=0, **settings):
         tag = secrets.token_hex(3)
         self.settings = Settings(
             state_root=Path(f"/var/lib/bayplan-tests/{tag}"),
@@ -93,6 +93,7 @@ class Core:
             interface_prefix=f"b{tag[:4]}",
             nft_table=f"bayplan_test_{tag}",
             cgroup_parent=f"/bayplan-test-{tag}",
+            **settings,
         )
         add_base(ImageStore(self.settings.state_root / "images"))
         self.runtime = NativeRuntime(self.settings)

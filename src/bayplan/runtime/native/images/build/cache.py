@@ -48,8 +48,12 @@ class Cache:
         """Keep a result, for an image whose build goes on."""
         with self._lock:
             self._keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._note(image, {*self._used(self._file(image)), key})
-            atomic_write(self._keys / key, json.dumps(asdict(made)).encode())
+            used = self._used(self._file(image))
+            if key not in used:
+                self._note(image, {*used, key})
+            if self.get(key) != made:
+                # Not waited for: what a power cut takes is a miss.
+                atomic_write(self._keys / key, json.dumps(asdict(made)).encode(), durable=False)
 
     def finish(self, image: str, keys: Collection[str]) -> None:
         """The image is built by exactly these; forget what no image needs. No keys: forget the image."""
@@ -72,7 +76,7 @@ class Cache:
 
     def _note(self, image: str, keys: Collection[str]) -> None:
         self._images.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic_write(self._file(image), json.dumps(sorted(keys)).encode())
+        atomic_write(self._file(image), json.dumps(sorted(keys)).encode(), durable=False)
 
     @staticmethod
     def _used(file: Path) -> list[str]:
