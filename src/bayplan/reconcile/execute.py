@@ -6,9 +6,9 @@ import threading
 from datetime import timedelta
 
 from bayplan.errors import BayplanError, RuntimeFailureError
-from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, Kind
+from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, Kind, ResourceId
 from bayplan.reconcile.plan import Action, Plan, Step, Wait
-from bayplan.runtime.protocol import Report, Runtime
+from bayplan.runtime.protocol import Report, Runtime, Scope
 
 _START_TIMEOUT = Duration(seconds=60)
 _COMPLETION_TIMEOUT = Duration(hours=1)
@@ -21,9 +21,6 @@ class Executor:
     def __init__(self, plan: Plan, runtime: Runtime, report: Report) -> None:
         self.plan, self.runtime, self.report = plan, runtime, report
         self._cancelled = threading.Event()
-        self._images: dict[str, Image] = {
-            step.desired.name: step.desired for step in plan.steps if isinstance(step.desired, Image)
-        }
 
     def cancel(self) -> None:
         """Start no further step."""
@@ -57,7 +54,10 @@ class Executor:
                 self.runtime.stop(name)
                 self.runtime.start(name)
             case Action.RECREATE:
-                self._recreate(step)
+                if self._came_out_the_same(step):
+                    self.runtime.start(name)
+                else:
+                    self._recreate(step)
             case Action.CREATE | Action.PULL | Action.BUILD:
                 self._create(step)
 
@@ -107,8 +107,20 @@ class Executor:
         if resolved is None:
             return ""
         if resolved.digest.startswith(_BUILD_PREFIX):
-            return self.runtime.resolve(self._images[container.image]).digest
+            # What is here now, not what the declaration stands for now: its context may have moved since.
+            wanted = ResourceId(kind=Kind.IMAGE, name=container.image)
+            found = self.runtime.observe(Scope(names=(wanted,))).get(wanted)
+            return found.image_digest if found else ""
         return resolved.digest
+
+    def _came_out_the_same(self, step: Step) -> bool:
+        """Whether a build, the only reason to replace this container, gave the very image that it runs."""
+        if not isinstance(step.desired, Container) or [item.path for item in step.fields] != ["image.digest"]:
+            return False
+        change = step.fields[0]
+        if not str(change.after).startswith(_BUILD_PREFIX) or change.why != step.why:
+            return False
+        return bool(self._digest(step.desired) == change.before)
 
     def _await(self, condition: Wait, step: Step) -> None:
         limit = _START_TIMEOUT

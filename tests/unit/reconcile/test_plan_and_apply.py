@@ -1,7 +1,7 @@
 import pytest
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
-from bayplan.models import Container, Image, Kind, Network, ResourceId, Stack, Volume
+from bayplan.models import Build, Container, Image, Kind, Network, ResourceId, Stack, Volume
 from bayplan.reconcile import render
 from bayplan.reconcile.apply import apply_plan
 from bayplan.reconcile.plan import Action
@@ -226,6 +226,42 @@ def test_moved_tag_replaces(journal):
     plan = applied(runtime, journal, one)
     assert {step.action for step in plan.steps} == {Action.PULL, Action.RECREATE}
     assert not make_plan(one, runtime).changed
+
+
+def built(**args):
+    image = Image(name="app", build=Build(context="/c", args=args))
+    return Stack(name="p", images=(image,), containers=(Container(name="c", image="app"),))
+
+
+def test_a_build_is_planned_once_and_replaces_what_runs_from_it(journal):
+    runtime = FakeRuntime()
+    plan = applied(runtime, journal, built(V="1"))
+    assert {step.action for step in plan.steps} == {Action.BUILD, Action.CREATE}
+    assert not make_plan(built(V="1"), runtime).changed
+    plan = applied(runtime, journal, built(V="2"))
+    assert {step.action for step in plan.steps} == {Action.BUILD, Action.RECREATE}
+    assert "supersede c" in runtime.calls
+    assert not make_plan(built(V="2"), runtime).changed
+
+
+def test_a_build_that_gives_the_same_image_leaves_the_container(journal):
+    runtime = FakeRuntime(built={"app": "sha256:" + "1" * 64})
+    applied(runtime, journal, built(V="1"))
+    before = runtime.resources[ResourceId(kind=Kind.CONTAINER, name="c")]
+    calls = len(runtime.calls)
+    applied(runtime, journal, built(V="2"))
+    assert runtime.calls[calls:] == ["create app", "start c"]
+    assert runtime.resources[before.id].handle == before.handle
+    assert not make_plan(built(V="2"), runtime).changed
+
+
+def test_a_build_that_gives_the_same_image_does_not_hide_another_reason(journal):
+    runtime = FakeRuntime(built={"app": "sha256:" + "1" * 64})
+    applied(runtime, journal, built(V="1"))
+    changed = built(V="2")
+    container = changed.containers[0].model_copy(update={"environment": {"A": "b"}})
+    applied(runtime, journal, changed.model_copy(update={"containers": (container,)}))
+    assert "supersede c" in runtime.calls
 
 
 def test_absent_is_declared_by_name(journal):

@@ -50,6 +50,8 @@ class FakeRuntime:
     registry: dict[str, str] = field(default_factory=dict)
     """Image name to digest; an image that is not here does not exist. Empty: every image exists."""
     local_images: dict[str, str] = field(default_factory=dict)
+    built: dict[str, str] = field(default_factory=dict)
+    """Image name to the digest that any build of it gives; one for each declaration when it is not here."""
     fail: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     """Every change asked for, as ``verb name``, in order."""
@@ -75,6 +77,7 @@ class FakeRuntime:
                     for key, item in self.resources.items()
                     if key in scope.names or (scope.project is not None and item.project == scope.project)
                 }
+                | {key: self._image(key.name) for key in scope.names if self._has_image(key)}
             )
 
     def resolve(self, image: Image) -> ResolvedImage:
@@ -82,9 +85,8 @@ class FakeRuntime:
         if image.build is not None:
             made = "fingerprint:" + hashlib.sha256(image.build.model_dump_json().encode()).hexdigest()
             digest = self.local_images.get(made)
-            return ResolvedImage(
-                name=image.name, digest=digest or made, present=digest is not None, origin=ImageOrigin.BUILD
-            )
+            present = digest is not None and self.local_images.get(image.name) == digest
+            return ResolvedImage(name=image.name, digest=digest or made, present=present, origin=ImageOrigin.BUILD)
         if self.registry and image.name not in self.registry:
             raise NotFoundError(f"image {image.name} does not exist", hint="check its name and tag")
         digest = self.registry.get(image.name) or _digest(image.name)
@@ -115,8 +117,10 @@ class FakeRuntime:
         self._call("create", resource.name)
         with self._mutex:
             if isinstance(resource, Image):
-                made = _digest(digest) if digest.startswith("fingerprint:") else digest
-                self.local_images[digest if resource.build else resource.name] = made
+                made = digest
+                if digest.startswith("fingerprint:"):
+                    made = self.local_images[digest] = self.built.get(resource.name) or _digest(digest)
+                self.local_images[resource.name] = made
                 return
             if not isinstance(resource, (Container, Network, Volume)):
                 raise NotFoundError(f"{resource.kind} resources are not made by this engine")
@@ -226,6 +230,14 @@ class FakeRuntime:
             and all(getattr(held.actual, name) == getattr(item, name) for name in names)
             for held, item in zip(found, stack.containers, strict=True)
         )
+
+    def _has_image(self, key: ResourceId) -> bool:
+        return key.kind is Kind.IMAGE and key.name in self.local_images
+
+    def _image(self, name: str) -> Observed:
+        image = Image(name=name)
+        status = Status(state=State.READY)
+        return Observed(actual=image, declared=image, status=status, image_digest=self.local_images[name])
 
     def _set(self, name: str, **status: object) -> None:
         with self._mutex:

@@ -26,6 +26,7 @@ from bayplan.models import (
     VolumeMount,
 )
 from bayplan.runtime.native import checks
+from bayplan.runtime.native.builds import Builds
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
@@ -56,8 +57,9 @@ class NativeRuntime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = Database(settings.state_root / "state.db")
-        self.images = Images(settings)
         self.networks = Networks(settings, self.database)
+        self.builds = Builds(settings, self.networks)
+        self.images = Images(settings, self.builds.session)
         self.volumes = Volumes(settings, self.database)
         self.containers = Containers(settings, self.database)
 
@@ -259,6 +261,7 @@ class NativeRuntime:
 
     def _sweep(self) -> None:
         """Free what a killed change left without a container record."""
+        self.builds.sweep()
         rows = self.database.query(
             "SELECT DISTINCT container_id FROM endpoints WHERE container_id NOT IN (SELECT id FROM containers)"
         )

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
+from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.registry.client import RegistryClient
+from bayplan.runtime.native.images.build.builder import Builder, Session
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.pull import pull
 from bayplan.runtime.native.images.store import ImageStore
@@ -19,10 +20,11 @@ from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImag
 class Images:
     """Store, layers and registry client of one core. Safe to use from many threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, build_session: Session) -> None:
         self.settings = settings
         self.store = ImageStore(settings.state_root / "images")
         self.layers = Layers(settings.state_root / "layers")
+        self.builder = Builder(settings, self.store, self.layers, lambda: self.client, build_session)
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
 
@@ -36,7 +38,7 @@ class Images:
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
         if image.build is not None:
-            raise UnsupportedError("building images is not built yet in the native core", where=f"image {image.name}")
+            return self.builder.resolve(image, image.build)
         local = self.store.find(image.reference)
         if local and image.pull is not PullPolicy.ALWAYS:
             return ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
@@ -54,7 +56,10 @@ class Images:
         )
 
     def create(self, image: Image, digest: str, report: Report = silent) -> None:
-        """Pull exactly the planned digest and unpack it."""
+        """Pull exactly the planned digest and unpack it, or build what was planned."""
+        if image.build is not None:
+            self.builder.create(image, image.build, digest, report)
+            return
         found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
         self.layers.ensure(self.store.get(found), self.store, report)
 
@@ -86,4 +91,11 @@ class Images:
         if digest in used and list(self.store.list().values()).count(digest) == 1:
             raise ConflictError(f"image {name} is used by a container", hint="remove the container first")
         self.store.remove(reference)
-        self.store.collect(self.layers.root, keep_digests=used)
+        self.builder.forget(str(reference))
+        kept = list(self.builder.cache.kept())
+        self.store.collect(
+            self.layers.root,
+            keep_chains=[made.chain for made in kept],
+            keep_digests=used,
+            keep_blobs=[made.digest for made in kept],
+        )

@@ -50,6 +50,20 @@ class Layers:
             paths.append(target)
         return tuple(reversed(paths))
 
+    def adopt(self, chain_id: str, tree: Path) -> None:
+        """Take a directory that holds just what the layer would unpack to; left alone when the layer is here."""
+        target = self.path(chain_id)
+        with locked(self.root / f".lock-{target.name}", "adopt layer"):
+            if target.is_dir():
+                return
+            fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                syncfs(fd)
+            finally:
+                os.close(fd)
+            tree.rename(target)
+            fsync_dir(self.root)
+
     def _unpack(self, target: Path, blob: Path, diff_id: str, layer: Descriptor, report: Report) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=f".part-{target.name[:12]}-", dir=self.root))
         label = f"unpack {layer.digest[7:19]}"

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,9 @@ class ImageStore:
 
     def get(self, digest: str) -> StoredImage:
         """The image of a manifest digest. Raises NotFoundError, or CorruptStateError when its documents are broken."""
-        manifest = self._document(digest)
+        manifest = self.document(digest)
         try:
-            config = self._document(manifest["config"]["digest"])
+            config = self.document(manifest["config"]["digest"])
             layers = tuple(descriptor(item) for item in manifest["layers"])
             diff_ids = tuple(config["rootfs"]["diff_ids"])
             if len(diff_ids) != len(layers):
@@ -96,14 +96,20 @@ class ImageStore:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptStateError(f"image {digest} is malformed: {error}", where=str(self.root)) from error
 
-    def tag(self, ref: ImageReference, digest: str) -> None:
-        """Give a stored image a name, taking it from whichever image had it."""
+    def tag(self, ref: ImageReference, digest: str, annotations: Mapping[str, str] | None = None) -> None:
+        """Give a stored image a name, taking it from whichever image had it; ``annotations`` are kept with the name."""
         size = self.blob(digest).stat().st_size
-        kind = self._document(digest).get("mediaType") or MANIFEST_TYPE
+        kind = self.document(digest).get("mediaType") or MANIFEST_TYPE
         with locked(self._lock, "image index"):
             kept = [entry for entry in self._read() if _name(entry) != str(ref)]
-            kept.append({"mediaType": kind, "digest": digest, "size": size, "annotations": {REF_NAME: str(ref)}})
+            notes = {**(annotations or {}), REF_NAME: str(ref)}
+            kept.append({"mediaType": kind, "digest": digest, "size": size, "annotations": notes})
             self._replace(kept)
+
+    def annotations(self, ref: ImageReference) -> Mapping[str, str]:
+        """What was kept with a name; empty for one that is not here."""
+        entries = (entry for entry in self._read() if _name(entry) == str(ref))
+        return {key: str(value) for entry in entries for key, value in entry["annotations"].items()}
 
     def remove(self, ref: ImageReference) -> None:
         """Forget a name; ``collect`` frees the space. Absent is no error."""
@@ -122,9 +128,13 @@ class ImageStore:
             yield
 
     def collect(
-        self, layers_root: Path | None = None, keep_chains: Collection[str] = (), keep_digests: Collection[str] = ()
+        self,
+        layers_root: Path | None = None,
+        keep_chains: Collection[str] = (),
+        keep_digests: Collection[str] = (),
+        keep_blobs: Collection[str] = (),
     ) -> int:
-        """Delete blobs and layers that no name, none of ``keep_chains`` and no image of ``keep_digests`` uses.
+        """Delete blobs and layers that no name uses, nor an image of ``keep_digests``, nor the other two name.
 
         Returns the number of things removed. Does nothing while a pull or an unpacking runs; the next call does it.
         """
@@ -134,13 +144,12 @@ class ImageStore:
             except BlockingIOError:
                 return 0
             kept = {digest for digest in keep_digests if digest and self.blob(digest).exists()}
-            return self._collect(layers_root, set(keep_chains), kept | set(self.list().values()))
+            return self._collect(layers_root, set(keep_chains), kept | set(self.list().values()), set(keep_blobs))
 
-    def _collect(self, layers_root: Path | None, chains: set[str], digests: set[str]) -> int:
-        used: set[str] = set()
+    def _collect(self, layers_root: Path | None, chains: set[str], digests: set[str], used: set[str]) -> int:
         for digest in digests:
             image = self.get(digest)
-            used |= {digest, self._document(digest)["config"]["digest"], *(layer.digest for layer in image.layers)}
+            used |= {digest, self.document(digest)["config"]["digest"], *(layer.digest for layer in image.layers)}
             chains |= set(image.chain_ids)
         names = {digest.removeprefix("sha256:") for digest in used}
         dead = [path for path in self.blobs.iterdir() if path.name not in names]
@@ -157,7 +166,8 @@ class ImageStore:
     def _digest_of(entries: Iterable[dict[str, Any]], name: str) -> str | None:
         return next((str(entry["digest"]) for entry in entries if _name(entry) == name), None)
 
-    def _document(self, digest: str) -> dict[str, Any]:
+    def document(self, digest: str) -> dict[str, Any]:
+        """A manifest or configuration. Raises NotFoundError, or CorruptStateError when it was changed."""
         try:
             data = self.blob(digest).read_bytes()
             found = json.loads(data)

@@ -1,0 +1,110 @@
+"""Images with a ``build``: what they stand for, and building them. The room's public face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from bayplan.errors import CorruptStateError, NotFoundError, StalePlanError, UnsupportedError
+from bayplan.models import Build as Declared
+from bayplan.models import Image, Settings
+from bayplan.registry.client import RegistryClient
+from bayplan.runtime.native.images.build.assemble import sha256
+from bayplan.runtime.native.images.build.bases import Base, Bases, host_architecture
+from bayplan.runtime.native.images.build.cache import Cache
+from bayplan.runtime.native.images.build.executor import Executor
+from bayplan.runtime.native.images.build.lower import recipe
+from bayplan.runtime.native.images.build.solve import Build, Room
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.pull import pull
+from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.protocol import ImageOrigin, Report, ResolvedImage, silent
+
+FINGERPRINT = "io.bayplan.build.fingerprint"
+Session = Callable[[], AbstractContextManager[Executor]]
+"""Gives the executor for one build, and takes away what it made for it."""
+
+
+def workspaces(settings: Settings) -> Path:
+    """Where the steps that are being done have their directories; what is there under the host's lock is dead."""
+    return settings.state_root / "builds"
+
+
+class Builder:
+    """Builds into one store. Safe to use from many threads for different images."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ImageStore,
+        layers: Layers,
+        client: Callable[[], RegistryClient],
+        session: Session,
+    ) -> None:
+        self.store, self.layers, self._client, self._session = store, layers, client, session
+        self.cache = Cache(settings.state_root / "build-cache")
+        self._room = Room(store, layers, self.cache, workspaces(settings))
+
+    def resolve(self, image: Image, declared: Declared) -> ResolvedImage:
+        """Present when it was built from just this, or would come out as what is here; else what it will be.
+
+        Reads only. Raises DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
+        """
+        _check_platform(image)
+        found = recipe(declared, Bases(self.store, self._client, newest=declared.pull))
+        local = self._whole(image)
+        earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
+        digest, present = found.fingerprint.digest, False
+        if local and earlier == str(found.fingerprint):
+            digest, present = local, True
+        elif not declared.no_cache:
+            build = Build(self._room, found, str(image.reference), Path(declared.context))
+            digest = build.predict() or digest
+            present = digest == local
+        why = "" if present else found.fingerprint.why(earlier) if local else "not built yet"
+        return ResolvedImage(name=image.name, digest=digest, present=present, origin=ImageOrigin.BUILD, why=why)
+
+    def create(self, image: Image, declared: Declared, digest: str, report: Report = silent) -> None:
+        """Build it and give it its name. ``digest`` is what the plan said it would be; empty for whatever comes.
+
+        Raises StalePlanError when that moved, RuntimeFailureError for a step that failed; nothing of it stays.
+        """
+        name = str(image.reference)
+        with self.store.in_use():
+            found = recipe(declared, Bases(self.store, self._client, newest=declared.pull))
+            build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache)
+            if digest not in ("", found.fingerprint.digest, build.predict()):
+                raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
+            for base in found.bases:
+                self._bring(base, report)
+            with self._session() as executor:
+                build.executor = executor
+                documents = build.run(report)
+            for data in (documents.config, documents.manifest):
+                self.store.write(sha256(data), [data])
+            self.store.tag(image.reference, documents.digest, {FINGERPRINT: str(found.fingerprint)})
+
+    def forget(self, name: str) -> None:
+        """The image is gone; the results of its steps need not be kept."""
+        self.cache.finish(name, ())
+
+    def _bring(self, base: Base, report: Report) -> None:
+        here = self.store.find(base.reference) == base.digest
+        if not here or not all(self.store.blob(layer.digest).exists() for layer in base.layers):
+            pull(self.store, self._client(), base.reference, base.digest, None, report)
+
+    def _whole(self, image: Image) -> str | None:
+        """The digest of the image of that name, when all of it is here."""
+        digest = self.store.find(image.reference)
+        try:
+            layers = self.store.get(digest).layers if digest else ()
+        except (NotFoundError, CorruptStateError):
+            return None
+        return digest if all(self.store.blob(layer.digest).exists() for layer in layers) else None
+
+
+def _check_platform(image: Image) -> None:
+    own = f"linux/{host_architecture()}"
+    if image.platform and image.platform not in (own, f"{own}/v8"):
+        raise UnsupportedError(f"building for {image.platform} on {own} is not possible", where=f"image {image.name}")

@@ -1,0 +1,155 @@
+"""A Dockerfile as instructions with their lines (docs.docker.com, "Dockerfile reference")."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+
+from bayplan.errors import DeclarationError, Location, NotBuiltYetError
+
+BUILT = frozenset(
+    (
+        *("FROM", "RUN", "COPY", "ADD", "ENV", "ARG", "WORKDIR", "USER", "EXPOSE", "ENTRYPOINT", "CMD", "LABEL"),
+        *("VOLUME", "STOPSIGNAL", "HEALTHCHECK", "SHELL"),
+    )
+)
+KNOWN_ONLY = {"ONBUILD": "", "MAINTAINER": "write LABEL org.opencontainers.image.authors instead"}
+_DIRECTIVE = re.compile(r"^#\s*([a-zA-Z]+)\s*=\s*(.+?)\s*$")
+_FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
+_HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)[A-Za-z_][\w.]*\1(?=\s|$)""")
+_FLAGS = {
+    "FROM": {"platform"},
+    "COPY": {"from", "chown", "chmod"},
+    "ADD": {"chown", "chmod"},
+    "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
+}
+_LATER_FLAGS = {
+    "RUN": {"mount", "network", "security", "device"},
+    "COPY": {"link", "parents", "exclude"},
+    "ADD": {"link", "exclude", "checksum", "keep-git-dir", "unpack"},
+}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction. ``text`` is what follows its name and flags, on one line; ``words`` its JSON form, if it is."""
+
+    name: str
+    text: str
+    where: Location
+    flags: tuple[tuple[str, str], ...] = ()
+    words: tuple[str, ...] | None = None
+    escape: str = "\\"
+
+    def flag(self, name: str) -> str | None:
+        """The value of ``--name=``."""
+        return dict(self.flags).get(name)
+
+    def wrong(self, what: str, hint: str = "") -> DeclarationError:
+        """The error that this instruction is wrong."""
+        return DeclarationError(f"{self.name}: {what}", where=self.where, hint=hint)
+
+    def later(self, what: str, hint: str = "") -> NotBuiltYetError:
+        """The error that this exists but is not built here yet."""
+        return NotBuiltYetError(f"{self.name}: {what} is not built yet", where=self.where, hint=hint)
+
+    def __str__(self) -> str:
+        return " ".join((self.name, *(f"--{name}={value}" for name, value in self.flags), self.text))
+
+
+def parse(text: str, file: str) -> tuple[Instruction, ...]:
+    """Every instruction in order. Raises DeclarationError or NotBuiltYetError with file and line."""
+    escape = _directives(text, file)
+    found = [_instruction(line, number, file, escape) for number, line in _joined(text, escape)]
+    if not found:
+        raise DeclarationError("the Dockerfile has no instruction", where=Location(file), hint="it starts with FROM")
+    return tuple(found)
+
+
+def _directives(text: str, file: str) -> str:
+    """The escape sign. Directives stand before everything else, comments included ("Parser directives")."""
+    escape = "\\"
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = _DIRECTIVE.match(line.strip())
+        if not match or match[1].lower() not in ("escape", "syntax", "check"):
+            break
+        where, value = Location(file, number), match[2]
+        if match[1].lower() == "escape":
+            if value not in ("\\", "`"):
+                raise DeclarationError(f"escape={value}: only \\ and ` can be it", where=where)
+            escape = value
+        if match[1].lower() == "syntax" and not re.match(r"^(docker\.io/)?docker/dockerfile(:1[\w.-]*)?$", value):
+            raise NotBuiltYetError(f"syntax={value}: other frontends are not built yet", where=where)
+    return escape
+
+
+def _joined(text: str, escape: str) -> list[tuple[int, str]]:
+    """Logical lines with the number of their first: continuations joined, comments and empty lines inside dropped."""
+    found: list[tuple[int, str]] = []
+    pieces: list[str] = []
+    first = 0
+    continued = re.compile(rf"{re.escape(escape)}[ \t]*$")
+    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        if raw.lstrip().startswith("#") or not raw.strip():
+            continue
+        first = first if pieces else number
+        shortened = continued.sub("", raw)
+        pieces.append(shortened)
+        if shortened == raw:
+            found.append((first, "".join(pieces).strip()))
+            pieces = []
+    if pieces:
+        found.append((first, "".join(pieces).strip()))
+    return [item for item in found if item[1]]
+
+
+def _instruction(line: str, number: int, file: str, escape: str) -> Instruction:
+    word, _, rest = line.partition(" ") if " " in line.replace("\t", " ") else (line, "", "")
+    if "\t" in word:
+        word, _, rest = line.partition("\t")
+    name, where = word.upper(), Location(file, number)
+    if name in KNOWN_ONLY:
+        raise NotBuiltYetError(f"{name} is not built yet", where=where, hint=KNOWN_ONLY[name])
+    if name not in BUILT:
+        near = difflib.get_close_matches(name, BUILT, 1)
+        raise DeclarationError(
+            f"unknown instruction {word!r}", where=where, hint=f"did you mean {near[0]}?" if near else ""
+        )
+    flags, text = _flags(name, rest.strip(), where)
+    found = Instruction(name, text, where, flags, _json(text), escape)
+    if name in ("RUN", "COPY", "ADD") and found.words is None and _HEREDOC.search(text):
+        raise found.later("a heredoc (<<)", "write the lines with && or copy a file")
+    if not text:
+        raise found.wrong("says nothing")
+    return found
+
+
+def _flags(name: str, text: str, where: Location) -> tuple[tuple[tuple[str, str], ...], str]:
+    flags: list[tuple[str, str]] = []
+    # An option of the checked command follows CMD, so only those in front are flags.
+    while match := _FLAG.match(text):
+        flag, value = match[1], match[2]
+        if flag in _LATER_FLAGS.get(name, ()):
+            raise NotBuiltYetError(f"{name} --{flag} is not built yet", where=where)
+        if flag not in _FLAGS.get(name, ()):
+            raise DeclarationError(f"{name} has no flag --{flag}", where=where)
+        if not value:
+            raise DeclarationError(f"{name} --{flag} needs a value", where=where, hint=f"--{flag}=...")
+        flags.append((flag, value))
+        text = text[match.end() :]
+    return tuple(flags), text
+
+
+def _json(text: str) -> tuple[str, ...] | None:
+    """The exec form; what is no list of strings is the shell form, as Docker reads it."""
+    if not text.startswith("["):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        return None
+    return tuple(found)

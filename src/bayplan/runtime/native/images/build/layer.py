@@ -1,0 +1,161 @@
+"""An overlay's upper directory as a layer archive: the same files give the same bytes.
+
+Names sorted, times held to the epoch, numeric owners, whiteouts as the OCI image specification has them ("Layer
+Filesystem Changeset"), gzip without time or name (RFC 1952). zlib's own output, not isal's: that one depends on the
+processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from bayplan.errors import UnsupportedError
+
+_OPAQUE = "trusted.overlay.opaque"
+_REFUSED = frozenset({"trusted.overlay.redirect", "trusted.overlay.metacopy"})
+_GZIP_LEVEL = 6
+_GZIP_WINDOW = 31  # zlib.h: 15 bits of window, 16 for a gzip header
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A layer archive: digest of the plain one, digest and size in bytes of the compressed one."""
+
+    diff_id: str
+    digest: str
+    size: int
+    is_empty: bool
+
+
+def pack(tree: Path, target: Path, epoch: int) -> Packed:
+    """Write ``tree`` as ``target``, holding the times of its files to ``epoch`` as well.
+
+    Raises UnsupportedError for what a layer cannot hold (device nodes).
+    """
+    with target.open("wb") as file:
+        sink = _Sink(file)
+        writer = _Writer(sink, epoch)
+        with tarfile.open(fileobj=cast("BinaryIO", sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            writer.tar = tar
+            writer.directory(str(tree), "")
+        sink.finish()
+    return Packed(f"sha256:{sink.plain.hexdigest()}", f"sha256:{sink.packed.hexdigest()}", sink.size, writer.count == 0)
+
+
+class _Sink:
+    """Hashes what is written, compresses it, and hashes that."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._zip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        self.plain, self.packed, self.size = hashlib.sha256(), hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self.plain.update(data)
+        self._out(self._zip.compress(data))
+        return len(data)
+
+    def finish(self) -> None:
+        self._out(self._zip.flush())
+
+    def _out(self, data: bytes) -> None:
+        self.packed.update(data)
+        self.size += len(data)
+        self._file.write(data)
+
+
+class _Writer:
+    tar: tarfile.TarFile
+
+    def __init__(self, sink: _Sink, epoch: int) -> None:
+        self.sink, self.epoch, self.count = sink, epoch, 0
+        self._links: dict[tuple[int, int], str] = {}
+
+    def directory(self, path: str, name: str) -> None:
+        """Everything in a directory; its own entry comes from its parent."""
+        for base in sorted(os.listdir(path)):  # noqa: PTH208 - names, not paths, are sorted
+            where, inner = f"{path}/{base}", f"{name}/{base}".lstrip("/")
+            found = os.lstat(where)
+            if stat.S_ISSOCK(found.st_mode):
+                os.unlink(where)  # noqa: PTH108 - a socket of an ended process; archives cannot hold it
+                continue
+            self._entry(where, inner, found)
+            if stat.S_ISDIR(found.st_mode):
+                if _is_opaque(where):
+                    self._add(self._info(f"{inner}/.wh..wh..opq", tarfile.REGTYPE))
+                self.directory(where, inner)
+            self._stamp(where, found)
+        self._stamp(path, os.lstat(path))
+
+    def _entry(self, where: str, name: str, found: os.stat_result) -> None:
+        mode = found.st_mode
+        if stat.S_ISCHR(mode) and found.st_rdev == 0:
+            head, _, base = name.rpartition("/")
+            self._add(self._info(f"{head}/.wh.{base}".lstrip("/"), tarfile.REGTYPE))
+            return
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise UnsupportedError(f"a step made the device node /{name}", hint="layers hold none; remove it")
+        if os.path.basename(name).startswith(".wh."):  # noqa: PTH119 - a name inside the layer
+            raise UnsupportedError(f"a step made /{name}", hint="names with .wh. mean removal in layers")
+        info = self._info(name, tarfile.DIRTYPE if stat.S_ISDIR(mode) else tarfile.REGTYPE)
+        info.mode, info.uid, info.gid = stat.S_IMODE(mode), found.st_uid, found.st_gid
+        info.mtime = min(int(found.st_mtime), self.epoch)
+        if stat.S_ISLNK(mode):
+            info.type, info.linkname = tarfile.SYMTYPE, os.readlink(where)  # noqa: PTH115 - text as it is
+        elif stat.S_ISFIFO(mode):
+            info.type = tarfile.FIFOTYPE
+        if not stat.S_ISLNK(mode):
+            self._attributes(where, info)
+        if not stat.S_ISREG(mode):
+            self._add(info)
+            return
+        first = self._links.setdefault((found.st_dev, found.st_ino), name) if found.st_nlink > 1 else name
+        if first != name:
+            info.type, info.linkname = tarfile.LNKTYPE, first
+            self._add(info)
+            return
+        info.size = found.st_size
+        with open(where, "rb") as file:  # noqa: PTH123 - no link: it was seen as a regular file, and nothing runs
+            self._add(info, file)
+
+    def _attributes(self, where: str, info: tarfile.TarInfo) -> None:
+        found: dict[str, str] = {}
+        for key in sorted(os.listxattr(where, follow_symlinks=False)):
+            if key in _REFUSED:
+                raise UnsupportedError(
+                    f"the overlay of this kernel keeps {key}, which layers cannot",
+                    hint="set redirect_dir and metacopy of the module overlay to N",
+                )
+            if not key.startswith("trusted."):
+                value = os.getxattr(where, key, follow_symlinks=False)
+                found[f"SCHILY.xattr.{key}"] = value.decode("utf-8", "surrogateescape")
+        info.pax_headers = found
+
+    def _info(self, name: str, kind: bytes) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        return info
+
+    def _add(self, info: tarfile.TarInfo, file: BinaryIO | None = None) -> None:
+        self.count += 1
+        self.tar.addfile(info, file)
+        self.tar.members.clear()  # type: ignore[attr-defined]  # a list of millions would stay in memory
+
+    def _stamp(self, where: str, found: os.stat_result) -> None:
+        when = min(int(found.st_mtime), self.epoch)
+        if not (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0):
+            os.utime(where, (when, when), follow_symlinks=False)
+
+
+def _is_opaque(where: str) -> bool:
+    try:
+        return os.getxattr(where, _OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False

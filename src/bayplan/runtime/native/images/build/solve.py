@@ -1,0 +1,263 @@
+"""Carries a recipe out: each step from the cache, or done in a workspace of its own and kept."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bayplan.errors import BayplanError, RuntimeFailureError
+from bayplan.runtime.native.images.build import copy, layer
+from bayplan.runtime.native.images.build.assemble import Documents, Tree, assemble
+from bayplan.runtime.native.images.build.bases import Base
+from bayplan.runtime.native.images.build.cache import Cache, Made
+from bayplan.runtime.native.images.build.executor import Command, Executor, Workspace
+from bayplan.runtime.native.images.build.files import Entry, Files, content_key
+from bayplan.runtime.native.images.build.lower import EPOCH
+from bayplan.runtime.native.images.build.steps import Copy, MakeDirectory, Recipe, Run, Stage, Step, digest_of
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.images.stored import ImageConfig, StoredImage
+from bayplan.runtime.protocol import Progress, Report
+from bayplan.system import mounts, namespaces
+
+_FORMAT = 1
+"""Counts up when the same step would give another layer than before: older results are no longer taken."""
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Room:
+    """The places a build works with."""
+
+    store: ImageStore
+    layers: Layers
+    cache: Cache
+    workspaces: Path
+
+
+@dataclass
+class Build:
+    """One build of the image ``name``."""
+
+    room: Room
+    recipe: Recipe
+    name: str
+    context: Path
+    executor: Executor | None = None
+    use_cache: bool = True
+
+    def predict(self) -> str | None:
+        """The digest the image will have, when every step is in the cache. Reads only."""
+        trees: dict[int, Tree] = {}
+        for stage in self.recipe.stages:
+            tree = self._start(stage, trees)
+            for step in stage.steps:
+                made = self._cached(self._key(step, tree, trees))
+                if made is None:
+                    return None
+                tree = self._grown(tree, made)
+            trees[stage.index] = tree
+        return assemble(self.recipe, trees).digest
+
+    def run(self, report: Report) -> Documents:
+        """Do what is not in the cache. Raises RuntimeFailureError naming file, line and instruction."""
+        trees: dict[int, Tree] = {}
+        used: set[str] = set()
+        total, number = sum(len(stage.steps) for stage in self.recipe.stages), 0
+        for stage in self.recipe.stages:
+            tree = self._start(stage, trees)
+            for step in stage.steps:
+                number += 1
+                title = f"step {number}/{total} {step.instruction}"
+                keys = [self._key(step, tree, trees)]
+                made = self._cached(keys[0]) if self.use_cache else None
+                if made is None and isinstance(step, Copy) and step.source is not None:
+                    # The stage is another, but what is copied from it may be the same.
+                    keys.append(self._content_key(step, tree, trees))
+                    made = self._cached(keys[1]) if self.use_cache else None
+                report(Progress(f"image {self.name}", message=title + (" (cached)" if made else "")))
+                if made is None:
+                    made = self._do(step, tree, trees)
+                for key in keys:
+                    self.room.cache.put(self.name, key, made)
+                used.update(keys)
+                tree = self._grown(tree, made)
+            trees[stage.index] = tree
+        self.room.cache.finish(self.name, used)
+        return assemble(self.recipe, trees)
+
+    # -- keys --------------------------------------------------------------------------------------------------
+
+    def _start(self, stage: Stage, trees: dict[int, Tree]) -> Tree:
+        if stage.base is None:
+            return Tree()
+        return _tree(stage.base) if isinstance(stage.base, Base) else trees[stage.base].over()
+
+    def _key(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> str:
+        source = ""
+        if isinstance(step, Copy) and step.source is not None:
+            source = _source(step.source, trees).chain
+        return digest_of([_FORMAT, self.recipe.epoch, tree.chain, step.material(), source])
+
+    def _content_key(self, step: Copy, tree: Tree, trees: dict[int, Tree]) -> str:
+        with self._workspace() as place:
+            lowers = self._lowers(_source(step.source, trees), place)
+
+            def read() -> str:
+                _show(lowers, place.source)
+                with Files(place.source, foreign=True) as files:
+                    return content_key(_groups(files, step))
+
+            files_key = namespaces.in_private_mounts(read)
+        return digest_of([_FORMAT, self.recipe.epoch, tree.chain, step.material(), "files", files_key])
+
+    def _cached(self, key: str) -> Made | None:
+        made = self.room.cache.get(key)
+        if made is None or (made.diff_id and not self.room.store.blob(made.digest).exists()):
+            return None
+        return made
+
+    @staticmethod
+    def _grown(tree: Tree, made: Made) -> Tree:
+        return tree.add(made.diff_id, made.layer if made.diff_id else None)
+
+    # -- steps -------------------------------------------------------------------------------------------------
+
+    def _do(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> Made:
+        with self._workspace() as place:
+            try:
+                lowers = self._lowers(tree, place)
+                if isinstance(step, Run):
+                    self._run(step, lowers, place)
+                else:
+                    self._files(step, lowers, place, trees)
+                return self._keep(step, tree, place)
+            except BayplanError as error:
+                error.where = error.where or step.instruction.where
+                raise
+
+    def _run(self, step: Run, lowers: Sequence[Path], place: Workspace) -> None:
+        if self.executor is None:
+            raise RuntimeFailureError("nothing is here that could run a command")
+        stamp = (
+            ()
+            if any(entry.startswith(f"{EPOCH}=") for entry in step.environment)
+            else (f"{EPOCH}={self.recipe.epoch}",)
+        )
+        environment = (*step.environment, *step.hidden, *stamp)
+        command = Command(step.arguments, environment, step.user, step.working_dir, tuple(lowers))
+        done = self.executor.run(command, place)
+        if done.exit_code:
+            raise RuntimeFailureError(
+                f"image {self.name}: {step.instruction} ended with exit code {done.exit_code}",
+                where=step.instruction.where,
+                output="\n".join(done.lines),
+            )
+
+    def _files(
+        self, step: Copy | MakeDirectory, lowers: Sequence[Path], place: Workspace, trees: dict[int, Tree]
+    ) -> None:
+        source = None
+        if isinstance(step, Copy) and step.source is not None:
+            source = self._lowers(_source(step.source, trees), place)
+        owner = self._owner(step, lowers) if isinstance(step, Copy) else (0, 0)
+
+        def work() -> None:
+            mounts.mount_overlay(lowers, place.upper, place.work, place.root)
+            root = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                if isinstance(step, MakeDirectory):
+                    os.close(copy.make_directories(root, step.path))
+                    return
+                target = copy.Target(root, step.target, step.into, owner, step.chmod, self.recipe.epoch)
+                if source is None:
+                    with Files(self.context) as files:
+                        copy.copy(files, step.groups, target)
+                    return
+                _show(source, place.source)
+                with Files(place.source, foreign=True) as files:
+                    copy.copy(files, _groups(files, step), target)
+            finally:
+                os.close(root)
+
+        namespaces.in_private_mounts(work)
+
+    def _owner(self, step: Copy, lowers: Sequence[Path]) -> tuple[int, int] | None:
+        if not step.chown:
+            return None if step.source is not None else (0, 0)
+        user, colon, group = step.chown.partition(":")
+        if user.isdigit() and (not colon or group.isdigit()):
+            return int(user), int(group or user)
+        if self.executor is None:
+            raise RuntimeFailureError("nothing is here that could look up users")
+        return self.executor.owner(step.chown, lowers)
+
+    def _keep(self, step: Step, tree: Tree, place: Workspace) -> Made:
+        archive = place.path / "layer"
+        packed = layer.pack(place.upper, archive, self.recipe.epoch)
+        if packed.is_empty and isinstance(step, MakeDirectory):
+            return Made(tree.chain)
+        made = Made(tree.chain, packed.diff_id, packed.digest, packed.size)
+        made = replace(made, chain=self._grown(tree, made).chain)
+        if not self.room.store.blob(packed.digest).exists():
+            self.room.store.write(packed.digest, _chunks(archive))
+        self.room.layers.adopt(made.chain, place.upper)
+        return made
+
+    # -- places ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _workspace(self) -> Iterator[Workspace]:
+        name = secrets.token_hex(32)
+        place = Workspace(name, self.room.workspaces / name)
+        for directory in (place.path, place.upper, place.work, place.root, place.source, place.empty):
+            directory.mkdir(parents=True, mode=0o755 if directory in (place.upper, place.empty) else 0o700)
+        place.upper.chmod(0o755)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place.path)
+
+    def _lowers(self, tree: Tree, place: Workspace) -> tuple[Path, ...]:
+        image = StoredImage("", ImageConfig(), tree.diff_ids, tree.layers, 0)
+        return self.room.layers.ensure(image, self.room.store) or (place.empty,)
+
+
+def _tree(base: Base) -> Tree:
+    return Tree(base.diff_ids, base.layers)
+
+
+def _source(source: Base | int | None, trees: dict[int, Tree]) -> Tree:
+    return _tree(source) if isinstance(source, Base) else trees[int(source or 0)]
+
+
+def _show(lowers: Sequence[Path], target: Path) -> None:
+    """A stage, read-only."""
+    mounts.mount_overlay(lowers, None, None, target)
+
+
+def _groups(files: Files, step: Copy) -> tuple[tuple[Entry, ...], ...]:
+    groups = []
+    for pattern in step.patterns:
+        try:
+            found = [group for path in files.match(pattern) if (group := files.entries(path))]
+        except ValueError as error:
+            raise RuntimeFailureError(str(error)) from error
+        if not found:
+            where = f"stage {step.source}" if isinstance(step.source, int) else "the image it is copied from"
+            raise RuntimeFailureError(f"COPY: {pattern} is not in {where}", where=step.instruction.where)
+        groups += found
+    if len(groups) > 1 and not step.into:
+        raise RuntimeFailureError(f"COPY: the sources are {len(groups)} files", hint=f"write {step.target}/")
+    return tuple(groups)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

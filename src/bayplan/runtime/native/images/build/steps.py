@@ -1,0 +1,129 @@
+"""What a build does: the steps of its stages, and the configuration of the image in the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan.errors import Location
+from bayplan.runtime.native.images.build.bases import Base
+from bayplan.runtime.native.images.build.dockerfile import Instruction
+from bayplan.runtime.native.images.build.files import Entry, content_key
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command. ``hidden`` are variables it gets that do not count for the cache (proxies)."""
+
+    instruction: Instruction
+    arguments: tuple[str, ...]
+    environment: tuple[str, ...]
+    hidden: tuple[str, ...]
+    user: str
+    working_dir: str
+
+    def material(self) -> list[Any]:
+        """What decides the result, besides the files it starts on."""
+        return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Files from the context (``source`` None; ``groups`` are its files), from a stage or from an image."""
+
+    instruction: Instruction
+    source: int | Base | None
+    patterns: tuple[str, ...]
+    target: str
+    into: bool
+    chown: str
+    chmod: int | None
+    groups: tuple[tuple[Entry, ...], ...] = ()
+
+    def material(self) -> list[Any]:
+        """What decides the result, besides what it is copied onto and, from a stage, what that holds."""
+        files = content_key(self.groups) if self.source is None else list(self.patterns)
+        return ["copy", files, self.target, self.into, self.chown, self.chmod]
+
+
+@dataclass(frozen=True)
+class MakeDirectory:
+    """The directory of WORKDIR."""
+
+    instruction: Instruction
+    path: str
+
+    def material(self) -> list[Any]:
+        """What decides the result."""
+        return ["directory", self.path]
+
+
+Step = Run | Copy | MakeDirectory
+
+
+@dataclass
+class Stage:
+    """One stage: what it starts from (an image, an earlier stage, nothing), its steps and its configuration."""
+
+    index: int
+    name: str
+    where: Location
+    base: Base | int | None
+    config: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    history: list[tuple[str, bool]] = field(default_factory=list)
+    """Instruction and whether it makes a layer."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What an image is made of, in the three parts a user can change."""
+
+    recipe: str
+    context: str
+    bases: str
+
+    def __str__(self) -> str:
+        return f"{self.recipe}.{self.context}.{self.bases}"
+
+    @property
+    def digest(self) -> str:
+        """The form in which a plan names an image that has yet to be built."""
+        return f"fingerprint:{hashlib.sha256(str(self).encode()).hexdigest()}"
+
+    def why(self, earlier: str) -> str:
+        """What differs from the fingerprint an image was built with."""
+        old = earlier.split(".")
+        if len(old) != 3:
+            return "the image under this name was not built from this declaration"
+        names = ("the Dockerfile or its arguments", "the context", "a base image")
+        changed = [name for name, was, now in zip(names, old, str(self).split("."), strict=True) if was != now]
+        return f"{' and '.join(changed)} changed" if changed else "its layers are gone"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole build. ``stages`` are those the target needs, in order; ``epoch`` is seconds since 1970."""
+
+    stages: tuple[Stage, ...]
+    epoch: int
+    fingerprint: Fingerprint
+
+    @property
+    def target(self) -> Stage:
+        """The stage that becomes the image."""
+        return self.stages[-1]
+
+    @property
+    def bases(self) -> tuple[Base, ...]:
+        """Every image it needs, each once."""
+        sources = [stage.base for stage in self.stages]
+        sources += [step.source for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
+        return tuple({item.digest: item for item in sources if isinstance(item, Base)}.values())
+
+
+def digest_of(value: object) -> str:
+    """sha256 of a value's JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

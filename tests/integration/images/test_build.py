@@ -1,0 +1,260 @@
+"""Images built from Dockerfiles on the real core: steps, cache, failures, reproducibility."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
+from bayplan.models import Build, Image, ImageReference, Kind, ResourceId
+from builds import Core, write
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+@pytest.fixture
+def core():
+    made = Core()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context(tmp_path):
+    top = tmp_path / "context"
+    top.mkdir()
+    return top
+
+
+DOCKERFILE = """\
+FROM lab/base
+ARG WHO=nobody
+ENV GREETING="hello $WHO" PLACE=/srv
+COPY first /in/
+RUN cat /in/first > /made; mkdir -p $PLACE; rm /etc/old
+COPY --chown=app:app --chmod=0640 second $PLACE/second
+RUN echo "$GREETING $BASE" > /said
+WORKDIR /work/here
+USER app
+ENTRYPOINT ["/bin/sh", "-c"]
+CMD ["id -u; pwd; cat /said /made /srv/second; echo $GREETING; ls /etc"]
+"""
+
+
+def test_steps_take_effect_and_only_what_changed_is_done_again(core, context):
+    write(context, Dockerfile=DOCKERFILE, first="1\n", second="2\n")
+    first = core.build(context, args={"WHO": "world"})
+    assert [step.split()[1] for step in core.ran()] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    lines = ["1000", "/work/here", "hello world yes", "1", "2", "hello world", "group", "hostname", "hosts", "passwd"]
+    assert core.output() == [*lines, "resolv.conf"]
+    # A label changes the configuration alone: known in advance, and nothing is run.
+    planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), args={"WHO": "world"})))
+    assert (planned.present, planned.digest) == (True, first)
+    labelled = Image(
+        name="lab/app", build=Build(context=str(context), args={"WHO": "world"}, labels={"io.bayplan.test": "1"})
+    )
+    planned = core.runtime.resolve(labelled)
+    assert not planned.present
+    assert core.build(context, args={"WHO": "world"}, labels={"io.bayplan.test": "1"}) == planned.digest != first
+    assert core.ran() == []
+    assert core.runtime.images.store.get(planned.digest).config.labels == {"io.bayplan.test": "1"}
+    # An edited file: the steps before it stay.
+    write(context, second="two\n")
+    why = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), args={"WHO": "world"}))).why
+    assert why == "the Dockerfile or its arguments and the context changed"
+    core.build(context, args={"WHO": "world"})
+    assert [step.split()[2] for step in core.ran()] == ["COPY", "RUN", "WORKDIR"]
+    assert "two" in core.output()
+    again = Build(context=str(context), args={"WHO": "world"}, no_cache=True)
+    assert core.runtime.resolve(Image(name="lab/app", build=again)).present  # nothing is planned again
+    core.build(context, args={"WHO": "world"}, no_cache=True)
+    assert len(core.ran()) == 5
+
+
+def test_a_comment_or_an_ignored_file_builds_nothing(core, context):
+    write(context, Dockerfile="FROM lab/base\nCOPY . /c\n", kept="1", dropped="1", **{".dockerignore": "drop*\n"})
+    first = core.build(context)
+    write(context, dropped="2", Dockerfile="# words\nFROM lab/base\nCOPY . /c\n")
+    planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context))))
+    assert planned.present is False  # the Dockerfile itself is in the context here
+    write(context, **{".dockerignore": "drop*\nDockerfile\n.dockerignore\n"})
+    second = core.build(context)
+    assert second != first
+    write(context, dropped="3", Dockerfile="# other words\nFROM lab/base\nCOPY . /c\n")
+    planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context))))
+    assert (planned.present, planned.digest) == (True, second)
+    assert core.output(command=("ls", "/c")) == ["kept"]
+
+
+def test_stages_give_only_what_is_copied_from_them(core, context):
+    text = """\
+FROM lab/base AS tools
+COPY {0} /seed
+RUN mkdir -p /out/sub && cp /seed /out/sub/tool && chmod 4755 /out/sub/tool && echo 7 > /out/.hidden
+FROM lab/base AS unused
+RUN false
+FROM scratch
+COPY --from=lab/base /bin /bin
+COPY --from=tools /out /opt
+COPY --from=tools --chown=7:8 /out/sub/t* /one
+CMD ["/bin/ls", "-ln", "/opt", "/opt/sub", "/one"]
+"""
+    write(context, Dockerfile=text.format("a"), a="x", b="x")
+    first = core.build(context)
+    said = "\n".join(core.output())
+    assert "-rwsr-xr-x    1 0        0                1" in said
+    assert "-rwsr-xr-x    1 7        8                1" in said
+    assert core.output(command=("/bin/cat", "/opt/.hidden")) == ["7"]
+    # The first stage is made anew, and gives the same: what is copied from it is not.
+    write(context, Dockerfile=text.format("b") + "LABEL a=b\n", b="x", c="y")
+    write(context, Dockerfile=(context / "Dockerfile").read_text().replace("RUN mkdir", "RUN true; mkdir"))
+    assert core.build(context) != first
+    assert [step.split()[2] for step in core.ran()] == ["COPY", "RUN"]
+    assert core.build(context, "lab/tools", target="tools") != first
+    with pytest.raises(DeclarationError, match=r"no stage 'tool'.*tools"):
+        core.runtime.resolve(Image(name="x", build=Build(context=str(context), target="tool")))
+
+
+def test_a_failed_step_says_where_and_leaves_nothing(core, context):
+    write(context, Dockerfile="FROM lab/base\n\nRUN echo one\nRUN echo before; touch /x; echo -n last; exit 3\n")
+    with pytest.raises(RuntimeFailureError, match=r"Dockerfile:4: .*RUN echo before.* exit code 3") as caught:
+        core.build(context)
+    assert caught.value.output == "before\nlast"
+    assert core.left() == []
+    assert core.runtime.images.store.find(ImageReference.parse("lab/app")) is None
+    write(context, Dockerfile="FROM lab/base\n\nRUN echo one\nRUN echo before\n")
+    core.build(context)
+    assert core.ran() == ["step 2/2 RUN echo before"]
+
+
+def test_commands_have_a_network_of_their_own_and_no_more_than_a_container(core, context):
+    command = "ip route > /route; ip -o link > /links; cat /proc/self/status > /status; env > /env"
+    write(context, Dockerfile=f"FROM lab/base\nRUN {command}\n")
+    core.build(context)
+    assert core.output(command=("cat", "/route"))[0].startswith("default via 10.213.0.1 dev eth0")
+    assert len(core.output(command=("cat", "/links"))) == 2
+    status = core.output(command=("cat", "/status"))
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    assert {"SOURCE_DATE_EPOCH=0", "BASE=yes", "HOME=/root"} <= set(core.output(command=("cat", "/env")))
+
+
+def test_cleaning_up_after_a_command_follows_no_link_it_left(core, context, tmp_path):
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    for name in ("hosts", "hostname", "resolv.conf"):
+        (decoy / name).touch()
+    write(context, Dockerfile=f"FROM scratch\nCOPY --from=lab/base /bin /bin\nRUN mv /etc /moved; ln -s {decoy} /etc\n")
+    core.build(context)
+    assert len(list(decoy.iterdir())) == 3
+
+
+def test_only_what_a_command_made_is_in_its_layer(core, context):
+    write(context, Dockerfile="FROM scratch\nCOPY --from=lab/base /bin /bin\nRUN echo 1 > /made\n")
+    stored = core.runtime.images.store.get(core.build(context))
+    layer = core.runtime.images.layers.path(stored.chain_ids[-1])
+    assert [path.name for path in layer.iterdir()] == ["made"]
+
+
+def test_two_cores_give_the_same_image(core, context, tmp_path):
+    text = DOCKERFILE + "RUN echo x > /tmp-file\n"
+    write(
+        context, Dockerfile=text.replace("USER app", "RUN mkdir /d && echo 1 > /d/1"), first="1", second="2", sub__x="x"
+    )
+    (context / "sub/link").symlink_to("x")
+    write(context, Dockerfile=(context / "Dockerfile").read_text() + "COPY sub /sub\n")
+    other = tmp_path / "copied"
+    shutil.copytree(context, other, symlinks=True)
+    for path in other.rglob("*"):
+        os.utime(path, (5, 5), follow_symlinks=False)
+    second = Core(1)
+    try:
+        one, two = core.build(context), second.build(other)
+        assert one == two
+        first_layers, second_layers = (item.runtime.images.store.get(one).layers for item in (core, second))
+        assert first_layers == second_layers
+    finally:
+        second.close()
+
+
+def test_layers_taken_over_are_what_unpacking_gives(core, context):
+    write(context, Dockerfile=DOCKERFILE, first="1", second="2")
+    digest = core.build(context)
+    stored = core.runtime.images.store.get(digest)
+    for chain in stored.chain_ids[1:]:
+        path = core.runtime.images.layers.path(chain)
+        before = listing(path)
+        shutil.rmtree(path)
+        core.runtime.images.rootfs("lab/app", digest)
+        assert listing(path) == before
+
+
+def listing(top):
+    found = []
+    for path in sorted(top.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        # A whiteout has neither mode nor time of its own.
+        own = (
+            ()
+            if status.st_rdev == 0 and path.is_char_device()
+            else (status.st_mode, status.st_uid, int(status.st_mtime))
+        )
+        found.append((str(path.relative_to(top)), own, content))
+    return found
+
+
+def test_builds_at_the_same_time_do_not_disturb_each_other(core, context):
+    text = "FROM lab/base AS same\nRUN echo 1 > /1; sleep 0.1\nFROM same\nRUN ip route > /{0}\nCOPY {0} /c\n"
+    for name in ("a", "b", "c"):
+        write(context, **{name: name, f"{name}.Dockerfile": text.format(name)})
+
+    def build(name):
+        image = Image(name=f"lab/{name}", build=Build(context=str(context), dockerfile=f"{name}.Dockerfile"))
+        core.runtime.create(image, project="", digest=core.runtime.resolve(image).digest)
+        return core.runtime.resolve(image).present
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(build, ("a", "b", "c"))) == [True, True, True]
+    assert core.output("lab/b", command=("cat", "/1", "/c")) == ["1", "b"]
+
+
+def test_bad_declarations_are_refused_while_planning(core, context):
+    def refused(text, **fields):
+        write(context, Dockerfile=text)
+        with pytest.raises((DeclarationError, NotFoundError)) as caught:
+            core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), **fields)))
+        assert caught.value.exit_code == 2
+        return str(caught.value)
+
+    assert "Dockerfile:2: COPY: nothing is not in the context" in refused("FROM lab/base\nCOPY nothing /\n")
+    assert "did you mean RUN?" in refused("FROM lab/base\nRUNN x\n")
+    assert "there is no Dockerfile" in refused("FROM lab/base\n", dockerfile="Other")
+    (context / "out").symlink_to("/etc/passwd")
+    assert "out is not in the context" in refused("FROM lab/base\nCOPY out /\n")
+    assert "leads out of the context" in refused("FROM lab/base\nCOPY ../x /\n")
+
+
+def test_a_context_that_changed_after_the_plan_is_not_built(core, context):
+    write(context, Dockerfile="FROM lab/base\nCOPY a /\n", a="1")
+    image = Image(name="lab/app", build=Build(context=str(context)))
+    planned = core.runtime.resolve(image)
+    write(context, a="2")
+    with pytest.raises(StalePlanError, match="lab/app"):
+        core.runtime.create(image, project="", digest=planned.digest)
+
+
+def test_removing_the_image_forgets_its_results(core, context):
+    write(context, Dockerfile="FROM lab/base AS one\nRUN echo 1 > /1\nFROM lab/base\nCOPY --from=one /1 /2\n")
+    core.build(context)
+    core.build(context, "lab/other", labels={"a": "b"})
+    assert core.ran() == []
+    core.runtime.delete(ResourceId(kind=Kind.IMAGE, name="lab/other"))
+    core.build(context, labels={"c": "d"})
+    assert core.ran() == []
+    core.runtime.delete(ResourceId(kind=Kind.IMAGE, name="lab/app"))
+    layers = [path for path in core.runtime.images.layers.root.iterdir() if path.is_dir()]
+    assert len(layers) == 1
+    core.build(context)
+    assert len(core.ran()) == 2

@@ -1,0 +1,98 @@
+"""Builds in a stack, by the command line: planned, applied once, healed after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bayplan.system import cgroups
+from builds import Core, write
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+COMPOSE = """\
+name: bpb
+services:
+  app:
+    build: {context: app, args: {WORD: one}}
+    command: [sh, -c, "cat /word; exec sleep 600"]
+    stop_grace_period: 100ms
+"""
+DOCKERFILE = """\
+FROM lab/base AS made
+ARG WORD
+COPY input /input
+RUN echo $WORD > /word
+FROM lab/base
+COPY --from=made /word /word
+"""
+
+
+@pytest.fixture
+def core():
+    made = Core()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stack(core, tmp_path):
+    write(tmp_path, **{"compose.yaml": COMPOSE}, app__Dockerfile=DOCKERFILE, app__input="1")
+    yield tmp_path
+    core.command(tmp_path / "compose.yaml", "destroy", "--volumes")
+
+
+def test_a_stack_is_built_once_and_again_when_something_changed(core, stack):
+    file = stack / "compose.yaml"
+    said = core.command(file, "plan")
+    assert "+ build     image bpb-app: not built yet" in said
+    assert set(core.command(file, "apply", "--json")["done"]) == {
+        "image bpb-app",
+        "network bpb_default",
+        "container bpb-app-1",
+    }
+    assert core.command(file, "exec", "app", "cat", "/word") == "one\n"
+    assert "Nothing to do" in core.command(file, "plan")
+    before = core.running(file)
+    # What a step reads changed, what comes out did not: it is built, and the container stays.
+    write(stack, app__input="2")
+    said = core.command(file, "plan")
+    assert "+ build     image bpb-app: the context changed" in said
+    assert "re-create container bpb-app-1" in said
+    said = core.command(file, "apply")
+    assert "step 1/3 COPY input /input\n" in said
+    assert "step 3/3 COPY --from=made /word /word (cached)" in said
+    assert core.running(file) == before
+    assert "Nothing to do" in core.command(file, "plan")
+    write(stack, **{"compose.yaml": COMPOSE.replace("one", "two")})
+    core.command(file, "apply", "--json")
+    assert core.running(file) != before
+    assert core.command(file, "exec", "app", "cat", "/word") == "two\n"
+
+
+def test_a_bad_dockerfile_is_refused_before_any_change(core, stack):
+    write(stack, app__Dockerfile="FROM lab/base\nCOPY absent /x\n")
+    said = core.command(stack / "compose.yaml", "apply", code=2)
+    assert "app/Dockerfile:2: COPY: absent is not in the context" in said
+    assert core.command(stack / "compose.yaml", "status", "--json") == []
+
+
+def test_after_a_kill_the_next_run_removes_what_the_step_left(core, stack):
+    write(stack, app__Dockerfile="FROM lab/base\nRUN sleep 600\n")
+    file = stack / "compose.yaml"
+    argv = [sys.executable, "-m", "bayplan", "-f", str(file), "apply", "--json"]
+    process = subprocess.Popen(argv, env=core.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not cgroups.members(core.settings.cgroup_parent):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert core.left() != []
+    write(stack, app__Dockerfile=DOCKERFILE)
+    core.command(file, "apply", "--json")
+    assert [item for item in core.left() if "/builds/" in item or "bayplan.build" in item] == []
+    assert core.command(file, "exec", "app", "cat", "/word") == "one\n"

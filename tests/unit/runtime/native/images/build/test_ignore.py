@@ -1,0 +1,29 @@
+import pytest
+
+from bayplan.runtime.native.images.build.ignore import Ignore
+
+
+@pytest.mark.parametrize(
+    ("rules", "left_out", "kept"),
+    [
+        ("*.log", ["a.log"], ["d/a.log", "a.logs"]),
+        ("**/*.log", ["a.log", "d/e/a.log"], ["a.txt"]),
+        ("d", ["d", "d/x/y"], ["de", "x/d"]),
+        ("/d/", ["d/x"], ["x/d"]),
+        ("# x\n\nd?\n", ["d1", "d2/x"], ["d", "d12"]),
+        ("*\n!keep\n!d/*.txt\n", ["other", "d/x"], ["keep", "keep/x", "d/a.txt"]),
+        ("!a\na\n", ["a"], []),
+        ("[ab]x", ["ax", "bx"], ["cx"]),
+        ("a/**/b", ["a/b", "a/x/y/b"], ["b"]),
+        (r"\*", ["*"], ["a"]),
+    ],
+)
+def test_the_last_rule_that_matches_decides(rules, left_out, kept):
+    ignore = Ignore(rules)
+    assert [path for path in left_out + kept if ignore(path)] == left_out
+
+
+def test_malformed_rules_are_refused():
+    for text in ("../x", "a[b"):
+        with pytest.raises(ValueError, match=r"out of|missing"):
+            Ignore(text)

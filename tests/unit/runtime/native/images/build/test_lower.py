@@ -1,0 +1,161 @@
+import hashlib
+import json
+
+import pytest
+
+from bayplan.errors import DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError
+from bayplan.models import Build, ImageReference
+from bayplan.runtime.native.images.build.bases import Bases
+from bayplan.runtime.native.images.build.lower import recipe
+from bayplan.runtime.native.images.build.steps import Copy, Run
+from bayplan.runtime.native.images.store import ImageStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = ImageStore(tmp_path / "images")
+    add(made, "base", {"Env": ["PATH=/bin", "HOME=/h"], "Cmd": ["sh"], "WorkingDir": "/w"})
+    add(made, "triggers", {"OnBuild": ["RUN x"]})
+    return made
+
+
+def add(store, name, config):
+    def put(value):
+        data = json.dumps(value).encode()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        store.write(digest, [data])
+        return {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(data)}
+
+    document = {"architecture": "amd64", "os": "linux", "config": config, "rootfs": {"type": "layers", "diff_ids": []}}
+    digest = put({"schemaVersion": 2, "config": put(document), "layers": []})["digest"]
+    store.tag(ImageReference.parse(name), digest)
+
+
+class Nowhere:
+    def select(self, ref):
+        raise NotFoundError(f"image {ref} does not exist")
+
+
+@pytest.fixture
+def lower(store, tmp_path):
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "file").write_text("x")
+    (context / "page.tar").write_bytes(b"\0" * 257 + b"ustar" + b"\0" * 250)
+
+    def call(text, **fields):
+        build = Build(context=str(context), dockerfile_inline=text, **fields)
+        return recipe(build, Bases(store, Nowhere, newest=False))
+
+    return call
+
+
+def config(lower, text, **fields):
+    return lower(f"FROM base\n{text}\n", **fields).target.config
+
+
+def test_configuration(lower):
+    text = """\
+ENV A=1 B="$A 2"
+ENV C $A and $PATH
+LABEL x=y "z z"='$A'
+EXPOSE 80 443/udp 8000-8001
+VOLUME /data ["/not json"
+VOLUME ["/a b"]
+USER $A:$A
+WORKDIR sub
+WORKDIR $A
+STOPSIGNAL SIGQUIT
+SHELL ["/bin/bash", "-c"]
+HEALTHCHECK --interval=5s --retries=2 CMD ["true"]
+CMD run $A
+"""
+    found = config(lower, text.replace(' ["/not json"', ""))
+    assert found["Env"] == ["PATH=/bin", "HOME=/h", "A=1", "B= 2", "C=1 and /bin"]
+    assert found["Labels"] == {"x": "y", "z z": "$A"}
+    assert set(found["ExposedPorts"]) == {"80/tcp", "443/udp", "8000/tcp", "8001/tcp"}
+    assert set(found["Volumes"]) == {"/data", "/a b"}
+    assert (found["User"], found["WorkingDir"], found["StopSignal"]) == ("1:1", "/w/sub/1", "SIGQUIT")
+    assert found["Healthcheck"] == {"Test": ["CMD", "true"], "Interval": 5 * 10**9, "Retries": 2}
+    assert found["Cmd"] == ["/bin/bash", "-c", "run $A"]
+
+
+def test_an_entrypoint_drops_the_bases_command_but_not_its_own(lower):
+    assert "Cmd" not in config(lower, 'ENTRYPOINT ["x"]')
+    assert config(lower, 'CMD ["a"]\nENTRYPOINT ["x"]')["Cmd"] == ["a"]
+
+
+def test_arguments_reach_commands_but_neither_the_image_nor_other_stages(lower):
+    text = """\
+ARG OUTER=o
+FROM base AS one
+ARG OUTER
+ARG GIVEN=default
+ARG TARGETOS
+ENV HOME=/env
+ARG HOME=/arg
+RUN x
+FROM base
+RUN x
+"""
+    found = lower(text + "COPY --from=one /x /y\n", args={"GIVEN": "g", "http_proxy": "http://p"})
+    first, second = (next(step for step in stage.steps if isinstance(step, Run)) for stage in found.stages)
+    wanted = {"OUTER=o", "GIVEN=g", "TARGETOS=linux", "HOME=/env", "PATH=/bin"}
+    assert set(first.environment) == wanted
+    assert set(second.environment) == {"PATH=/bin", "HOME=/h"}
+    assert first.hidden == ("http_proxy=http://p",)
+    assert found.stages[0].config["Env"] == ["PATH=/bin", "HOME=/env"]
+
+
+def test_copy_targets(lower):
+    def target(text):
+        (step,) = (item for item in lower(f"FROM base\n{text}\n").target.steps if isinstance(item, Copy))
+        return step.target, step.into
+
+    assert target("COPY file x") == ("/w/x", False)
+    assert target("COPY file .") == ("/w", True)
+    assert target("COPY file page.tar /x/") == ("/x", True)
+    assert target('COPY ["file", "/a b"]') == ("/a b", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("FROM base\nCOPY file page.tar /x\n", DeclarationError, "inline:2: COPY: with several sources"),
+        ("FROM base\nCOPY * /x\n", DeclarationError, r"matches 2 files \(write /x/\)"),
+        ("FROM base\nCOPY file\n", DeclarationError, "needs a source and a destination"),
+        ("FROM base\nCOPY no* /x/\n", NotFoundError, r"inline:2: COPY: no\* is not in the context"),
+        ("FROM base\nADD page.tar /\n", NotBuiltYetError, r"unpacking page.tar \(tar\)"),
+        ("FROM base\nADD https://x.example/y /\n", NotBuiltYetError, "the URL https"),
+        ("FROM base\nCOPY --chmod=u+x file /\n", NotBuiltYetError, "chmod=u"),
+        ("FROM base\nCOPY --from=0 /a /b\n", DeclarationError, "no stage 0 before this one"),
+        ("FROM nowhere\n", NotFoundError, "inline:1: base image: image docker.io/library/nowhere"),
+        ("FROM base\nCOPY --from=nowhere /a /b\n", NotFoundError, "inline:2: base image"),
+        ("FROM Base\n", DeclarationError, "inline:1: image 'Base'"),
+        ("FROM triggers\n", NotBuiltYetError, "inline:1: FROM: ONBUILD"),
+        ("FROM --platform=linux/s390x base\n", UnsupportedError, "platform linux/s390x"),
+        ("FROM base\nEXPOSE x\n", DeclarationError, "inline:2: EXPOSE: 'x' is no port"),
+        ("FROM base\nENV A\n", DeclarationError, "inline:2: ENV: 'A' has no value"),
+        ("FROM base\nSTOPSIGNAL NOPE\n", DeclarationError, "unknown signal"),
+        ("FROM base\nHEALTHCHECK --interval=5 CMD x\n", DeclarationError, "not a duration"),
+        ("FROM base\nSHELL bash\n", DeclarationError, "list in JSON"),
+        ("FROM base\nWORKDIR ${A\n", DeclarationError, "inline:2: WORKDIR"),
+    ],
+)
+def test_refusals_name_the_line(lower, text, error, says):
+    with pytest.raises(error, match=says) as caught:
+        lower(text)
+    assert caught.value.exit_code == 2
+
+
+def test_the_fingerprint_says_what_changed(lower, store, tmp_path):
+    text = "FROM base\nCOPY file /x\n"
+    first = lower(text).fingerprint
+    assert lower("# words\n" + text.replace("COPY", "copy")).fingerprint == first
+    assert lower(text + "ENV A=b\n").fingerprint.why(str(first)) == "the Dockerfile or its arguments changed"
+    assert lower(text, labels={"a": "b"}).fingerprint != first
+    (tmp_path / "context/file").write_text("y")
+    assert lower(text).fingerprint.why(str(first)) == "the context changed"
+    add(store, "base", {})
+    assert lower(text).fingerprint.why(str(first)) == "the context and a base image changed"
+    assert "was not built from this" in first.why("")
