@@ -47,6 +47,18 @@ class Process:
         finally:
             os.close(fd)
 
+    def send_group(self, number: int) -> bool:
+        """Signal the process group that it leads, or it alone when it leads none. False when it is gone."""
+        try:
+            leads = os.getpgid(self.pid) == self.pid
+            # While it is there its number is no other group's; and at worst the group is one it has just left.
+            if leads and self.alive:
+                os.killpg(self.pid, number)
+                return True
+        except ProcessLookupError:
+            return False
+        return self.send(number)
+
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within the time."""
         try:

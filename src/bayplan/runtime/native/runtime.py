@@ -14,6 +14,7 @@ from datetime import datetime
 from bayplan import __version__
 from bayplan.errors import NotFoundError, UnsupportedError
 from bayplan.models import (
+    Change,
     Container,
     Duration,
     Image,
@@ -21,6 +22,7 @@ from bayplan.models import (
     Network,
     Resource,
     ResourceId,
+    RestartCondition,
     Settings,
     Volume,
     VolumeMount,
@@ -31,10 +33,12 @@ from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_I
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
     ExecResult,
     Facts,
+    Health,
     LogLine,
     Observed,
     Report,
@@ -75,7 +79,10 @@ class NativeRuntime:
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
             self._sweep()
-            yield
+            try:
+                yield
+            finally:
+                client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
@@ -126,13 +133,15 @@ class NativeRuntime:
                 self.containers.update(container_id, resource)
 
     def heal(self, target: ResourceId) -> None:
-        """Put back links, addresses and rules as recorded."""
+        """Put back links, addresses and rules as recorded; the supervisor comes back at the end of the change."""
         if target.kind is Kind.NETWORK:
             self.networks.heal(target.name)
         elif target.kind is Kind.VOLUME:
             self.volumes.heal(target.name)
         elif target.kind is Kind.CONTAINER:
-            self.networks.heal_endpoints(self._id(target.name))
+            container_id = self._id(target.name)
+            if self.networks.endpoint_defects(container_id):
+                self.networks.heal_endpoints(container_id)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
         """Remove a resource and all it holds; absent is no error."""
@@ -154,16 +163,19 @@ class NativeRuntime:
 
     def start(self, name: str) -> None:
         """Start it; its network namespace is made anew first, as a reboot takes it away."""
-        container_id = self._id(name)
+        self.restart(self._id(name), 0)
+
+    def restart(self, container_id: str, restarts: int) -> None:
+        """Start it as its restart policy asks: ``restarts`` counts how often since it was started by a change."""
         if self.containers.status(container_id).state is State.RUNNING:
             return
         declared = self.containers.declared(container_id)
         if declared.network_mode == "host":
-            self.containers.start(container_id, None, {}, self.networks.tell_names)
+            self.containers.start(container_id, None, {}, self.networks.tell_names, restarts)
             return
         attached = self.networks.attach(container_id, declared.networks, declared.ports)
         addresses = {network: str(address) for network, address in attached.addresses.items()}
-        self.containers.start(container_id, attached.netns, addresses, self.networks.tell_names)
+        self.containers.start(container_id, attached.netns, addresses, self.networks.tell_names, restarts)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end."""
@@ -263,6 +275,10 @@ class NativeRuntime:
         if item.status.state is not State.RUNNING:
             return item
         defects = self.networks.endpoint_defects(item.handle)
+        declared = item.declared
+        kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
+        if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
+            defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         return item.model_copy(update={"defects": {**item.defects, **defects}}) if defects else item
 
     def _id(self, name: str) -> str:
