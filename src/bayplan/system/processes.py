@@ -48,12 +48,19 @@ class Process:
             os.close(fd)
 
     def send_group(self, number: int) -> bool:
-        """Signal the process group that it leads, or it alone when it leads none. False when it is gone."""
+        """Signal the process group that it is in, when that is a session of its own; else it alone.
+
+        For commands that an OCI runtime runs in a container: each has a session, whose leader may be gone. False when
+        the process is gone.
+        """
         try:
-            leads = os.getpgid(self.pid) == self.pid
-            # While it is there its number is no other group's; and at worst the group is one it has just left.
-            if leads and self.alive:
-                os.killpg(self.pid, number)
+            group = os.getpgid(self.pid)
+            apart = group == os.getsid(self.pid) != os.getsid(0)
+            # As long as it is alive the number of its group is no other group's.
+            if not self.alive:
+                return False
+            if apart:
+                os.killpg(group, number)
                 return True
         except ProcessLookupError:
             return False

@@ -9,13 +9,15 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bayplan import __version__
+from bayplan.errors import BusyError
 from bayplan.runtime.native.supervisor.place import Files, Roots, cgroup
 from bayplan.runtime.native.supervisor.records import needs_watch, runs
 from bayplan.system import cgroups
-from bayplan.system.files import atomic_write
+from bayplan.system.files import atomic_write, locked
 from bayplan.system.processes import Process
 
 if TYPE_CHECKING:
@@ -71,12 +73,20 @@ def settle(settings: Settings, database: Database) -> None:
         there[0].wait(_END_S)
         there = None
     if not needed:
+        _await_end(Files.of(settings))
         cgroups.remove(cgroup(settings))  # empty, when one was killed
     elif there is None and not _start(settings):
         log.warning(
             "the supervisor did not start: ended containers stay ended, health is not checked; see %s",
             Files.of(settings).log,
         )
+
+
+def _await_end(files: Files) -> None:
+    """Wait until no process holds the lock: one that ends by itself has yet to close the records."""
+    if files.lock.exists():
+        with suppress(BusyError), locked(files.lock, "end of the supervisor", _END_S):
+            return
 
 
 def _start(settings: Settings) -> bool:
