@@ -31,11 +31,11 @@ class Core:
         self.settings, self.directory = settings, directory
         self.runtime = NativeRuntime(settings)
 
-    def declare(self, text):
+    def declare(self, text, others=""):
         file = self.directory / "compose.yaml"
         service = "".join(f"    {line}\n" for line in text.strip().splitlines())
         top = "name: bps\nservices:\n  app:\n    image: lab/busybox\n    stop_grace_period: 100ms\n"
-        file.write_text(top + service)
+        file.write_text(top + service + others)
         return file
 
     def plan(self, text):
@@ -53,9 +53,9 @@ class Core:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
-    def apply(self, text):
+    def apply(self, text, others=""):
         """What was done, each as action and name."""
-        self.declare(text)
+        self.declare(text, others)
         steps = json.loads(self.command("apply", "--json"))["plan"]["steps"]
         return [f"{step['action']} {step['resource']['name']}" for step in steps]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bayplan.reconcile.planner import fingerprint
-from bayplan.runtime.protocol import State
+from bayplan.runtime.protocol import Health, State
 from bayplan.system.processes import Process, find_by_argument
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -134,6 +134,8 @@ def test_a_restart_that_was_cut_is_taken_up(core):
         # As a kill between create and start leaves it: wanted, started once, no process recorded.
         kill(core)
         core.runtime.containers.records.set(core.row["id"], pid=None, exit_code=None, finished_at=None)
+        assert core.status.state is State.RESTARTING
+        assert not core.plan(SLEEPS).changed
     core.until(lambda: started_again(core, 1))
 
 
@@ -168,6 +170,33 @@ def test_a_failing_restart_is_tried_again(core):
     bundle.write_text(good)
     core.until(lambda: core.status.state is State.RUNNING)
     assert core.status.restarts >= 2
+
+
+LATE = """\
+command: [sh, -c, 'for i in 1 2; do [ -e /$$i ] || { : > /$$i; exit 4; }; done; exec sleep 600']
+restart: on-failure
+healthcheck: {test: [CMD, cat, "/2"], interval: 3s}
+"""
+USER = """\
+  user:
+    image: lab/busybox
+    command: [sleep, '600']
+    stop_grace_period: 100ms
+    depends_on: {app: {condition: service_healthy}}
+"""
+
+
+def test_an_apply_that_waits_gives_a_container_its_restarts(core):
+    """It fails until its third start; what depends on its health comes all the same."""
+    assert core.apply(LATE, USER)[-1] == "create bps-user-1"
+    assert (core.status.state, core.status.restarts, core.status.health) == (State.RUNNING, 2, Health.HEALTHY)
+
+
+def test_an_apply_that_waits_gives_up_on_a_restart_loop(core):
+    core.declare("command: [sh, -c, 'echo broken; exit 5']\nrestart: always\n" + LATE.splitlines()[2], USER)
+    said = core.command("apply", "--json", code=1)
+    assert "ended with exit code 5" in said
+    assert "broken" in core.command("logs", "app")
 
 
 def test_the_process_is_a_daemon_of_its_own(core):

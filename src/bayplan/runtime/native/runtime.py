@@ -7,12 +7,13 @@ its network namespace, then its files; removal goes the other way, the record la
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 from bayplan import __version__
-from bayplan.errors import NotFoundError, UnsupportedError
+from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
     Change,
     Container,
@@ -34,6 +35,7 @@ from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
+from bayplan.runtime.native.supervisor.policy import pause_s
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
     ExecResult,
@@ -52,6 +54,8 @@ from bayplan.runtime.protocol import (
 from bayplan.system.files import locked
 
 IN_PLACE = CONTAINER_IN_PLACE | {"ports"}
+_WAIT_RESTARTS = 6
+"""Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
 
 
 class NativeRuntime:
@@ -64,6 +68,7 @@ class NativeRuntime:
         self.networks = Networks(settings, self.database)
         self.volumes = Volumes(settings, self.database)
         self.containers = Containers(settings, self.database)
+        self._changing = False
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -79,9 +84,11 @@ class NativeRuntime:
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
             self._sweep()
+            self._changing = True
             try:
                 yield
             finally:
+                self._changing = False
                 client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:
@@ -199,8 +206,26 @@ class NativeRuntime:
         self.start(name)
 
     def wait(self, name: str, condition: str, timeout: Duration) -> Status:
-        """Wait for a condition; fails fast."""
-        return self.containers.wait(self._id(name), condition, timeout)
+        """Wait for a condition; fails fast.
+
+        A container that ends meanwhile and has a restart policy is given a few more starts: the supervisor has to
+        leave it to the change that holds the host.
+        """
+        container_id, pause = self._id(name), 0.0
+        deadline = time.monotonic() + timeout.total_seconds()
+        for tries_left in reversed(range(_WAIT_RESTARTS + 1)):
+            left = Duration(seconds=max(0.0, deadline - time.monotonic()))
+            try:
+                return self.containers.wait(container_id, condition, left)
+            except RuntimeFailureError:
+                restarts = self.containers.next_restart(container_id)
+                pause = pause_s(pause, 0.0)
+                if restarts is None or not tries_left or time.monotonic() + pause >= deadline:
+                    raise
+            time.sleep(pause)
+            if self._changing:
+                self.restart(container_id, restarts)
+        raise AssertionError("the last try returns or raises")
 
     def logs(
         self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None

@@ -227,13 +227,19 @@ class Containers:
                 return status
             if status.state is State.EXITED and condition == Condition.COMPLETED and status.exit_code == 0:
                 return status
-            if not running and not (condition == Condition.COMPLETED and status.state is State.RESTARTING):
+            if not running:
                 raise self._failure(row, f"ended with exit code {status.exit_code}")
             if verdict is Health.UNHEALTHY:
                 raise self._failure(row, "turned unhealthy")
             if time.monotonic() >= deadline:
                 raise self._failure(row, f"did not reach {condition} within {timeout}")
             time.sleep(_POLL_S)
+
+    def next_restart(self, container_id: str) -> int | None:
+        """The number of the restart that the policy of an ended container asks for; None when it asks for none."""
+        status, row = self.status(container_id), self.records.get(container_id)
+        ended = status.state in (State.EXITED, State.RESTARTING)
+        return row["restarts"] + 1 if ended and _asks_again(row, status.exit_code) else None
 
     def logs(
         self, container_id: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
@@ -297,7 +303,9 @@ class Containers:
             verdict = Health(found[0]["status"]) if found else Health.NONE
             return Status(state=State.RUNNING, pid=process.pid, health=verdict, restarts=row["restarts"], **times)
         if row["pid"] is None:
-            return Status(state=State.CREATED)
+            # One that has run before and has no process now is in the middle of its restart.
+            again = row["started_at"] is not None and self._comes_back(row, None)
+            return Status(state=State.RESTARTING if again else State.CREATED, restarts=row["restarts"])
         paths = self._paths(row["id"])
         code = row["exit_code"]
         if code is None and row["finished_at"] is None and row["boot_id"] == boot_id():
@@ -311,8 +319,7 @@ class Containers:
         """Whether the supervisor is about to start an ended one again."""
         if row["wanted"] != "running" or row["superseded_by"] is not None or row["boot_id"] != boot_id():
             return False
-        policy = Policy.of(json.loads(row["declared"]))
-        return policy.again(exit_code, row["restarts"]) and client.is_alive(self.settings)
+        return _asks_again(row, exit_code) and client.is_alive(self.settings)
 
     def _process(self, row: sqlite3.Row) -> Process | None:
         if row["pid"] is None or row["boot_id"] != boot_id():
@@ -336,6 +343,10 @@ class Containers:
     def _facts(self, container_id: str) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((self._kept(container_id) / "facts.json").read_text())
         return facts
+
+
+def _asks_again(row: sqlite3.Row, exit_code: int | None) -> bool:
+    return Policy.of(json.loads(row["declared"])).again(exit_code, row["restarts"])
 
 
 def _refuse(container: Container) -> None:
