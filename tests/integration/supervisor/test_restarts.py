@@ -117,6 +117,18 @@ def test_a_killed_supervisor_is_drift_and_containers_never_notice(core):
     core.until(lambda: started_again(core, 1))
 
 
+def test_a_supervisor_of_another_version_is_replaced(core):
+    core.apply(SLEEPS)
+    old, pid = core.supervisor, core.status.pid
+    file = core.settings.run_root / "supervisor/holder.json"
+    file.write_text(file.read_text().replace('"version": "', '"version": "0.0-before-'))
+    with core.runtime.lock("some change"):
+        pass
+    assert not old.alive
+    assert core.supervisor not in (None, old)
+    assert core.status.pid == pid
+
+
 def test_a_supervisor_takes_up_what_ended_without_one(core):
     core.apply(SLEEPS)
     core.supervisor.send(signal.SIGKILL)

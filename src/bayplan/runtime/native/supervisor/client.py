@@ -75,11 +75,14 @@ def settle(settings: Settings, database: Database) -> None:
     if not needed:
         _await_end(Files.of(settings))
         cgroups.remove(cgroup(settings))  # empty, when one was killed
-    elif there is None and not _start(settings):
-        log.warning(
-            "the supervisor did not start: ended containers stay ended, health is not checked; see %s",
-            Files.of(settings).log,
-        )
+    elif there is None:
+        try:
+            started = _start(settings)
+        except OSError as error:
+            log.warning("the supervisor did not start: %s", error)
+            return
+        if not started:
+            log.warning("the supervisor did not start; see %s", Files.of(settings).log)
 
 
 def _await_end(files: Files) -> None:

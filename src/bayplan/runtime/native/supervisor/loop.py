@@ -33,6 +33,7 @@ _LINGER_S = 2.0  # a change may stop the last container only to start another
 _EXIT_CODE_S = 2.0  # the monitor writes the exit file a moment after the end; a killed one never does
 _BUSY_S = 0.25  # between tries while a change holds the host
 _HELPER_IDLE_S = 10.0
+_SOON_S = 1.0
 _CHECKS_AT_ONCE = 8
 _TRY_AGAIN_S = 1.0
 
@@ -106,6 +107,8 @@ class Supervisor:
             held.read(run, self.place, now)
         for gone in self.pauses.keys() - found.keys():
             del self.pauses[gone]
+        if any(watch.policy.restarts and watch.act_at < now + _SOON_S for watch in self.watches.values()):
+            self._call_helper()  # it loads while the pause lasts
         self.end_at = NEVER if found else min(self.end_at, now + _LINGER_S)
 
     def _begin(self, run: Run) -> Watch:
@@ -141,6 +144,7 @@ class Supervisor:
         watch.ended = time.monotonic()
         watch.pause_s = pause_s(watch.pause_s, watch.age_s)
         watch.act_at = watch.ended + watch.pause_s
+        self.look_at = watch.ended  # one that a change stops is recorded so before it ends
 
     def _act(self, watch: Watch) -> None:
         now = time.monotonic()
@@ -164,13 +168,17 @@ class Supervisor:
         if not watch.policy.again(code, run.restarts):
             watch.act_at, self.look_at = NEVER, now
             return
+        self.pauses[run.id] = watch.pause_s
+        asked = self._call_helper().ask(run.key)
+        self.helper_until = NEVER
+        watch.act_at = NEVER if asked else now + _BUSY_S
+
+    def _call_helper(self) -> Helper:
         if self.helper is None:
             self.helper = Helper(self.files.settings)
             self._on(self.helper.output_fd, self._answered)
-        self.pauses[run.id] = watch.pause_s
-        asked = self.helper.ask(run.key)
-        self.helper_until = NEVER
-        watch.act_at = NEVER if asked else now + _BUSY_S
+            self.helper_until = time.monotonic() + _HELPER_IDLE_S
+        return self.helper
 
     def _answered(self) -> None:
         if self.helper is None:

@@ -45,6 +45,6 @@ class Policy:
 
         No exit code (its monitor was killed too) counts as a failure.
         """
-        if self.condition == "on-failure":
-            return exit_code != 0 and (self.max_retries is None or restarts < self.max_retries)
-        return self.restarts
+        if self.max_retries is not None and restarts >= self.max_retries:
+            return False
+        return exit_code != 0 if self.condition == "on-failure" else self.restarts

@@ -36,6 +36,7 @@ def test_a_run_of_ten_seconds_makes_the_pause_short_again():
         ("on-failure", None, None, 0, True),
         ("on-failure", 3, 1, 2, True),
         ("on-failure", 3, 1, 3, False),
+        ("always", 3, 0, 3, False),
     ],
 )
 def test_which_ends_are_followed_by_a_start(condition, most, code, restarts, again):
