@@ -114,10 +114,11 @@ def _stop(stack: Stack, runtime: Runtime) -> None:
 
 
 def _running(stack: Stack, runtime: Runtime) -> tuple[str, ...]:
-    """Names of the stack's containers that run now."""
+    """Names of the stack's containers that run now, or are about to by their restart policy."""
     names = tuple(ResourceId(kind=Kind.CONTAINER, name=item.name) for item in stack.containers)
     found = runtime.observe(Scope(project=None, names=names))
-    return tuple(item.name for item in names if (seen := found.get(item)) and seen.status.state is State.RUNNING)
+    live = (State.RUNNING, State.RESTARTING)
+    return tuple(item.name for item in names if (seen := found.get(item)) and seen.status.state in live)
 
 
 def _response(plan: Plan, stop: tuple[str, ...]) -> dict[str, Any]:

@@ -178,6 +178,8 @@ def _status_line(item: Observed) -> str:
     text = live.state.value + (f" ({live.health.value})" if live.health.value != "none" else "")
     if live.exit_code is not None:
         text += f" exit code {live.exit_code}" + (", out of memory" if live.oom_killed else "")
+    if live.restarts:
+        text += f", restarts {live.restarts}"
     where = ", ".join(f"{network} {address}" for network, address in live.addresses.items())
     ports = ", ".join(str(port) for port in item.actual.ports) if isinstance(item.actual, Container) else ""
     parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]

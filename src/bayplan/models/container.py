@@ -68,7 +68,7 @@ class RestartPolicy(Model):
     """Whether the supervisor starts the container again after it ended."""
 
     condition: RestartCondition = Field(RestartCondition.NO, description="When to start again.")
-    max_retries: int | None = Field(None, ge=1, description="Tries before giving up (on-failure only).")
+    max_retries: int | None = Field(None, ge=1, description="Restarts before giving up; unset: no limit.")
 
 
 class Ulimit(Model):

@@ -18,12 +18,15 @@ _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Ch
 
 
 def fingerprint(snapshot: Snapshot) -> str:
-    """A digest of what a plan relies on: resources, their state and defects, but not health, pids or times."""
+    """A digest of what a plan relies on: resources, their state and defects, but not health, pids or times.
+
+    A container between an end and its restart by policy is as good as running: the plan for it is the same.
+    """
     items = [
         [
             str(item.id),
             item.handle,
-            item.status.state.value,
+            (State.RUNNING if item.status.state is State.RESTARTING else item.status.state).value,
             item.image_digest,
             item.superseded,
             sorted(item.defects),

@@ -31,6 +31,8 @@ class State(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     EXITED = "exited"
+    RESTARTING = "restarting"
+    """Ended; by its restart policy it is about to be started again, and no apply is needed for that."""
     READY = "ready"
     """Networks, volumes and images: whole and usable."""
     DEFECT = "defect"

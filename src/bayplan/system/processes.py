@@ -65,6 +65,25 @@ class Process:
         finally:
             os.close(fd)
 
+    def send_group(self, number: int) -> bool:
+        """Signal the process group that it is in, when that is a session of its own; else it alone.
+
+        For commands that an OCI runtime runs in a container: each has a session, whose leader may be gone. False when
+        the process is gone.
+        """
+        try:
+            group = os.getpgid(self.pid)
+            apart = group == os.getsid(self.pid) != os.getsid(0)
+            # As long as it is alive the number of its group is no other group's.
+            if not self.alive:
+                return False
+            if apart:
+                os.killpg(group, number)
+                return True
+        except ProcessLookupError:
+            return False
+        return self.send(number)
+
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within the time."""
         try:

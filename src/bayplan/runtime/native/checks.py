@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
-from bayplan.models import BindMount, Container, Network, Port, Resource, RestartCondition
+from bayplan.models import BindMount, Container, Network, Port, Resource
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.system.sockets import holders, listeners
@@ -31,8 +31,6 @@ def check(resources: Sequence[Resource], networks: Networks, database: Database)
 
 
 def _unbuilt(container: Container) -> Iterator[str]:
-    if container.restart.condition is not RestartCondition.NO:
-        yield "restart"
     for name in ("tty", "stdin_open", "init", "secrets", "configs"):
         if getattr(container, name):
             yield name
