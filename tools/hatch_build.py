@@ -11,7 +11,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from collection import assemble  # noqa: E402 - after the path is set
+from collection import assemble
 
 # Also named by dev-mode-dirs in pyproject.toml, from where it comes onto sys.path, where Ansible looks.
 DEVELOPMENT = "build/collections"

@@ -15,7 +15,7 @@ from pathlib import Path
 from collection import TOP, assemble
 
 HOME = TOP / "build/sanity-home"
-# ansible-test downloads this script of its own mirror. The interpreter has pip on board; names by ansible-core's release.
+# ansible-test would download this script, one for each release of it; the interpreter has a pip on board.
 BOOTSTRAPS = ("get_pip_24_2.py", "get_pip_21_3_1.py", "get_pip_23_1_2.py", "get_pip_25_0_1.py", "get_pip_25_2.py")
 BOOTSTRAP = "import ensurepip\nensurepip.bootstrap()\n"
 

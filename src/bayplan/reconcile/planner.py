@@ -58,7 +58,7 @@ def make_plan(
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *absent))))
     images = {item.name: runtime.resolve(item) for item in stack.images}
     snapshot = runtime.observe(scope)
-    return _Planner(stack, runtime, scope, snapshot, images, frozenset(stopped)).plan(absent)
+    return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(absent)
 
 
 class _Planner:
@@ -71,6 +71,7 @@ class _Planner:
         scope: Scope,
         snapshot: Snapshot,
         images: Mapping[str, ResolvedImage],
+        *,
         stopped: frozenset[ResourceId],
     ) -> None:
         self.stack, self.runtime, self.scope, self.snapshot, self.images = stack, runtime, scope, snapshot, images
