@@ -20,8 +20,8 @@ BOOTSTRAPS = ("get_pip_24_2.py", "get_pip_21_3_1.py", "get_pip_23_1_2.py", "get_
 BOOTSTRAP = "import ensurepip\nensurepip.bootstrap()\n"
 
 
-def sanity(top: Path, *arguments: str) -> int:
-    """Exit code of the tests on an assembled copy. Raises RuntimeError when ansible-test looked at nothing."""
+def sanity(top: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of the tests on an assembled copy. Raises RuntimeError when nothing was looked at."""
     cache = HOME / ".ansible/test/cache"
     cache.mkdir(parents=True, exist_ok=True)
     for name in BOOTSTRAPS:
@@ -33,16 +33,18 @@ def sanity(top: Path, *arguments: str) -> int:
     done = subprocess.run(
         argv, cwd=top, env={**os.environ, "HOME": str(HOME), "PATH": path}, text=True, capture_output=True, check=False
     )
-    print(done.stdout + done.stderr, flush=True)
-    if "All targets skipped" in done.stdout + done.stderr:
+    said = done.stdout + done.stderr
+    if "All targets skipped" in said:
         raise RuntimeError(f"ansible-test skipped every file of {top}")
-    return done.returncode
+    return done.returncode, said
 
 
 def main() -> int:
     """Assemble and test."""
     with tempfile.TemporaryDirectory(prefix="bayplan-sanity-") as scratch:
-        return sanity(assemble(Path(scratch), link=False), *sys.argv[1:])
+        code, said = sanity(assemble(Path(scratch), link=False), *sys.argv[1:])
+    print(said)
+    return code
 
 
 if __name__ == "__main__":
