@@ -7,7 +7,7 @@ set -eu
 verb=$1 VENV=$2
 HOME_DIR=/var/lib/bayplan-demo
 export BAYPLAN_CONFIG="$HOME_DIR/config.toml" BAYPLAN_COMMAND="$PWD/$VENV/bin/bayplan"
-export ANSIBLE_COLLECTIONS_PATH="$PWD/$VENV/collections" ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_INVENTORY_UNPARSED_WARNING=false
+export ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_INVENTORY_UNPARSED_WARNING=false
 export SHOP_PORT="${SHOP_PORT:-8080}" LC_ALL=C.UTF-8
 bayplan="$VENV/bin/bayplan -f examples/shop/compose.yaml"
 
