@@ -1,5 +1,7 @@
 """Images built from a Dockerfile, in stages of work as BuildKit has them.
 
+The modules, from what is called down to what is done:
+
     builder                             what the rooms above call
     dockerfile, expand, stages          text to instructions with their lines, and the stages a target needs
     lower, config, files, ignore, bases instructions to ``steps``: what runs, what is copied, what the image says of
