@@ -9,7 +9,7 @@ module: image
 short_description: An image present on a host
 description:
   - Pull or build an image, or remove it.
-  - Runs C(bayplan bridge) on the target. Check mode shows the plan that a run would apply; diff mode shows its fields.
+  - Runs C(bayplan bridge) on the target, as root.
 version_added: 0.1.0
 author:
   - Bayplan contributors (@bayplan)
@@ -17,6 +17,7 @@ requirements:
   - bayplan on the target
 extends_documentation_fragment:
   - bayplan.containers.image
+  - bayplan.containers.engine
 """
 
 EXAMPLES = r"""
@@ -33,12 +34,53 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What was planned, with each field's value before and after, and why. Secret values are masked.
-  returned: success
+  description:
+    - What was planned and, out of check mode, applied exactly as shown. Values that may be secret are masked.
+    - RV(ignore:changed) is whether it has steps; when an apply failed, whether a step was done before.
+  returned: when the declaration was understood
   type: dict
+  contains:
+    steps:
+      description: One for each resource that is changed, in order; empty when the host matches.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        resource:
+          description: C(kind) and C(name).
+          returned: always
+          type: dict
+        action:
+          description: pull, build, create, update, heal, restart, re-create, start, stop or delete.
+          returned: always
+          type: str
+        why:
+          description: The reason in a sentence.
+          returned: always
+          type: str
+        fields:
+          description: What differs; C(path), C(before), C(after), C(why), and C(how) it is applied.
+          returned: always
+          type: list
+          elements: dict
+        risks:
+          description: Downtime, loss of data, exposure.
+          returned: always
+          type: list
+          elements: str
+    unchanged:
+      description: Resources that are as declared.
+      returned: always
+      type: list
+      elements: dict
+    kept:
+      description: What was left alone on purpose, as sentences.
+      returned: always
+      type: list
+      elements: str
 result:
-  description: The steps that were done; unset in check mode.
-  returned: success
+  description: Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+  returned: when the declaration was understood
   type: dict
 where:
   description: File and line, resource or setting that is wrong.
@@ -54,14 +96,13 @@ output:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - documentation stands first in a module
-from ansible_collections.bayplan.containers.plugins.module_utils._bridge import resource  # noqa: E402
-from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS  # noqa: E402
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, resource
+from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS
 
 
 def main() -> None:
     """Ask the bridge."""
-    module = AnsibleModule(argument_spec=SPECS["image"], supports_check_mode=True)
+    module = Module(argument_spec=SPECS["image"])
     resource(module, "image")
 
 

@@ -35,7 +35,7 @@ def _below(line, roots):
 
 
 def _processes(roots):
-    """Processes, zombies not among them, whose command line names a root: conmon, crun, dnsmasq."""
+    """Processes, zombies not among them, whose command line names a root: conmon, crun, aardvark-dns."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:

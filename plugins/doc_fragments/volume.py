@@ -28,55 +28,10 @@ options:
   state:
     description:
     - What the volume must be on the host.
+    - V(absent) removes its data too.
     type: str
     choices:
     - present
     - absent
     default: present
-  settings:
-    description:
-    - Settings of the engine on the target, over its configuration file.
-    type: dict
-    suboptions:
-      state_root:
-        description:
-        - Records, images, volumes, container data.
-        type: path
-      run_root:
-        description:
-        - 'What a reboot ends: bundles, namespaces, pid files.'
-        type: path
-      address_pool:
-        description:
-        - Range from which networks without a subnet take a /24.
-        type: str
-      interface_prefix:
-        description:
-        - Start of the names of links on the host.
-        type: str
-      nft_table:
-        description:
-        - Name of the one nftables table (family inet) that holds every rule.
-        type: str
-      cgroup_parent:
-        description:
-        - cgroup below which containers live.
-        type: str
-      oci_runtime:
-        description:
-        - 'OCI runtime: a name in PATH or a path.'
-        type: str
-      workers:
-        description:
-        - Steps of an apply that may run at once.
-        type: int
-      registries_conf:
-        description:
-        - containers-registries.conf(5) files to read instead of the system's.
-        type: list
-        elements: path
-  bayplan_command:
-    description:
-    - The command C(bayplan) on the target; looked for in the usual places when unset.
-    type: path
 """

@@ -15,6 +15,40 @@ from ansible.module_utils.basic import AnsibleModule
 
 INSTALLED = "/opt/bayplan/bin/bayplan"
 OWN = ("state", "settings", "bayplan_command")
+# Maps whose values may be secret, at any depth, and options that may hold one anywhere.
+SECRET_MAPS = ("environment", "env", "args")
+SECRET_OPTIONS = ("definition",)
+MASK = "********"
+
+
+class Module(AnsibleModule):
+    """A module whose arguments may hold secrets: not logged by the target, and masked in C(invocation).
+
+    ``no_log`` on the option itself would mask every value that equals one of its values in the whole result: with
+    ``environment: {WORKERS: 2}`` each 2, with ``{NAME: web}`` the name web.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(supports_check_mode=True, no_log=True, **options)
+
+    def _return_formatted(self, kwargs: dict[str, Any]) -> None:
+        arguments = {key: MASK if key in SECRET_OPTIONS and value else value for key, value in self.params.items()}
+        kwargs.setdefault("invocation", {"module_args": masked(arguments)})
+        super()._return_formatted(kwargs)
+
+
+def masked(value: Any) -> Any:
+    """A value without what may be secret."""
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    hidden = {key: dict.fromkeys(item, MASK) for key, item in value.items() if key in SECRET_MAPS and _is_map(item)}
+    return {key: hidden[key] if key in hidden else masked(item) for key, item in value.items()}
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def given(options: Any) -> Any:
@@ -25,23 +59,28 @@ def given(options: Any) -> Any:
 
 
 def argv_of(command: str) -> list[str]:
-    """The bridge of a command: by the interpreter beside it (its virtual environment), else by its verb."""
-    python = str(Path(command).resolve().parent / "python")
-    return [python, "-m", "bayplan.bridge"] if os.access(python, os.X_OK) else [command, "bridge"]
+    """The bridge of a command: by the interpreter of its virtual environment, which starts sooner, else by its verb.
+
+    ``-P`` keeps the directory the module happens to run in off the import path.
+    """
+    folder = Path(shutil.which(command) or command).resolve().parent
+    python = str(folder / "python")
+    if (folder.parent / "pyvenv.cfg").is_file() and os.access(python, os.X_OK):
+        return [python, "-P", "-m", "bayplan.bridge"]
+    return [command, "bridge"]
 
 
 def find(module: AnsibleModule) -> list[str]:
-    """The argv of the bridge: the option, BAYPLAN_COMMAND, /opt/bayplan, PATH, then this interpreter's package."""
+    """The argv of the bridge: the option, BAYPLAN_COMMAND, this interpreter's package, /opt/bayplan, PATH."""
     named = module.params.get("bayplan_command") or os.environ.get("BAYPLAN_COMMAND")
     if named:
         return argv_of(named)
+    if importlib.util.find_spec("bayplan"):
+        return [sys.executable, "-P", "-m", "bayplan.bridge"]
     if os.access(INSTALLED, os.X_OK):
         return argv_of(INSTALLED)
-    found = shutil.which("bayplan")
-    if found:
-        return argv_of(found)
-    if importlib.util.find_spec("bayplan"):
-        return [sys.executable, "-m", "bayplan.bridge"]
+    if shutil.which("bayplan"):
+        return argv_of("bayplan")
     return module.fail_json(  # ends the process
         msg=f"bayplan is not installed on the target: not in {INSTALLED}, not in PATH",
         hint="install it there (pip install bayplan in a virtual environment), or set bayplan_command",
@@ -62,11 +101,10 @@ def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
         module.fail_json(msg=f"{' '.join(argv)} gave no answer (exit code {code})", output=out, stderr=err)
     for warning in response.pop("warnings", []):
         module.warn(warning)
-    if response.get("failed"):
-        response.pop("failed")
-        module.fail_json(**response)
     if not module._diff or not response.get("diff"):
         response.pop("diff", None)
+    if response.pop("failed", False):
+        module.fail_json(**response)
     module.exit_json(**response)
 
 
@@ -75,5 +113,6 @@ def resource(module: AnsibleModule, kind: str) -> None:
     state = module.params["state"]
     if state == "absent":
         ask(module, {"verb": "apply", "absent": [{"kind": kind, "name": module.params["name"]}]})
-    values = {key: value for key, value in given(module.params).items() if key not in OWN}
-    ask(module, {"verb": "apply", "resources": [dict(values, kind=kind)], "options": {"state": state}})
+    # Not every key of params: a given alias stands there beside its option.
+    options = {key: module.params[key] for key in module.argument_spec if key not in OWN}
+    ask(module, {"verb": "apply", "resources": [dict(given(options), kind=kind)], "options": {"state": state}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,9 +60,16 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         runtime.close()
 
 
-def plan(stack: Stack, runtime: Runtime, *, scope: Scope | None = None, absent: Sequence[ResourceId] = ()) -> Plan:
-    """What must happen for the host to match the stack. Reads only."""
-    return make_plan(stack, runtime, scope=scope, absent=absent)
+def plan(
+    stack: Stack,
+    runtime: Runtime,
+    *,
+    scope: Scope | None = None,
+    absent: Sequence[ResourceId] = (),
+    stopped: Collection[ResourceId] = (),
+) -> Plan:
+    """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only."""
+    return make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
 
 
 def plan_single(resources: Stack, runtime: Runtime, *, absent: Sequence[ResourceId] = ()) -> Plan:

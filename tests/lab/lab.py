@@ -1,4 +1,4 @@
-"""A registry on loopback with base images under their public names: ``lab.py up|down|status``.
+"""A registry on loopback with base images under their public names: ``lab.py up|down|stop|status|public``.
 
 It stands in for the public registry where none can be reached. See docs/lab.md.
 """
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -21,6 +22,7 @@ LAB = Path(os.environ.get("BAYPLAN_LAB", "/var/lib/bayplan-lab"))
 CONF = LAB / "registries.conf"
 PID = LAB / "registry.json"
 START_S = 20
+PUBLIC = "https://registry-1.docker.io/v2/"
 
 
 def started(pid):
@@ -120,6 +122,16 @@ def down():
     shutil.rmtree(LAB, ignore_errors=True)
 
 
+def public():
+    """Exit with 0 when the public registry answers at all (it asks for a token: 401), else with 1."""
+    try:
+        urllib.request.urlopen(PUBLIC, timeout=3)
+    except urllib.error.HTTPError:
+        return
+    except OSError:
+        sys.exit(1)
+
+
 def status():
     """Say whether the registry runs, and where."""
     record = running()
@@ -127,7 +139,7 @@ def status():
 
 
 if __name__ == "__main__":
-    verbs = {"up": up, "down": down, "stop": stop, "status": status}
+    verbs = {"up": up, "down": down, "stop": stop, "status": status, "public": public}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-        sys.exit("usage: lab.py up|down|stop|status")
+        sys.exit("usage: lab.py up|down|stop|status|public")
     verbs[sys.argv[1]]()

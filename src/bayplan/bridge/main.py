@@ -2,8 +2,9 @@
 
 Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
 ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
-Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result``; or ``failed`` with ``msg``,
-``where``, ``hint``, ``output``. Values that may be secret are masked by the engine.
+Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
+null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well
+when a step of an apply failed. Values that may be secret are masked by the engine.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any, TextIO
 from bayplan import app
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError
-from bayplan.models import Kind, ResourceId, Settings, Stack
-from bayplan.reconcile.plan import Action, Plan
+from bayplan.models import ResourceId, Settings, Stack
+from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_json, before_after
-from bayplan.runtime.protocol import Runtime, Scope, State
+from bayplan.runtime.protocol import Runtime, Scope
 
 Opener = Callable[[Settings], AbstractContextManager[Runtime]]
 VERBS = ("plan", "apply", "destroy", "info")
@@ -88,44 +89,29 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
             plan = app.plan_destroy(stack, runtime, volumes=volumes, images=images)
         else:
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
-            plan = app.plan(stack, runtime, absent=absent)
-        stop = _running(stack, runtime) if options.get("state") == "stopped" and isinstance(stack, Stack) else ()
-        if options.get("state") == "stopped":
-            plan = plan.model_copy(update={"steps": tuple(s for s in plan.steps if s.action is not Action.START)})
-        response = _response(plan, stop)
-        if not request.get("check") and request["verb"] != "plan":
-            response["result"] = _apply(plan, runtime, settings)
-            if options.get("state") == "stopped" and isinstance(stack, Stack):
-                _stop(stack, runtime)
-        return response
+            stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
+            plan = app.plan(stack, runtime, absent=absent, stopped=stopped)
+        before, after = before_after(plan)
+        response = {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
+        if request.get("check") or request["verb"] == "plan":
+            return {**response, "result": None}
+        return {**response, **_apply(plan, runtime, settings)}
 
 
 def _apply(plan: Plan, runtime: Runtime, settings: Settings) -> dict[str, Any]:
+    """What was done. When a step failed, its error beside what was done before: that stays changed."""
     outcome = app.apply(plan, runtime, settings)
-    outcome.raise_failure()
-    return {"done": [str(step.resource) for step in outcome.done]}
-
-
-def _stop(stack: Stack, runtime: Runtime) -> None:
-    if _running(stack, runtime):
-        with runtime.lock("stop of single resources"):
-            for name in _running(stack, runtime):
-                runtime.stop(name)
-
-
-def _running(stack: Stack, runtime: Runtime) -> tuple[str, ...]:
-    """Names of the stack's containers that run now."""
-    names = tuple(ResourceId(kind=Kind.CONTAINER, name=item.name) for item in stack.containers)
-    found = runtime.observe(Scope(project=None, names=names))
-    return tuple(item.name for item in names if (seen := found.get(item)) and seen.status.state is State.RUNNING)
-
-
-def _response(plan: Plan, stop: tuple[str, ...]) -> dict[str, Any]:
-    before, after = before_after(plan)
-    before += "".join(f"container {name}: running\n" for name in stop)
-    after += "".join(f"container {name}: stopped\n" for name in stop)
-    changed = plan.changed or bool(stop)
-    return {"changed": changed, "plan": as_json(plan), "diff": {"before": before, "after": after}, "result": None}
+    result = {
+        "done": [str(step.resource) for step in outcome.done],
+        "failed": [str(step.resource) for step, _ in outcome.failed],
+        "skipped": [str(step.resource) for step in outcome.skipped],
+    }
+    response: dict[str, Any] = {"changed": outcome.changed, "result": result}
+    try:
+        outcome.raise_failure()
+    except BayplanError as error:
+        response.update(_failure(error))
+    return response
 
 
 def _info(stack: Stack | str, named: tuple[ResourceId, ...], runtime: Runtime) -> dict[str, Any]:

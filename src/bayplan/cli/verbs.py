@@ -170,7 +170,7 @@ def _container_names(options: Namespace, runtime: Runtime) -> list[str]:
 def _status_json(item: Observed) -> dict[str, Any]:
     live = item.status.model_dump(mode="json")
     names = {"kind": item.actual.kind.value, "name": item.id.name, "id": item.handle, "project": item.project}
-    return {**names, **live, "image_digest": item.image_digest, "defects": dict(item.defects)}
+    return {**names, **live, "image_digest": item.image_digest, "defects": dict(item.defects), "notes": item.notes}
 
 
 def _status_line(item: Observed) -> str:
@@ -178,9 +178,11 @@ def _status_line(item: Observed) -> str:
     text = live.state.value + (f" ({live.health.value})" if live.health.value != "none" else "")
     if live.exit_code is not None:
         text += f" exit code {live.exit_code}" + (", out of memory" if live.oom_killed else "")
+    if live.restarts:
+        text += f", restarts {live.restarts}"
     where = ", ".join(f"{network} {address}" for network, address in live.addresses.items())
     ports = ", ".join(str(port) for port in item.actual.ports) if isinstance(item.actual, Container) else ""
-    parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects]
+    parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]
     return "  ".join(part for part in parts if part)
 
 

@@ -13,7 +13,7 @@ from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, 
 from bayplan.models.mounts import Mount
 from bayplan.models.network import Endpoint
 from bayplan.models.secret import FileGrant
-from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, ResourceName
+from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
 
 
 class Port(Model):
@@ -68,7 +68,7 @@ class RestartPolicy(Model):
     """Whether the supervisor starts the container again after it ended."""
 
     condition: RestartCondition = Field(RestartCondition.NO, description="When to start again.")
-    max_retries: int | None = Field(None, ge=1, description="Tries before giving up (on-failure only).")
+    max_retries: int | None = Field(None, ge=1, description="Restarts before giving up; unset: no limit.")
 
 
 class Ulimit(Model):
@@ -122,7 +122,7 @@ class Container(Resource):
     working_dir: Annotated[AbsolutePath | None, RECREATE] = Field(None, description="Directory the command starts in.")
     user: Annotated[str | None, RECREATE] = Field(None, description="user[:group], names or numbers.")
     group_add: Annotated[tuple[str, ...], RECREATE] = Field((), description="Further groups, names or numbers.")
-    hostname: Annotated[str | None, RECREATE] = Field(None, max_length=64, description="Host name inside.")
+    hostname: Annotated[HostName | None, RECREATE] = Field(None, max_length=64, description="Host name inside.")
     labels: Annotated[dict[str, str], IN_PLACE] = Field(default_factory=dict, description="Labels of the container.")
     ports: Annotated[tuple[Port, ...], IN_PLACE] = Field((), description="Ports published on the host.")
     expose: Annotated[tuple[str, ...], NO_CHANGE] = Field((), description="Ports noted for readers; opens nothing.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, Kind, Model, Resource
-from bayplan.models.types import ResourceName
+from bayplan.models.types import HostName, ResourceName
 
 
 class Network(Resource):
@@ -58,7 +58,9 @@ class Endpoint(Model):
     """A container's place on a network."""
 
     network: ResourceName = Field(description="Name of the network.")
-    aliases: tuple[str, ...] = Field((), description="Further names by which peers on this network find the container.")
+    aliases: tuple[HostName, ...] = Field(
+        (), description="Further names by which peers on this network find the container."
+    )
     ipv4_address: IPv4Address | None = Field(None, description="Fixed address; the next free one when unset.")
     mac_address: str | None = Field(
         None, pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="Fixed MAC address, lower case with colons."

@@ -29,6 +29,9 @@ class Settings(Model):
         "/bayplan", description="cgroup below which containers live."
     )
     oci_runtime: str = Field("crun", description="OCI runtime: a name in PATH or a path.")
+    name_server: str = Field(
+        "aardvark-dns", description="Name server of networks: a name in PATH or in Podman's directory, or a path."
+    )
     workers: int = Field(8, ge=1, le=64, description="Steps of an apply that may run at once.")
     registries_conf: tuple[Path, ...] = Field(
         (), description="containers-registries.conf(5) files to read instead of the system's."

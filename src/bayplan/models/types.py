@@ -149,6 +149,9 @@ def _capability(value: object) -> str:
 Capability = Annotated[str, BeforeValidator(_capability)]
 """A capability by its name in capabilities(7) without ``CAP_``, or ``ALL``."""
 
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,252}$")]
+"""A name by which a container is found: what hosts(5) and DNS both hold, in practice with underscores."""
+
 ResourceName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$")]
 """A name of a container, network or volume."""
 

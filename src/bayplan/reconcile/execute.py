@@ -46,13 +46,18 @@ class Executor:
             case Action.HEAL:
                 self.runtime.heal(step.resource)
             case Action.START:
+                self._update(step)
                 self.runtime.start(name)
+            case Action.STOP:
+                self._update(step)
+                self.runtime.stop(name)
             case Action.UPDATE:
                 self._update(step)
             case Action.RESTART:
                 self._update(step)
                 self.runtime.stop(name)
-                self.runtime.start(name)
+                if step.runs:
+                    self.runtime.start(name)
             case Action.RECREATE:
                 if self._came_out_the_same(step):
                     self.runtime.start(name)
@@ -76,7 +81,7 @@ class Executor:
         elif isinstance(desired, Container):
             digest = self._digest(desired)
         self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
-        if isinstance(desired, Container):
+        if isinstance(desired, Container) and step.runs:
             self.runtime.start(desired.name)
 
     def _recreate(self, step: Step) -> None:
@@ -91,7 +96,7 @@ class Executor:
         aside = self.runtime.supersede(desired.name)
         try:
             self._create(step)
-            if _checks_health(desired.healthcheck):
+            if step.runs and _checks_health(desired.healthcheck):
                 self.runtime.wait(desired.name, Condition.HEALTHY.value, _health_timeout(desired.healthcheck))
         except BaseException:
             self.runtime.delete(desired.id)

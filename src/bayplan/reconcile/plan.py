@@ -24,6 +24,7 @@ class Action(StrEnum):
     RESTART = "restart"
     RECREATE = "re-create"
     START = "start"
+    STOP = "stop"
     DELETE = "delete"
 
 
@@ -55,6 +56,7 @@ class Step(Model):
     risks: tuple[str, ...] = ()
     needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
     waits: tuple[Wait, ...] = ()
+    runs: bool = Field(True, description="Containers: whether it runs after the step.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
     desired: Image | Network | Volume | Secret | Config | Container | None = Field(None, exclude=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
@@ -18,12 +18,15 @@ _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Ch
 
 
 def fingerprint(snapshot: Snapshot) -> str:
-    """A digest of what a plan relies on: resources, their state and defects, but not health, pids or times."""
+    """A digest of what a plan relies on: resources, their state and defects, but not health, pids or times.
+
+    A container between an end and its restart by policy is as good as running: the plan for it is the same.
+    """
     items = [
         [
             str(item.id),
             item.handle,
-            item.status.state.value,
+            (State.RUNNING if item.status.state is State.RESTARTING else item.status.state).value,
             item.image_digest,
             item.superseded,
             sorted(item.defects),
@@ -45,8 +48,11 @@ def make_plan(
     *,
     scope: Scope | None = None,
     absent: Sequence[ResourceId] = (),
+    stopped: Collection[ResourceId] = (),
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
+
+    ``stopped`` names declared containers that must be there but not run.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
@@ -55,7 +61,7 @@ def make_plan(
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *absent))))
     images = {item.name: runtime.resolve(item) for item in stack.images}
     snapshot = runtime.observe(scope)
-    return _Planner(stack, runtime, scope, snapshot, images).plan(absent)
+    return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(absent)
 
 
 class _Planner:
@@ -68,8 +74,11 @@ class _Planner:
         scope: Scope,
         snapshot: Snapshot,
         images: Mapping[str, ResolvedImage],
+        *,
+        stopped: frozenset[ResourceId],
     ) -> None:
         self.stack, self.runtime, self.scope, self.snapshot, self.images = stack, runtime, scope, snapshot, images
+        self.stopped = stopped
         self.facts = runtime.facts()
         self.steps: dict[ResourceId, Step] = {}
         self.kept: list[str] = []
@@ -124,14 +133,16 @@ class _Planner:
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
         heaviest = max((item.how for item in changes), key=lambda how: how.weight, default=Change.NONE)
         defect = max((Change(how) for how in observed.defects.values()), key=lambda how: how.weight, default=None)
+        turn = self._turn(resource, observed) if isinstance(resource, Container) else None
+        if turn and max(heaviest.weight, defect.weight if defect else 0) <= Change.IN_PLACE.weight:
+            action, why = turn
+            return self._make(resource, action, "; ".join([why, *sorted({item.why for item in changes})]), changes)
         if defect and defect.weight > heaviest.weight:
             action = Action.HEAL if defect is Change.IN_PLACE else _ACTION_OF[defect]
             return self._make(resource, action, "drift: " + "; ".join(observed.defects), changes, defect)
         if heaviest is not Change.NONE:
             reasons = sorted({item.why for item in changes})
             return self._make(resource, _ACTION_OF[heaviest], "; ".join(reasons), changes, heaviest)
-        if isinstance(resource, Container) and observed.status.state in (State.EXITED, State.CREATED):
-            return self._start(resource, observed)
         return None
 
     def _changes(self, resource: Resource, observed: Observed) -> tuple[FieldChange, ...]:
@@ -150,12 +161,18 @@ class _Planner:
         action = Action.BUILD if resolved.origin is ImageOrigin.BUILD else Action.PULL
         return self._make(resource, action, resolved.why or "not on the host")
 
-    def _start(self, container: Container, observed: Observed) -> Step | None:
+    def _turn(self, container: Container, observed: Observed) -> tuple[Action, str] | None:
+        """The start or stop that it needs, and why; fields that change in place come along."""
         status = observed.status
+        if container.id in self.stopped:
+            running = status.state in (State.RUNNING, State.PAUSED, State.RESTARTING)
+            return (Action.STOP, "declared stopped, is running") if running else None
+        if status.state not in (State.EXITED, State.CREATED):
+            return None
         if status.exit_code == 0 and self._is_one_shot(container):
             return None
         why = "not running" if status.state is State.CREATED else f"ended with exit code {status.exit_code}"
-        return self._make(container, Action.START, why)
+        return Action.START, why
 
     def _is_one_shot(self, container: Container) -> bool:
         """Whether an end with success is its goal: somebody waits for that, or it must not be restarted."""
@@ -180,7 +197,14 @@ class _Planner:
         waits = self._waits(resource) if action is not Action.HEAL else ()
         desired = resource.model_copy()
         return Step(
-            resource=resource.id, action=action, why=why, fields=fields, risks=risks, waits=waits, desired=desired
+            resource=resource.id,
+            action=action,
+            why=why,
+            fields=fields,
+            risks=risks,
+            waits=waits,
+            runs=resource.id not in self.stopped,
+            desired=desired,
         )
 
     def _waits(self, resource: Resource) -> tuple[Wait, ...]:

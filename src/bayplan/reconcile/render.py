@@ -17,6 +17,7 @@ _SIGN = {
     Action.HEAL: "~",
     Action.RESTART: "~",
     Action.START: ">",
+    Action.STOP: "<",
 }
 _ORDER = (Kind.IMAGE, Kind.NETWORK, Kind.VOLUME, Kind.SECRET, Kind.CONFIG, Kind.CONTAINER)
 

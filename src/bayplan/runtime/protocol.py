@@ -31,6 +31,8 @@ class State(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     EXITED = "exited"
+    RESTARTING = "restarting"
+    """Ended; by its restart policy it is about to be started again, and no apply is needed for that."""
     READY = "ready"
     """Networks, volumes and images: whole and usable."""
     DEFECT = "defect"
@@ -81,6 +83,8 @@ class Observed(Model):
     """A container that an interrupted replacement left beside its successor."""
     defects: Mapping[str, str] = Field(default_factory=dict)
     """Sentence to way of change (a value of ``Change``)."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what is less than it could be, which only the user can mend: no reason for a change."""
 
     @property
     def id(self) -> ResourceId:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from bayplan.system.processes import Process
@@ -50,6 +51,33 @@ def remove(path: str) -> None:
                 directory.rmdir()
             except OSError:
                 continue
+
+
+def enter(path: str) -> None:
+    """Put this process into a group of its own, so that it does not end with the service that started it.
+
+    Only in the hierarchies by which services are tracked (v2; v1's ``systemd`` and ``unified``); where the host does
+    not allow it, the process stays where it is.
+    """
+    for hierarchy in _tracking():
+        directory = hierarchy / path.lstrip("/")
+        with suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "cgroup.procs").write_text("0")
+
+
+def leave(path: str) -> None:
+    """Put this process into the root group and remove the one it was in."""
+    for hierarchy in _tracking():
+        if (hierarchy / path.lstrip("/")).is_dir():
+            with suppress(OSError):
+                (hierarchy / "cgroup.procs").write_text("0")
+    remove(path)
+
+
+def _tracking() -> list[Path]:
+    tops = [ROOT] if is_unified() else [ROOT / "systemd", ROOT / "unified"]
+    return [top for top in tops if (top / "cgroup.procs").exists()]
 
 
 def was_oom_killed(path: str) -> bool:

@@ -76,14 +76,18 @@ def in_network(namespace: Path, work: Callable[[], T]) -> T:
     return in_thread(body)
 
 
-def create_network_namespace(path: Path) -> None:
-    """A new network namespace kept by a bind mount on ``path`` (as ip-netns(8) does). Raises OSError."""
+def create_network_namespace(path: Path, furnish: Callable[[], None] = lambda: None) -> None:
+    """A new network namespace kept by a bind mount on ``path`` (as ip-netns(8) does). Raises OSError.
+
+    ``furnish`` runs inside it, in the same thread: entering it again would cost another.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
 
     def body() -> None:
         _call("unshare", CLONE_NEWNET)
         mounts.bind("/proc/thread-self/ns/net", str(path))
+        furnish()
 
     in_thread(body)
 

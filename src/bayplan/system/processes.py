@@ -30,6 +30,24 @@ class Process:
         """Whether exactly this process still runs."""
         return Process.of(self.pid) == self
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Its command line; empty when it is gone."""
+        try:
+            data = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return ()
+        return tuple(data.decode(errors="replace").split("\0")[:-1])
+
+    def catches(self, number: int) -> bool:
+        """Whether it has a handler for the signal: before that, most signals would end it (signal(7))."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        mask = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
+        return bool(mask >> (number - 1) & 1)
+
     def send(self, number: int) -> bool:
         """Signal exactly this process (pidfd, so that a reused pid is never hit). False when it is gone."""
         try:
@@ -46,6 +64,25 @@ class Process:
             return True
         finally:
             os.close(fd)
+
+    def send_group(self, number: int) -> bool:
+        """Signal the process group that it is in, when that is a session of its own; else it alone.
+
+        For commands that an OCI runtime runs in a container: each has a session, whose leader may be gone. False when
+        the process is gone.
+        """
+        try:
+            group = os.getpgid(self.pid)
+            apart = group == os.getsid(self.pid) != os.getsid(0)
+            # As long as it is alive the number of its group is no other group's.
+            if not self.alive:
+                return False
+            if apart:
+                os.killpg(group, number)
+                return True
+        except ProcessLookupError:
+            return False
+        return self.send(number)
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within the time."""

@@ -8,7 +8,7 @@ import pytest
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration, Volume
 from bayplan.runtime.native.containers.containers import Containers
-from bayplan.runtime.native.containers.resolver import reachable
+from bayplan.runtime.native.containers.resolver import inside
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.volumes.volumes import Volumes
@@ -187,7 +187,7 @@ def test_a_given_namespace_is_joined_and_its_address_told(core):
 
 def test_name_servers_on_loopback_are_left_out():
     text = "nameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1\nsearch example.org\n"
-    assert reachable(text) == "nameserver 192.0.2.1\nsearch example.org\n"
+    assert inside(text, None) == "nameserver 192.0.2.1\nsearch example.org\n"
 
 
 def test_a_volume_that_is_not_there_is_told(core):

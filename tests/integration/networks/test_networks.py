@@ -2,7 +2,6 @@ import os
 import secrets
 import socket
 import threading
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def networks(tmp_path):
         run_root=tmp_path / "run",
         nft_table=f"bayplan_test_{tag}",
         interface_prefix=f"t{tag[:3]}",
-        address_pool="10.213.0.0/16",
+        address_pool=f"10.{secrets.randbelow(60) + 180}.{secrets.randbelow(16) * 16}.0/20",
     )
     database = Database(made.state_root / "state.db")
     held = Networks(made, database)
@@ -38,6 +37,17 @@ def networks(tmp_path):
     assert [name for _, name in socket.if_nameindex() if name.startswith(made.interface_prefix)] == []
     assert [item for item in nftables.listing("tables") if item.get("table", {}).get("name") == made.nft_table] == []
     assert str(made.run_root) not in Path("/proc/self/mounts").read_text()
+
+
+def free_port():
+    """A port that nobody listens on now; a fixed one would meet another run of these tests."""
+    with socket.create_server(("0.0.0.0", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def inside(networks, number):
+    """An address of the last /24 of the pool, which no network takes by itself."""
+    return networks.settings.address_pool[15 * 256 + number]
 
 
 def container():
@@ -90,18 +100,18 @@ def test_neighbours_talk_and_other_networks_do_not(networks):
 def test_a_published_port_answers_from_host_and_containers_and_closes(networks):
     networks.create(Network(name="a"), "p")
     networks.create(Network(name="b"), "p")
-    box = container()
-    one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=39871, host_ip="127.0.0.1")])
+    box, first, second = container(), free_port(), free_port()
+    one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=first, host_ip="127.0.0.1")])
     server = serve(one.netns, one.addresses["a"], 7000)
-    assert ask("127.0.0.1", 39871).startswith(b"hello")
-    networks.set_ports(box, [Port(target=7000, published=39872)])
+    assert ask("127.0.0.1", first).startswith(b"hello")
+    networks.set_ports(box, [Port(target=7000, published=second)])
     with pytest.raises(OSError, match="refused"):
-        ask("127.0.0.1", 39871)
-    assert ask("127.0.0.1", 39872).startswith(b"hello")
+        ask("127.0.0.1", first)
+    assert ask("127.0.0.1", second).startswith(b"hello")
     gateway = networks.observe("p", [])[1].status.addresses["gateway"]
     far = networks.attach(container(), [Endpoint(network="b")], [])
-    assert ask(gateway, 39872, far.netns).startswith(b"hello")
-    assert ask(gateway, 39872, one.netns).startswith(b"hello")
+    assert ask(gateway, second, far.netns).startswith(b"hello")
+    assert ask(gateway, second, one.netns).startswith(b"hello")
     stop(server)
 
 
@@ -114,7 +124,7 @@ def test_an_internal_network_has_no_way_out_and_publishes_nothing(networks):
     with pytest.raises(OSError, match="unreachable"):
         ask(other.addresses["out"], 7000, one.netns)
     with pytest.raises(ConflictError, match="not internal"):
-        networks.attach(container(), [Endpoint(network="inside")], [Port(target=1, published=39873)])
+        networks.attach(container(), [Endpoint(network="inside")], [Port(target=1, published=free_port())])
     stop(server)
 
 
@@ -136,40 +146,42 @@ def test_addresses_are_unique_under_threads_and_kept_when_attached_again(network
 
 
 def test_a_fixed_address_and_its_conflict(networks):
-    networks.create(Network(name="a", subnet="10.213.200.0/24"), "p")
-    fixed = Endpoint(network="a", ipv4_address="10.213.200.77")
-    assert networks.attach(container(), [fixed], []).addresses["a"] == IPv4Address("10.213.200.77")
-    with pytest.raises(ConflictError, match=r"10\.213\.200\.77 of network a is held"):
+    networks.create(Network(name="a", subnet=f"{inside(networks, 0)}/24"), "p")
+    address = inside(networks, 77)
+    fixed = Endpoint(network="a", ipv4_address=address)
+    assert networks.attach(container(), [fixed], []).addresses["a"] == address
+    with pytest.raises(ConflictError, match=f"{address} of network a is held"):
         networks.attach(container(), [fixed], [])
 
 
 def test_what_is_in_the_way_is_refused_by_name(networks):
-    networks.create(Network(name="a", subnet="10.213.200.0/24"), "p")
-    with pytest.raises(ConflictError, match=r"overlaps 10\.213\.200\.0/24 of a"):
-        networks.check(Network(name="b", subnet="10.213.200.128/25"))
+    networks.create(Network(name="a", subnet=f"{inside(networks, 0)}/24"), "p")
+    with pytest.raises(ConflictError, match=f"overlaps {inside(networks, 0)}/24 of a"):
+        networks.check(Network(name="b", subnet=f"{inside(networks, 128)}/25"))
     ours = networks.settings.interface_prefix
     route, link = next(item for item in networks.links.routes() if not item[1].startswith(ours))
     with pytest.raises(ConflictError, match=f"a route of the host by {link}"):
         networks.check(Network(name="c", subnet=route))
-    networks.attach(container(), [Endpoint(network="a")], [Port(target=1, published=39874)])
-    with pytest.raises(ConflictError, match="port 39874/tcp is published by container"):
-        networks.attach(container(), [Endpoint(network="a")], [Port(target=1, published=39874, host_ip="127.0.0.1")])
+    port = free_port()
+    networks.attach(container(), [Endpoint(network="a")], [Port(target=1, published=port)])
+    with pytest.raises(ConflictError, match=f"port {port}/tcp is published by container"):
+        networks.attach(container(), [Endpoint(network="a")], [Port(target=1, published=port, host_ip="127.0.0.1")])
     with pytest.raises(ConflictError, match="is used by containers"):
         networks.delete("a")
 
 
 def test_drift_is_seen_and_mended_in_place(networks):
     networks.create(Network(name="a"), "p")
-    box = container()
-    one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=39875)])
+    box, port = container(), free_port()
+    one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=port)])
     server = serve(one.netns, one.addresses["a"], 7000)
     assert networks.observe("p", [])[0].defects == {}
     nftables.run(f"delete table inet {networks.settings.nft_table}")
     assert networks.observe("p", [])[0].defects == {"its firewall rules are missing": "in-place"}
-    assert networks.endpoint_defects(box) == {"port 39875/tcp is not open": "in-place"}
+    assert networks.endpoint_defects(box) == {f"port {port}/tcp is not open": "in-place"}
     networks.heal("a")
     networks.heal_endpoints(box)
     assert networks.observe("p", [])[0].defects == {}
     assert networks.endpoint_defects(box) == {}
-    assert ask("127.0.0.1", 39875).startswith(b"hello")
+    assert ask("127.0.0.1", port).startswith(b"hello")
     stop(server)

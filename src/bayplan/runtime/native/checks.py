@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
-from bayplan.models import BindMount, Container, Network, Port, Resource, RestartCondition
+from bayplan.models import BindMount, Container, Network, Port, Resource
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
+from bayplan.system.sockets import holders, listeners
 
 
 def check(resources: Sequence[Resource], networks: Networks, database: Database) -> None:
@@ -25,12 +26,11 @@ def check(resources: Sequence[Resource], networks: Networks, database: Database)
             _check_binds(resource)
             for port in resource.ports:
                 _check_port(port, resource, database, replaced)
+                _check_free(port, resource, networks)
     _check_doubled(resources)
 
 
 def _unbuilt(container: Container) -> Iterator[str]:
-    if container.restart.condition is not RestartCondition.NO:
-        yield "restart"
     for name in ("tty", "stdin_open", "init", "secrets", "configs"):
         if getattr(container, name):
             yield name
@@ -58,20 +58,26 @@ def _check_port(port: Port, container: Container, database: Database, replaced: 
                 where=str(container.id),
                 hint="publish another port",
             )
+
+
+def _check_free(port: Port, container: Container, networks: Networks) -> None:
     kind = socket.SOCK_STREAM if port.protocol == "tcp" else socket.SOCK_DGRAM
+    where, hint = str(container.id), "publish another port"
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((str(port.host_ip), port.published))
         except OSError as error:
-            why = (
-                "is taken by a process of the host" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error}"
-            )
-            raise ConflictError(
-                f"port {port.host_ip}:{port.published}/{port.protocol} {why}",
-                where=str(container.id),
-                hint="publish another port",
-            ) from error
+            shown = f"port {port.host_ip}:{port.published}/{port.protocol}"
+            if error.errno != errno.EADDRINUSE:
+                raise ConflictError(f"{shown} cannot be bound: {error}", where=where, hint=hint) from error
+            held = listeners(str(port.host_ip), port.published, port.protocol)
+            # Our name server's port 53 on gateways is in nobody's way: publishing binds nothing, and spares gateways.
+            strangers = held - networks.name_server.sockets()
+            if strangers or not held:
+                by = ", ".join(holders(strangers)) or "unknown"
+                what = f"{shown} is taken by a process of the host: {by}"
+                raise ConflictError(what, where=where, hint=hint) from error
 
 
 def _check_doubled(resources: Sequence[Resource]) -> None:

@@ -7,13 +7,15 @@ its network namespace, then its files; removal goes the other way, the record la
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 from bayplan import __version__
-from bayplan.errors import NotFoundError, UnsupportedError
+from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
+    Change,
     Container,
     Duration,
     Image,
@@ -21,6 +23,7 @@ from bayplan.models import (
     Network,
     Resource,
     ResourceId,
+    RestartCondition,
     Settings,
     Volume,
     VolumeMount,
@@ -32,10 +35,13 @@ from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_I
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.supervisor import client
+from bayplan.runtime.native.supervisor.policy import pause_s
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
     ExecResult,
     Facts,
+    Health,
     LogLine,
     Observed,
     Report,
@@ -49,6 +55,8 @@ from bayplan.runtime.protocol import (
 from bayplan.system.files import locked
 
 IN_PLACE = CONTAINER_IN_PLACE | {"ports"}
+_WAIT_RESTARTS = 6
+"""Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
 
 
 class NativeRuntime:
@@ -62,6 +70,7 @@ class NativeRuntime:
         self.images = Images(settings, self.builds.session)
         self.volumes = Volumes(settings, self.database)
         self.containers = Containers(settings, self.database)
+        self._changing = False
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -77,7 +86,14 @@ class NativeRuntime:
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
             self._sweep()
-            yield
+            self.networks.names.recover()
+            self._changing = True
+            try:
+                yield
+            finally:
+                self._changing = False
+                self.networks.name_server.settle(anyway=True)
+                client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
@@ -128,13 +144,15 @@ class NativeRuntime:
                 self.containers.update(container_id, resource)
 
     def heal(self, target: ResourceId) -> None:
-        """Put back links, addresses and rules as recorded."""
+        """Put back links, addresses and rules as recorded; the supervisor comes back at the end of the change."""
         if target.kind is Kind.NETWORK:
             self.networks.heal(target.name)
         elif target.kind is Kind.VOLUME:
             self.volumes.heal(target.name)
         elif target.kind is Kind.CONTAINER:
-            self.networks.heal_endpoints(self._id(target.name))
+            container_id = self._id(target.name)
+            if self.networks.endpoint_defects(container_id):
+                self.networks.heal_endpoints(container_id)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
         """Remove a resource and all it holds; absent is no error."""
@@ -156,16 +174,26 @@ class NativeRuntime:
 
     def start(self, name: str) -> None:
         """Start it; its network namespace is made anew first, as a reboot takes it away."""
-        container_id = self._id(name)
+        self.restart(self._id(name), 0)
+
+    def restart(self, container_id: str, restarts: int) -> None:
+        """Start it as its restart policy asks: ``restarts`` counts how often since it was started by a change."""
         if self.containers.status(container_id).state is State.RUNNING:
             return
         declared = self.containers.declared(container_id)
         if declared.network_mode == "host":
-            self.containers.start(container_id, None, {}, self.networks.tell_names)
+            self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
         attached = self.networks.attach(container_id, declared.networks, declared.ports)
         addresses = {network: str(address) for network, address in attached.addresses.items()}
-        self.containers.start(container_id, attached.netns, addresses, self.networks.tell_names)
+        self.containers.start(
+            container_id,
+            attached.netns,
+            addresses,
+            name_server=attached.name_server,
+            tell_names=self.networks.tell_names,
+            restarts=restarts,
+        )
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end."""
@@ -189,8 +217,27 @@ class NativeRuntime:
         self.start(name)
 
     def wait(self, name: str, condition: str, timeout: Duration) -> Status:
-        """Wait for a condition; fails fast."""
-        return self.containers.wait(self._id(name), condition, timeout)
+        """Wait for a condition; fails fast. What waits for a container finds it by name afterwards.
+
+        A container that ends meanwhile and has a restart policy is given a few more starts: the supervisor has to
+        leave it to the change that holds the host.
+        """
+        self.networks.name_server.settle()
+        container_id, pause = self._id(name), 0.0
+        deadline = time.monotonic() + timeout.total_seconds()
+        for tries_left in reversed(range(_WAIT_RESTARTS + 1)):
+            left = Duration(seconds=max(0.0, deadline - time.monotonic()))
+            try:
+                return self.containers.wait(container_id, condition, left)
+            except RuntimeFailureError:
+                restarts = self.containers.next_restart(container_id)
+                pause = pause_s(pause, 0.0)
+                if restarts is None or not tries_left or time.monotonic() + pause >= deadline:
+                    raise
+            time.sleep(pause)
+            if self._changing:
+                self.restart(container_id, restarts)
+        raise AssertionError("the last try returns or raises")
 
     def logs(
         self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
@@ -266,6 +313,10 @@ class NativeRuntime:
         if item.status.state is not State.RUNNING:
             return item
         defects = self.networks.endpoint_defects(item.handle)
+        declared = item.declared
+        kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
+        if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
+            defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         return item.model_copy(update={"defects": {**item.defects, **defects}}) if defects else item
 
     def _id(self, name: str) -> str:

@@ -13,11 +13,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
-from bayplan.models import Condition, Container, Duration, Settings, VolumeMount
+from bayplan.models import Condition, Container, Duration, HealthCheck, Settings, VolumeMount
 from bayplan.runtime.native.containers import execute, health, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
@@ -26,6 +27,9 @@ from bayplan.runtime.native.containers.spec import Bundle, build_spec, limits, p
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.supervisor import client
+from bayplan.runtime.native.supervisor.policy import Policy
+from bayplan.runtime.native.supervisor.records import begin_health
 from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status
 from bayplan.system import cgroups, namespaces
 from bayplan.system.files import atomic_write
@@ -97,13 +101,17 @@ class Containers:
         container_id: str,
         netns: Path | None,
         addresses: Mapping[str, str],
+        *,
+        name_server: IPv4Address | None = None,
         tell_names: Callable[[str], None] | None = None,
+        restarts: int = 0,
     ) -> None:
         """Start a created or ended container; a running one is no error. Raises RuntimeFailureError.
 
         ``netns`` is the network namespace to join (None: the host's with network_mode host, else a new, empty one),
-        ``addresses`` network name to the container's own address, for its hosts file. ``tell_names``
-        adds its peers to that file before anything in the container runs.
+        ``addresses`` network name to the container's own address, for its hosts file, ``name_server`` what it asks
+        instead of the host's name servers. ``tell_names`` adds its peers to the hosts file before anything in it runs.
+        ``restarts`` is the supervisor's count.
         """
         row = self.records.get(container_id)
         if self._process(row):
@@ -115,11 +123,12 @@ class Containers:
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths)
         shutil.copytree(kept, paths.run, dirs_exist_ok=True)
-        resolver.write(paths.run, netns, self._hostname(row), addresses)
+        resolver.write(paths.run, netns, self._hostname(row), addresses, name_server)
         if tell_names:
             tell_names(container_id)
         facts = self._facts(container_id)
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
+        begin_health(self.records.database, container_id, checked=self._check(row) is not None)
         process = lifecycle.start(self.runtime, container_id, paths, [Path(item) for item in facts["lowerdirs"]])
         self.records.set(
             container_id,
@@ -128,11 +137,14 @@ class Containers:
             pid_start=process.start,
             started_at=now(),
             wanted="running",
+            restarts=restarts,
         )
+        client.wake(self.settings)
 
     def stop(self, container_id: str, grace: Duration | None = None) -> None:
         """Ask it to end, SIGKILL after the grace period. An ended one is no error."""
         self.records.set(container_id, wanted="stopped")
+        client.wake(self.settings)
         row = self.records.get(container_id)
         process = self._process(row)
         paths = self._paths(container_id)
@@ -151,6 +163,7 @@ class Containers:
         self.records.set(container_id, wanted="stopped")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id))
         self.records.remove(container_id)
+        client.wake(self.settings)
 
     def rename(self, container_id: str, name: str, *, superseded: bool = False) -> None:
         """Give it another name; ``superseded`` marks one that waits beside its successor."""
@@ -160,7 +173,9 @@ class Containers:
 
     def update(self, container_id: str, container: Container) -> None:
         """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
-        if container.resources != self.declared(container_id).resources:
+        row = self.records.get(container_id)
+        earlier = Container.model_validate_json(row["declared"])
+        if container.resources != earlier.resources:
             kept = self._kept(container_id) / "config.json"
             spec = json.loads(kept.read_text())
             devices = spec["linux"]["resources"]["devices"]
@@ -169,6 +184,10 @@ class Containers:
                 namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
             atomic_write(kept, json.dumps(spec).encode())
         self.records.set(container_id, declared=container.model_dump_json())
+        if container.healthcheck != earlier.healthcheck and self._process(row):
+            checked = health.check_of(container, self._facts(container_id)) is not None
+            begin_health(self.records.database, container_id, checked=checked)
+        client.wake(self.settings)
 
     def status(self, container_id: str) -> Status:
         """What it is doing now, from its process and its exit file."""
@@ -195,26 +214,36 @@ class Containers:
     def wait(self, container_id: str, condition: str, timeout: Duration) -> Status:
         """Wait until it is started, healthy or ended well. Raises RuntimeFailureError with its last log lines.
 
-        No supervisor is needed: waiting for health runs the checks itself.
+        No supervisor is needed: without one, waiting for health runs the checks itself and records what they say.
         """
         row = self.records.get(container_id)
         deadline = time.monotonic() + timeout.total_seconds()
-        probe = None
-        if condition == Condition.HEALTHY:
-            probe = health.Probe(self, container_id, health.check_of(row["declared"], self._facts(container_id)))
+        probe = self._probe(row) if condition == Condition.HEALTHY else None
         while True:
             status = self.status(container_id)
             running = status.state is State.RUNNING
-            if running and (condition == Condition.STARTED or (probe and probe.passes())):
-                return status.model_copy(update={"health": Health.HEALTHY}) if probe else status
+            verdict = Health.NONE
+            if running and probe:
+                # One of the two checks, never both: the supervisor may come or go meanwhile.
+                verdict = status.health if client.is_alive(self.settings) else probe.look()
+                status = status.model_copy(update={"health": verdict})
+            if running and (condition == Condition.STARTED or verdict is Health.HEALTHY):
+                return status
             if status.state is State.EXITED and condition == Condition.COMPLETED and status.exit_code == 0:
                 return status
-            if not running or (probe and probe.failed):
-                why = "turned unhealthy" if running else f"ended with exit code {status.exit_code}"
-                raise self._failure(row, why)
+            if not running:
+                raise self._failure(row, f"ended with exit code {status.exit_code}")
+            if verdict is Health.UNHEALTHY:
+                raise self._failure(row, "turned unhealthy")
             if time.monotonic() >= deadline:
                 raise self._failure(row, f"did not reach {condition} within {timeout}")
             time.sleep(_POLL_S)
+
+    def next_restart(self, container_id: str) -> int | None:
+        """The number of the restart that the policy of an ended container asks for; None when it asks for none."""
+        status, row = self.status(container_id), self.records.get(container_id)
+        ended = status.state in (State.EXITED, State.RESTARTING)
+        return row["restarts"] + 1 if ended and _asks_again(row, status.exit_code) else None
 
     def logs(
         self, container_id: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
@@ -259,6 +288,15 @@ class Containers:
         lines = [line.text for line in self.logs(row["id"], tail=20)]
         return RuntimeFailureError(f"container {row['name']} {why}", output="\n".join(lines))
 
+    def _check(self, row: sqlite3.Row) -> HealthCheck | None:
+        return health.check_of(Container.model_validate_json(row["declared"]), self._facts(row["id"]))
+
+    def _probe(self, row: sqlite3.Row) -> health.Probe:
+        check = self._check(row)
+        if check is None:
+            raise UnsupportedError("waiting for health needs a health check", where=f"container {row['name']}")
+        return health.Probe(self, self.records.database, row, check)
+
     def _status(self, row: sqlite3.Row) -> Status:
         if row["phase"] != "created":
             return Status(state=State.INCOMPLETE)
@@ -266,17 +304,26 @@ class Containers:
         process = self._process(row)
         if process:
             found = self.records.database.query("SELECT status FROM health WHERE container_id = ?", (row["id"],))
-            state = Health(found[0]["status"]) if found else Health.NONE
-            return Status(state=State.RUNNING, pid=process.pid, health=state, restarts=row["restarts"], **times)
+            verdict = Health(found[0]["status"]) if found else Health.NONE
+            return Status(state=State.RUNNING, pid=process.pid, health=verdict, restarts=row["restarts"], **times)
         if row["pid"] is None:
-            return Status(state=State.CREATED)
+            # One that has run before and has no process now is in the middle of its restart.
+            again = row["started_at"] is not None and self._comes_back(row, None)
+            return Status(state=State.RESTARTING if again else State.CREATED, restarts=row["restarts"])
         paths = self._paths(row["id"])
         code = row["exit_code"]
-        if code is None and row["boot_id"] == boot_id():
+        if code is None and row["finished_at"] is None and row["boot_id"] == boot_id():
             code = lifecycle.await_exit_file(paths, row["id"], _EXIT_FILE_S)
             self.records.set(row["id"], exit_code=code, finished_at=now())
         killed = cgroups.was_oom_killed(paths.cgroup)
-        return Status(state=State.EXITED, exit_code=code, oom_killed=killed, restarts=row["restarts"], **times)
+        state = State.RESTARTING if self._comes_back(row, code) else State.EXITED
+        return Status(state=state, exit_code=code, oom_killed=killed, restarts=row["restarts"], **times)
+
+    def _comes_back(self, row: sqlite3.Row, exit_code: int | None) -> bool:
+        """Whether the supervisor is about to start an ended one again."""
+        if row["wanted"] != "running" or row["superseded_by"] is not None or row["boot_id"] != boot_id():
+            return False
+        return _asks_again(row, exit_code) and client.is_alive(self.settings)
 
     def _process(self, row: sqlite3.Row) -> Process | None:
         if row["pid"] is None or row["boot_id"] != boot_id():
@@ -300,6 +347,10 @@ class Containers:
     def _facts(self, container_id: str) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((self._kept(container_id) / "facts.json").read_text())
         return facts
+
+
+def _asks_again(row: sqlite3.Row, exit_code: int | None) -> bool:
+    return Policy.of(json.loads(row["declared"])).again(exit_code, row["restarts"])
 
 
 def _refuse(container: Container) -> None:

@@ -8,16 +8,19 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.users import User
-from bayplan.runtime.protocol import ExecResult
 from bayplan.system import namespaces
 from bayplan.system.processes import Process
 
+if TYPE_CHECKING:
+    from bayplan.runtime.protocol import ExecResult
+
+_DRAIN_S = 2.0
 TIMED_OUT = 124
 """Exit code of a command that was killed at its deadline, as timeout(1) has it."""
 
@@ -71,6 +74,8 @@ def run(
 def _communicate(
     argv: list[str], pid_file: Path, stdin: bytes | None, capture: bool, timeout_s: float | None
 ) -> ExecResult:
+    from bayplan.runtime.protocol import ExecResult
+
     pipe = subprocess.PIPE if capture else None
     feed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL if capture else None
     child = subprocess.Popen(argv, stdin=feed, stdout=pipe, stderr=pipe)
@@ -79,7 +84,15 @@ def _communicate(
     except subprocess.TimeoutExpired:
         _kill(pid_file)
         child.kill()
-        out, err = child.communicate()
+        try:
+            out, err = child.communicate(timeout=_DRAIN_S)
+        except subprocess.TimeoutExpired as left:
+            # Something that left the process group still holds the pipes.
+            out, err = left.stdout or b"", left.stderr or b""
+            for stream in (child.stdin, child.stdout, child.stderr):
+                if stream:
+                    stream.close()
+            child.wait()
         return ExecResult(TIMED_OUT, out or b"", err or b"")
     if child.returncode < 0:
         raise RuntimeFailureError(f"exec was ended by signal {-child.returncode}")
@@ -87,10 +100,10 @@ def _communicate(
 
 
 def _kill(pid_file: Path) -> None:
-    """End the command itself: it is no child of ours, and outlives the runtime that started it."""
+    """End the command with its process group: it is no child of ours, and outlives the runtime that started it."""
     try:
         process = Process.of(int(pid_file.read_text()))
     except (FileNotFoundError, ValueError):
         return
     if process:
-        process.send(signal.SIGKILL)
+        process.send_group(signal.SIGKILL)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from sqlite3 import Row
 from typing import Any, Protocol
 
-from bayplan.errors import UnsupportedError
 from bayplan.models import Container, Duration, HealthCheck
+from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.supervisor.records import note_health
+from bayplan.runtime.native.supervisor.schedule import Check, Course, age_s
 from bayplan.runtime.protocol import ExecResult, Health
 
 
@@ -31,46 +34,31 @@ def of_image(raw: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return found
 
 
-def check_of(declared: str, facts: Mapping[str, Any]) -> HealthCheck:
-    """The declared check, else the image's. Raises UnsupportedError when there is none."""
-    container = Container.model_validate_json(declared)
+def check_of(container: Container, facts: Mapping[str, Any]) -> HealthCheck | None:
+    """The declared check, else the image's; None when there is none."""
     check = container.healthcheck
     if check is None and facts["healthcheck"]:
         check = HealthCheck.model_validate(facts["healthcheck"])
-    if check is None or check.test[0] == "NONE":
-        raise UnsupportedError("waiting for health needs a health check", where=f"container {container.name}")
-    return check
+    return None if check is None or check.test[0] == "NONE" else check
 
 
 class Probe:
-    """One container's checks from now on."""
+    """The checks of one run of a container, from now on, by whoever waits for it."""
 
-    def __init__(self, executor: Executor, container_id: str, check: HealthCheck) -> None:
-        self.executor, self.container_id, self.check = executor, container_id, check
-        self.streak = 0
-        self.begun = time.monotonic()
-        self.due = self.begun
+    def __init__(self, executor: Executor, database: Database, row: Row, check: HealthCheck) -> None:
+        self.executor, self.database, self.check = executor, database, check
+        self.key = (str(row["id"]), row["pid"], row["pid_start"])
+        read = Check.of(check.model_dump(mode="json"), None)
+        assert read is not None  # check_of gives none that is off
+        self.course = Course(read)
+        self.due = time.monotonic()
 
-    @property
-    def failed(self) -> bool:
-        """Whether it failed as often in a row as makes it unhealthy."""
-        return self.streak >= self.check.retries
-
-    @property
-    def state(self) -> Health:
-        """The outcome so far, short of success."""
-        return Health.UNHEALTHY if self.failed else Health.STARTING
-
-    def passes(self) -> bool:
-        """Run the check when it is due; whether it passed just now."""
-        if time.monotonic() < self.due:
-            return False
-        test = self.check.test
-        command = test[1:] if test[0] == "CMD" else ("/bin/sh", "-c", test[1])
-        done = self.executor.exec(self.container_id, command, timeout=self.check.timeout)
-        starting = time.monotonic() - self.begun < self.check.start_period.total_seconds()
-        pause = (self.check.start_interval if starting else None) or self.check.interval
-        self.due = time.monotonic() + pause.total_seconds()
-        if done.exit_code and not starting:
-            self.streak += 1
-        return done.exit_code == 0
+    def look(self) -> Health:
+        """The verdict so far; runs the check when it is due."""
+        if time.monotonic() >= self.due:
+            done = self.executor.exec(self.key[0], self.course.check.command, timeout=self.check.timeout)
+            age = age_s(self.key[2])
+            self.course.note(done.exit_code == 0, age)
+            self.due = time.monotonic() + self.course.pause_s(age)
+            note_health(self.database, self.key, self.course.status, self.course.streak, done.stdout + done.stderr)
+        return Health(self.course.status)

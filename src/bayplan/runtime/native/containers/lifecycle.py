@@ -79,7 +79,12 @@ def await_exit_file(paths: Paths, container_id: str, timeout_s: float) -> int | 
 
 
 def clear(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
-    """End what is left of an earlier run: monitor, processes, the runtime's state, cgroup and run directory."""
+    """End what is left of an earlier run: monitor, processes, the runtime's state, cgroup and run directory.
+
+    The run directory is made before anything is started in it: without one there is nothing to end.
+    """
+    if not paths.run.exists() and not (runtime.root / container_id).exists():
+        return
     for monitor in find_by_argument(f"--cid={container_id}"):
         # Killed before the container: it may be about to create it.
         monitor.send(signal.SIGKILL)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
-from bayplan.models import Settings
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.supervisor.place import Roots
 
 _TAIL_BYTES = 4000
 
@@ -26,7 +26,7 @@ _TAIL_BYTES = 4000
 class OciRuntime:
     """The configured runtime with its own state directory."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Roots) -> None:
         self.settings = settings
         self.program = _which(settings.oci_runtime)
         self.monitor = _which("conmon")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayplan.models import Settings
+from bayplan.runtime.native.supervisor.place import Roots
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Paths:
     cgroup: str
 
     @classmethod
-    def of(cls, settings: Settings, container_id: str) -> Paths:
+    def of(cls, settings: Roots, container_id: str) -> Paths:
         """The places of a container by its id."""
         return cls(
             settings.state_root / "containers" / container_id,

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from bayplan.system.files import atomic_write
 
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
+# systemd-resolved.service(8): the servers behind its stub on loopback.
+_RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 
 
-def write(bundle: Path, netns: Path | None, hostname: str, addresses: Mapping[str, str]) -> None:
-    """Write the three files, and the namespace into config.json of the bundle."""
+def write(
+    bundle: Path,
+    netns: Path | None,
+    hostname: str,
+    addresses: Mapping[str, str],
+    name_server: IPv4Address | None = None,
+) -> None:
+    """Write the three files, and the namespace into config.json of the bundle.
+
+    ``name_server`` answers for its networks and asks the host's servers for the rest; None leaves it the host's.
+    """
     own = "".join(f"{address}\t{hostname}\n" for address in sorted(set(addresses.values())))
-    try:
-        host = _HOST_RESOLV_CONF.read_text()
-    except FileNotFoundError:
-        host = ""
+    host = _read(_HOST_RESOLV_CONF)
     files = {
         "hosts": _HOSTS + own,
         "hostname": f"{hostname}\n",
-        "resolv.conf": host if netns is None else reachable(host),
+        "resolv.conf": host if netns is None else inside(host, name_server, _read(_RESOLVED_UPSTREAM)),
     }
     for name, text in files.items():
         atomic_write(bundle / name, text.encode(), mode=0o644, durable=False)
@@ -35,16 +43,42 @@ def write(bundle: Path, netns: Path | None, hostname: str, addresses: Mapping[st
     atomic_write(bundle / "config.json", json.dumps(spec).encode(), durable=False)
 
 
-def reachable(text: str) -> str:
-    """A resolv.conf(5) without name servers on loopback: in another network namespace they are somebody else."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _is_loopback_server(line))
+def inside(host: str, name_server: IPv4Address | None, upstream: str = "") -> str:
+    """The resolv.conf(5) of a container: the host's search list and options, and servers that it can reach.
+
+    Those are the name server of its network; without one the host's but those on loopback, which in another network
+    namespace are somebody else; and when nothing is left the ``upstream`` that a stub on loopback asks.
+    """
+    lines = [line for line in host.splitlines() if line.strip()]
+    servers = [line for line in lines if _is_server(line)]
+    others = [line for line in lines if not _is_server(line)]
+    if name_server is not None:
+        servers = [f"nameserver {name_server}"]
+        if not any("ndots:" in line for line in others if line.split()[0] == "options"):
+            # A name of one word is a peer's first; the host's search list would take it to strangers before.
+            others.append("options ndots:0")
+    else:
+        reachable = [line for line in servers if not _is_loopback(line)]
+        if servers and not reachable:
+            reachable = [line for line in upstream.splitlines() if _is_server(line) and not _is_loopback(line)]
+        servers = reachable
+    return "".join(f"{line}\n" for line in (*servers, *others))
 
 
-def _is_loopback_server(line: str) -> bool:
+def _is_server(line: str) -> bool:
     words = line.split()
-    if len(words) < 2 or words[0] != "nameserver":
-        return False
+    return len(words) > 1 and words[0] == "nameserver"
+
+
+def _is_loopback(line: str) -> bool:
     try:
-        return ip_address(words[1].partition("%")[0]).is_loopback
+        return ip_address(line.split()[1].partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

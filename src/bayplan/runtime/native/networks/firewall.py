@@ -2,7 +2,8 @@
 
 Publishing a port is an element of a map, so that the cost stays flat with thousands of them. Networks are isolated from
 each other, internal ones have no way out or in, and no packet from outside reaches a container but through a published
-port (CVE-2025-54388: not even when it is routed straight to the container's address).
+port (CVE-2025-54388: not even when it is routed straight to the container's address). A gateway answers for names to
+its own network only: the name server itself would tell a stranger. A published port 53 never takes a gateway's place.
 """
 
 from __future__ import annotations
@@ -38,21 +39,26 @@ class Firewall:
         """Make table, sets, maps and rules in one transaction; elements that are there stay."""
         nftables.run(_BASE.format(t=self.table))
 
-    def add_network(self, bridge: str, subnet: str, *, internal: bool) -> None:
-        """Let a bridge's containers talk to each other, and out unless it is internal."""
+    def add_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool) -> None:
+        """Let a bridge's containers talk to each other, ask their gateway for names, and out unless it is internal."""
         commands = [
             f"add element inet {self.table} bridges {{ {bridge} }}",
             # With bridge-nf-call-iptables even frames within one bridge pass the forward chain.
             f"add element inet {self.table} pairs {{ {bridge} . {bridge} }}",
+            f"add element inet {self.table} gateways {{ {gateway} }}",
+            f"add element inet {self.table} resolvers {{ {bridge} . {gateway} }}",
         ]
         if not internal:
             commands.append(f"add element inet {self.table} outgoing {{ {bridge} }}")
             commands.append(f"add element inet {self.table} subnets {{ {subnet} }}")
         self._run(commands)
 
-    def remove_network(self, bridge: str, subnet: str) -> None:
+    def remove_network(self, bridge: str, subnet: str, gateway: str) -> None:
         """Forget a bridge; absent is no error."""
-        wanted = (("bridges", bridge), ("pairs", f"{bridge} . {bridge}"), ("outgoing", bridge), ("subnets", subnet))
+        wanted = (
+            *(("bridges", bridge), ("pairs", f"{bridge} . {bridge}"), ("outgoing", bridge), ("subnets", subnet)),
+            *(("gateways", gateway), ("resolvers", f"{bridge} . {gateway}")),
+        )
         # `destroy` needs a newer kernel and nft, so only what is there is deleted.
         present = [(name, item) for name, item in wanted if item in self.elements(name)]
         self._run(f"delete element inet {self.table} {name} {{ {item} }}" for name, item in present)
@@ -131,18 +137,24 @@ add set inet {t} bridges {{ type ifname; }}
 add set inet {t} pairs {{ type ifname . ifname; }}
 add set inet {t} outgoing {{ type ifname; }}
 add set inet {t} subnets {{ type ipv4_addr; flags interval; }}
+add set inet {t} gateways {{ type ipv4_addr; }}
+add set inet {t} resolvers {{ type ifname . ipv4_addr; }}
 add map inet {t} ports_any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map inet {t} ports_address {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
 add chain inet {t} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
 add chain inet {t} output {{ type nat hook output priority -100; policy accept; }}
 add chain inet {t} publish
+add chain inet {t} input {{ type filter hook input priority filter; policy accept; }}
 add chain inet {t} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
 add chain inet {t} forward {{ type filter hook forward priority filter; policy accept; }}
 flush chain inet {t} prerouting
 flush chain inet {t} output
 flush chain inet {t} publish
+flush chain inet {t} input
 flush chain inet {t} postrouting
 flush chain inet {t} forward
+add rule inet {t} prerouting ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
+add rule inet {t} output ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
 add rule inet {t} prerouting fib daddr type local jump publish
 add rule inet {t} output fib daddr type local jump publish
 add rule inet {t} publish dnat ip to ip daddr . meta l4proto . th dport map @ports_address
@@ -150,6 +162,8 @@ add rule inet {t} publish dnat ip to meta l4proto . th dport map @ports_any
 add rule inet {t} postrouting ip saddr @subnets oifname != @bridges masquerade
 add rule inet {t} postrouting ip saddr 127.0.0.0/8 oifname @bridges masquerade
 add rule inet {t} postrouting ct status dnat ip saddr @subnets ip daddr @subnets masquerade
+add rule inet {t} input iifname @bridges ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 \
+iifname . ip daddr != @resolvers drop
 add rule inet {t} forward ct state established,related accept
 add rule inet {t} forward ct status dnat oifname @outgoing accept
 add rule inet {t} forward iifname . oifname @pairs accept

@@ -1,22 +1,29 @@
-"""Bridges and veth pairs by netlink."""
+"""Bridges by netlink, and the places of containers on them."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import socket
+import struct
 import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayplan.system import namespaces
+from bayplan.errors import RuntimeFailureError
+from bayplan.runtime.native.networks import netlink
+from bayplan.runtime.native.networks.addresses import mac_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pyroute2.iproute.linux import IPRoute
 
 _SYSCTL = Path("/proc/sys/net")
+_SIOCGIFFLAGS, _SIOCGIFADDR = 0x8913, 0x8915
 _LINK_NAME_BYTES = 10  # hexadecimal digits behind the prefix: a link's name holds 15 characters (IFNAMSIZ)
 
 
@@ -25,18 +32,41 @@ def link_name(prefix: str, *parts: str) -> str:
     return prefix + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_LINK_NAME_BYTES]
 
 
+@dataclass(frozen=True)
+class Place:
+    """One link of a container: its end on the host and the bridge there, its end inside, MAC and address."""
+
+    host_name: str
+    bridge: str
+    name: str
+    mac: str
+    address: IPv4Address
+    length: int
+
+
 class Links:
-    """The host's links through one long-lived netlink socket. Safe to use from many threads."""
+    """The host's links through long-lived netlink sockets. Safe to use from many threads."""
 
     def __init__(self) -> None:
-        from pyroute2.iproute.linux import IPRoute
-
-        self._route = IPRoute()
+        self._opened: IPRoute | None = None
+        self._socket = netlink.open_socket()
+        self._ioctl = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._lock = threading.Lock()
 
+    @property
+    def _route(self) -> IPRoute:
+        """pyroute2's socket, opened at first use: its package takes longer to import than a look at the host takes."""
+        if self._opened is None:
+            from pyroute2.iproute.linux import IPRoute
+
+            self._opened = IPRoute()
+        return self._opened
+
     def close(self) -> None:
-        """Close the socket."""
-        self._route.close()
+        """Close the sockets."""
+        for item in (self._opened, self._socket, self._ioctl):
+            if item is not None:
+                item.close()
 
     def index(self, name: str) -> int | None:
         """A link's number; None when there is no such link."""
@@ -56,46 +86,49 @@ class Links:
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
                 _write(_SYSCTL / setting.format(name), value)
             self._tolerate(errno.EEXIST, "addr", "add", index=index, address=str(gateway), prefixlen=subnet.prefixlen)
-            self._route.link("set", index=index, state="up")
+            # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
+            # containers would send to the old one until their neighbour tables time out.
+            self._route.link("set", index=index, address=mac_of(gateway), state="up")
 
     def bridge_defects(self, name: str, gateway: IPv4Address) -> Iterator[str]:
         """What a bridge lacks, as sentences."""
-        with self._lock:
-            index = self.index(name)
-            if index is None:
-                yield f"bridge {name} is missing"
-                return
-            (link,) = self._route.link("get", index=index)
-            held = [item.get_attr("IFA_ADDRESS") for item in self._route.get_addr(index=index)]
-        if link["state"] != "up":
+        if self.index(name) is None:
+            yield f"bridge {name} is missing"
+            return
+        if not self._is_up(name):
             yield f"bridge {name} is down"
-        if str(gateway) not in held:
+        if self._first_address(name) != gateway and str(gateway) not in self._addresses(name):
             yield f"bridge {name} lost its address {gateway}"
 
     def remove(self, name: str) -> None:
         """Remove a link; absent is no error."""
+        if self.index(name) is None:
+            return
+        batch = netlink.Batch()
+        batch.remove_link(name)
         with self._lock:
-            index = self.index(name)
-            if index is not None:
-                self._tolerate(errno.ENODEV, "link", "del", index=index)
+            batch.send(self._socket, tolerate=errno.ENODEV)
 
-    def attach(self, host_name: str, bridge: str, netns: Path, inner: str, mac: str) -> None:
-        """A veth pair from the bridge into a namespace. One that a cut run left is made anew."""
-        with self._lock:
-            left = self.index(host_name)
-            if left is not None:
-                self._tolerate(errno.ENODEV, "link", "del", index=left)
-            fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                peer = {"ifname": inner, "net_ns_fd": fd, "address": mac}
-                self._route.link("add", ifname=host_name, kind="veth", peer=peer)
-            finally:
-                os.close(fd)
-            index = self.index(host_name)
-            self._route.link("set", index=index, master=self.index(bridge), state="up")
-            # A container may reach its own published port: the frame goes back out where it came from.
-            self._route.brport("set", index=index, mode=1)
-            _write(_SYSCTL / f"ipv6/conf/{host_name}/accept_ra", "0")
+    def attach(self, netns: Path, places: Sequence[Place]) -> None:
+        """A veth pair for each place, from its bridge into the namespace. What a cut run left is made anew."""
+        batch = netlink.Batch()
+        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for place in places:
+                if self.index(place.host_name) is not None:
+                    batch.remove_link(place.host_name)
+                bridge = self.index(place.bridge)
+                if bridge is None:
+                    raise RuntimeFailureError(f"bridge {place.bridge} is missing", hint="apply again: it is mended")
+                batch.add_veth(place.host_name, bridge, peer=place.name, mac=place.mac, netns_fd=fd)
+                batch.set_hairpin(place.host_name)
+            with self._lock:
+                batch.send(self._socket)
+        finally:
+            os.close(fd)
+        for place in places:
+            # Router advertisements must not configure the host (CVE-2020-13401).
+            _write(_SYSCTL / f"ipv6/conf/{place.host_name}/accept_ra", "0")
 
     def is_attached(self, host_name: str, bridge: str) -> bool:
         """Whether the link is up and on that bridge."""
@@ -117,6 +150,23 @@ class Links:
                     found.append((IPv4Network(f"{target}/{item['dst_len']}"), name))
         return found
 
+    def _is_up(self, name: str) -> bool:
+        """IFF_UP of SIOCGIFFLAGS (netdevice(7))."""
+        answer = fcntl.ioctl(self._ioctl, _SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
+        return bool(struct.unpack("16sH14x", answer)[1] & netlink.IFF_UP)
+
+    def _first_address(self, name: str) -> IPv4Address | None:
+        """SIOCGIFADDR (netdevice(7)): the link's primary address."""
+        try:
+            answer = fcntl.ioctl(self._ioctl, _SIOCGIFADDR, struct.pack("16sH14x", name.encode(), socket.AF_INET))
+        except OSError:
+            return None
+        return IPv4Address(answer[20:24])
+
+    def _addresses(self, name: str) -> list[str]:
+        with self._lock:
+            return [item.get_attr("IFA_ADDRESS") for item in self._route.get_addr(index=self.index(name))]
+
     def _tolerate(self, expected: int, verb: str, *arguments: Any, **options: Any) -> None:
         from pyroute2.netlink.exceptions import NetlinkError
 
@@ -127,24 +177,24 @@ class Links:
                 raise
 
 
-def configure_inside(netns: Path, endpoints: list[tuple[str, IPv4Address, int]], gateway: IPv4Address | None) -> None:
-    """In a namespace: loopback up, each link with its address (name, address, prefix length) up, the default route."""
+def prepare_inside() -> None:
+    """Settings of a new network namespace, before any link is in it: no IPv6 unless asked for."""
+    _write(_SYSCTL / "ipv6/conf/all/accept_ra", "0")
+    _write(_SYSCTL / "ipv6/conf/default/disable_ipv6", "1")
 
-    def body() -> None:
-        from pyroute2.iproute.linux import IPRoute
 
-        _write(_SYSCTL / "ipv6/conf/all/accept_ra", "0")
-        _write(_SYSCTL / "ipv6/conf/default/disable_ipv6", "1")
-        with IPRoute() as route:
-            route.link("set", index=1, state="up")
-            for name, address, length in endpoints:
-                index = socket.if_nametoindex(name)
-                route.addr("add", index=index, address=str(address), prefixlen=length)
-                route.link("set", index=index, state="up")
-            if gateway is not None:
-                route.route("add", dst="default", gateway=str(gateway))
-
-    namespaces.in_network(netns, body)
+def configure_inside(places: Sequence[Place], gateway: IPv4Address | None) -> None:
+    """In the calling thread's namespace: loopback up, each link with its address up, the default route."""
+    batch = netlink.Batch()
+    batch.set_up(1)
+    for place in places:
+        index = socket.if_nametoindex(place.name)
+        batch.add_address(index, str(place.address), place.length)
+        batch.set_up(index)
+    if gateway is not None:
+        batch.add_default_route(str(gateway))
+    with netlink.open_socket() as opened:
+        batch.send(opened)
 
 
 def _write(path: Path, value: str) -> None:

@@ -1,59 +1,110 @@
-"""Names on networks: the hosts file of each container lists its peers (hosts(5)).
+"""Names in hosts files: each container's lists its peers, kept up to date in place (hosts(5)).
 
-No name server is needed, nothing runs that could die, and a container is told only of members of its own networks. The
-C libraries read the file anew at each look-up. What asks a name server directly (nslookup) does not see these names.
+The C libraries look there first and anew each time, so that they see a peer before it runs, and see it also when the
+name server is away. What asks a name server itself is served by ``nameserver``. See docs/decisions/0004-names.md.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import os
 import threading
+import zlib
 from pathlib import Path
 
 from bayplan.models import Settings
+from bayplan.runtime.native.networks.zones import names_of
 from bayplan.runtime.native.state import Database
 
+_log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _PEERS = """
-    SELECT peer.address, peer.aliases, c.name, c.service FROM endpoints own
+    SELECT own.position, peer.address, peer.aliases, c.id, c.name, c.service, c.declared FROM endpoints own
     JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
-    WHERE own.container_id = ? ORDER BY own.position, c.name
+    WHERE own.container_id = ? ORDER BY own.position, c.id
 """
+_SOON_S = 0.2
 
 
 class Names:
-    """The hosts files of one core's containers. Safe to use from many threads."""
+    """The hosts files of one core's containers. Safe to use from many threads.
+
+    A container that starts gets its whole list at once. Those that run already learn of it a moment later, many changes
+    together: written at each change, a hundred containers that start would make ten thousand files.
+    """
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings, self.database = settings, database
+        self._open = settings.run_root / "names-open"
+        """There while a list is still to be written: the next process that changes the host then writes all of them."""
         self._lock = threading.Lock()
+        self._guard = threading.Lock()
+        self._writing = threading.Lock()
+        self._timer: threading.Timer | None = None
 
-    def neighbours(self, container_id: str) -> set[str]:
-        """The containers on its networks, itself included."""
-        rows = self.database.query(
-            "SELECT peer.container_id FROM endpoints own JOIN endpoints peer ON peer.network = own.network"
-            " WHERE own.container_id = ?",
-            (container_id,),
-        )
-        return {str(row[0]) for row in rows}
-
-    def refresh(self, container_ids: set[str]) -> None:
-        """List the peers, as they are recorded now, in these containers' hosts files; one without a file is passed."""
+    def write(self, container_id: str) -> None:
+        """List the peers, as they are recorded now, in this container's hosts file; one without a file is passed."""
+        path = self.settings.run_root / "containers" / container_id / "hosts"
         # Read and written under one lock: a list that was read earlier must not be written later.
         with self._lock:
-            for container_id in container_ids:
-                _rewrite(self.settings.run_root / "containers" / container_id / "hosts", self._peers(container_id))
+            if path.exists():
+                _rewrite(path, self._peers(container_id))
+
+    def changed(self) -> None:
+        """Records changed: every hosts file is brought up to them soon, at the latest by ``close``."""
+        with self._guard:
+            if self._timer is None:
+                self._open.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._open.touch()
+                self._timer = threading.Timer(_SOON_S, self._write_all)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def recover(self) -> None:
+        """Write what a killed process left to be written."""
+        if self._open.exists():
+            self._write_all()
+
+    def close(self) -> None:
+        """Let no list be open, and no thread at work."""
+        with self._guard:
+            waiting = self._timer
+        if waiting:
+            waiting.cancel()
+            waiting.join()
+        with self._writing:
+            pass
+        self.recover()
+
+    def _write_all(self) -> None:
+        with self._writing:
+            with self._guard:
+                self._timer = None
+                if not self._open.exists():  # another thread has written what this one was to write
+                    return
+                # Before the records are read: what changes after that opens it anew.
+                self._open.unlink()
+            for row in self.database.query("SELECT DISTINCT container_id FROM endpoints"):
+                try:
+                    self.write(str(row[0]))
+                except OSError as error:
+                    _log.warning("hosts file of container %.12s: %s", row[0], error)
 
     def _peers(self, container_id: str) -> bytes:
-        lines = []
+        networks: dict[int, list[str]] = {}
         for row in self.database.query(_PEERS, (container_id,)):
-            names = dict.fromkeys((row["service"], row["name"], *json.loads(row["aliases"])))
-            lines.append(f"{row['address']}\t{' '.join(name for name in names if name)}\n")
+            networks.setdefault(row["position"], []).append(_line(*row[1:]))
+        lines: list[str] = []
+        for peers in networks.values():
+            # Some libraries take the first line only: each container begins elsewhere, so that all replicas are asked.
+            begin = zlib.crc32(container_id.encode()) % len(peers)
+            lines += peers[begin:] + peers[:begin]
         for row in self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,)):
             extra = json.loads(row["declared"]).get("extra_hosts") or {}
-            host = self._host_gateway(container_id)
+            host = self._host_gateway(container_id) if "host-gateway" in extra.values() else ""
             lines += [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
         return "".join(lines).encode()
 
@@ -65,6 +116,13 @@ class Names:
             (container_id,),
         )
         return str(rows[0][0]) if rows else "127.0.0.1"
+
+
+@functools.lru_cache(maxsize=4096)
+def _line(*columns: str) -> str:
+    """A line of hosts(5) for one peer, made once for all that list it."""
+    peer = dict(zip(("address", "aliases", "id", "name", "service", "declared"), columns, strict=True))
+    return f"{peer['address']}\t{' '.join(names_of(peer))}\n"
 
 
 def _rewrite(path: Path, peers: bytes) -> None:

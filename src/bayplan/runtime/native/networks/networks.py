@@ -18,8 +18,9 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks.addresses import choose_subnet, gateway_of, lease, mac_of
 from bayplan.runtime.native.networks.firewall import Firewall, Published
-from bayplan.runtime.native.networks.links import Links, configure_inside, link_name
+from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
 from bayplan.runtime.native.networks.names import Names
+from bayplan.runtime.native.networks.nameserver import Finding, NameServer
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.protocol import Observed, State, Status
 from bayplan.system import namespaces
@@ -29,10 +30,12 @@ _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 @dataclass(frozen=True)
 class Attachment:
-    """A container's place on its networks: its namespace, and its address on each network."""
+    """A container's place on its networks: its namespace, its address on each network, and whom it asks for names."""
 
     netns: Path
     addresses: dict[str, IPv4Address]
+    name_server: IPv4Address | None = None
+    """None: those of the host, as no gateway of its networks can answer."""
 
 
 class Networks:
@@ -42,6 +45,7 @@ class Networks:
         self.settings, self.database = settings, database
         self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
         self.names = Names(settings, database)
+        self.name_server = NameServer(settings, database)
         self._links: Links | None = None
         self._lock = threading.RLock()
 
@@ -53,7 +57,9 @@ class Networks:
             return self._links
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket; the name server knows what is recorded."""
+        self.names.close()
+        self.name_server.close()
         if self._links:
             self._links.close()
 
@@ -99,9 +105,10 @@ class Networks:
             tx.execute("UPDATE networks SET declared = ? WHERE name = ?", (network.model_dump_json(), network.name))
 
     def heal(self, name: str) -> None:
-        """Put back bridge, address and rules."""
+        """Put back bridge, address, rules and the name server."""
         with self._lock:
             self._realise(name)
+        self.name_server.settle(anyway=True)
 
     def delete(self, name: str) -> None:
         """Remove a network; absent is no error. Raises ConflictError naming containers that are on it."""
@@ -113,7 +120,9 @@ class Networks:
             if users:
                 ids = ", ".join(str(item[0])[:12] for item in users)
                 raise ConflictError(f"network {name} is used by containers {ids}", hint="remove them first")
-            self.firewall.remove_network(row["bridge"], row["subnet"])
+            # Before its record: nothing else would lead a later run to a name server that has no networks.
+            self.name_server.settle(anyway=True)
+            self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"])
             self.links.remove(row["bridge"])
             with self.database.transaction() as tx:
                 tx.execute("DELETE FROM leases WHERE network = ?", (name,))
@@ -125,11 +134,14 @@ class Networks:
     def observe(self, project: str | None, names: Sequence[str]) -> list[Observed]:
         """The networks of a project and those that are named, held against the kernel."""
         found = []
-        for row in self.database.query("SELECT * FROM networks ORDER BY name"):
-            if row["name"] not in names and (project is None or row["project"] != project):
-                continue
+        rows = self.database.query("SELECT * FROM networks ORDER BY name")
+        wanted = [row for row in rows if row["name"] in names or (project is not None and row["project"] == project)]
+        named = self.name_server.observe([row["name"] for row in wanted])
+        for row in wanted:
             declared = Network.model_validate_json(row["declared"])
-            defects = dict.fromkeys(self._defects(row), Change.IN_PLACE.value)
+            finding = named.get(row["name"], Finding())
+            sentences = [*self._defects(row), finding.defect]
+            defects = {sentence: Change.IN_PLACE.value for sentence in sentences if sentence}
             state = State.DEFECT if defects else State.READY
             found.append(
                 Observed(
@@ -139,6 +151,7 @@ class Networks:
                     handle=row["bridge"],
                     project=row["project"],
                     defects=defects,
+                    notes=(finding.note,) if finding.note else (),
                 )
             )
         return found
@@ -153,29 +166,35 @@ class Networks:
         """Give a container its namespace, links, addresses and ports. Done again, it keeps its addresses."""
         addresses = self._record_endpoints(container_id, endpoints)
         path = self.netns(container_id)
-        namespaces.remove_network_namespace(path)
-        namespaces.create_network_namespace(path)
-        inside, gateway = [], None
+        places, gateway, gateways = [], None, []
         for position, endpoint in enumerate(endpoints):
             row = self._network_row(endpoint.network)
             address, subnet = addresses[endpoint.network], IPv4Network(row["subnet"])
-            name = f"eth{position}"
             host = link_name(self.settings.interface_prefix, container_id, endpoint.network)
-            self.links.attach(host, row["bridge"], path, name, endpoint.mac_address or mac_of(address))
-            inside.append((name, address, subnet.prefixlen))
-            if gateway is None and not Network.model_validate_json(row["declared"]).internal:
-                gateway = IPv4Address(row["gateway"])
-        configure_inside(path, inside, gateway)
+            mac = endpoint.mac_address or mac_of(address)
+            places.append(Place(host, row["bridge"], f"eth{position}", mac, address, subnet.prefixlen))
+            gateways.append(IPv4Address(row["gateway"]))
+            if gateway is None and not self._is_internal(endpoint.network):
+                gateway = gateways[-1]
+        namespaces.remove_network_namespace(path)
+        namespaces.create_network_namespace(path, prepare_inside)
+        self.links.attach(path, places)
+        namespaces.in_network(path, lambda: configure_inside(places, gateway))
         self.set_ports(container_id, ports)
-        return Attachment(path, addresses)
+        # Of its first network that is not internal if it can: its address there is the one it asks others from.
+        ordered = sorted(gateways, key=lambda item: item != gateway)
+        asked = next((item for item in ordered if self.name_server.serves(str(item))), None)
+        # Until an older server knows a container of internal networks only, it would ask others for it.
+        self.name_server.changed(networks=addresses, at_once=gateway is None and asked is not None)
+        return Attachment(path, addresses, asked)
 
     def tell_names(self, container_id: str) -> None:
         """Bring the container's hosts file, and those of its peers, up to what is recorded."""
-        self.names.refresh(self.names.neighbours(container_id) | {container_id})
+        self.names.write(container_id)
+        self.names.changed()
 
     def detach(self, container_id: str) -> None:
         """Take a container off: ports, namespace, links, addresses, names; absent is no error."""
-        peers = self.names.neighbours(container_id) - {container_id}
         self.set_ports(container_id, ())
         for row in self.database.query("SELECT link FROM endpoints WHERE container_id = ?", (container_id,)):
             self.links.remove(row["link"])
@@ -183,7 +202,8 @@ class Networks:
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
-        self.names.refresh(peers)
+        self.names.changed()
+        self.name_server.changed()
 
     def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
         """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""
@@ -234,7 +254,7 @@ class Networks:
         declared = Network.model_validate_json(row["declared"])
         self.firewall.ensure()
         self.links.ensure_bridge(row["bridge"], IPv4Address(row["gateway"]), IPv4Network(row["subnet"]), declared.mtu)
-        self.firewall.add_network(row["bridge"], row["subnet"], internal=declared.internal)
+        self.firewall.add_network(row["bridge"], row["subnet"], row["gateway"], internal=declared.internal)
         if not declared.internal and _FORWARD.read_text().strip() != "1":
             _FORWARD.write_text("1")
 

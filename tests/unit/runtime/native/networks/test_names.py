@@ -48,14 +48,11 @@ def hosts_of(settings, container):
 
 def test_a_container_is_told_of_members_of_its_own_networks_only(core):
     settings, _, names = core
-    assert names.neighbours("store") == {"store", "web"}
-    names.refresh({"web", "store"})
-    assert hosts_of(settings, "store").splitlines() == [
-        "127.0.0.1\tlocalhost",
-        "# peers",
-        "10.9.1.3\tstore p-store-1 also",
-        "10.9.1.2\tweb p-web-1 also",
-    ]
+    names.write("web")
+    names.write("store")
+    own, mark, *peers = hosts_of(settings, "store").splitlines()
+    assert (own, mark) == ("127.0.0.1\tlocalhost", "# peers")
+    assert sorted(peers) == ["10.9.1.2\tweb p-web-1 also", "10.9.1.3\tstore p-store-1 also"]
     assert "10.9.0.9\tfar p-far-1 also\n" in hosts_of(settings, "web")
     assert "far" not in hosts_of(settings, "store")
     assert hosts_of(settings, "far") == "127.0.0.1\tlocalhost\n"
@@ -63,29 +60,49 @@ def test_a_container_is_told_of_members_of_its_own_networks_only(core):
 
 def test_declared_lines_are_added_and_host_gateway_is_the_first_network_s(core):
     settings, _, names = core
-    names.refresh({"web"})
+    names.write("web")
     assert hosts_of(settings, "web").endswith("10.9.0.1\tbox\n1.2.3.4\tx\n")
 
 
 def test_a_peer_that_left_is_gone_from_the_same_file(core):
     settings, database, names = core
-    names.refresh({"store"})
+    names.write("store")
     path = settings.run_root / "containers" / "store" / "hosts"
     inode = path.stat().st_ino
     with database.transaction() as tx:
         tx.execute("DELETE FROM endpoints WHERE container_id = 'web'")
-    names.refresh({"store"})
+    names.write("store")
     assert path.read_text() == "127.0.0.1\tlocalhost\n# peers\n10.9.1.3\tstore p-store-1 also\n"
     assert path.stat().st_ino == inode
 
 
 def test_a_container_without_files_is_passed_and_a_link_is_not_followed(core):
     settings, _, names = core
-    names.refresh({"nobody"})
+    names.write("nobody")
     path, decoy = settings.run_root / "containers" / "store" / "hosts", settings.run_root / "decoy"
     decoy.write_text("untouched")
     path.unlink()
     path.symlink_to(decoy)
     with pytest.raises(OSError, match="symbolic links"):
-        names.refresh({"store"})
+        names.write("store")
     assert decoy.read_text() == "untouched"
+
+
+def test_many_changes_reach_those_that_run_together_and_none_is_lost(core):
+    settings, database, names = core
+    names.changed()
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM endpoints WHERE container_id = 'far'")
+    names.changed()
+    assert "peers" not in hosts_of(settings, "web")
+    names.close()
+    assert "store" in hosts_of(settings, "web")
+    assert "far" not in hosts_of(settings, "web")
+
+
+def test_what_a_killed_process_left_to_be_written_is_written_by_the_next(core):
+    settings, database, names = core
+    names._open.touch()  # as `changed` does before its timer fires
+    Names(settings, database).recover()
+    assert "store" in hosts_of(settings, "web")
+    assert not names._open.exists()

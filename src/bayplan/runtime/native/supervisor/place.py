@@ -1,0 +1,88 @@
+"""The core's roots and the supervisor's own files, without the models: they are slow to load and large."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Roots(Protocol):
+    """What ``Settings`` and ``Place`` have in common."""
+
+    @property
+    def state_root(self) -> Path:
+        """Records, images, volumes, container data."""
+
+    @property
+    def run_root(self) -> Path:
+        """What a reboot ends."""
+
+    @property
+    def cgroup_parent(self) -> str:
+        """The cgroup below which containers live."""
+
+    @property
+    def oci_runtime(self) -> str:
+        """The OCI runtime: a name in PATH or a path."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The settings that the resident process needs."""
+
+    state_root: Path
+    run_root: Path
+    cgroup_parent: str
+    oci_runtime: str
+
+    @classmethod
+    def read(cls, file: Path) -> Place:
+        """From the settings as JSON. Raises OSError."""
+        found = json.loads(file.read_text())
+        return cls(
+            Path(found["state_root"]), Path(found["run_root"]), found["cgroup_parent"], str(found["oci_runtime"])
+        )
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one supervisor, below the run root."""
+
+    directory: Path
+
+    @classmethod
+    def of(cls, roots: Roots) -> Files:
+        """Those of a core."""
+        return cls(roots.run_root / "supervisor")
+
+    @property
+    def settings(self) -> Path:
+        """The core's settings as JSON; it names the core on the command line."""
+        return self.directory / "settings.json"
+
+    @property
+    def lock(self) -> Path:
+        """flock(2) on it makes the process the only one."""
+        return self.directory / "lock"
+
+    @property
+    def holder(self) -> Path:
+        """Pid, start time and version of the one that watches now; absent when none does."""
+        return self.directory / "holder.json"
+
+    @property
+    def wake(self) -> Path:
+        """A FIFO: a byte in it means that records have changed."""
+        return self.directory / "wake"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.directory / "log"
+
+
+def cgroup(roots: Roots) -> str:
+    """The process's own group: it must not end with the service or the session that happened to start it."""
+    return f"{roots.cgroup_parent}/supervisor"

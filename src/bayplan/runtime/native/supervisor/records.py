@@ -1,0 +1,141 @@
+"""What the supervisor reads and writes of the core's records.
+
+Its writes name the very run they speak of, so that they miss, and do no harm, when a change has come between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.supervisor.place import Roots
+from bayplan.runtime.native.supervisor.policy import Policy
+from bayplan.system.processes import Process, boot_id
+
+_RUNS = """
+    SELECT c.id, c.name, c.declared, c.pid, c.pid_start, c.exit_code, c.finished_at, c.restarts,
+    h.status AS health, h.failing_streak AS streak
+    FROM containers c LEFT JOIN health h ON h.container_id = c.id
+    WHERE c.wanted = 'running' AND c.phase = 'created' AND c.superseded_by IS NULL AND c.started_at IS NOT NULL
+    AND c.boot_id = ?
+"""
+"""Containers that should run. Those of another boot are an apply's: their networks are gone too."""
+OUTPUT_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a container that should be running, as recorded. ``health`` is None when it has no check."""
+
+    id: str
+    name: str
+    declared: str
+    pid: int | None
+    pid_start: int | None
+    exit_code: int | None
+    finished: bool
+    restarts: int
+    health: str | None
+    streak: int
+
+    @property
+    def process(self) -> Process | None:
+        """Its first process; None when it has ended."""
+        if self.pid is None or not self.pid_start:
+            return None
+        process = Process(self.pid, self.pid_start)
+        return process if process.alive else None
+
+    @property
+    def key(self) -> tuple[str, int | None, int | None]:
+        """What tells this run from an earlier or a later one."""
+        return self.id, self.pid, self.pid_start
+
+
+def runs(database: Database) -> list[Run]:
+    """Every container that should run."""
+    return [
+        Run(
+            row["id"],
+            row["name"],
+            row["declared"],
+            row["pid"],
+            row["pid_start"],
+            row["exit_code"],
+            row["finished_at"] is not None,
+            row["restarts"],
+            row["health"],
+            row["streak"] or 0,
+        )
+        for row in database.query(_RUNS, (boot_id(),))
+    ]
+
+
+def needs_watch(run: Run, roots: Roots) -> bool:
+    """Whether somebody must watch it: it is checked, or it will be started again."""
+    policy = Policy.of(json.loads(run.declared))
+    if run.process:
+        return policy.restarts or run.health is not None
+    code = run.exit_code
+    if code is None and not run.finished:
+        code = exit_file(roots, run.id)
+    return policy.again(code, run.restarts)
+
+
+def exit_file(roots: Roots, container_id: str) -> int | None:
+    """The exit code that the monitor wrote; None when it has not."""
+    try:
+        text = (roots.run_root / "containers" / container_id / "exit" / container_id).read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text else None
+
+
+def image_check(roots: Roots, container_id: str) -> Mapping[str, Any] | None:
+    """The health check of its image, in the model's JSON form."""
+    file: Path = roots.state_root / "containers" / container_id / "bundle" / "facts.json"
+    try:
+        found: Mapping[str, Any] | None = json.loads(file.read_text()).get("healthcheck")
+    except OSError:
+        return None
+    return found
+
+
+def note_end(database: Database, run: Run, exit_code: int | None) -> None:
+    """Record how it ended, unless that is recorded."""
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE containers SET exit_code = ?, finished_at = ?"
+            " WHERE id = ? AND pid IS ? AND pid_start IS ? AND finished_at IS NULL",
+            (exit_code, _now(), *run.key),
+        )
+
+
+def begin_health(database: Database, container_id: str, *, checked: bool) -> None:
+    """Forget earlier results; ``checked`` says whether there is a check whose results are awaited."""
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM health WHERE container_id = ?", (container_id,))
+        if checked:
+            tx.execute("INSERT INTO health VALUES (?, 'starting', 0, '', ?)", (container_id, _now()))
+
+
+def note_health(
+    database: Database, key: tuple[str, int | None, int | None], status: str, streak: int, output: bytes
+) -> None:
+    """Record one result of this run's check, with the first 4 KiB of what it said."""
+    text = output[:OUTPUT_BYTES].decode(errors="replace")
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE health SET status = ?, failing_streak = ?, last_output = ?, checked_at = ?"
+            " WHERE container_id IN (SELECT id FROM containers WHERE id = ? AND pid IS ? AND pid_start IS ?)",
+            (status, streak, text, _now(), *key),
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

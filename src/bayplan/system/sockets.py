@@ -1,0 +1,76 @@
+"""Whether a port of the host is free, and who holds it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+_KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
+_TCP_LISTEN = "0A"  # proc(5), /proc/net/tcp: the state of a socket; udp sockets have another one for all of theirs
+_INODE = 9
+
+
+def is_free(address: str, port: int, protocol: str) -> bool:
+    """Whether the address and port could be bound now. One whose address the host does not have counts as free."""
+    with socket.socket(socket.AF_INET, _KINDS[protocol]) as probe:
+        if protocol == "tcp":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
+    return True
+
+
+def listeners(address: str, port: int, protocol: str) -> frozenset[str]:
+    """The sockets (inode numbers) that listen where ``address`` and ``port`` would be bound.
+
+    A wildcard address stands in the way of every other one, unless it is an IPv6 socket that takes no IPv4.
+    """
+    found = set()
+    for family in ("", "6"):
+        try:
+            lines = Path(f"/proc/self/net/{protocol}{family}").read_text().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for line in lines:
+            fields = line.split()
+            where, _, number = fields[1].rpartition(":")
+            listens = protocol == "udp" or fields[3] == _TCP_LISTEN
+            if int(number, 16) == port and listens and _overlap(where, address):
+                found.add(fields[_INODE])
+    return frozenset(found)
+
+
+def sockets_of(pid: int) -> frozenset[str]:
+    """The sockets (inode numbers) a process holds; none when it is gone or cannot be looked into."""
+    found = set()
+    try:
+        for item in Path(f"/proc/{pid}/fd").iterdir():
+            target = str(item.readlink())
+            if target.startswith("socket:["):
+                found.add(target[len("socket:[") : -1])
+    except OSError:
+        pass
+    return frozenset(found)
+
+
+def holders(inodes: frozenset[str]) -> list[str]:
+    """Who holds these sockets, each as ``command (pid N)``. Looks at every process: slow."""
+    pids = sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [f"{_command(pid)} (pid {pid})" for pid in pids if inodes & sockets_of(pid)]
+
+
+def _overlap(where: str, address: str) -> bool:
+    """``where`` as /proc/net spells it: an IPv4 address in hexadecimal, in the byte order of the machine."""
+    wildcard = set(where) == {"0"}
+    plain = f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}"
+    return wildcard or address == "0.0.0.0" or where.endswith(plain)  # noqa: S104 - compared with, not bound
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "a process"

@@ -1,0 +1,138 @@
+"""Figures of the native core on this machine: ``bench.py [start|stack] [--count N] [--json]``.
+
+    start   one container with network, published port and volume, made and started in this process
+    stack   N containers (100) of one Compose file by the command line: up, up again, down
+
+Needs root. Everything is made in a core of its own and removed again. No bar is asserted: figures go with date and
+machine into docs/benchmarks.md.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bayplan.models import Container, Endpoint, Network, Port, ResourceId, Settings, Volume, VolumeMount
+from bayplan.models.base import Kind
+from bayplan.runtime.native.runtime import NativeRuntime
+from bayplan.system import cgroups
+from busybox import add_busybox
+
+
+@contextmanager
+def core():
+    """Settings of a core that nobody else has; its files are removed at the end."""
+    tag = secrets.token_hex(3)
+    made = Settings(
+        state_root=Path(f"/var/lib/bayplan-bench/{tag}"),
+        run_root=Path(f"/run/bayplan-bench/{tag}"),
+        address_pool="10.218.0.0/16",
+        interface_prefix=f"b{tag[:4]}",
+        nft_table=f"bayplan_bench_{tag}",
+        cgroup_parent=f"/bayplan-bench-{tag}",
+    )
+    add_busybox(made.state_root / "images")
+    try:
+        yield made
+    finally:
+        cgroups.remove(made.cgroup_parent)
+        shutil.rmtree(made.state_root)
+        shutil.rmtree(made.run_root, ignore_errors=True)
+
+
+def start(count):
+    """Milliseconds from the declaration to the running process, for each of ``count`` containers."""
+    taken = []
+    with core() as settings:
+        runtime = NativeRuntime(settings)
+        runtime.create(Network(name="bench"), project="")
+        runtime.create(Volume(name="bench"), project="")
+        for number in range(count):
+            container = Container(
+                name=f"one-{number}",
+                image="lab/busybox",
+                command=("sleep", "600"),
+                networks=(Endpoint(network="bench"),),
+                ports=(Port(target=80, published=20000 + number, host_ip="127.0.0.1"),),
+                mounts=(VolumeMount(source="bench", target="/data"),),
+                stop_grace_period="0",
+            )
+            began = time.perf_counter()
+            runtime.create(container, project="")
+            runtime.start(container.name)
+            taken.append((time.perf_counter() - began) * 1000)
+        for number in range(count):
+            runtime.delete(ResourceId(kind=Kind.CONTAINER, name=f"one-{number}"))
+        for kind in (Kind.VOLUME, Kind.NETWORK):
+            runtime.delete(ResourceId(kind=kind, name="bench"))
+        runtime.close()
+    return {"start_ms": taken}
+
+
+def stack(count):
+    """Seconds of wall time for the command line: up, up again (nothing to do), down."""
+    text = f"""
+name: bench
+services:
+  web:
+    image: lab/busybox
+    command: [sleep, "600"]
+    deploy: {{replicas: {count}}}
+    volumes: ["data:/data"]
+    stop_grace_period: 0s
+volumes: {{data: {{}}}}
+"""
+    with core() as settings, tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "compose.yaml")
+        file.write_text(text)
+        names = ("state_root", "run_root", "address_pool", "interface_prefix", "nft_table", "cgroup_parent")
+        environment = {**os.environ, **{f"BAYPLAN_{name.upper()}": str(getattr(settings, name)) for name in names}}
+
+        def call(*arguments):
+            argv = [sys.executable, "-m", "bayplan", "-f", str(file), *arguments]
+            began = time.perf_counter()
+            subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return time.perf_counter() - began
+
+        return {
+            "up_s": [call("apply")],
+            "again_s": [call("apply")],
+            "down_s": [call("destroy", "--volumes")],
+        }
+
+
+def main():
+    """Run what is asked for, print minimum, median and maximum."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=["start", "stack"], default=["start", "stack"])
+    parser.add_argument("--count", type=int, default=100, help="containers of the stack")
+    parser.add_argument("--runs", type=int, default=5, help="how often the stack is brought up")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    figures = {}
+    if "start" in options.what:
+        figures |= start(50)
+    if "stack" in options.what:
+        for _ in range(options.runs):
+            for name, values in stack(options.count).items():
+                figures.setdefault(f"stack_{options.count}_{name}", []).extend(values)
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for name, values in figures.items():
+        low, middle, high = min(values), statistics.median(values), max(values)
+        print(f"{name:<24} min {low:8.2f}  median {middle:8.2f}  max {high:8.2f}  n={len(values)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Plays on the real core, each test with a core of its own; results come back as a program reads them."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import testinfra
+import yaml
+
+from bayplan.app import open_runtime
+from bayplan.models import Kind, ResourceId, Settings
+from integration.core.test_stack import add_busybox
+
+TOP = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+
+
+def assemble(root):
+    """A copy of the collection, as a release is made."""
+    subprocess.run([sys.executable, TOP / "tools/collection.py", "--copy", root], check=True, capture_output=True)
+    return root / "ansible_collections/bayplan/containers"
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory):
+    root = tmp_path_factory.mktemp("collections")
+    assemble(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def environment(collections):
+    """Variables for Ansible's commands: this copy of the collection, nothing of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BAYPLAN_"))}
+    return {
+        **kept,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_HOME": str(collections / "home"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+@pytest.fixture
+def host():
+    return testinfra.get_host("local://")
+
+
+class Core:
+    """One core, and plays on it."""
+
+    def __init__(self, environment, directory):
+        self.tag = secrets.token_hex(2)
+        self.environment, self.directory = environment, directory
+        self.state, self.run = Path(f"/var/lib/bayplan-tests/{self.tag}"), Path(f"/run/bayplan-tests/{self.tag}")
+        self.settings = {
+            "state_root": str(self.state),
+            "run_root": str(self.run),
+            "address_pool": "10.211.0.0/16",
+            "interface_prefix": f"a{self.tag[:3]}",
+            "nft_table": f"bayplan_test_{self.tag}",
+            "cgroup_parent": f"/bayplan-test-{self.tag}",
+        }
+        self.core = Settings(**self.settings)  # the fixture nothing_left looks for what it names
+        self.output = ""
+
+    def play(self, *tasks, arguments=(), code=0, **keywords):
+        """Run (module, options[, keywords of the task]) and give each task's result, of failed ones as well."""
+        file, results = self.directory / "play.yml", self.directory / "results.json"
+        steps = [
+            {
+                f"bayplan.containers.{name}": options,
+                "register": f"result_{number}",
+                "ignore_errors": True,
+                **(extra[0] if extra else {}),
+            }
+            for number, (name, options, *extra) in enumerate(tasks)
+        ]
+        listed = ", ".join(f"result_{number}" for number in range(len(tasks)))
+        save = {"content": f"{{{{ [{listed}] | to_json }}}}", "dest": str(results), "mode": "0600"}
+        steps.append({"ansible.builtin.copy": save, "check_mode": False, "diff": False, "no_log": True})
+        book = {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+            "module_defaults": {"group/bayplan.containers.all": {"settings": self.settings}},
+            "tasks": steps,
+            **keywords,
+        }
+        file.write_text(yaml.safe_dump([book]))
+        argv = [BIN / "ansible-playbook", "-i", "localhost,", file, "--diff", *arguments]
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=False)
+        self.output = done.stdout + done.stderr
+        assert done.returncode == code, self.output
+        return json.loads(results.read_text())
+
+    def one(self, module, /, check=False, **options):
+        """The result of one task."""
+        return self.play((module, options), arguments=["--check"] if check else [])[0]
+
+    def both(self, module, /, **options):
+        """One task in check mode, then for real: the check has foretold it. A third time nothing changes."""
+        checked, done, again = self.play((module, options, {"check_mode": True}), (module, options), (module, options))
+        assert not done.get("failed"), done
+        for key in ("changed", "diff"):
+            assert checked[key] == done[key], self.output
+        assert steps(checked) == steps(done)
+        assert checked["result"] is None
+        assert (again["changed"], steps(again), again["result"]["done"]) == (False, [], [])
+        return done
+
+
+def steps(result):
+    """What a plan does, without what differs from one host state to the next."""
+    return [(item["action"], item["resource"]["name"], item["fields"]) for item in result["plan"]["steps"]]
+
+
+@pytest.fixture
+def core(environment, tmp_path):
+    made = Core(environment, tmp_path)
+    add_busybox(made.state / "images")
+    yield made
+    with open_runtime(made.core) as runtime, runtime.lock("end of a test"):
+        for kind in (Kind.CONTAINER, Kind.NETWORK, Kind.VOLUME):
+            for row in runtime.database.query(f"SELECT name FROM {kind.value}s"):
+                runtime.delete(ResourceId(kind=kind, name=row["name"]))
+    for item in Path("/sys/fs/cgroup").glob(f"**/bayplan-test-{made.tag}"):
+        item.rmdir()
+    shutil.rmtree(made.state, ignore_errors=True)
+    shutil.rmtree(made.run, ignore_errors=True)

@@ -1,0 +1,108 @@
+"""The module stack and the playbooks up and down on the real core, with a Compose file of two services."""
+
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from bayplan.app import open_runtime
+from bayplan.runtime.protocol import Scope
+from integration.ansible.conftest import BIN
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+COMPOSE = """\
+services:
+  store:
+    image: lab/busybox
+    command: [sh, -c, 'echo up > /data/up; exec sleep 600']
+    volumes: ["data:/data"]
+    stop_grace_period: 100ms
+    healthcheck: {test: [CMD, cat, /data/up], interval: 100ms, retries: 50}
+  web:
+    image: lab/busybox
+    command: [sleep, "601"]
+    environment: {GREETING: "${GREETING:-hello}"}
+    stop_grace_period: 100ms
+    depends_on: {store: {condition: service_healthy}}
+volumes:
+  data: {}
+"""
+
+
+def pids(core, project):
+    """Service's container to its first process."""
+    with open_runtime(core.core) as runtime:
+        found = runtime.observe(Scope(project=project)).resources.values()
+    return {item.id.name: item.status.pid for item in found if item.id.kind == "container"}
+
+
+def names(core, project):
+    with open_runtime(core.core) as runtime:
+        return sorted(str(item) for item in runtime.observe(Scope(project=project)).resources)
+
+
+def test_apply_edit_and_remove(core, host, tmp_path):
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    source = {"project_src": str(tmp_path), "project_name": "bpa"}
+    made = core.both("stack", **source)
+    assert len(made["result"]["done"]) == len(made["plan"]["steps"]) == 4
+    before = pids(core, "bpa")
+    assert host.process.get(pid=before["bpa-web-1"]).args.endswith("sleep 601")
+    assert host.file(str(core.state / "volumes/bpa_data/_data/up")).content_string == "up\n"
+    edited = core.both("stack", **source, env={"GREETING": "bonjour"})
+    assert edited["diff"]["before"].endswith("environment[GREETING]: 'hello'\n")
+    after = pids(core, "bpa")
+    assert after["bpa-store-1"] == before["bpa-store-1"]
+    assert "GREETING=bonjour" in host.file(f"/proc/{after['bpa-web-1']}/environ").content_string
+    core.both("stack", **source, state="absent")
+    assert names(core, "bpa") == ["volume bpa_data"]
+    assert not host.file(f"/proc/{after['bpa-store-1']}").exists
+    core.both("stack", project_name="bpa", state="absent", remove_volumes=True)
+    assert names(core, "bpa") == []
+    assert not host.file(str(core.state / "volumes/bpa_data")).exists
+
+
+def test_a_definition_and_what_is_wrong_with_one(core, tmp_path):
+    definition = yaml.safe_load(COMPOSE)
+    made, unnamed, wrong, both, nothing = core.play(
+        ("stack", {"definition": definition, "project_name": "bpa"}),
+        ("stack", {"definition": definition}),
+        ("stack", {"definition": {"services": {"web": {"imag": "x"}}}, "project_name": "bpa"}),
+        ("stack", {"definition": definition, "files": ["x"]}),
+        ("stack", {"project_src": str(tmp_path)}),
+    )
+    assert made["changed"]
+    assert "name" in unnamed["msg"]
+    assert "imag" in wrong["msg"]
+    assert "mutually exclusive" in both["msg"]
+    assert str(tmp_path) in nothing["msg"]
+    assert all(item["failed"] for item in (unnamed, wrong, both, nothing))
+    assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
+
+
+def test_the_playbooks_up_and_down(core, environment, tmp_path):
+    (tmp_path / "shop.yaml").write_text(COMPOSE)
+    variables = {
+        "project_src": str(tmp_path),
+        "files": ["shop.yaml"],
+        "project_name": "bpa",
+        "bayplan_settings": core.settings,
+        "bayplan_become": False,
+        "bayplan_hosts": "localhost",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "ansible_connection": "local",
+    }
+    (tmp_path / "vars.yml").write_text(yaml.safe_dump(variables))
+
+    def book(name, *arguments):
+        argv = [BIN / "ansible-playbook", f"bayplan.containers.{name}", "-e", f"@{tmp_path}/vars.yml", *arguments]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "changed=1" in book("up")
+    assert "changed=0" in book("up")
+    assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
+    assert "changed=1" in book("down", "-e", '{"remove_volumes": true}')
+    assert names(core, "bpa") == []

@@ -1,0 +1,92 @@
+"""Health checks after an apply has ended."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bayplan.runtime.protocol import Health
+from bayplan.system import cgroups
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+CHECKED = """\
+command: [sh, -c, 'echo fine > /ok; exec sleep 600']
+healthcheck: {test: [CMD, cat, /ok], interval: 100ms, retries: 2}
+"""
+
+
+def run(core, line):
+    return core.runtime.exec("bps-app-1", ["sh", "-c", line])
+
+
+def test_health_follows_the_container(core):
+    core.apply(CHECKED)
+    core.until(lambda: core.status.health is Health.HEALTHY)
+    assert core.health["last_output"] == "fine\n"
+    assert core.apply(CHECKED) == []
+    run(core, "cat /ok > /kept")
+    Path(f"/proc/{core.status.pid}/root/ok").unlink()
+    core.until(lambda: core.status.health is Health.UNHEALTHY)
+    assert core.health["failing_streak"] >= 2
+    assert "/ok" in core.health["last_output"]
+    run(core, "cat /kept > /ok")
+    core.until(lambda: core.status.health is Health.HEALTHY)
+
+
+def test_starting_until_there_is_a_verdict(core):
+    core.apply("command: [sleep, '600']\nhealthcheck: {test: [CMD, 'cat', '/no'], interval: 1h}")
+    core.until(lambda: core.health["last_output"])
+    assert core.status.health is Health.STARTING
+    assert core.health["failing_streak"] == 0
+
+
+def test_a_hanging_check_is_killed_with_its_group(core):
+    text = "command: [sleep, '600']\nhealthcheck: {test: [CMD-SHELL, 'sleep 601 & sleep 602'], %s}"
+    core.apply(text % "interval: 50ms, timeout: 200ms, retries: 2")
+    core.until(lambda: core.status.health is Health.UNHEALTHY)
+    assert "exceeded its timeout of 0.2 s" in core.health["last_output"]
+    core.supervisor.send(signal.SIGTERM)
+    core.until(lambda: core.supervisor is None)
+    core.until(lambda: len(cgroups.members(f"{core.settings.cgroup_parent}/{core.row['id']}")) == 1)
+
+
+def test_what_a_killed_supervisor_left_running_is_ended_by_the_next(core):
+    core.apply("command: [sleep, '600']\nhealthcheck: {test: [CMD, sleep, '603'], interval: 1h, timeout: 1h}")
+    group = f"{core.settings.cgroup_parent}/{core.row['id']}"
+    pid_file = core.settings.run_root / "containers" / core.row["id"] / "health.pid"
+    left = int(core.until(lambda: pid_file.exists() and pid_file.read_text()))
+    core.supervisor.send(signal.SIGKILL)
+    core.until(lambda: core.supervisor is None)
+    assert left in [item.pid for item in cgroups.members(group)]
+    with core.runtime.lock("some other change"):
+        pass
+    core.until(lambda: left not in [item.pid for item in cgroups.members(group)])
+
+
+def test_output_is_capped(core):
+    text = "command: [sleep, '600']\nhealthcheck: {test: [CMD-SHELL, 'cat /bin/busybox /bin/busybox; echo'], %s}"
+    core.apply(text % "interval: 100ms")
+    core.until(lambda: core.status.health is Health.HEALTHY)
+    assert 0 < len(core.health["last_output"]) <= 4096
+
+
+def test_health_is_in_the_record_when_the_apply_that_waited_ends(core):
+    text = CHECKED + "\n"
+    stack = text + "labels: {n: '1'}"
+    core.apply(stack)
+    core.until(lambda: core.status.health is Health.HEALTHY)
+    # A replacement waits for the health of its successor; the supervisor is told to stay out by nobody.
+    assert core.apply(stack + "\nenvironment: {A: b}") == ["re-create bps-app-1"]
+    assert core.status.health is Health.HEALTHY
+
+
+def test_a_check_that_goes_away_takes_its_result_with_it(core):
+    core.apply(CHECKED)
+    core.until(lambda: core.status.health is Health.HEALTHY)
+    pid = core.status.pid
+    supervisor = core.supervisor
+    plain = CHECKED.splitlines()[0]
+    assert core.apply(plain) == ["update bps-app-1"]
+    assert (core.status.health, core.status.pid) == (Health.NONE, pid)
+    assert not supervisor.alive
