@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -203,21 +202,6 @@ def listing(top):
         )
         found.append((str(path.relative_to(top)), own, content))
     return found
-
-
-def test_builds_at_the_same_time_do_not_disturb_each_other(core, context):
-    text = "FROM lab/base AS same\nRUN echo 1 > /1; sleep 0.1\nFROM same\nRUN ip route > /{0}\nCOPY {0} /c\n"
-    for name in ("a", "b", "c"):
-        write(context, **{name: name, f"{name}.Dockerfile": text.format(name)})
-
-    def build(name):
-        image = Image(name=f"lab/{name}", build=Build(context=str(context), dockerfile=f"{name}.Dockerfile"))
-        core.runtime.create(image, project="", digest=core.runtime.resolve(image).digest)
-        return core.runtime.resolve(image).present
-
-    with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(build, ("a", "b", "c"))) == [True, True, True]
-    assert core.output("lab/b", command=("cat", "/1", "/c")) == ["1", "b"]
 
 
 def test_bad_declarations_are_refused_while_planning(core, context):

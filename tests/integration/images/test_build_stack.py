@@ -72,6 +72,22 @@ def test_a_stack_is_built_once_and_again_when_something_changed(core, stack):
     assert core.command(file, "exec", "app", "cat", "/word") == "two\n"
 
 
+def test_builds_at_the_same_time_do_not_disturb_each_other(core, tmp_path):
+    text = "FROM lab/base AS same\nRUN echo 1 > /1; sleep 0.2\nFROM same\nRUN ip route > /{0}\nCOPY {0} /c\n"
+    compose = "name: bpm\nservices:\n"
+    for name in ("a", "b", "c"):
+        write(tmp_path, **{f"{name}__{name}": f"{name}\n", f"{name}__Dockerfile": text.format(name)})
+        compose += f"  {name}: {{build: {name}, command: [sleep, '600'], network_mode: none, stop_grace_period: 0s}}\n"
+    write(tmp_path, **{"compose.yaml": compose})
+    file = tmp_path / "compose.yaml"
+    try:
+        assert len(core.command(file, "apply", "--json")["done"]) == 6
+        assert "Nothing to do" in core.command(file, "plan")
+        assert core.command(file, "exec", "b", "cat", "/1", "/c") == "1\nb\n"
+    finally:
+        core.command(file, "destroy")
+
+
 def test_a_bad_dockerfile_is_refused_before_any_change(core, stack):
     write(stack, app__Dockerfile="FROM lab/base\nCOPY absent /x\n")
     said = core.command(stack / "compose.yaml", "apply", code=2)

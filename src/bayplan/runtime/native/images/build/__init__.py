@@ -1,7 +1,11 @@
-"""Images built from a Dockerfile, in four stages, as BuildKit has them.
+"""Images built from a Dockerfile, in stages of work as BuildKit has them.
 
-dockerfile, expand   text to instructions with their lines
-lower, ignore, context   instructions to steps: what runs, which files are copied, the configuration. Reads only
-solve, cache         steps to layers, each from the cache or done
-layer, copy, executor   how one step is done
+The modules, from what is called down to what is done:
+
+    builder                             what the rooms above call
+    dockerfile, expand, stages          text to instructions with their lines, and the stages a target needs
+    lower, config, files, ignore, bases instructions to ``steps``: what runs, what is copied, what the image says of
+                                        itself. Reads only: a plan ends here
+    solve, cache, assemble              steps to layers, each from the cache or done; layers to an image
+    layer, copy, executor               how one step is done
 """
