@@ -297,14 +297,38 @@ def test_a_change_cut_before_the_server_was_told_is_seen_and_mended(core):
     with core.change():
         core.network("n")
         core.box("one", "n")
+        core.box("two", "n")
     (server,) = core.servers()
     with core.runtime.database.transaction() as tx:
-        tx.execute("UPDATE endpoints SET aliases = '[\"later\"]'")
+        tx.execute("UPDATE endpoints SET aliases = ?", ('["later"]',))
     assert core.observed(Kind.NETWORK, "n").defects == {"its name server does not know its containers": "in-place"}
     with core.change():
         pass
-    assert core.ask("one", "later") == [core.address("one", "n")]
+    assert core.ask("one", "later") == sorted(core.address(box, "n") for box in ("one", "two"))
+    assert core.runtime.exec("two", ["cat", "/etc/hosts"]).stdout.count(b" later ") == 2
     assert core.servers() == [server]
+
+
+def test_a_removal_cut_before_the_server_was_ended_is_finished_with_the_network(core, monkeypatch):
+    with core.change():
+        core.network("n")
+        core.box("one", "n")
+    with monkeypatch.context() as patch:
+        patch.setattr(core.runtime.networks.name_server, "changed", lambda *_, **__: None)
+        core.remove("one")
+    assert len(core.servers()) == 1
+    core.runtime.delete(ResourceId(kind=Kind.NETWORK, name="n"))
+    assert core.servers() == []
+
+
+def test_two_cores_have_a_server_each(core):
+    with opened() as other:
+        for one in (core, other):
+            with one.change():
+                one.network("n")
+                one.box("box", "n")
+        assert len({item.pid for one in (core, other) for item in one.servers()}) == 2
+    assert core.ask("box", "box") == [core.address("box", "n")]
 
 
 def test_the_server_holds_nothing_of_those_who_started_it():

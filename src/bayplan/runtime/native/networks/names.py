@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bayplan.models import Settings
@@ -18,11 +20,18 @@ from bayplan.runtime.native.state import Database
 
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
-_PEERS = """
-    SELECT own.position, peer.address, peer.aliases, c.id, c.name, c.service, c.declared FROM endpoints own
-    JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
-    WHERE own.container_id = ?
+_RECORDED = """
+    SELECT e.container_id, e.network, e.position, e.address, e.aliases, c.id, c.name, c.service, c.declared
+    FROM endpoints e JOIN containers c ON c.id = e.container_id ORDER BY e.position
 """
+
+
+@dataclass(frozen=True)
+class _Member:
+    container_id: str
+    network: str
+    address: str
+    names: str
 
 
 class Names:
@@ -41,24 +50,32 @@ class Names:
         )
         return {str(row[0]) for row in rows}
 
-    def refresh(self, container_ids: set[str]) -> None:
+    def refresh(self, container_ids: Collection[str]) -> None:
         """List the peers, as they are recorded now, in these containers' hosts files; one without a file is passed."""
         # Read and written under one lock: a list that was read earlier must not be written later.
         with self._lock:
+            rows = self.database.query(_RECORDED) if container_ids else []
+            members = [
+                _Member(row["container_id"], row["network"], row["address"], " ".join(names_of(row))) for row in rows
+            ]
             for container_id in container_ids:
-                _rewrite(self.settings.run_root / "containers" / container_id / "hosts", self._peers(container_id))
+                text = self._peers(container_id, members) + self._declared(container_id)
+                _rewrite(self.settings.run_root / "containers" / container_id / "hosts", text.encode())
 
-    def _peers(self, container_id: str) -> bytes:
-        lines = []
-        rows = self.database.query(_PEERS, (container_id,))
+    def _peers(self, container_id: str, members: Sequence[_Member]) -> str:
+        own = [item.network for item in members if item.container_id == container_id]
+        peers = [item for item in members if item.network in own]
         # Some libraries take the first line only: another order in each container spreads them over the replicas.
-        for row in sorted(rows, key=lambda row: (row["position"], _rank(container_id, row["id"]))):
-            lines.append(f"{row['address']}\t{' '.join(names_of(row))}\n")
+        peers.sort(key=lambda item: (own.index(item.network), _rank(container_id, item.container_id)))
+        return "".join(f"{item.address}\t{item.names}\n" for item in peers)
+
+    def _declared(self, container_id: str) -> str:
+        lines = []
         for row in self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,)):
             extra = json.loads(row["declared"]).get("extra_hosts") or {}
-            host = self._host_gateway(container_id)
+            host = self._host_gateway(container_id) if extra else ""
             lines += [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
-        return "".join(lines).encode()
+        return "".join(lines)
 
     def _host_gateway(self, container_id: str) -> str:
         """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""

@@ -1,7 +1,7 @@
-"""The name server of one core, held to what is recorded.
+"""The name server of one core, and the hosts files of those that run, held to what is recorded.
 
-Reloads are batched: a change asks for one soon, and whoever needs the names now waits for one that covers it. A fault
-of the name server never fails a change, as the C libraries find peers in the hosts files; ``observe`` reports it.
+Changes are told in batches: each asks for one soon, and whoever needs the names now waits for one that covers it. A
+fault of the name server never fails a change, as the C libraries find peers in the hosts files; ``observe`` reports it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from bayplan.errors import BayplanError
 from bayplan.models import Settings
 from bayplan.runtime.native.networks.daemon import PORT, Daemon
+from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.zones import Zone, zones
 from bayplan.runtime.native.state import Database
 from bayplan.system import sockets
@@ -37,46 +38,49 @@ class Finding:
 class NameServer:
     """Safe to use from many threads and processes."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self.settings, self.database = settings, database
+    def __init__(self, settings: Settings, database: Database, names: Names) -> None:
+        self.settings, self.database, self.names = settings, database, names
         self.daemon = Daemon(settings.run_root / "names", settings.name_server)
         self._settling = threading.Lock()
         self._guard = threading.Lock()
         self._timer: threading.Timer | None = None
         self._asked = self._covered = 0
-        self._known: frozenset[str] = frozenset()
+        self._stale: set[str] = set()
+        self._known: frozenset[Zone] = frozenset()
 
     def serves(self, gateway: str) -> bool:
         """Whether containers can be told to ask the gateway."""
-        return not self._refusal(gateway)
+        return any(zone.gateway == gateway for zone in self._known) or not self._refusal(gateway)
 
-    def changed(self, *, networks: Collection[str] = (), at_once: bool = False) -> None:
-        """Records changed. Returns at once; or when they are known to the server, if one of ``networks`` is new to it.
+    def changed(self, peers: Collection[str], *, networks: Collection[str] = (), at_once: bool = False) -> None:
+        """Records changed, and the hosts files of ``peers`` are to follow.
 
-        ``at_once`` waits in any case.
+        Returns at once; or when the server knows it, if one of ``networks`` is new to it or with ``at_once``.
         """
         with self._guard:
             self._asked += 1
+            self._stale.update(peers)
             if self._timer is None:
                 self._timer = threading.Timer(_SOON_S, self._settle_later)
                 self._timer.daemon = True
                 self._timer.start()
-        if at_once or not self._known.issuperset(networks):
+        if at_once or not {zone.network for zone in self._known}.issuperset(networks):
             self.settle()
 
     def settle(self, *, anyway: bool = False) -> None:
-        """Return when the server runs and knows what is recorded, or has ended as no container needs it.
+        """Return when hosts files and server tell what is recorded; the server has ended when no container needs it.
 
-        Only if a change is open, or ``anyway``. A server that cannot is left to ``observe``.
+        Looks only if a change is open, or ``anyway``. A server that cannot is left to ``observe``.
         """
         asked = self._asked
         with self._settling:
             if self._covered >= asked and not anyway:
                 return
-            covered = self._asked
+            with self._guard:
+                covered, stale, self._stale = self._asked, self._stale, set()
             try:
                 with _alone(self.settings.run_root):
-                    self._bring()
+                    self._bring(stale)
             except (BayplanError, OSError):
                 self._known = frozenset()
             self._covered = covered
@@ -115,39 +119,44 @@ class NameServer:
             self._timer = None
         self.settle()
 
-    def _bring(self) -> None:
+    def _bring(self, stale: Collection[str]) -> None:
         recorded = zones(self.database).values()
         wanted = [zone for zone in recorded if not self._refusal(zone.gateway)]
+        moved = [zone for zone in wanted if not self._is_written(zone)]
+        # When an earlier change was cut, not all members of a zone that moved are in ``stale``. Before the zone is
+        # written: cut here, the next run finds it to have moved once more.
+        self.names.refresh({*stale, *(member for zone in moved for member in zone.members)})
+        self._known = frozenset()
         if not wanted:
-            self._known = frozenset()
             self.daemon.stop()
             return
-        moved = self._write(wanted)
+        gone = self._write(wanted, moved)
         process = self.daemon.find()
         if process is None:
             self.daemon.start()
-        elif moved or not all(zone.is_known(_OBSERVED_S) for zone in wanted):
+        elif moved or gone or not all(zone.is_known(_OBSERVED_S) for zone in wanted):
             self.daemon.reload(process)
-        self._known = frozenset(zone.network for zone in wanted if zone.is_known(_LOADED_S))
+        self._known = frozenset(zone for zone in wanted if zone.is_known(_LOADED_S))
 
-    def _write(self, wanted: Collection[Zone]) -> bool:
-        """Bring the directory up to date. Whether something changed."""
+    def _is_written(self, zone: Zone) -> bool:
+        try:
+            return (self.daemon.directory / zone.file).read_text() == zone.text
+        except FileNotFoundError:
+            return False
+
+    def _write(self, wanted: Collection[Zone], moved: Collection[Zone]) -> bool:
+        """Bring the directory up to date. Whether the file of a zone that is no longer wanted was removed."""
         directory = self.daemon.directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        texts = {zone.file: zone.text.encode() for zone in wanted}
-        moved = False
-        for path in directory.iterdir():
-            if path.name not in texts and path != self.daemon.pid_file:
-                path.unlink()
-                moved = True
-        for name, text in texts.items():
-            path = directory / name
-            if not path.exists() or path.read_bytes() != text:
-                # Written beside the directory: the server takes every file in it for a network.
-                self.daemon.beside.write_bytes(text)
-                self.daemon.beside.rename(path)
-                moved = True
-        return moved
+        kept = {self.daemon.pid_file.name, *(zone.file for zone in wanted)}
+        gone = [path for path in directory.iterdir() if path.name not in kept]
+        for path in gone:
+            path.unlink()
+        for zone in moved:
+            # Written beside the directory: the server takes every file in it for a network.
+            self.daemon.beside.write_text(zone.text)
+            self.daemon.beside.rename(directory / zone.file)
+        return bool(gone)
 
     def _refusal(self, gateway: str) -> str:
         """Why a network cannot be served; empty when it can."""

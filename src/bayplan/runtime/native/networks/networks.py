@@ -45,7 +45,7 @@ class Networks:
         self.settings, self.database = settings, database
         self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
         self.names = Names(settings, database)
-        self.name_server = NameServer(settings, database)
+        self.name_server = NameServer(settings, database, self.names)
         self._links: Links | None = None
         self._lock = threading.RLock()
 
@@ -184,12 +184,13 @@ class Networks:
         ordered = sorted(gateways, key=lambda item: item != gateway)
         asked = next((item for item in ordered if self.name_server.serves(str(item))), None)
         # Until an older server knows a container of internal networks only, it would ask others for it.
-        self.name_server.changed(networks=addresses, at_once=gateway is None and asked is not None)
+        at_once = gateway is None and asked is not None
+        self.name_server.changed(self.names.neighbours(container_id), networks=addresses, at_once=at_once)
         return Attachment(path, addresses, asked)
 
     def tell_names(self, container_id: str) -> None:
-        """Bring the container's hosts file, and those of its peers, up to what is recorded."""
-        self.names.refresh(self.names.neighbours(container_id) | {container_id})
+        """Bring the container's hosts file up to what is recorded; those of its peers follow soon."""
+        self.names.refresh({container_id})
 
     def detach(self, container_id: str) -> None:
         """Take a container off: ports, namespace, links, addresses, names; absent is no error."""
@@ -201,8 +202,7 @@ class Networks:
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
-        self.names.refresh(peers)
-        self.name_server.changed()
+        self.name_server.changed(peers)
 
     def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
         """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""

@@ -40,6 +40,8 @@ class Zone:
     gateway: str
     file: str
     body: str
+    members: frozenset[str] = frozenset()
+    """Ids of the containers on it."""
 
     @property
     def marker(self) -> str:
@@ -81,7 +83,8 @@ def zones(database: Database) -> dict[str, Zone]:
         first = members[0]
         # The suffix tells newer versions (1.11) not to ask others for containers of internal networks only ...
         file = f"{first['bridge']}%int" if _is_internal(first) else first["bridge"]
-        found[network] = Zone(network, first["gateway"], file, _body(members, outside))
+        ids = frozenset(str(row["container_id"]) for row in members)
+        found[network] = Zone(network, first["gateway"], file, _body(members, outside), ids)
     return found
 
 
