@@ -26,10 +26,9 @@ from bayplan.runtime.native.containers.spec import Bundle, build_spec, process_e
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
-from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
 from bayplan.system.files import atomic_write
 
-_NETWORK = "bayplan.build."
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
 _FOREVER_S = 7 * 86400.0
@@ -46,7 +45,7 @@ class Builds:
     @contextmanager
     def session(self) -> Iterator[Executor]:
         """The executor of one build. Its network is made for the first command and goes with the build."""
-        name = _NETWORK + secrets.token_hex(8)
+        name = BUILD_PREFIX + secrets.token_hex(8)
         try:
             yield _Executor(self.settings, self.networks, name)
         finally:
@@ -60,9 +59,8 @@ class Builds:
             lifecycle.clear(runtime, place.name, _paths(self.settings, Workspace(place.name, place)))
             self.networks.detach(place.name)
             shutil.rmtree(place)
-        rows = self.networks.database.query("SELECT name FROM networks WHERE name LIKE ?", (f"{_NETWORK}%",))
-        for row in rows:
-            self.networks.delete(str(row[0]))
+        for name in self.networks.of_builds():
+            self.networks.delete(name)
 
 
 class _Executor:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bayplan import __version__
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
@@ -29,7 +31,6 @@ from bayplan.models import (
     VolumeMount,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.builds import Builds
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
@@ -54,6 +55,9 @@ from bayplan.runtime.protocol import (
 )
 from bayplan.system.files import locked
 
+if TYPE_CHECKING:
+    from bayplan.runtime.native.builds import Builds
+
 IN_PLACE = CONTAINER_IN_PLACE | {"ports"}
 _WAIT_RESTARTS = 6
 """Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
@@ -66,11 +70,17 @@ class NativeRuntime:
         self.settings = settings
         self.database = Database(settings.state_root / "state.db")
         self.networks = Networks(settings, self.database)
-        self.builds = Builds(settings, self.networks)
-        self.images = Images(settings, self.builds.session)
+        self.images = Images(settings, lambda: self.builds.session())  # noqa: PLW0108 - loads builds when called
         self.volumes = Volumes(settings, self.database)
         self.containers = Containers(settings, self.database)
         self._changing = False
+
+    @cached_property
+    def builds(self) -> Builds:
+        """What runs the steps of builds, loaded at first use."""
+        from bayplan.runtime.native.builds import Builds
+
+        return Builds(self.settings, self.networks)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -302,7 +312,8 @@ class NativeRuntime:
 
     def _sweep(self) -> None:
         """Free what a killed change left without a container record."""
-        self.builds.sweep()
+        if any((self.settings.state_root / "builds").glob("*")) or self.networks.of_builds():
+            self.builds.sweep()
         rows = self.database.query(
             "SELECT DISTINCT container_id FROM endpoints WHERE container_id NOT IN (SELECT id FROM containers)"
         )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.registry.client import RegistryClient
-from bayplan.runtime.native.images.build.builder import Builder, Session
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.pull import pull
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import StoredImage
 from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImage, State, Status, silent
+
+if TYPE_CHECKING:
+    from bayplan.runtime.native.images.build.builder import Builder, Session
 
 
 class Images:
@@ -24,9 +27,21 @@ class Images:
         self.settings = settings
         self.store = ImageStore(settings.state_root / "images")
         self.layers = Layers(settings.state_root / "layers")
-        self.builder = Builder(settings, self.store, self.layers, lambda: self.client, build_session)
+        self._build_session = build_session
+        self._builder: Builder | None = None
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
+
+    @property
+    def builder(self) -> Builder:
+        """The builder, loaded at first use: most runs build nothing."""
+        from bayplan.runtime.native.images.build.builder import Builder
+
+        with self._lock:
+            self._builder = self._builder or Builder(
+                self.settings, self.store, self.layers, lambda: self.client, self._build_session
+            )
+            return self._builder
 
     @property
     def client(self) -> RegistryClient:

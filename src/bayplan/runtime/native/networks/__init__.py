@@ -1,5 +1,5 @@
 """Networks of the native core: bridges and veth pairs, addresses, and one nftables table of our own."""
 
-from bayplan.runtime.native.networks.networks import Attachment, Networks
+from bayplan.runtime.native.networks.networks import BUILD_PREFIX, Attachment, Networks
 
-__all__ = ["Attachment", "Networks"]
+__all__ = ["BUILD_PREFIX", "Attachment", "Networks"]

@@ -25,6 +25,8 @@ from bayplan.runtime.native.state import Database
 from bayplan.runtime.protocol import Observed, State, Status
 from bayplan.system import namespaces
 
+BUILD_PREFIX = "bayplan.build."
+"""Begin of the names of networks made for the steps of one image build."""
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -155,6 +157,11 @@ class Networks:
                 )
             )
         return found
+
+    def of_builds(self) -> list[str]:
+        """Names of the networks that image builds made; without a build under way they are left by a kill."""
+        rows = self.database.query("SELECT name FROM networks WHERE name LIKE ?", (f"{BUILD_PREFIX}%",))
+        return [str(row[0]) for row in rows]
 
     # -- endpoints ---------------------------------------------------------------------------------------------
 

@@ -79,6 +79,8 @@ def runs(database: Database) -> list[Run]:
 def needs_watch(run: Run, roots: Roots) -> bool:
     """Whether somebody must watch it: it is checked, or it will be started again."""
     policy = Policy.of(json.loads(run.declared))
+    if not policy.restarts and run.health is None:
+        return False
     if run.process:
         return policy.restarts or run.health is not None
     code = run.exit_code
