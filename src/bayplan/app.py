@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bayplan.errors import DeclarationError
+from bayplan.errors import DeclarationError, UnsupportedError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Event, Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
@@ -50,7 +50,9 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """The engine of this host; closed at the end."""
+    """The engine of this host; closed at the end. Raises UnsupportedError without root."""
+    if os.geteuid() != 0:
+        raise UnsupportedError("the native core needs root", hint="run it with sudo; Ansible: become: true")
     from bayplan.runtime.native.runtime import NativeRuntime
 
     runtime = NativeRuntime(settings)

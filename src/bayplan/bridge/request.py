@@ -29,6 +29,9 @@ def read_stack(given: Mapping[str, Any]) -> Stack:
         "environment": _environment(given.get("env") or {}),
     }
     if given.get("definition") is not None:
+        named = given.get("project_name") or directory or given["definition"].get("name")
+        if not named:  # the working directory's name would be a chance
+            raise DeclarationError("a definition needs a name", hint="give project_name, or name in the definition")
         text = json.dumps(given["definition"])
         return load_text(text, label="definition", project_directory=directory or Path.cwd(), **common)
     files = tuple((directory or Path.cwd()) / name for name in given.get("files") or ())
@@ -47,6 +50,9 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
         values = {name: value for name, value in item.items() if name != "kind"}
         if kind is Kind.CONTAINER:
             values = _container(values)
+        if isinstance(values.get("build"), dict):
+            built = values["build"].items()
+            values["build"] = {key: _texts(value) if key in ("args", "labels") else value for key, value in built}
         where = f"{kind.value} {values.get('name', '')}"
         values = {name: _texts(value) if name in _TEXT_MAPS else value for name, value in values.items()}
         try:
@@ -79,7 +85,7 @@ def _container(values: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(values)
     for name in ("command", "entrypoint"):
         if isinstance(result.get(name), str):
-            result[name] = shlex.split(result[name])
+            result[name] = _words(result[name], f"container {values.get('name', '')}: {name}")
         elif isinstance(result.get(name), list):
             result[name] = [str(part) for part in result[name]]
     if result.get("ports"):
@@ -93,6 +99,13 @@ def _container(values: Mapping[str, Any]) -> dict[str, Any]:
         # YAML 1.1 reads the word `no` as false.
         result["restart"] = {"condition": "no" if restart is False else restart}
     return result
+
+
+def _words(text: str, where: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise DeclarationError(f"{text!r}: {error}", where=where, hint="close the quotes, or give a list") from error
 
 
 def _ports(items: list[Any]) -> list[Any]:

@@ -74,10 +74,32 @@ def test_short_spellings_are_the_long_ones(ask):
 def test_stopped_stops_once_and_started_starts_again(ask):
     ask("apply", resources=web())
     stopping = {"resources": web(), "options": {"state": "stopped"}}
-    assert ask("apply", check=True, **stopping)["diff"]["after"] == "container web: stopped\n"
+    assert (
+        ask("apply", check=True, **stopping)["diff"]["after"] == "container web: stop (declared stopped, is running)\n"
+    )
     assert ask("apply", **stopping)["changed"] is True
     assert ask("apply", **stopping)["changed"] is False
     assert [item["action"] for item in ask("apply", resources=web())["plan"]["steps"]] == ["start"]
+
+
+def test_stopped_makes_without_starting_and_takes_changes_along(ask):
+    stopping = {"resources": web(), "options": {"state": "stopped"}}
+    ask("apply", **stopping)
+    assert "start web" not in ask.runtime.calls
+    assert ask("apply", **stopping)["changed"] is False
+    started = ask("apply", resources=web(labels={"tier": "one"}))
+    assert [item["action"] for item in started["plan"]["steps"]] == ["start"]
+    assert ask("apply", resources=web(labels={"tier": "one"}))["changed"] is False
+    again = {"resources": web(labels={"tier": "two"}), "options": {"state": "stopped"}}
+    assert [item["path"] for item in ask("apply", **again)["plan"]["steps"][0]["fields"]] == ["labels[tier]"]
+    assert ask("apply", **again)["changed"] is False
+
+
+def test_without_root_it_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    refused = respond(json.dumps({"verb": "apply", "resources": [{"kind": "volume", "name": "one"}]}))
+    assert "needs root" in refused["msg"]
+    assert "become" in refused["hint"]
 
 
 def test_absent_removes_only_what_is_named(ask):
@@ -124,7 +146,10 @@ def test_a_wrong_request_fails_with_a_sentence(request_text, said):
 
 def test_a_failed_step_fails_the_request(ask):
     ask.runtime.fail["start web"] = "no such program"
-    assert "no such program" in ask("apply", resources=web())["msg"]
+    failed = ask("apply", resources=web())
+    assert "no such program" in failed["msg"]
+    assert failed["changed"] is True, "the image was pulled"
+    assert failed["result"] == {"done": ["image lab/web"], "failed": ["container web"], "skipped": []}
 
 
 def test_generated_specs_match_the_models():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
-from bayplan.models import BindMount, Container, Network, Port, Resource
+from bayplan.models import BindMount, Container, Kind, Network, Port, Resource, VolumeMount
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.system.sockets import holders, listeners
@@ -24,6 +24,7 @@ def check(resources: Sequence[Resource], networks: Networks, database: Database)
             for option in _unbuilt(resource):
                 raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
             _check_binds(resource)
+            _check_named(resource, resources, database)
             for port in resource.ports:
                 _check_port(port, resource, database, replaced)
                 _check_free(port, resource, networks)
@@ -42,6 +43,24 @@ def _check_binds(container: Container) -> None:
     for mount in container.mounts:
         if isinstance(mount, BindMount) and not Path(mount.source).exists():
             raise NotFoundError(f"bind source {mount.source} does not exist", where=str(container.id), hint="create it")
+
+
+def _check_named(container: Container, made: Sequence[Resource], database: Database) -> None:
+    """Networks and volumes that a container names are there, or are made in the same run."""
+    named = {
+        Kind.NETWORK: [endpoint.network for endpoint in container.networks],
+        Kind.VOLUME: [mount.source for mount in container.mounts if isinstance(mount, VolumeMount)],
+    }
+    for kind, names in named.items():
+        there = {item.name for item in made if item.kind is kind}
+        there |= {str(row[0]) for row in database.query(f"SELECT name FROM {kind.value}s")}  # noqa: S608 - our own words
+        for name in names:
+            if name not in there:
+                raise NotFoundError(
+                    f"{kind.value} {name} does not exist",
+                    where=str(container.id),
+                    hint="declare it, or correct the name",
+                )
 
 
 def _check_port(port: Port, container: Container, database: Database, replaced: set[str]) -> None:
