@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 from bayplan import app
 from bayplan.bridge.request import read_ids, read_resources, read_stack
-from bayplan.errors import BayplanError, DeclarationError
-from bayplan.models import Kind, ResourceId, Settings, Stack
+from bayplan.errors import BayplanError, DeclarationError, StoppedError
+from bayplan.models import Change, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.plan import Action, Plan
 from bayplan.reconcile.render import as_json, before_after
 from bayplan.runtime.protocol import Runtime, Scope, State
@@ -83,27 +83,36 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
-        if request["verb"] == "destroy":
-            volumes, images = bool(options.get("volumes")), bool(options.get("images"))
-            plan = app.plan_destroy(stack, runtime, volumes=volumes, images=images)
-        else:
+
+        def make() -> Plan:
+            if request["verb"] == "destroy":
+                volumes, images = bool(options.get("volumes")), bool(options.get("images"))
+                return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
             plan = app.plan(stack, runtime, absent=absent)
+            return _without_starts(plan) if options.get("state") == "stopped" else plan
+
         stop = _running(stack, runtime) if options.get("state") == "stopped" and isinstance(stack, Stack) else ()
-        if options.get("state") == "stopped":
-            plan = plan.model_copy(update={"steps": tuple(s for s in plan.steps if s.action is not Action.START)})
-        response = _response(plan, stop)
-        if not request.get("check") and request["verb"] != "plan":
-            response["result"] = _apply(plan, runtime, settings)
-            if options.get("state") == "stopped" and isinstance(stack, Stack):
-                _stop(stack, runtime)
-        return response
+        if request.get("check") or request["verb"] == "plan":
+            return _response(make(), stop)
+        plan, outcome = app.converge(make, runtime, settings)
+        if outcome.stopped:
+            done = ", ".join(str(step.resource) for step in outcome.done) or "nothing"
+            raise StoppedError(f"stopped between steps; done: {done}", hint="run it again to go on")
+        outcome.raise_failure()
+        if options.get("state") == "stopped" and isinstance(stack, Stack):
+            _stop(stack, runtime)
+        return {**_response(plan, stop), "result": {"done": [str(step.resource) for step in outcome.done]}}
 
 
-def _apply(plan: Plan, runtime: Runtime, settings: Settings) -> dict[str, Any]:
-    outcome = app.apply(plan, runtime, settings)
-    outcome.raise_failure()
-    return {"done": [str(step.resource) for step in outcome.done]}
+def _without_starts(plan: Plan) -> Plan:
+    """The plan for containers that are to stand still: what a start would change first is changed all the same."""
+    steps = [
+        step.model_copy(update={"action": Action.UPDATE}) if step.action is Action.START else step
+        for step in plan.steps
+        if step.action is not Action.START or any(item.how is not Change.NONE for item in step.fields)
+    ]
+    return plan.model_copy(update={"steps": tuple(steps)})
 
 
 def _stop(stack: Stack, runtime: Runtime) -> None:

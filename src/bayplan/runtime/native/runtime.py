@@ -7,7 +7,7 @@ its network namespace, then its files; removal goes the other way, the record la
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -43,6 +43,7 @@ from bayplan.runtime.protocol import (
     Snapshot,
     State,
     Status,
+    never,
     silent,
 )
 from bayplan.system.files import locked
@@ -92,9 +93,9 @@ class NativeRuntime:
         """What the image stands for now, by its pull policy."""
         return self.images.resolve(image)
 
-    def check(self, resources: Sequence[Resource], project: str) -> None:
+    def check(self, resources: Sequence[Resource], project: str, *, removing: Collection[ResourceId] = ()) -> None:
         """Refuse what cannot work here, before any change."""
-        checks.check(resources, self.networks, self.database)
+        checks.check(resources, removing, self.networks, self.volumes, self.database)
 
     # -- resources ---------------------------------------------------------------------------------------------
 
@@ -112,6 +113,10 @@ class NativeRuntime:
             case _:
                 raise UnsupportedError(f"{resource.kind.value} resources are not built yet", where=str(resource.id))
 
+    def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
+        """Unpack the image's layers."""
+        self.images.rootfs(container.image, digest, report)
+
     def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
         """Change fields of what runs."""
         match resource:
@@ -121,7 +126,8 @@ class NativeRuntime:
                 self.volumes.update_labels(resource)
             case Container():
                 container_id = self._id(resource.name)
-                if "ports" in fields:
+                # One that does not run gets its ports with its start.
+                if "ports" in fields and self.containers.status(container_id).state is State.RUNNING:
                     self.networks.set_ports(container_id, resource.ports)
                 self.containers.update(container_id, resource)
 
@@ -186,9 +192,9 @@ class NativeRuntime:
         self.containers.rename(container_id, name, superseded=False)
         self.start(name)
 
-    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+    def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast."""
-        return self.containers.wait(self._id(name), condition, timeout)
+        return self.containers.wait(self._id(name), condition, timeout, stopped)
 
     def logs(
         self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
@@ -252,12 +258,14 @@ class NativeRuntime:
         self.containers.delete(container_id)
 
     def _sweep(self) -> None:
-        """Free what a killed change left without a container record."""
+        """Free what a killed change left without a record of a resource."""
         rows = self.database.query(
             "SELECT DISTINCT container_id FROM endpoints WHERE container_id NOT IN (SELECT id FROM containers)"
         )
         for row in rows:
             self.networks.detach(str(row[0]))
+        self.volumes.sweep()
+        self.images.store.sweep(self.images.layers.root)
 
     def _with_endpoints(self, item: Observed) -> Observed:
         if item.status.state is not State.RUNNING:

@@ -74,9 +74,17 @@ class Firewall:
         """Whether the kernel has the port's element."""
         return _key(port) in self.published_keys(_map(port))
 
-    def has_network(self, bridge: str) -> bool:
-        """Whether the kernel knows the bridge."""
-        return bridge in self.elements("bridges")
+    def has_network(self, bridge: str, subnet: str, *, internal: bool) -> bool:
+        """Whether the kernel has every rule, and the network's elements in every set."""
+        rules, sets = 0, dict[str, set[str]]()
+        for item in nftables.listing(f"table inet {self.table}"):
+            rules += "rule" in item
+            if "set" in item:
+                sets[item["set"]["name"]] = {_spell(element) for element in item["set"].get("elem", ())}
+        wanted = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
+        if not internal:
+            wanted |= {"outgoing": bridge, "subnets": subnet}
+        return rules == _RULES and all(element in sets.get(name, ()) for name, element in wanted.items())
 
     def elements(self, name: str) -> set[str]:
         """What a set holds, spelled as nft does."""
@@ -158,3 +166,4 @@ add rule inet {t} forward iifname @outgoing accept
 add rule inet {t} forward iifname @bridges drop
 add rule inet {t} forward oifname @bridges drop
 """
+_RULES = _BASE.count("\nadd rule ")

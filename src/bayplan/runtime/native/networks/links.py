@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SYSCTL = Path("/proc/sys/net")
+_IFF_UP = 1  # netdevice(7)
 _LINK_NAME_BYTES = 10  # hexadecimal digits behind the prefix: a link's name holds 15 characters (IFNAMSIZ)
 
 
@@ -91,19 +92,28 @@ class Links:
                 self._route.link("add", ifname=host_name, kind="veth", peer=peer)
             finally:
                 os.close(fd)
-            index = self.index(host_name)
-            self._route.link("set", index=index, master=self.index(bridge), state="up")
-            # A container may reach its own published port: the frame goes back out where it came from.
-            self._route.brport("set", index=index, mode=1)
-            _write(_SYSCTL / f"ipv6/conf/{host_name}/accept_ra", "0")
+            self._join(host_name, bridge)
+
+    def join(self, host_name: str, bridge: str) -> None:
+        """Put a link that is there on a bridge, and up."""
+        with self._lock:
+            self._join(host_name, bridge)
+
+    def _join(self, host_name: str, bridge: str) -> None:
+        index = self.index(host_name)
+        self._route.link("set", index=index, master=self.index(bridge), state="up")
+        # A container may reach its own published port: the frame goes back out where it came from.
+        self._route.brport("set", index=index, mode=1)
+        _write(_SYSCTL / f"ipv6/conf/{host_name}/accept_ra", "0")
 
     def is_attached(self, host_name: str, bridge: str) -> bool:
         """Whether the link is up and on that bridge."""
-        master = Path(f"/sys/class/net/{host_name}/master")
-        try:
-            return master.resolve(strict=True).name == bridge and self.index(host_name) is not None
-        except OSError:
+        index, master = self.index(host_name), self.index(bridge)
+        if index is None or master is None:
             return False
+        with self._lock:
+            (link,) = self._route.link("get", index=index)
+        return link.get_attr("IFLA_MASTER") == master and bool(link["flags"] & _IFF_UP)
 
     def routes(self) -> list[tuple[IPv4Network, str]]:
         """The host's IPv4 routes but the default one: destination and link."""
@@ -142,7 +152,7 @@ def configure_inside(netns: Path, endpoints: list[tuple[str, IPv4Address, int]],
                 route.addr("add", index=index, address=str(address), prefixlen=length)
                 route.link("set", index=index, state="up")
             if gateway is not None:
-                route.route("add", dst="default", gateway=str(gateway))
+                route.route("replace", dst="default", gateway=str(gateway))
 
     namespaces.in_network(netns, body)
 
