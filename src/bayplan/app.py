@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,16 +12,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bayplan.errors import DeclarationError, UnsupportedError
+from bayplan.errors import DeclarationError, StalePlanError, UnsupportedError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Event, Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
+from bayplan.reconcile.stop import Stop
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
 _PREFIX = "BAYPLAN_"
+_TRIES = 3
 
 
 def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
@@ -99,9 +103,10 @@ def apply(
     on_event: Callable[[Event], None] | None = None,
     report: Report = silent,
     lock_timeout: Duration | None = None,
+    stop: Stop | None = None,
 ) -> Outcome:
     """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
-    if not wanted.changed:
+    if not wanted.changed and not wanted.noted:
         return Outcome()
     journal = Journal(settings.state_root / "record.db")
     try:
@@ -113,9 +118,56 @@ def apply(
             on_event=on_event or (lambda _: None),
             report=report,
             lock_timeout=lock_timeout,
+            stop=stop,
         )
     finally:
         journal.close()
+
+
+def converge(
+    make: Callable[[], Plan],
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    on_plan: Callable[[Plan], None] = lambda _: None,
+    on_event: Callable[[Event], None] | None = None,
+    report: Report = silent,
+    lock_timeout: Duration | None = None,
+) -> tuple[Plan, Outcome]:
+    """Plan and apply; plan anew when another change came between.
+
+    SIGTERM, SIGHUP and Ctrl-C stop it at the next boundary between steps. ``on_plan`` gets each plan before it is
+    applied. Raises StalePlanError when the host does not come to rest.
+    """
+    with stop_on_signals() as stop:
+        for _ in range(_TRIES):
+            made = make()
+            on_plan(made)
+            try:
+                outcome = apply(
+                    made, runtime, settings, on_event=on_event, report=report, lock_timeout=lock_timeout, stop=stop
+                )
+            except StalePlanError as error:
+                stale = error
+            else:
+                return made, outcome
+    raise stale
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """A ``Stop`` that SIGINT, SIGTERM and SIGHUP ask; the earlier handlers come back at the end."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    earlier = {number: signal.signal(number, lambda *_: stop.request()) for number in names}
+    try:
+        yield stop
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def status(project: str, runtime: Runtime) -> Snapshot:

@@ -12,6 +12,7 @@
     │   └── RuntimeFailureError  a container, a build step, a health check failed; carries its last output
     └── RetryableError           may pass by itself
         ├── BusyError            another apply holds the host; names the holder
+        ├── StoppedError         the apply was told to stop (Ctrl-C, SIGTERM); nothing of this step was begun
         └── UnavailableError     a registry or host did not answer in time
 
 A message says what was wrong, where, and what to do next.
@@ -109,6 +110,10 @@ class RetryableError(BayplanError):
 
 class BusyError(RetryableError):
     """Another change is running on this host; the message names its holder."""
+
+
+class StoppedError(RetryableError):
+    """A step was not begun, because the apply was told to stop."""
 
 
 class UnavailableError(RetryableError):

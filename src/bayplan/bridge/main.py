@@ -18,8 +18,9 @@ from typing import Any, TextIO
 
 from bayplan import app
 from bayplan.bridge.request import read_ids, read_resources, read_stack
-from bayplan.errors import BayplanError, DeclarationError
+from bayplan.errors import BayplanError, DeclarationError, StoppedError
 from bayplan.models import ResourceId, Settings, Stack
+from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_json, before_after
 from bayplan.runtime.protocol import Runtime, Scope
@@ -84,23 +85,28 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
-        if request["verb"] == "destroy":
-            volumes, images = bool(options.get("volumes")), bool(options.get("images"))
-            plan = app.plan_destroy(stack, runtime, volumes=volumes, images=images)
-        else:
+
+        def make() -> Plan:
+            if request["verb"] == "destroy":
+                volumes, images = bool(options.get("volumes")), bool(options.get("images"))
+                return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
             stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
-            plan = app.plan(stack, runtime, absent=absent, stopped=stopped)
-        before, after = before_after(plan)
-        response = {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
+            return app.plan(stack, runtime, absent=absent, stopped=stopped)
+
         if request.get("check") or request["verb"] == "plan":
-            return {**response, "result": None}
-        return {**response, **_apply(plan, runtime, settings)}
+            return {**_shown(make()), "result": None}
+        plan, outcome = app.converge(make, runtime, settings)
+        return {**_shown(plan), **_done(outcome)}
 
 
-def _apply(plan: Plan, runtime: Runtime, settings: Settings) -> dict[str, Any]:
+def _shown(plan: Plan) -> dict[str, Any]:
+    before, after = before_after(plan)
+    return {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
+
+
+def _done(outcome: Outcome) -> dict[str, Any]:
     """What was done. When a step failed, its error beside what was done before: that stays changed."""
-    outcome = app.apply(plan, runtime, settings)
     result = {
         "done": [str(step.resource) for step in outcome.done],
         "failed": [str(step.resource) for step, _ in outcome.failed],
@@ -109,6 +115,9 @@ def _apply(plan: Plan, runtime: Runtime, settings: Settings) -> dict[str, Any]:
     response: dict[str, Any] = {"changed": outcome.changed, "result": result}
     try:
         outcome.raise_failure()
+        if outcome.stopped:
+            done = ", ".join(result["done"]) or "nothing"
+            raise StoppedError(f"stopped between steps; done: {done}", hint="run it again to go on")
     except BayplanError as error:
         response.update(_failure(error))
     return response

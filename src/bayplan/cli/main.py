@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bayplan.errors import BayplanError
+from bayplan.errors import BayplanError, RuntimeFailureError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader went away (`| head`); point stdout at nothing so that the interpreter's flush is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        _explain(RuntimeFailureError(str(error)), as_json=getattr(options, "json", False))
+        return 1
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

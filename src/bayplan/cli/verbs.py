@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ def plan(options: Namespace) -> int:
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
     with _opened() as (runtime, settings):
-        return _carry_out(options, app.plan(_stack(options), runtime), runtime, settings)
+        stack = _stack(options)
+        return _carry_out(options, lambda: app.plan(stack, runtime), runtime, settings)
 
 
 def destroy(options: Namespace) -> int:
@@ -41,8 +42,8 @@ def destroy(options: Namespace) -> int:
     if not target or options.images or options.file:
         target = _stack(options)
     with _opened() as (runtime, settings):
-        made = app.plan_destroy(target, runtime, volumes=options.volumes, images=options.images)
-        return _carry_out(options, made, runtime, settings)
+        asked = {"volumes": options.volumes, "images": options.images}
+        return _carry_out(options, lambda: app.plan_destroy(target, runtime, **asked), runtime, settings)
 
 
 def status(options: Namespace) -> int:
@@ -103,26 +104,37 @@ def pull(options: Namespace) -> int:
     images = [Image(name=name) for name in options.image] or [item for item in _stack(options).images if not item.build]
     wanted = tuple(item.model_copy(update={"pull": "always"}) for item in images)
     with _opened() as (runtime, settings):
-        made = app.plan_single(Stack(name="", images=wanted), runtime)
-        return _carry_out(options, made, runtime, settings)
+        return _carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 
 
-def _carry_out(options: Namespace, made: Plan, runtime: Runtime, settings: Settings) -> int:
+def _carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings) -> int:
     timeout = getattr(options, "lock_timeout", None)
     limit = Duration.parse(timeout) if timeout else None
-    if not options.json:
-        print(render.as_text(made))
+
+    def show(made: Plan) -> None:
+        if not options.json:
+            print(render.as_text(made), flush=True)
+
     with Ticker(quiet=options.json) as ticker:
-        outcome = app.apply(made, runtime, settings, on_event=ticker.event, report=ticker.report, lock_timeout=limit)
+        made, outcome = app.converge(
+            make,
+            runtime,
+            settings,
+            on_plan=show,
+            on_event=ticker.event,
+            report=ticker.report,
+            lock_timeout=limit,
+        )
     if options.json:
         done = {
             "changed": outcome.changed,
             "done": [str(item.resource) for item in outcome.done],
             "failed": [{"resource": str(item.resource), "error": str(error)} for item, error in outcome.failed],
             "skipped": [str(item.resource) for item in outcome.skipped],
+            "stopped": outcome.stopped,
         }
         print(json.dumps({"plan": render.as_json(made), **done}))
-        return 0 if not outcome.failed else 1
+        return 1 if outcome.failed else 130 if outcome.stopped else 0
     if outcome.skipped:
         print(f"Not started: {', '.join(str(item.resource) for item in outcome.skipped)}.", file=sys.stderr)
     outcome.raise_failure()

@@ -113,11 +113,7 @@ def is_sensitive(info: FieldInfo) -> bool:
 
 def comparable_fields(model: type[Resource]) -> Mapping[str, tuple[FieldInfo, Change]]:
     """The fields of a resource that the diff looks at, with their way of change; ``name`` is identity."""
-    return {
-        name: (info, change)
-        for name, info in model.model_fields.items()
-        if name != "name" and (change := change_of(info)) is not Change.NONE
-    }
+    return {name: (info, change_of(info)) for name, info in model.model_fields.items() if name != "name"}
 
 
 def element_types(info: FieldInfo) -> tuple[Any, ...]:

@@ -13,11 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bayplan.errors import BayplanError, StalePlanError
+from bayplan.errors import BayplanError, StalePlanError, StoppedError
 from bayplan.models import Duration, ResourceId
 from bayplan.reconcile.execute import Executor
 from bayplan.reconcile.plan import Plan, Step
 from bayplan.reconcile.planner import fingerprint
+from bayplan.reconcile.stop import Stop
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, silent
 
@@ -48,6 +49,8 @@ class Outcome:
     done: tuple[Step, ...] = ()
     failed: tuple[tuple[Step, BaseException], ...] = ()
     skipped: tuple[Step, ...] = ()
+    stopped: bool = False
+    """Told to stop before it had done everything."""
 
     @property
     def changed(self) -> bool:
@@ -55,9 +58,11 @@ class Outcome:
         return bool(self.done)
 
     def raise_failure(self) -> None:
-        """Raise the first step's error, if one failed."""
+        """Raise the first step's error, if one failed; KeyboardInterrupt when the apply was stopped."""
         if self.failed:
             raise self.failed[0][1]
+        if self.stopped:
+            raise KeyboardInterrupt
 
 
 def _no_event(_: Event) -> None:
@@ -95,16 +100,25 @@ def apply_plan(
     on_event: Callable[[Event], None] = _no_event,
     report: Report = silent,
     lock_timeout: Duration | None = None,
+    stop: Stop | None = None,
 ) -> Outcome:
-    """Do what the plan says. Raises StalePlanError or BusyError before any change; step errors are in the outcome."""
-    if not plan.changed:
+    """Do what the plan says. Raises StalePlanError or BusyError before any change; step errors are in the outcome.
+
+    ``stop`` ends it at the next boundary between steps; the outcome then says ``stopped``.
+    """
+    if not plan.changed and not plan.noted:
         return Outcome()
+    stop = stop or Stop()
     with runtime.lock(f"apply of {plan.project or 'single resources'}", lock_timeout):
         if fingerprint(runtime.observe(plan.scope)) != plan.basis:
             raise StalePlanError("the host changed after this plan was made", hint="make a new plan")
         with journal.run(plan.project, [str(item.resource) for item in plan.steps]) as number:
+            executor = Executor(plan, runtime, report, stop.event)
+            for note in plan.noted:
+                executor.note(note)
             pending = {item.resource: item for item in plan.steps}
-            return _walk(_Run(pending, Executor(plan, runtime, report), journal, number, on_event), workers)
+            with stop.walking():
+                return _walk(_Run(pending, executor, journal, number, on_event), workers)
 
 
 def _walk(run: _Run, workers: int) -> Outcome:
@@ -118,15 +132,16 @@ def _walk(run: _Run, workers: int) -> Outcome:
                 for future in finished:
                     _settle(future, run)
         except BaseException:
-            run.executor.cancel()
+            run.executor.stop.set()
             raise
     for step in run.pending.values():
         run.note(Event(step, Phase.SKIPPED))
-    return Outcome(tuple(run.done), tuple(run.failed), tuple(run.pending.values()))
+    stopped = run.executor.stop.is_set() and bool(run.pending)
+    return Outcome(tuple(run.done), tuple(run.failed), tuple(run.pending.values()), stopped)
 
 
 def _submit_ready(run: _Run, pool: ThreadPoolExecutor) -> None:
-    if run.failed:
+    if run.failed or run.executor.stop.is_set():
         return
     busy = {step.resource for step, _ in run.running.values()}
     for resource, step in list(run.pending.items()):
@@ -142,7 +157,9 @@ def _settle(future: Future[None], run: _Run) -> None:
     step, began = run.running.pop(future)
     seconds = time.monotonic() - began
     error = future.exception()
-    if error is None:
+    if isinstance(error, StoppedError):
+        run.pending[step.resource] = step
+    elif error is None:
         run.done.append(step)
         run.note(Event(step, Phase.DONE, seconds))
     else:

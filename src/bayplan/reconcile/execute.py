@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from datetime import timedelta
 
-from bayplan.errors import BayplanError, RuntimeFailureError
+from bayplan.errors import BayplanError, RuntimeFailureError, StoppedError
 from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, Kind, ResourceId
-from bayplan.reconcile.plan import Action, Plan, Step, Wait
+from bayplan.reconcile.plan import Action, Note, Plan, Step, Wait
 from bayplan.runtime.protocol import Report, Runtime, Scope
 
 _START_TIMEOUT = Duration(seconds=60)
@@ -18,41 +19,47 @@ _BUILD_PREFIX = "fingerprint:"
 class Executor:
     """Does single steps. Safe to call from many threads for different steps."""
 
-    def __init__(self, plan: Plan, runtime: Runtime, report: Report) -> None:
-        self.plan, self.runtime, self.report = plan, runtime, report
-        self._cancelled = threading.Event()
+    def __init__(self, plan: Plan, runtime: Runtime, report: Report, stop: threading.Event) -> None:
+        self.plan, self.runtime, self.report, self.stop = plan, runtime, report, stop
 
-    def cancel(self) -> None:
-        """Start no further step."""
-        self._cancelled.set()
+    def note(self, note: Note) -> None:
+        """Record fields that need nothing on the host."""
+        if note.desired is not None:
+            fields = sorted({change.path.partition("[")[0] for change in note.fields})
+            self.runtime.update(note.desired, fields, project=self.plan.project)
 
     def execute(self, step: Step) -> None:
-        """Do one step. Raises the runtime's error, with the resource named."""
-        if self._cancelled.is_set():
-            raise RuntimeFailureError("not started: the apply was stopped", where=str(step.resource))
-        for condition in step.waits:
-            self._await(condition, step)
+        """Do one step. Raises BayplanError with the resource named; StoppedError when nothing of it was begun."""
+        if self.stop.is_set():
+            raise StoppedError("the apply was stopped before this step", where=str(step.resource))
         try:
+            for condition in step.waits:
+                self._await(condition, step)
             self._do(step)
         except BayplanError as error:
             error.where = error.where or str(step.resource)
             raise
+        except OSError as error:
+            hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            raise RuntimeFailureError(str(error), where=str(step.resource), hint=hint) from error
+        except Exception as error:
+            raise RuntimeFailureError(f"{type(error).__name__}: {error}", where=str(step.resource)) from error
 
     def _do(self, step: Step) -> None:
         name = step.resource.name
         match step.action:
             case Action.DELETE:
                 self.runtime.delete(step.resource)
-            case Action.HEAL:
-                self.runtime.heal(step.resource)
-            case Action.START:
-                self._update(step)
-                self.runtime.start(name)
             case Action.STOP:
                 self._update(step)
                 self.runtime.stop(name)
-            case Action.UPDATE:
+            case Action.HEAL | Action.UPDATE:
                 self._update(step)
+                if step.defects:
+                    self.runtime.heal(step.resource)
+            case Action.START:
+                self._update(step)
+                self.runtime.start(name)
             case Action.RESTART:
                 self._update(step)
                 self.runtime.stop(name)
@@ -93,6 +100,7 @@ class Executor:
             self.runtime.delete(step.resource)
             self._create(step)
             return
+        self.runtime.prepare(desired, digest=self._digest(desired), report=self.report)
         aside = self.runtime.supersede(desired.name)
         try:
             self._create(step)
@@ -136,7 +144,9 @@ class Executor:
         elif condition.condition is Condition.COMPLETED:
             limit = _COMPLETION_TIMEOUT
         try:
-            self.runtime.wait(condition.container, condition.condition.value, limit)
+            self.runtime.wait(condition.container, condition.condition.value, limit, stopped=self.stop.is_set)
+        except StoppedError:
+            raise
         except BayplanError as error:
             if condition.required:
                 goal = condition.condition.value.removeprefix("service_").replace("_", " ")

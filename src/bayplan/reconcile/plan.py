@@ -57,8 +57,17 @@ class Step(Model):
     needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
     waits: tuple[Wait, ...] = ()
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
+    defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
     desired: Image | Network | Volume | Secret | Config | Container | None = Field(None, exclude=True)
+
+
+class Note(Model):
+    """Changed fields that guide the engine alone (the order of steps): only recorded, nothing happens on the host."""
+
+    resource: ResourceId
+    fields: tuple[FieldChange, ...]
+    desired: Network | Volume | Container | None = Field(None, exclude=True)
 
 
 class Plan(Model):
@@ -71,13 +80,14 @@ class Plan(Model):
     scope: Scope
     basis: str
     steps: tuple[Step, ...] = ()
+    noted: tuple[Note, ...] = Field((), description="Changes that apply only records; they do not count as changes.")
     images: dict[str, ResolvedImage] = Field(default_factory=dict)
     unchanged: tuple[ResourceId, ...] = ()
     kept: tuple[str, ...] = Field((), description="Things left alone on purpose, as sentences.")
 
     @property
     def changed(self) -> bool:
-        """Whether apply would do anything."""
+        """Whether apply would do anything on the host."""
         return bool(self.steps)
 
     def step(self, kind: Kind, name: str) -> Step | None:

@@ -10,7 +10,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, removal_order, requirements
-from bayplan.reconcile.plan import Action, FieldChange, Plan, Step, Wait
+from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
 from bayplan.reconcile.risks import risk_of_change, risks_of
 from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot, State
 
@@ -81,6 +81,7 @@ class _Planner:
         self.stopped = stopped
         self.facts = runtime.facts()
         self.steps: dict[ResourceId, Step] = {}
+        self.noted: dict[ResourceId, Note] = {}
         self.kept: list[str] = []
 
     def plan(self, absent: Sequence[ResourceId]) -> Plan:
@@ -92,7 +93,7 @@ class _Planner:
         self._follow_namespace_and_restart()
         doomed = self._doomed(absent)
         changing = [s.desired for s in self.steps.values() if s.desired is not None]
-        self.runtime.check(changing, self.stack.name)
+        self.runtime.check(changing, self.stack.name, removing=tuple(doomed))
         removals = self._removals(doomed)
         ordered = [*removals, *self._ordered(removals)]
         touched = {item.resource for item in ordered}
@@ -103,6 +104,7 @@ class _Planner:
             scope=self.scope,
             basis=fingerprint(self.snapshot),
             steps=tuple(ordered),
+            noted=tuple(note for item, note in self.noted.items() if item not in self.steps),
             images=dict(self.images),
             unchanged=tuple(item.id for item in self.stack.resources() if item.id not in touched),
             kept=tuple(self.kept),
@@ -131,19 +133,23 @@ class _Planner:
         return self._changed(resource, observed, changes)
 
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
-        heaviest = max((item.how for item in changes), key=lambda how: how.weight, default=Change.NONE)
-        defect = max((Change(how) for how in observed.defects.values()), key=lambda how: how.weight, default=None)
-        turn = self._turn(resource, observed) if isinstance(resource, Container) else None
-        if turn and max(heaviest.weight, defect.weight if defect else 0) <= Change.IN_PLACE.weight:
-            action, why = turn
-            return self._make(resource, action, "; ".join([why, *sorted({item.why for item in changes})]), changes)
-        if defect and defect.weight > heaviest.weight:
-            action = Action.HEAL if defect is Change.IN_PLACE else _ACTION_OF[defect]
-            return self._make(resource, action, "drift: " + "; ".join(observed.defects), changes, defect)
-        if heaviest is not Change.NONE:
-            reasons = sorted({item.why for item in changes})
-            return self._make(resource, _ACTION_OF[heaviest], "; ".join(reasons), changes, heaviest)
-        return None
+        """One step that brings everything in order: fields, defects, and a container that does not run."""
+        changing = [item for item in changes if item.how is not Change.NONE]
+        defects = [Change(how) for how in observed.defects.values()]
+        heaviest = max((*(item.how for item in changing), *defects), key=lambda how: how.weight, default=Change.NONE)
+        reasons = sorted({item.why for item in changing})
+        if observed.defects:
+            reasons.append("drift: " + "; ".join(observed.defects))
+        if heaviest.weight <= Change.IN_PLACE.weight and (turn := self._turn(resource, observed)):
+            # Defects are of running containers: a start makes everything of it anew, a stop ends what has them.
+            return self._make(resource, turn[0], "; ".join([*reasons, turn[1]]), changes)
+        if heaviest is Change.NONE:
+            if changes:
+                self.noted[resource.id] = Note(resource=resource.id, fields=changes, desired=resource.model_copy())
+            return None
+        action = _ACTION_OF[heaviest] if changing or heaviest is not Change.IN_PLACE else Action.HEAL
+        step = self._make(resource, action, "; ".join(reasons), changes, heaviest)
+        return step.model_copy(update={"defects": tuple(observed.defects)}) if heaviest is Change.IN_PLACE else step
 
     def _changes(self, resource: Resource, observed: Observed) -> tuple[FieldChange, ...]:
         changes = compare(resource, observed, self.facts)
@@ -161,9 +167,11 @@ class _Planner:
         action = Action.BUILD if resolved.origin is ImageOrigin.BUILD else Action.PULL
         return self._make(resource, action, resolved.why or "not on the host")
 
-    def _turn(self, container: Container, observed: Observed) -> tuple[Action, str] | None:
-        """The start or stop that it needs, and why; fields that change in place come along."""
+    def _turn(self, container: Resource, observed: Observed) -> tuple[Action, str] | None:
+        """The start or stop that a container needs, and why; fields that change in place come along."""
         status = observed.status
+        if not isinstance(container, Container):
+            return None
         if container.id in self.stopped:
             running = status.state in (State.RUNNING, State.PAUSED, State.RESTARTING)
             return (Action.STOP, "declared stopped, is running") if running else None
@@ -254,7 +262,9 @@ class _Planner:
                 steps = [self.steps.get(item.id) for item in self.stack.containers_of(dependency.service)]
                 if dependency.restart and any(item and item.action is Action.RECREATE for item in steps):
                     why = f"{dependency.service} is re-created, and depends_on asks for a restart"
-                    self.steps[container.id] = self._make(container, Action.RESTART, why, (), Change.RESTART)
+                    note = self.noted.get(container.id)
+                    fields = note.fields if note else ()
+                    self.steps[container.id] = self._make(container, Action.RESTART, why, fields, Change.RESTART)
 
     # -- removal -----------------------------------------------------------------------------------------------
 

@@ -25,11 +25,11 @@ _ORDER = (Kind.IMAGE, Kind.NETWORK, Kind.VOLUME, Kind.SECRET, Kind.CONFIG, Kind.
 def as_text(plan: Plan) -> str:
     """The plan for a terminal: a line for each step with its reason, its fields and risks below, counts at the end."""
     if not plan.changed:
-        return "\n".join([*_kept(plan), f"Nothing to do: {len(plan.unchanged)} resources are as declared."])
+        return "\n".join([*_asides(plan), f"Nothing to do: {len(plan.unchanged)} resources are as declared."])
     lines = [f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):", ""]
     for step in sorted(plan.steps, key=lambda item: _ORDER.index(item.resource.kind)):
         lines += _step(step)
-    return "\n".join([*lines, "", *_kept(plan), summary(plan)])
+    return "\n".join([*lines, "", *_asides(plan), summary(plan)])
 
 
 def summary(plan: Plan) -> str:
@@ -79,5 +79,9 @@ def _value(value: Any) -> str:
     return "(unset)" if value is None else repr(value) if isinstance(value, str) else str(value)
 
 
-def _kept(plan: Plan) -> list[str]:
-    return [f"Kept: {sentence}." for sentence in plan.kept]
+def _asides(plan: Plan) -> list[str]:
+    noted = [
+        f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
+        for note in plan.noted
+    ]
+    return [*noted, *(f"Kept: {sentence}." for sentence in plan.kept)]

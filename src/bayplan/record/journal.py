@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bayplan.errors import CorruptStateError, RuntimeFailureError
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL, ended TEXT,
@@ -30,18 +32,21 @@ class Journal:
     """An append-only record in SQLite. Safe to use from many threads."""
 
     def __init__(self, path: Path) -> None:
+        """Open or create it. Raises RuntimeFailureError, or CorruptStateError for what is no journal."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
-        path.chmod(0o600)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_SCHEMA)
+        with self._understood():
+            self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+            path.chmod(0o600)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_SCHEMA)
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
         """One apply, from the intent (each resource ``planned``) to its outcome. Gives the run's number."""
-        with self._lock:
+        with self._lock, self._understood():
             cursor = self._connection.execute(
                 "INSERT INTO runs (project, pid, began) VALUES (?, ?, ?)", (project, os.getpid(), _now())
             )
@@ -59,7 +64,7 @@ class Journal:
 
     def step(self, run: int, resource: str, action: str, phase: str, error: str = "") -> None:
         """A step reached a phase."""
-        with self._lock:
+        with self._lock, self._understood():
             self._connection.execute(
                 "INSERT INTO steps (run, resource, action, phase, error, at) VALUES (?, ?, ?, ?, ?, ?)",
                 (run, resource, action, phase, error, _now()),
@@ -67,7 +72,7 @@ class Journal:
 
     def interrupted(self) -> list[tuple[int, str, str]]:
         """Runs that never ended: number, project, time of their begin."""
-        with self._lock:
+        with self._lock, self._understood():
             rows = self._connection.execute("SELECT id, project, began FROM runs WHERE ended IS NULL").fetchall()
         return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
 
@@ -75,8 +80,21 @@ class Journal:
         """Close the file."""
         self._connection.close()
 
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            hint = "free some space" if "full" in str(error) else "look at the disk"
+            raise RuntimeFailureError(
+                f"the journal cannot be written: {error}", where=str(self.path), hint=hint
+            ) from error
+        except sqlite3.DatabaseError as error:
+            hint = "move it away: it is only a history"
+            raise CorruptStateError(f"the journal cannot be read: {error}", where=str(self.path), hint=hint) from error
+
     def _end(self, run: int, outcome: str) -> None:
-        with self._lock:
+        with self._lock, self._understood():
             self._connection.execute("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (_now(), outcome, run))
 
 

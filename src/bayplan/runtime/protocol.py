@@ -10,7 +10,7 @@ Glossary, in order of dependency:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -152,6 +152,11 @@ def silent(_: Progress) -> None:
     """Report nothing."""
 
 
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
 @dataclass(frozen=True)
 class LogLine:
     """A line a container wrote; ``text`` without its newline."""
@@ -201,11 +206,12 @@ class Runtime(Protocol):
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Reads only. Raises NotFoundError for one that is nowhere."""
 
-    def check(self, resources: Sequence[Resource], project: str) -> None:
-        """Refuse what cannot work on this host, before any change.
+    def check(self, resources: Sequence[Resource], project: str, *, removing: Collection[ResourceId] = ()) -> None:
+        """Refuse what cannot work on this host, before any change. What ``removing`` hold counts as free.
 
-        Raises ConflictError (port taken, subnet overlaps a route, name held by somebody else), NotFoundError (bind
-        source missing, external network absent) or UnsupportedError, naming resource, option and owner. Reads only.
+        Raises ConflictError (port taken, subnet overlaps a route, no address left, name held by somebody else, a
+        volume to remove is in use), NotFoundError (bind source missing, external network absent) or UnsupportedError,
+        naming resource, option and owner. Reads only.
         """
 
     def create(self, resource: Resource, *, project: str, digest: str = "", report: Report = silent) -> None:
@@ -213,6 +219,9 @@ class Runtime(Protocol):
 
         A container is made from the image of ``digest`` and not started. What an interrupted create left is replaced.
         """
+
+    def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
+        """Do what a create of the container needs and can fail at (unpacking), while its predecessor still runs."""
 
     def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
         """Change the named fields of an existing resource in place and record the declaration."""
@@ -238,11 +247,11 @@ class Runtime(Protocol):
     def restore(self, aside: str, name: str) -> None:
         """Give a container that was set aside its name and endpoints back and start it if it ran."""
 
-    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+    def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait until the container is running, healthy, or ended (values of ``Condition``).
 
         Fails fast: RuntimeFailureError with the last log lines when it ends or turns unhealthy meanwhile, or when the
-        time has passed.
+        time has passed. StoppedError when ``stopped`` says so.
         """
 
     def logs(

@@ -80,6 +80,15 @@ def _tracking() -> list[Path]:
     return [top for top in tops if (top / "cgroup.procs").exists()]
 
 
+def remove_empty(path: str) -> None:
+    """Remove a group that has no groups below it and no processes; another one stays."""
+    for hierarchy in hierarchies():
+        try:
+            (hierarchy / path.lstrip("/")).rmdir()
+        except OSError:
+            continue
+
+
 def was_oom_killed(path: str) -> bool:
     """Whether the kernel killed a process of the group for memory (memory.events, memory.oom_control)."""
     for file in (

@@ -105,18 +105,18 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def find_by_argument(argument: str) -> list[Process]:
-    """Processes that have exactly this argument on their command line."""
-    wanted = argument.encode()
+def find_by_argument(*arguments: str) -> list[Process]:
+    """Processes that have each of these, exactly, among their arguments."""
+    wanted = {argument.encode() for argument in arguments}
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            words = (entry / "cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if wanted in arguments and (process := Process.of(int(entry.name))):
+        if wanted.issubset(words) and (process := Process.of(int(entry.name))):
             found.append(process)
     return found
 

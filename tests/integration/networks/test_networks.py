@@ -178,10 +178,10 @@ def test_drift_is_seen_and_mended_in_place(networks):
     assert networks.observe("p", [])[0].defects == {}
     nftables.run(f"delete table inet {networks.settings.nft_table}")
     assert networks.observe("p", [])[0].defects == {"its firewall rules are missing": "in-place"}
-    assert networks.endpoint_defects(box) == {f"port {port}/tcp is not open": "in-place"}
+    assert networks.endpoint_defects(box, networks.kernel()) == {f"port {port}/tcp is not open": "in-place"}
     networks.heal("a")
     networks.heal_endpoints(box)
     assert networks.observe("p", [])[0].defects == {}
-    assert networks.endpoint_defects(box) == {}
+    assert networks.endpoint_defects(box, networks.kernel()) == {}
     assert ask("127.0.0.1", port).startswith(b"hello")
     stop(server)

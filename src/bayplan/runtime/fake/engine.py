@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,6 @@ from bayplan.models import (
     ResourceId,
     Stack,
     Volume,
-    comparable_fields,
 )
 from bayplan.runtime.protocol import (
     ExecResult,
@@ -35,6 +34,7 @@ from bayplan.runtime.protocol import (
     Snapshot,
     State,
     Status,
+    never,
     silent,
 )
 
@@ -97,9 +97,9 @@ class FakeRuntime:
             origin=ImageOrigin.REGISTRY,
         )
 
-    def check(self, resources: Sequence[Resource], project: str) -> None:
+    def check(self, resources: Sequence[Resource], project: str, *, removing: Collection[ResourceId] = ()) -> None:
         """Refuse a host port that two containers want."""
-        named = {item.id for item in resources}
+        named = {*removing, *(item.id for item in resources)}
         taken = {
             (port.published, port.protocol): item.id.name
             for key, item in self.resources.items()
@@ -134,6 +134,9 @@ class FakeRuntime:
                 image_digest=digest if isinstance(resource, Container) else "",
             )
 
+    def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
+        """Nothing takes time here."""
+
     def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
         """Take over the named fields."""
         self._call("update", resource.name)
@@ -157,8 +160,11 @@ class FakeRuntime:
                 self.local_images.pop(target.name, None)
 
     def start(self, name: str) -> None:
-        """Mark it running, and healthy if it has a check."""
+        """Mark it running, whole, and healthy if it has a check."""
         self._call("start", name)
+        with self._mutex:
+            key = ResourceId(kind=Kind.CONTAINER, name=name)
+            self.resources[key] = self.resources[key].model_copy(update={"defects": {}})
         self._set(name, state=State.RUNNING, health=Health.HEALTHY, pid=1000, exit_code=None)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
@@ -187,7 +193,7 @@ class FakeRuntime:
             self.resources[actual.id] = held.model_copy(update={"actual": actual, "superseded": False})
         self._set(name, state=State.RUNNING)
 
-    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+    def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Everything here is at once what it should be."""
         self._call("wait", name, record=False)
         return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status
@@ -221,13 +227,10 @@ class FakeRuntime:
     # -- for tests ---------------------------------------------------------------------------------------------
 
     def matches(self, stack: Stack) -> bool:
-        """Whether every declared container runs as declared, in each field whose change does something on a host."""
+        """Whether every declared container runs as declared."""
         found = [self.resources.get(item.id) for item in stack.containers]
-        names = comparable_fields(Container)
         return all(
-            held is not None
-            and held.status.state is State.RUNNING
-            and all(getattr(held.actual, name) == getattr(item, name) for name in names)
+            held is not None and held.actual == item and held.status.state is State.RUNNING
             for held, item in zip(found, stack.containers, strict=True)
         )
 

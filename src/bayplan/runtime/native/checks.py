@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
-from bayplan.models import BindMount, Container, Kind, Network, Port, Resource, VolumeMount
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.models import BindMount, Container, Kind, Network, Port, Resource, ResourceId, VolumeMount
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.volumes import Volumes
 from bayplan.system.sockets import holders, listeners
 
+_ROOM_BYTES = 4 << 20
+_ROOM_FILES = 200
 
-def check(resources: Sequence[Resource], networks: Networks, database: Database) -> None:
-    """Raise the first reason against making these resources. Reads only."""
-    replaced = {item.name for item in resources}
+
+def check(
+    resources: Sequence[Resource],
+    removing: Collection[ResourceId],
+    networks: Networks,
+    volumes: Volumes,
+    database: Database,
+) -> None:
+    """Raise the first reason against making ``resources`` and ``removing`` others. Reads only."""
+    leaving = {item.name for item in removing if item.kind is Kind.CONTAINER}
+    replaced = leaving | {item.name for item in resources}
+    _check_removals(removing, leaving, networks, volumes)
+    if resources:
+        _check_space(database.path.parent)
+    networks.check_all(
+        [item for item in resources if isinstance(item, Network)],
+        [item for item in resources if isinstance(item, Container)],
+        leaving,
+    )
     for resource in resources:
-        if isinstance(resource, Network):
-            networks.check(resource)
         if isinstance(resource, Container):
             for option in _unbuilt(resource):
                 raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
@@ -29,6 +47,29 @@ def check(resources: Sequence[Resource], networks: Networks, database: Database)
                 _check_port(port, resource, database, replaced)
                 _check_free(port, resource, networks)
     _check_doubled(resources)
+
+
+def _check_space(root: Path) -> None:
+    """Room for the records and bundles of a change: one that stops half-way for want of it could not be undone."""
+    found = os.statvfs(root)
+    if found.f_bavail * found.f_frsize < _ROOM_BYTES or (found.f_files and found.f_favail < _ROOM_FILES):
+        raise RuntimeFailureError(
+            f"no space is left: a change needs {_ROOM_BYTES >> 20} MiB and {_ROOM_FILES} files",
+            where=str(root),
+            hint="free some space",
+        )
+
+
+def _check_removals(
+    removing: Collection[ResourceId], leaving: Collection[str], networks: Networks, volumes: Volumes
+) -> None:
+    """Data and networks that others use stay."""
+    for item in removing:
+        users = networks.users(item.name) if item.kind is Kind.NETWORK else ()
+        users = volumes.users(item.name) if item.kind is Kind.VOLUME else users
+        staying = [name for name in users if name not in leaving]
+        if staying:
+            raise ConflictError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _unbuilt(container: Container) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -34,7 +34,7 @@ from bayplan.runtime.native import checks
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
-from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
@@ -51,6 +51,7 @@ from bayplan.runtime.protocol import (
     Snapshot,
     State,
     Status,
+    never,
     silent,
 )
 from bayplan.system.files import locked
@@ -108,10 +109,12 @@ class NativeRuntime:
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
         names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
+        kernel = self.networks.kernel()
+        containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
         found: list[Observed] = [
             *self.networks.observe(scope.project, names[Kind.NETWORK]),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
-            *(self._with_endpoints(item) for item in self.containers.observe(scope.project, names[Kind.CONTAINER])),
+            *(self._with_endpoints(item, kernel) for item in containers),
             *self.images.observe(names[Kind.IMAGE]),
         ]
         return Snapshot({item.id: item for item in found})
@@ -120,9 +123,9 @@ class NativeRuntime:
         """What the image stands for now, by its pull policy."""
         return self.images.resolve(image)
 
-    def check(self, resources: Sequence[Resource], project: str) -> None:
+    def check(self, resources: Sequence[Resource], project: str, *, removing: Collection[ResourceId] = ()) -> None:
         """Refuse what cannot work here, before any change."""
-        checks.check(resources, self.networks, self.database)
+        checks.check(resources, removing, self.networks, self.volumes, self.database)
 
     # -- resources ---------------------------------------------------------------------------------------------
 
@@ -140,6 +143,10 @@ class NativeRuntime:
             case _:
                 raise UnsupportedError(f"{resource.kind.value} resources are not built yet", where=str(resource.id))
 
+    def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
+        """Unpack the image's layers."""
+        self.images.rootfs(container.image, digest, report)
+
     def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
         """Change fields of what runs."""
         match resource:
@@ -149,7 +156,8 @@ class NativeRuntime:
                 self.volumes.update_labels(resource)
             case Container():
                 container_id = self._id(resource.name)
-                if "ports" in fields:
+                # One that does not run gets its ports with its start.
+                if "ports" in fields and self.containers.status(container_id).state is State.RUNNING:
                     self.networks.set_ports(container_id, resource.ports)
                 self.containers.update(container_id, resource)
 
@@ -161,7 +169,7 @@ class NativeRuntime:
             self.volumes.heal(target.name)
         elif target.kind is Kind.CONTAINER:
             container_id = self._id(target.name)
-            if self.networks.endpoint_defects(container_id):
+            if self.networks.endpoint_defects(container_id, self.networks.kernel()):
                 self.networks.heal_endpoints(container_id)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
@@ -226,7 +234,7 @@ class NativeRuntime:
         self.containers.rename(container_id, name, superseded=False)
         self.start(name)
 
-    def wait(self, name: str, condition: str, timeout: Duration) -> Status:
+    def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast. What waits for a container finds it by name afterwards.
 
         A container that ends meanwhile and has a restart policy is given a few more starts: the supervisor has to
@@ -238,7 +246,7 @@ class NativeRuntime:
         for tries_left in reversed(range(_WAIT_RESTARTS + 1)):
             left = Duration(seconds=max(0.0, deadline - time.monotonic()))
             try:
-                return self.containers.wait(container_id, condition, left)
+                return self.containers.wait(container_id, condition, left, stopped)
             except RuntimeFailureError:
                 restarts = self.containers.next_restart(container_id)
                 pause = pause_s(pause, 0.0)
@@ -311,7 +319,7 @@ class NativeRuntime:
         self.containers.delete(container_id)
 
     def _sweep(self) -> None:
-        """Free what a killed change left without a container record."""
+        """Free what a killed change left without a record of a resource."""
         if any((self.settings.state_root / "builds").glob("*")) or self.networks.of_builds():
             self.builds.sweep()
         rows = self.database.query(
@@ -319,11 +327,13 @@ class NativeRuntime:
         )
         for row in rows:
             self.networks.detach(str(row[0]))
+        self.volumes.sweep()
+        self.images.store.sweep(self.images.layers.root)
 
-    def _with_endpoints(self, item: Observed) -> Observed:
+    def _with_endpoints(self, item: Observed, kernel: Kernel) -> Observed:
         if item.status.state is not State.RUNNING:
             return item
-        defects = self.networks.endpoint_defects(item.handle)
+        defects = self.networks.endpoint_defects(item.handle, kernel)
         declared = item.declared
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
         if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):

@@ -7,6 +7,7 @@ the run root at each start, so that a container outlives a reboot.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -17,7 +18,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import NotFoundError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Condition, Container, Duration, HealthCheck, Settings, VolumeMount
 from bayplan.runtime.native.containers import execute, health, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
@@ -30,7 +31,7 @@ from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.runtime.native.supervisor.records import begin_health
-from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status
+from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
 from bayplan.system import cgroups, namespaces
 from bayplan.system.files import atomic_write
 from bayplan.system.processes import Process, boot_id
@@ -160,9 +161,10 @@ class Containers:
 
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
-        self.records.set(container_id, wanted="stopped")
+        # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
+        self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id))
-        self.records.remove(container_id)
+        self.records.remove(container_id, lambda: cgroups.remove_empty(self.settings.cgroup_parent))
         client.wake(self.settings)
 
     def rename(self, container_id: str, name: str, *, superseded: bool = False) -> None:
@@ -211,8 +213,10 @@ class Containers:
             )
         return found
 
-    def wait(self, container_id: str, condition: str, timeout: Duration) -> Status:
+    def wait(self, container_id: str, condition: str, timeout: Duration, stopped: Callable[[], bool] = never) -> Status:
         """Wait until it is started, healthy or ended well. Raises RuntimeFailureError with its last log lines.
+
+        Raises StoppedError when ``stopped`` says so.
 
         No supervisor is needed: without one, waiting for health runs the checks itself and records what they say.
         """
@@ -235,6 +239,8 @@ class Containers:
                 raise self._failure(row, f"ended with exit code {status.exit_code}")
             if verdict is Health.UNHEALTHY:
                 raise self._failure(row, "turned unhealthy")
+            if stopped():
+                raise StoppedError(f"no longer waiting for container {row['name']}")
             if time.monotonic() >= deadline:
                 raise self._failure(row, f"did not reach {condition} within {timeout}")
             time.sleep(_POLL_S)
@@ -313,6 +319,7 @@ class Containers:
         paths = self._paths(row["id"])
         code = row["exit_code"]
         if code is None and row["finished_at"] is None and row["boot_id"] == boot_id():
+            # Once: a monitor that was killed writes no code, ever.
             code = lifecycle.await_exit_file(paths, row["id"], _EXIT_FILE_S)
             self.records.set(row["id"], exit_code=code, finished_at=now())
         killed = cgroups.was_oom_killed(paths.cgroup)
@@ -379,7 +386,15 @@ def _signal(name: str) -> int:
     """A signal by name, with or without ``SIG``, or by number (signal(7))."""
     if name.isdigit():
         return int(name)
-    number = getattr(signal, f"SIG{name.upper().removeprefix('SIG')}", None)
+    # Real-time signals are named from both ends of their range: RTMIN+3, RTMAX-2 (signal(7), kill(1)).
+    number: int | None
+    relative = re.fullmatch(r"(?:SIG)?(RTMIN\+|RTMAX-)(\d{1,2})", name.upper())
+    if relative:
+        base, offset = relative.groups()
+        number = signal.SIGRTMIN + int(offset) if base == "RTMIN+" else signal.SIGRTMAX - int(offset)
+        number = number if signal.SIGRTMIN <= number <= signal.SIGRTMAX else None
+    else:
+        number = getattr(signal, f"SIG{name.upper().removeprefix('SIG')}", None)
     if number is None:
         raise UnsupportedError(f"unknown signal {name}", hint="see signal(7)")
     return int(number)

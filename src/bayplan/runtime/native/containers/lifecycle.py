@@ -85,10 +85,14 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
     """
     if not paths.run.exists() and not (runtime.root / container_id).exists():
         return
-    for monitor in find_by_argument(f"--cid={container_id}"):
-        # Killed before the container: it may be about to create it.
-        monitor.send(signal.SIGKILL)
-        monitor.wait(_KILL_TIMEOUT_S)
+    for programs in ((f"--cid={container_id}",), (container_id, str(runtime.root))):
+        # The monitor before the runtime, and both before the container: each may be about to start the next. A
+        # runtime that outlived whoever started it is in no cgroup of ours yet.
+        while found := find_by_argument(*programs):
+            for process in found:
+                process.send(signal.SIGKILL)
+                if not process.wait(_KILL_TIMEOUT_S):
+                    raise RuntimeFailureError(f"process {process.pid} of container {container_id[:12]} does not end")
     kill(paths.cgroup)
     namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)

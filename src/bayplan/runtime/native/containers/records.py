@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from bayplan.errors import ConflictError, NotFoundError
@@ -67,8 +67,13 @@ class Records:
         with self.database.transaction() as tx:
             tx.execute(f"UPDATE containers SET {columns} WHERE id = ?", (*values.values(), container_id))  # noqa: S608 - our own names
 
-    def remove(self, container_id: str) -> None:
-        """Forget the container and its health."""
+    def remove(self, container_id: str, after_last: Callable[[], None] = lambda: None) -> None:
+        """Forget the container and its health.
+
+        ``after_last`` is called when no other is left, and before that is stored: nobody can record one meanwhile.
+        """
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM health WHERE container_id = ?", (container_id,))
             tx.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+            if tx.execute("SELECT 1 FROM containers LIMIT 1").fetchone() is None:
+                after_last()

@@ -44,9 +44,12 @@ class Layers:
         for chain, diff_id, layer in zip(image.chain_ids, image.diff_ids, image.layers, strict=True):
             target = self.path(chain)
             if not target.is_dir():
-                with store.in_use(), locked(self.root / f".lock-{target.name}", "unpack layer"):
+                lock = self.root / f".lock-{target.name}"
+                with store.in_use(), locked(lock, "unpack layer"):
                     if not target.is_dir():
                         self._unpack(target, store.blob(layer.digest), diff_id, layer, report)
+                    # Whoever still waits for it, or makes it anew, finds the layer there and does nothing.
+                    lock.unlink(missing_ok=True)
             paths.append(target)
         return tuple(reversed(paths))
 

@@ -25,6 +25,7 @@ from bayplan.system.files import atomic_write, fsync_dir, locked
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+_PART = ".part-"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -49,7 +50,7 @@ class ImageStore:
     def write(self, digest: str, chunks: Iterable[bytes], progress: Callable[[int], None] = lambda _: None) -> Path:
         """Store a blob; ``progress`` gets the bytes of each chunk. Raises CorruptStateError on another content."""
         target = self.blob(digest)
-        fd, name = tempfile.mkstemp(prefix=".part-", dir=self.blobs)
+        fd, name = tempfile.mkstemp(prefix=_PART, dir=self.blobs)
         found = hashlib.sha256()
         try:
             with os.fdopen(fd, "wb") as file:
@@ -120,6 +121,24 @@ class ImageStore:
         """Full reference to manifest digest."""
         return {_name(entry): entry["digest"] for entry in self._read() if _name(entry)}
 
+    def sweep(self, layers_root: Path) -> None:
+        """Remove what cut pulls and unpackings left; does nothing while one runs."""
+        patterns = ((self.root, ".index.json.*"), (self.blobs, f"{_PART}*"), (layers_root, f"{_PART}*"))
+        left = [item for top, pattern in patterns for item in top.glob(pattern)]
+        locks = list(layers_root.glob(".lock-*"))
+        if not left and not locks:
+            return
+        with (self.root / ".use").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            for item in (*left, *locks):
+                if item.is_dir():
+                    shutil.rmtree(item, ignore_errors=True)
+                else:
+                    item.unlink(missing_ok=True)
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep ``collect`` away while blobs and layers without a name are being made (shared flock(2))."""
@@ -159,7 +178,8 @@ class ImageStore:
         trees = layers_root.iterdir() if layers_root and layers_root.exists() else ()
         old = [path for path in trees if path.is_dir() and path.name not in keep]
         for path in old:
-            shutil.rmtree(path)
+            # By one rename: a cut removal must not leave a part of a layer under its name.
+            shutil.rmtree(path if path.name.startswith(_PART) else path.rename(path.with_name(_PART + path.name)))
         return len(dead) + len(old)
 
     @staticmethod

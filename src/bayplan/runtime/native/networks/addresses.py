@@ -9,13 +9,14 @@ from ipaddress import IPv4Address, IPv4Network
 from bayplan.errors import ConflictError
 from bayplan.models import Network
 
-_NETWORK_PREFIX = 24
+NETWORK_PREFIX = 24
+"""Prefix length of a network that declares no subnet."""
 
 
 def choose_subnet(pool: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network:
     """The first /24 of the pool that overlaps nothing. Raises ConflictError when the pool is full."""
     held = tuple(taken)
-    for candidate in pool.subnets(new_prefix=max(_NETWORK_PREFIX, pool.prefixlen)):
+    for candidate in pool.subnets(new_prefix=max(NETWORK_PREFIX, pool.prefixlen)):
         if not any(candidate.overlaps(other) for other in held):
             return candidate
     raise ConflictError(f"no free range is left in the address pool {pool}", hint="set address_pool to a larger one")

@@ -8,7 +8,7 @@ its own network only: the name server itself would tell a stranger. A published 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,26 @@ class Published:
     protocol: str
     address: str
     target: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the kernel has of a table: whether every rule is there, and the elements of each set and map."""
+
+    whole: bool
+    sets: Mapping[str, set[str]]
+
+    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool) -> bool:
+        """Whether every rule is there, and the network's elements in every set."""
+        wanted = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
+        wanted |= {"gateways": gateway, "resolvers": f"{bridge} . {gateway}"}
+        if not internal:
+            wanted |= {"outgoing": bridge, "subnets": subnet}
+        return self.whole and all(element in self.sets.get(name, ()) for name, element in wanted.items())
+
+    def is_open(self, port: Published) -> bool:
+        """Whether the port leads to a container."""
+        return _key(port) in self.sets.get(_map(port), ())
 
 
 class Firewall:
@@ -72,17 +92,23 @@ class Firewall:
 
     def withdraw(self, ports: Iterable[Published]) -> None:
         """Close ports; one that is closed is no error."""
+        ports = tuple(ports)
+        if not ports:
+            return
         held = {name: self.published_keys(name) for name in ("ports_any", "ports_address")}
         gone = [port for port in ports if _key(port) in held[_map(port)]]
         self._run(f"delete element inet {self.table} {_map(port)} {{ {_key(port)} }}" for port in gone)
 
-    def is_open(self, port: Published) -> bool:
-        """Whether the kernel has the port's element."""
-        return _key(port) in self.published_keys(_map(port))
-
-    def has_network(self, bridge: str) -> bool:
-        """Whether the kernel knows the bridge."""
-        return bridge in self.elements("bridges")
+    def holds(self) -> Held:
+        """What of it the kernel has now."""
+        rules, sets = 0, dict[str, set[str]]()
+        for item in nftables.listing(f"table inet {self.table}"):
+            rules += "rule" in item
+            if "set" in item:
+                sets[item["set"]["name"]] = {_spell(element) for element in item["set"].get("elem", ())}
+            if "map" in item:
+                sets[item["map"]["name"]] = {_spell_key(key) for key, _ in item["map"].get("elem", ())}
+        return Held(rules == _RULES, sets)
 
     def elements(self, name: str) -> set[str]:
         """What a set holds, spelled as nft does."""
@@ -97,9 +123,7 @@ class Firewall:
         found: set[str] = set()
         for item in nftables.listing(f"map inet {self.table} {name}"):
             for key, _ in item.get("map", {}).get("elem", ()):
-                # A minimal system has no protocols(5), and nft then shows numbers instead of names.
-                parts = [_PROTOCOLS.get(part, part) for part in _spell(key).split(" . ")]
-                found.add(" . ".join(parts))
+                found.add(_spell_key(key))
         return found
 
     def remove(self) -> None:
@@ -119,6 +143,11 @@ def _map(port: Published) -> str:
 def _key(port: Published) -> str:
     address = "" if port.host_ip == _ANY else f"{port.host_ip} . "
     return f"{address}{port.protocol} . {port.published}"
+
+
+def _spell_key(element: Any) -> str:
+    # A minimal system has no protocols(5), and nft then shows numbers instead of names.
+    return " . ".join(_PROTOCOLS.get(part, part) for part in _spell(element).split(" . "))
 
 
 def _spell(element: Any) -> str:
@@ -172,3 +201,4 @@ add rule inet {t} forward iifname @outgoing accept
 add rule inet {t} forward iifname @bridges drop
 add rule inet {t} forward oifname @bridges drop
 """
+_RULES = _BASE.count("\nadd rule ")

@@ -130,13 +130,21 @@ class Links:
             # Router advertisements must not configure the host (CVE-2020-13401).
             _write(_SYSCTL / f"ipv6/conf/{place.host_name}/accept_ra", "0")
 
-    def is_attached(self, host_name: str, bridge: str) -> bool:
-        """Whether the link is up and on that bridge."""
-        master = Path(f"/sys/class/net/{host_name}/master")
-        try:
-            return master.resolve(strict=True).name == bridge and self.index(host_name) is not None
-        except OSError:
-            return False
+    def join(self, host_name: str, bridge: str) -> None:
+        """Put a link that is there on a bridge, and up. Raises RuntimeFailureError."""
+        index = self.index(bridge)
+        if index is None:
+            raise RuntimeFailureError(f"bridge {bridge} is missing", hint="apply again: it is mended")
+        batch = netlink.Batch()
+        batch.set_master(host_name, index)
+        batch.set_hairpin(host_name)
+        with self._lock:
+            batch.send(self._socket)
+
+    def all(self) -> dict[str, netlink.Link]:
+        """Every link of the host by name."""
+        with self._lock:
+            return netlink.links(self._socket)
 
     def routes(self) -> list[tuple[IPv4Network, str]]:
         """The host's IPv4 routes but the default one: destination and link."""

@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from bayplan.errors import RuntimeFailureError
 
 IFF_UP = 1
-_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
-_NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
-_NLMSG_ERROR = 2
+_REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 20, 24
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port (netlink(7))
+_IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change mask (rtnetlink(7))
+_ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
+_IFLA_IFNAME, _IFLA_MASTER = 3, 10
 _TIMEOUT_S = 10.0
 
 
@@ -28,6 +32,34 @@ def open_socket() -> socket.socket:
     opened.bind((0, 0))
     opened.settimeout(_TIMEOUT_S)
     return opened
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as the kernel has it: its number, whether it is on, and the number of its bridge (0: none)."""
+
+    index: int
+    up: bool
+    master: int
+
+
+def links(of: socket.socket) -> dict[str, Link]:
+    """Every link of the socket's namespace by name, in one request. Raises OSError."""
+    body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    of.send(_HEADER.pack(_HEADER.size + len(body), _GETLINK, _REQUEST | _DUMP, 1, 0) + body)
+    found: dict[str, Link] = {}
+    while True:
+        for kind, data in _messages(of.recv(1 << 18)):
+            if kind == _NLMSG_DONE:
+                return found
+            if kind == _NLMSG_ERROR:
+                number = -struct.unpack_from("=i", data)[0]
+                raise OSError(number, f"listing links: {os.strerror(number)}")
+            _, _, index, flags, _ = _IFINFO.unpack_from(data)
+            attributes = dict(_attributes(data[_IFINFO.size :]))
+            master = struct.unpack("=I", attributes.get(_IFLA_MASTER, bytes(4)))[0]
+            name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
+            found[name] = Link(index, bool(flags & IFF_UP), master)
 
 
 class Batch:
@@ -43,6 +75,10 @@ class Batch:
         info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
         attributes = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge), ("IFLA_LINKINFO", info)]
         self._link(attributes, f"link {name}", create=True)
+
+    def set_master(self, name: str, bridge: int) -> None:
+        """Put a link on a bridge (its index) and switch it on."""
+        self._link([("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)], f"link {name}")
 
     def set_hairpin(self, name: str) -> None:
         """Let frames of a bridge port back out where they came from: a container reaches its own published port."""
@@ -68,14 +104,14 @@ class Batch:
         self._put(message, _NEWADDR, _CREATE | _EXCL, f"address {address}")
 
     def add_default_route(self, gateway: str) -> None:
-        """Send what is not local to the gateway."""
+        """Send what is not local to the gateway, in place of a route that is there."""
         from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
         message = rtmsg()
         message["family"], message["table"] = socket.AF_INET, 254
         message["proto"], message["type"], message["scope"] = 4, 1, 0  # RTPROT_STATIC, RTN_UNICAST, universe
         message["attrs"] = [("RTA_GATEWAY", gateway), ("RTA_TABLE", 254)]
-        self._put(message, _NEWROUTE, _CREATE | _EXCL, f"default route by {gateway}")
+        self._put(message, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
 
     def send(self, to: socket.socket, *, tolerate: int = 0) -> None:
         """Send all and wait for each answer; ``tolerate`` is an error number that counts as done.
@@ -116,11 +152,27 @@ class Batch:
         self._requests.append((bytearray(message.data), what))
 
 
-def _answers(data: bytes) -> Iterable[tuple[int, int]]:
+def _answers(data: bytes) -> Iterator[tuple[int, int]]:
     """Sequence numbers and error numbers (0: done) of the acknowledgements in a datagram."""
+    for kind, body in _messages(data):
+        if kind == _NLMSG_ERROR:  # the error number, then the header of the request it answers
+            number, _, _, _, sequence = struct.unpack_from("=iIHHI", body)
+            yield sequence, -number
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and content of each message of a datagram."""
     at = 0
     while at + _HEADER.size <= len(data):
-        length, kind, _, sequence, _ = _HEADER.unpack_from(data, at)
-        if kind == _NLMSG_ERROR:
-            yield sequence, -struct.unpack_from("=i", data, at + _HEADER.size)[0]
+        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+        yield kind, data[at + _HEADER.size : at + length]
         at += max(_HEADER.size, (length + 3) & ~3)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and content of each attribute."""
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        yield kind, data[at + _ATTRIBUTE.size : at + length]
+        at += max(_ATTRIBUTE.size, (length + 3) & ~3)

@@ -5,9 +5,10 @@ Records come first and go last: what a kill left half made is named by its recor
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
@@ -15,9 +16,11 @@ from pathlib import Path
 from sqlite3 import Connection, Row
 
 from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Change, Endpoint, Network, Port, Settings
+from bayplan.models import Change, Container, Endpoint, Network, Port, Settings
+from bayplan.runtime.native.networks import demand
 from bayplan.runtime.native.networks.addresses import choose_subnet, gateway_of, lease, mac_of
 from bayplan.runtime.native.networks.firewall import Firewall, Published
+from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.nameserver import Finding, NameServer
@@ -66,6 +69,22 @@ class Networks:
             self._links.close()
 
     # -- networks ----------------------------------------------------------------------------------------------
+
+    def check_all(
+        self, networks: Sequence[Network], containers: Sequence[Container], leaving: Collection[str] = ()
+    ) -> None:
+        """Refuse networks that find no range and containers that find no address. Raises ConflictError naming why.
+
+        ``leaving`` are names of containers that are removed first.
+        """
+        taken = [subnet for _, subnet, _ in self._taken()]
+        for network in networks:
+            self.check(network)
+        taken += [network.subnet for network in networks if network.subnet]
+        for network in networks:
+            if network.subnet is None and self._row(network.name) is None:
+                taken.append(choose_subnet(self.settings.address_pool, taken))
+        demand.check(networks, containers, leaving, self.database)
 
     def check(self, network: Network) -> None:
         """Refuse a subnet that overlaps another network or a route of the host. Raises ConflictError naming it."""
@@ -118,20 +137,31 @@ class Networks:
             row = self._row(name)
             if row is None:
                 return
-            users = self.database.query("SELECT container_id FROM endpoints WHERE network = ?", (name,))
+            users = self.users(name)
             if users:
-                ids = ", ".join(str(item[0])[:12] for item in users)
-                raise ConflictError(f"network {name} is used by containers {ids}", hint="remove them first")
+                raise ConflictError(
+                    f"network {name} is used by containers {', '.join(users)}", hint="remove those first"
+                )
             # Before its record: nothing else would lead a later run to a name server that has no networks.
             self.name_server.settle(anyway=True)
-            self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"])
+            # Nor to a table without networks.
+            if len(self.database.query("SELECT name FROM networks LIMIT 2")) == 1:
+                self.firewall.remove()
+            else:
+                self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"])
             self.links.remove(row["bridge"])
             with self.database.transaction() as tx:
                 tx.execute("DELETE FROM leases WHERE network = ?", (name,))
                 tx.execute("DELETE FROM networks WHERE name = ?", (name,))
-                last = tx.execute("SELECT count(*) FROM networks").fetchone()[0] == 0
-            if last:
-                self.firewall.remove()
+
+    def users(self, name: str) -> list[str]:
+        """Names of the containers that are on it."""
+        rows = self.database.query(
+            "SELECT coalesce(c.name, substr(e.container_id, 1, 12)) FROM endpoints e"
+            " LEFT JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY 1",
+            (name,),
+        )
+        return [str(row[0]) for row in rows]
 
     def observe(self, project: str | None, names: Sequence[str]) -> list[Observed]:
         """The networks of a project and those that are named, held against the kernel."""
@@ -139,10 +169,11 @@ class Networks:
         rows = self.database.query("SELECT * FROM networks ORDER BY name")
         wanted = [row for row in rows if row["name"] in names or (project is not None and row["project"] == project)]
         named = self.name_server.observe([row["name"] for row in wanted])
+        kernel = self.kernel()
         for row in wanted:
             declared = Network.model_validate_json(row["declared"])
             finding = named.get(row["name"], Finding())
-            sentences = [*self._defects(row), finding.defect]
+            sentences = [*self._defects(row, kernel), finding.defect]
             defects = {sentence: Change.IN_PLACE.value for sentence in sentences if sentence}
             state = State.DEFECT if defects else State.READY
             found.append(
@@ -222,17 +253,21 @@ class Networks:
             raise ConflictError("ports can be published only from a network that is not internal")
         wanted = {Published(str(p.host_ip), p.published, p.protocol, str(address), p.target) for p in ports}
         held = set(self._published(container_id))
+        # Closed before it is forgotten: an open port without a record would be found by nobody.
+        self.firewall.withdraw(held - wanted)
         with self.database.transaction() as tx:
             for port in held - wanted:
                 key = (port.host_ip, port.published, port.protocol)
                 tx.execute("DELETE FROM ports WHERE host_ip = ? AND published = ? AND protocol = ?", key)
             for port in wanted - held:
                 self._record_port(tx, container_id, port)
-        if held - wanted:
-            self.firewall.withdraw(held - wanted)
         self.firewall.publish(wanted)
 
-    def endpoint_defects(self, container_id: str) -> dict[str, str]:
+    def kernel(self) -> Kernel:
+        """What the kernel has now, to hold many records against."""
+        return Kernel(self.links, self.firewall)
+
+    def endpoint_defects(self, container_id: str, kernel: Kernel) -> dict[str, str]:
         """What a running container lacks in the kernel, with the way it is mended."""
         found: dict[str, str] = {}
         for row in self.database.query(
@@ -240,18 +275,37 @@ class Networks:
             " WHERE e.container_id = ?",
             (container_id,),
         ):
-            if self.links.index(row["link"]) is None:
-                found[f"its link to network {row['network']} is gone"] = Change.RESTART.value
-            elif not self.links.is_attached(row["link"], row["bridge"]):
-                found[f"its link is not on the bridge of network {row['network']}"] = Change.RESTART.value
+            if row["link"] not in kernel.links:
+                # Without its name there is no way into the namespace: only a start makes a new one.
+                way = Change.IN_PLACE if namespaces.is_namespace(self.netns(container_id)) else Change.RESTART
+                found[f"its link to network {row['network']} is gone"] = way.value
+            elif not kernel.is_attached(row["link"], row["bridge"]):
+                found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
         for port in self._published(container_id):
-            if not self.firewall.is_open(port):
+            if not kernel.is_open(port):
                 found[f"port {port.published}/{port.protocol} is not open"] = Change.IN_PLACE.value
         return found
 
     def heal_endpoints(self, container_id: str) -> None:
-        """Open the recorded ports again."""
+        """Put a running container's links back on their bridges, and open its recorded ports again."""
         self.firewall.ensure()
+        gateway_given = False
+        for row in self.database.query(
+            "SELECT e.*, n.bridge, n.subnet, n.gateway, n.declared FROM endpoints e JOIN networks n"
+            " ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position",
+            (container_id,),
+        ):
+            first_way_out = not gateway_given and not Network.model_validate_json(row["declared"]).internal
+            gateway_given = gateway_given or first_way_out
+            if self.links.index(row["link"]) is not None:
+                self.links.join(row["link"], row["bridge"])
+                continue
+            address, length = IPv4Address(row["address"]), IPv4Network(row["subnet"]).prefixlen
+            place = Place(row["link"], row["bridge"], f"eth{row['position']}", row["mac"], address, length)
+            gateway = IPv4Address(row["gateway"]) if first_way_out else None
+            path = self.netns(container_id)
+            self.links.attach(path, [place])
+            namespaces.in_network(path, functools.partial(configure_inside, [place], gateway))
         self.firewall.publish(self._published(container_id))
 
     # -- parts -------------------------------------------------------------------------------------------------
@@ -259,16 +313,20 @@ class Networks:
     def _realise(self, name: str) -> None:
         row = self._network_row(name)
         declared = Network.model_validate_json(row["declared"])
+        # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
-        self.links.ensure_bridge(row["bridge"], IPv4Address(row["gateway"]), IPv4Network(row["subnet"]), declared.mtu)
         self.firewall.add_network(row["bridge"], row["subnet"], row["gateway"], internal=declared.internal)
+        self.links.ensure_bridge(row["bridge"], IPv4Address(row["gateway"]), IPv4Network(row["subnet"]), declared.mtu)
         if not declared.internal and _FORWARD.read_text().strip() != "1":
             _FORWARD.write_text("1")
 
-    def _defects(self, row: Row) -> list[str]:
+    def _defects(self, row: Row, kernel: Kernel) -> list[str]:
         found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"])))
-        if not self.firewall.has_network(row["bridge"]):
+        internal = Network.model_validate_json(row["declared"]).internal
+        if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], internal=internal):
             found.append("its firewall rules are missing")
+        if not internal and _FORWARD.read_text().strip() != "1":
+            found.append("the host does not forward (ip_forward)")
         return found
 
     def _taken(self) -> list[tuple[str, IPv4Network, str]]:

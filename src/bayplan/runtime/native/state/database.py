@@ -7,17 +7,35 @@ apart by SQLite's own locks.
 
 from __future__ import annotations
 
-import shutil
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bayplan.errors import CorruptStateError, UnsupportedError
+from bayplan.errors import BayplanError, BusyError, CorruptStateError, RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.state.schema import MIGRATIONS
 
 _BUSY_MS = 10_000
+_SHARED_MEMORY_BYTES = 64 << 10
+
+
+def explain(error: sqlite3.DatabaseError, path: Path) -> BayplanError:
+    """What an error of SQLite means to a user (sqlite.org/rescode.html)."""
+    text, where = str(error), str(path)
+    if isinstance(error, sqlite3.OperationalError):
+        if "locked" in text:
+            return BusyError("the record file is held by another process", where=where, hint="try again")
+        # The write-ahead log's shared memory cannot grow either, which SQLite calls an I/O error.
+        room = os.statvfs(path.parent)
+        if "full" in text or ("I/O" in text and room.f_bavail * room.f_frsize < _SHARED_MEMORY_BYTES):
+            return RuntimeFailureError("no space is left for the record", where=where, hint="free some space")
+        if "readonly" in text or "unable to open" in text:
+            return UnsupportedError(f"the record file cannot be written: {text}", where=where, hint="run as root")
+        if "I/O" in text:
+            return RuntimeFailureError(f"the record cannot be stored: {text}", where=where, hint="look at the disk")
+    return CorruptStateError(f"the record file cannot be read: {text}", where=where, hint="restore a backup of it")
 
 
 class Database:
@@ -27,9 +45,12 @@ class Database:
         """Open or create ``path`` (mode 0600). Raises CorruptStateError, or UnsupportedError for a newer schema."""
         self.path = path
         self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = not path.exists()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = not path.exists()
+        except PermissionError as error:
+            raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
+        with self._understood():
             self._connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, check_same_thread=False)
             self._connection.isolation_level = None
             self._connection.row_factory = sqlite3.Row
@@ -38,13 +59,11 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA foreign_keys = ON")
+            # Torn pages are found here: read later, they would look like records that are not there.
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
             self._migrate()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise
-            raise CorruptStateError(
-                f"the record file cannot be read: {error}", where=str(path), hint="restore a backup of it"
-            ) from error
 
     def _migrate(self) -> None:
         version = self._version()
@@ -57,13 +76,25 @@ class Database:
         if version == len(MIGRATIONS):
             return
         if version:
-            shutil.copy2(self.path, self.path.with_suffix(f".schema-{version}.backup"))
+            self._back_up(self.path.with_suffix(f".schema-{version}.backup"))
+        elif any(self.path.parent.glob("containers/*")):
+            # Records come before what they name: an empty file beside containers has lost them.
+            raise sqlite3.DatabaseError("it is empty, and yet there are containers")
         with self.transaction() as tx:
             # Another process may have migrated while this one waited for the write lock.
             for number, script in enumerate(MIGRATIONS[self._version() :], start=self._version() + 1):
                 for statement in filter(str.strip, script.split(";")):
                     tx.execute(statement)
                 tx.execute(f"PRAGMA user_version = {number}")
+
+    def _back_up(self, path: Path) -> None:
+        """A whole copy under its name, or none: what is still in the write-ahead log is in it too."""
+        temporary = path.with_suffix(".part")
+        temporary.unlink(missing_ok=True)
+        with closing(sqlite3.connect(temporary)) as copy:
+            self._connection.backup(copy)
+        temporary.chmod(0o600)
+        temporary.rename(path)
 
     def _version(self) -> int:
         row = self._connection.execute("PRAGMA user_version").fetchone()
@@ -72,19 +103,30 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside is stored whole or not at all. Not nested."""
-        with self._lock:
+        with self._lock, self._understood():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Rows of a SELECT."""
-        with self._lock:
+        with self._lock, self._understood():
             return self._connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Errors of SQLite as ours. An integrity error is the caller's to explain."""
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise explain(error, self.path) from error
 
     def close(self) -> None:
         """Close the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -20,7 +21,10 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
     """
     if any(data.iterdir()):
         return
-    aside = data.with_name("_fill")
+    # A copy that outlived its killed parent may still write into an older one.
+    for left in data.parent.glob("_fill*"):
+        shutil.rmtree(left, ignore_errors=True)
+    aside = data.with_name(f"_fill-{secrets.token_hex(4)}")
 
     def copy() -> bool:
         top = lowerdirs[0]
@@ -33,7 +37,6 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
             source = source / part
             if source.is_symlink() or not source.is_dir():
                 return False
-        shutil.rmtree(aside, ignore_errors=True)
         done = subprocess.run(["cp", "-a", "--", str(source), str(aside)], capture_output=True, check=False)
         if done.returncode:
             output = done.stderr.decode(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from bayplan.models import Container, Settings, Volume, VolumeMount
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
+
+_DELETED = ".deleted-"
 
 
 class Volumes:
@@ -55,9 +58,16 @@ class Volumes:
         if users:
             raise ConflictError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")
         if (self.root / name).exists():
-            shutil.rmtree(self.root / name)
+            # By one rename: a cut removal must not leave a part of the data under the name.
+            (self.root / name).rename(self.root / f"{_DELETED}{secrets.token_hex(8)}")
+        self.sweep()
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM volumes WHERE name = ?", (name,))
+
+    def sweep(self) -> None:
+        """Remove the data of deleted volumes that a cut removal left. Only under the host's lock."""
+        for item in self.root.glob(f"{_DELETED}*"):
+            shutil.rmtree(item, ignore_errors=True)
 
     def users(self, name: str) -> list[str]:
         """Names of the containers that mount it."""

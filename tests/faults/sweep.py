@@ -1,0 +1,245 @@
+"""Kill -9 of an apply or a destroy at any moment, then apply again: it converges, and nothing is left.
+
+    python -m faults.sweep [ROUNDS] [--seed N] [--points [STEP]] [--file COMPOSE --edit NAME=VALUE --port N ...]
+
+Each round brings a stack up through the command, with one change of it killed; see ``Sweep.round`` for what must hold
+then. Rounds of the random sweep kill at a moment drawn evenly from the time a clean run takes; ``--points`` kills
+instead at every STEP-th change of the host, before and after each (``points.py``). The same seed draws the same rounds.
+Zero failures in n random rounds mean at most 3/n at 95 %.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faults.core import COMPOSE, Core, add_image, ask, free_port
+
+SCENARIOS = ("first apply", "edit", "destroy", "destroy with volumes")
+VICTIMS = ("process", "process", "group", "everything")
+"""Who is killed: the process alone, its process group, or that and every monitor and runtime of the core too."""
+POINTS = Path(__file__).with_name("points.py")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The stack that is swept. ``edit`` are variables that make an edited declaration of it."""
+
+    file: Path
+    variables: dict
+    edit: dict
+    port: int
+    answers: tuple = (b"", b"")
+    """What the published port says before and after the edit; empty: any answer will do."""
+    marker: tuple = ("store", "/data/marker")
+    """A service and a path on one of its volumes."""
+    prepare: object = None
+    """Called with the core before the first verb: puts images in place."""
+
+
+def small_stack(directory):
+    """Three services of busybox, two networks, a volume, a published port; no registry is needed."""
+    file = directory / "compose.yaml"
+    file.write_text(COMPOSE)
+    port = free_port()
+    return Subject(
+        file,
+        {"PORT": str(port)},
+        {"GREETING": "bonjour"},
+        port,
+        (b"hello\n", b"bonjour\n"),
+        prepare=lambda core: add_image(core.settings.state_root / "images"),
+    )
+
+
+@dataclass
+class Sweep:
+    """Rounds over one subject. ``say`` gets a line for each."""
+
+    subject: Subject
+    seed: int
+    say: object = print
+    durations: dict = field(default_factory=dict)
+    failures: list = field(default_factory=list)
+    leaks: int = 0
+    done: int = 0
+
+    def run(self, rounds):
+        """The random sweep. Gives whether every round held."""
+        self.measure()
+        for number in range(rounds):
+            draw = random.Random(f"{self.seed}/{number}")
+            scenario = SCENARIOS[number % len(SCENARIOS)]
+            moment = draw.random() * self.durations[scenario]
+            self._try(number, scenario, draw.choice(VICTIMS), moment_s=moment)
+        return self._report(rounds)
+
+    def run_points(self, step=1, offset=0):
+        """The sweep over every ``step``-th change of the host. Gives whether every round held."""
+        counts = {scenario: self._count(scenario) for scenario in SCENARIOS}
+        self.say(f"points: {counts}")
+        everyone = [(scenario, n) for scenario in SCENARIOS for n in range(1, counts[scenario] + 1)]
+        chosen = everyone[offset::step]
+        for scenario, point in chosen:
+            self._try(f"point {point}", scenario, "process" if point % 3 else "group", point=point)
+        return self._report(len(chosen))
+
+    def measure(self):
+        """How long a clean run of each scenario takes."""
+        core = self._core()
+        try:
+            for scenario in SCENARIOS:
+                before, verb, edit = self._plan(scenario)
+                for earlier in before:
+                    core.call(*earlier)
+                began = time.monotonic()
+                core.call(*verb, **edit)
+                self.durations[scenario] = time.monotonic() - began
+                core.call("destroy", "--volumes")
+        finally:
+            core.remove()
+
+    def round(self, scenario, victim, moment_s=None, point=None):
+        """Kill one change, then: apply again exits with 0, a further apply changes nothing, the service answers, the
+        volume's content is the same; after destroy --volumes nothing of the core is left on the host.
+        """
+        core = self._core()
+        try:
+            before, verb, edit = self._plan(scenario)
+            for earlier in before:
+                core.call(*earlier)
+            marker = self._mark(core) if before else None
+            self._kill(core, verb, edit, victim, moment_s, point)
+            if scenario == "destroy with volumes":
+                core.call("destroy", "--volumes")
+                self._clean(core)
+                marker = None
+            core.call("apply", **edit)
+            again = core.call("apply", "--json", **edit)
+            assert again["changed"] is False, f"a second apply changed: {again['done']}"
+            wanted = self.subject.answers[bool(edit)]
+            answer = ask(self.subject.port)
+            assert not wanted or answer == wanted, f"answered {answer!r}, not {wanted!r}"
+            assert marker is None or self._marked(core) == marker, "the volume's content is not what it was"
+            core.call("destroy", "--volumes")
+            self._clean(core)
+        finally:
+            core.remove()
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def _core(self):
+        core = Core(self.subject.file, dict(self.subject.variables))
+        if self.subject.prepare:
+            self.subject.prepare(core)
+        return core
+
+    def _plan(self, scenario):
+        """What comes before, the verb that is killed, and the variables it and the applies after it have."""
+        if scenario == "first apply":
+            return [], ("apply",), {}
+        if scenario == "edit":
+            return [("apply",)], ("apply",), self.subject.edit
+        return [("apply",)], ("destroy", *(["--volumes"] if "volumes" in scenario else [])), {}
+
+    def _kill(self, core, verb, edit, victim, moment_s, point):
+        if point is not None:
+            command = (sys.executable, str(POINTS), str(point), str(self.subject.file.parent / "count"))
+            process = core.start(*verb, command=command, **edit, BAYPLAN_WORKERS="1")
+            code = process.wait()
+            assert code in (0, -signal.SIGKILL), process.output.read_text()
+        else:
+            process = core.start(*verb, **edit)
+            time.sleep(moment_s)
+            if victim == "process":
+                process.kill()
+        if victim != "process":
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if victim == "everything":
+            core.kill_all()
+        process.output.unlink()
+
+    def _count(self, scenario):
+        core, place = self._core(), self.subject.file.parent / "count"
+        try:
+            before, verb, edit = self._plan(scenario)
+            for earlier in before:
+                core.call(*earlier)
+            command = (sys.executable, str(POINTS), "0", str(place))
+            core.call(*verb, command=command, **edit, BAYPLAN_WORKERS="1")
+            return int(place.read_text())
+        finally:
+            core.call("destroy", "--volumes")
+            core.remove()
+
+    def _mark(self, core):
+        service, path = self.subject.marker
+        text = "".join(f"{random.getrandbits(64):016x}\n" for _ in range(200))
+        core.call("exec", "-T", service, "sh", "-c", f"echo '{text}' > {path}")
+        return self._marked(core)
+
+    def _marked(self, core):
+        service, path = self.subject.marker
+        return core.call("exec", "-T", service, "cat", path)
+
+    def _clean(self, core):
+        left = core.left()
+        self.leaks += len(left)
+        assert left == [], f"left on the host: {left}"
+
+    def _try(self, number, scenario, victim, **moment):
+        shown = json.dumps({"round": number, "scenario": scenario, "victim": victim, **moment})
+        try:
+            self.round(scenario, victim, **moment)
+        except AssertionError as error:
+            self.failures.append(shown)
+            self.say(f"FAILED {shown}\n{error}")
+        except Exception:
+            self.failures.append(shown)
+            self.say(f"FAILED {shown}\n{traceback.format_exc()}")
+        self.done += 1
+        if self.done % 10 == 0:
+            self.say(f"{self.done} rounds, {len(self.failures)} failed")
+
+    def _report(self, rounds):
+        good = rounds - len(self.failures)
+        self.say(f"rounds {rounds}, converged {good}, leaks {self.leaks}, seed {self.seed}")
+        return not self.failures
+
+
+def main():
+    """The verb ``./run sweep``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--points", nargs="?", type=int, const=1, help="instead: at every STEP-th change of the host")
+    parser.add_argument("--offset", type=int, default=0, help="the first of these changes")
+    parser.add_argument("--file", type=Path, help="another stack's Compose file")
+    parser.add_argument("--edit", action="append", default=[], metavar="NAME=VALUE", help="variable that edits it")
+    parser.add_argument("--port", type=int, help="port of 127.0.0.1 it answers on")
+    parser.add_argument("--marker", nargs=2, metavar=("SERVICE", "PATH"), help="a path on a volume of a service")
+    options = parser.parse_args()
+    # Ended from outside it still removes its core.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory() as directory:
+        subject = small_stack(Path(directory))
+        if options.file:
+            edit = dict(item.split("=", 1) for item in options.edit)
+            subject = Subject(options.file, {}, edit, options.port, marker=tuple(options.marker))
+        sweep = Sweep(subject, options.seed)
+        good = sweep.run_points(options.points, options.offset) if options.points else sweep.run(options.rounds)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,247 @@
+"""Rows 5, 6, 10, 13, 15, 24, 33: torn records, cut unpacking, a full disk, no addresses left, a volume in use."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from bayplan.errors import ConflictError
+from bayplan.models import Container, Endpoint, ImageReference, Network, Stack, Volume
+from bayplan.reconcile.planner import make_plan
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.runtime import NativeRuntime
+from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.state import database as state
+from faults.core import COMPOSE, Core, add_image, ask, free_port, layer
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+def torn(data):
+    return data[: len(data) // 2]
+
+
+def emptied(data):
+    return b""
+
+
+def overwritten(data):
+    middle = len(data) // 2 // 4096 * 4096
+    return data[:middle] + b"\x5a" * 4096 + data[middle + 4096 :]
+
+
+@pytest.mark.parametrize("damage", [torn, emptied, overwritten, None])
+def test_a_damaged_record_is_told_and_nothing_is_touched(up, damage):
+    """Not readable is not empty: an empty record would mean that every container is unknown and in the way."""
+    path = up.settings.state_root / "state.db"
+    good, before = path.read_bytes(), up.pids()
+    for name in ("state.db-wal", "state.db-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+    try:
+        if damage:
+            path.write_bytes(damage(good))
+        else:
+            path.unlink()
+        for verb in ("plan", "apply", "status", "destroy"):
+            said = up.call(verb, code=1)
+            assert "record file cannot be read" in said
+            assert str(path) in said
+            assert "Traceback" not in said
+    finally:
+        for name in ("state.db-wal", "state.db-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+        path.write_bytes(good)
+    assert up.pids() == before
+    assert up.call("apply", "--json")["changed"] is False
+
+
+def test_a_damaged_journal_is_named(up):
+    path = up.settings.state_root / "record.db"
+    for name in ("record.db-wal", "record.db-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+    path.write_bytes(b"not a database" * 100)
+    said = up.call("apply", code=1, GREETING="bonjour")
+    assert str(path) in said
+    assert "Traceback" not in said
+    path.unlink()
+    up.call("apply", GREETING="bonjour")
+
+
+def test_a_migration_keeps_a_whole_backup(tmp_path, monkeypatch):
+    """What is still in the write-ahead log belongs to it."""
+    path = tmp_path / "state.db"
+    first = Database(path)
+    with first.transaction() as tx:
+        tx.execute("INSERT INTO volumes VALUES ('v', 'p', '{}', 'now')")
+    monkeypatch.setattr(state, "MIGRATIONS", (*state.MIGRATIONS, "CREATE TABLE more (a TEXT) STRICT;"))
+    Database(path).close()
+    first.close()
+    (backup,) = tmp_path.glob("*.backup")
+    with sqlite3.connect(backup) as held:
+        assert held.execute("SELECT name FROM volumes").fetchall() == [("v",)]
+        assert held.execute("SELECT count(*) FROM sqlite_master WHERE name = 'more'").fetchone() == (0,)
+    held.close()
+
+
+def test_a_cut_unpacking_leaves_no_layer_and_its_rest_goes(tmp_path):
+    images, layers = tmp_path / "images", tmp_path / "layers"
+    add_image(images, data=layer(padding=20_000_000))
+    code = f"""
+import os, signal
+from pathlib import Path
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.store import ImageStore
+store = ImageStore(Path({str(images)!r}))
+def report(progress):
+    if progress.done > 10_000_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+Layers(Path({str(layers)!r})).ensure(store.get(store.list()["docker.io/lab/busybox:latest"]), store, report)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert [item.name[:6] for item in layers.iterdir() if item.is_dir()] == [".part-"]
+    store = ImageStore(images)
+    with store.in_use():
+        store.sweep(layers)
+    assert list(layers.glob(".part-*")) != [], "a running unpacking was disturbed"
+    store.sweep(layers)
+    assert list(layers.iterdir()) == []
+    (made,) = Layers(layers).ensure(store.get(store.list()["docker.io/lab/busybox:latest"]), store)
+    assert (made / "padding").stat().st_size == 20_000_000
+    assert list(layers.iterdir()) == [made]
+
+
+def test_a_cut_collection_leaves_no_part_of_a_layer(tmp_path, monkeypatch):
+    store, layers = ImageStore(tmp_path / "images"), Layers(tmp_path / "layers")
+    add_image(store.root)
+    (made,) = layers.ensure(store.get(store.list()["docker.io/lab/busybox:latest"]), store)
+    for reference in store.list():
+        store.remove(ImageReference.parse(reference))
+
+    def cut(path, **_):
+        raise OSError("cut")
+
+    monkeypatch.setattr(shutil, "rmtree", cut)
+    with pytest.raises(OSError, match="cut"):
+        store.collect(layers.root)
+    assert not made.exists()
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A core whose state is on a file system of 24 MB."""
+    root = tmp_path / "state"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", root], check=True)
+    file = tmp_path / "compose.yaml"
+    file.write_text(COMPOSE)
+    core = Core(file, {"PORT": str(free_port())}, state_root=root / "core")
+    add_image(core.settings.state_root / "images")
+    try:
+        yield core
+        core.call("destroy", "--volumes")
+        left = [item for item in core.left() if not item.startswith("mount ")]
+        assert left == []
+    finally:
+        core.remove()
+        subprocess.run(["umount", "-l", root], check=True)
+
+
+def test_a_full_disk_is_one_message_and_what_runs_goes_on(small):
+    port = int(small.variables["PORT"])
+    small.call("apply")
+    before = small.pids()
+    filler = small.settings.state_root.parent / "filler"
+    # An image whose layer does not fit: its unpacking fails half-way, and its part is taken away again.
+    add_image(small.settings.state_root / "images", "lab/large", layer(padding=6_000_000))
+    free = shutil.disk_usage(filler.parent).free
+    filler.write_bytes(b"x" * (free - 5_000_000))
+    text = small.file.read_text()
+    small.file.write_text(text.replace("lab/busybox", "lab/large", 1))
+    said = small.call("apply", code=1)
+    assert "No space left" in said or "no space is left" in said
+    assert "Traceback" not in said
+    assert list((small.settings.state_root / "layers").glob(".part-*")) == []
+    assert small.pids() == before
+    assert ask(port) == b"hello\n"
+    # Not even a record fits: refused before anything is stopped.
+    small.file.write_text(text)
+    with filler.open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            with suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+    said = small.call("apply", code=1, GREETING="bonjour")
+    assert "space" in said
+    assert "Traceback" not in said
+    assert ask(port) == b"hello\n"
+    filler.unlink()
+    assert small.pids() == before
+    small.call("apply", GREETING="bonjour")
+    assert ask(port) == b"bonjour\n"
+
+
+def native(core):
+    return NativeRuntime(core.settings)
+
+
+def refused(core, stack, match, absent=()):
+    runtime = native(core)
+    try:
+        with pytest.raises(ConflictError, match=match):
+            make_plan(stack, runtime, absent=absent)
+    finally:
+        runtime.close()
+
+
+def containers(count, network, **options):
+    return tuple(
+        Container(name=f"c{number}", image="lab/busybox", networks=(Endpoint(network=network, **options),))
+        for number in range(count)
+    )
+
+
+def test_too_few_addresses_are_refused_before_anything(up):
+    network = Network(name="tiny", subnet="10.219.9.0/29")
+    refused(up, Stack(name="t", networks=(network,), containers=containers(6, "tiny")), "tiny has 5 addresses")
+    taken = containers(2, "tiny", ipv4_address="10.219.9.4")
+    refused(up, Stack(name="t", networks=(network,), containers=taken), "10.219.9.4 .* held by container c0")
+    outside = containers(1, "tiny", ipv4_address="10.219.8.4")
+    refused(up, Stack(name="t", networks=(network,), containers=outside), "10.219.8.4 is not in")
+    assert up.query("SELECT count(*) FROM leases WHERE network = 'tiny'") == [(0,)]
+
+
+def test_a_full_pool_is_refused_before_anything(up):
+    settings = up.settings.model_copy(update={"address_pool": "10.217.0.0/23"})
+    runtime = NativeRuntime(type(settings).model_validate(settings.model_dump()))
+    try:
+        with pytest.raises(ConflictError, match="no free range is left in the address pool"):
+            make_plan(Stack(name="t", networks=(Network(name="one-more"),)), runtime)
+    finally:
+        runtime.close()
+
+
+def test_a_volume_in_use_is_refused_naming_its_users(up):
+    volume = Volume(name="shop_data")
+    refused(up, Stack(name=""), "volume shop_data is used by containers shop-store-1", absent=(volume.id,))
+    assert up.call("apply", "--json")["changed"] is False
+
+
+def test_a_removed_volume_is_gone_at_once(up, monkeypatch):
+    """Cut in the middle, no half of its data may be found under its name."""
+    up.call("destroy")
+    runtime = native(up)
+    try:
+        (runtime.volumes.path("shop_data") / "marker").write_text("x")
+        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        runtime.volumes.delete("shop_data")
+        assert not runtime.volumes.path("shop_data").parent.exists()
+        monkeypatch.undo()
+        with runtime.lock("a test"):
+            assert list(runtime.volumes.root.iterdir()) == []
+    finally:
+        runtime.close()

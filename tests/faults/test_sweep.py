@@ -1,0 +1,25 @@
+"""A few rounds of the sweeps; ``./run sweep`` runs the whole."""
+
+import os
+
+import pytest
+
+from faults.sweep import Sweep, small_stack
+
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.sweep,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
+
+
+def test_a_kill_at_any_moment_is_healed_by_the_next_apply(tmp_path):
+    said = []
+    sweep = Sweep(small_stack(tmp_path), seed=int.from_bytes(os.urandom(4)), say=said.append)
+    assert sweep.run(4), "\n".join(said)
+
+
+def test_a_kill_at_single_changes_of_the_host_is_healed_too(tmp_path):
+    said = []
+    sweep = Sweep(small_stack(tmp_path), seed=0, say=said.append)
+    assert sweep.run_points(step=331, offset=int.from_bytes(os.urandom(2)) % 331), "\n".join(said)

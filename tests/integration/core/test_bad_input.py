@@ -1,0 +1,102 @@
+"""Bad input: exit code 2, one message that names file, line or resource, and nothing changed."""
+
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from faults.core import Core, add_image, free_port
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+GOOD = """\
+name: bad
+services:
+  a:
+    image: lab/busybox
+    command: [sleep, "600"]
+    stop_grace_period: 10ms
+"""
+CASES = {
+    "broken YAML": (GOOD + "    environment: {A: [}\n", "{file}:7"),
+    "unknown key": (GOOD + "    comand: x\n", "{file}:7"),
+    "wrong type": (GOOD + "    ports: 80\n", "{file}:7"),
+    "missing variable": (GOOD + "    user: ${WHO:?name the user}\n", "{file}:7: "),
+    "cycle": (GOOD + "    depends_on: [b]\n  b: {image: lab/busybox, depends_on: [a]}\n", "a -> b -> a|b -> a -> b"),
+    "two of one name": (GOOD + "    container_name: n\n  b: {image: lab/busybox, container_name: n}\n", "{file}:8"),
+    "missing bind": (GOOD + "    volumes: ['./gone:/gone']\n", "bind source .*/gone does not exist"),
+    "image that is nowhere": (GOOD.replace("lab/busybox", "lab/gone") + "    pull_policy: never\n", "lab/gone"),
+    "subnet in the way": (
+        GOOD + "    networks: [n]\nnetworks:\n  n: {ipam: {config: [{subnet: 10.219.7.0/24}]}}\n",
+        "bad_n overlaps 10.219.0.0/16 of a route of the host by {link}",
+    ),
+}
+
+
+@pytest.fixture
+def core(tmp_path):
+    file = tmp_path / "compose.yaml"
+    file.write_text(GOOD)
+    made = Core(file, pool="10.220.128.0/24")
+    add_image(made.settings.state_root / "images")
+    try:
+        yield made
+        file.write_text(GOOD)
+        made.call("destroy", "--volumes")
+        assert made.left() == []
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def route(core):
+    """A link of somebody else with a route over a part of the private range."""
+    name = f"x{core.settings.interface_prefix}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", "10.219.0.1/16", "dev", name], check=True)
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=True)
+
+
+def refused(core, match, *verb):
+    said = core.call(*(verb or ("apply",)), code=2)
+    lines = [line for line in said.splitlines() if line]
+    assert len(lines) == 1, said
+    assert lines[0].startswith("Error: ")
+    assert re.search(match, lines[0]), said
+    assert core.query("SELECT count(*) FROM containers") == [(0,)]
+    assert core.query("SELECT count(*) FROM networks") == [(0,)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_refused_with_one_message_and_nothing_changed(core, route, name):
+    text, match = CASES[name]
+    core.call("status")
+    core.file.write_text(text)
+    refused(core, match.format(file=core.file, link=route))
+
+
+def test_a_port_that_is_taken_is_refused_naming_it(core):
+    port = free_port()
+    core.call("status")
+    core.file.write_text(GOOD + f"    ports: ['127.0.0.1:{port}:80']\n")
+    with socket.create_server(("127.0.0.1", port)):
+        refused(core, f"container bad-a-1: port 127.0.0.1:{port}/tcp is taken by a process of the host")
+
+
+def test_without_root_the_reason_is_told(core, tmp_path):
+    core.call("status")
+    # Nobody must be able to read the declaration, so that only the state is out of reach.
+    for directory in (core.file, *core.file.parents):
+        if directory.stat().st_uid == 0 and directory.name.startswith(("pytest", "compose", "test_")):
+            directory.chmod(0o755)
+    command = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *core.command)
+    process = core.start("status", command=command)
+    code, said = process.wait(), process.output.read_text()
+    assert "Traceback" not in said
+    assert "run as root" in said
+    assert code == 2

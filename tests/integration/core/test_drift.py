@@ -1,0 +1,163 @@
+"""Check mode foretells the apply field for field on the real core; what was taken away by hand is put back in place."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from faults.core import COMPOSE, Core, add_image, ask, free_port
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+@pytest.fixture
+def core(tmp_path):
+    file = tmp_path / "compose.yaml"
+    file.write_text(COMPOSE)
+    made = Core(file, {"PORT": str(free_port())}, pool="10.218.0.0/16")
+    add_image(made.settings.state_root / "images")
+    try:
+        yield made
+        made.call("destroy", "--volumes")
+        assert made.left() == []
+    finally:
+        made.remove()
+
+
+def steps(plan):
+    return {step["resource"]["name"]: (step["action"], step["why"], step["fields"]) for step in plan["steps"]}
+
+
+def apply_as_foretold(core, **variables):
+    """Plan, apply; what was done is what the plan said, and there is nothing left to do. Gives the plan's steps."""
+    planned = core.call("plan", "--json", **variables)
+    done = core.call("apply", "--json", **variables)
+    assert done["plan"]["steps"] == planned["steps"]
+    assert sorted(done["done"]) == sorted(f"{i['resource']['kind']} {i['resource']['name']}" for i in planned["steps"])
+    again = core.call("plan", "--json", **variables)
+    assert again["steps"] == []
+    assert again["noted"] == []
+    return steps(planned)
+
+
+def test_first_apply_and_edit_are_foretold_field_for_field(core):
+    assert {action for action, _, _ in apply_as_foretold(core).values()} == {"create"}
+    before = core.status()
+    found = apply_as_foretold(core, GREETING="bonjour")
+    assert list(found) == ["shop-api-1"]
+    action, _, (field,) = found["shop-api-1"]
+    assert action == "re-create"
+    assert (field["path"], field["before"], field["after"]) == ("environment[GREETING]", "hello", "bonjour")
+    assert ask(int(core.variables["PORT"])) == b"bonjour\n"
+    after = core.status()
+    assert {name for name in after if after[name]["id"] != before[name]["id"]} == {"shop-api-1"}
+
+
+def test_an_edit_of_the_order_is_recorded_and_nothing_else_happens(core):
+    core.call("apply")
+    before = core.pids()
+    core.file.write_text(core.file.read_text().replace("depends_on: [api]", "depends_on: [store]"))
+    assert "Noted: container shop-web-1: depends_on; nothing changes on the host." in core.call("plan")
+    done = core.call("apply", "--json")
+    assert done["changed"] is False
+    assert done["done"] == []
+    assert core.pids() == before
+    assert core.call("plan", "--json")["noted"] == []
+    assert [item["service"] for item in _declared(core, "shop-web-1")["depends_on"]] == ["store"]
+
+
+def _declared(core, name):
+    return json.loads(core.query(f"SELECT declared FROM containers WHERE name = '{name}'")[0][0])
+
+
+def run(*argv):
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def bridge(core, network):
+    return core.status()[network]["id"]
+
+
+def veth(core, container, network):
+    links = f"SELECT e.link FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE c.name = '{container}'"
+    return core.query(f"{links} AND e.network = '{network}'")[0][0]
+
+
+def table_deleted(core):
+    run("nft", "delete", "table", "inet", core.settings.nft_table)
+    return {"shop_front", "shop_back", "shop-api-1"}
+
+
+def rules_flushed(core):
+    run("nft", "flush", "table", "inet", core.settings.nft_table)
+    return {"shop_front", "shop_back"}
+
+
+def port_closed(core):
+    key = f"127.0.0.1 . tcp . {core.variables['PORT']}"
+    run("nft", "delete", "element", "inet", core.settings.nft_table, "ports_address", f"{{ {key} }}")
+    return {"shop-api-1"}
+
+
+def bridge_deleted(core):
+    run("ip", "link", "del", bridge(core, "shop_front"))
+    return {"shop_front", "shop-api-1", "shop-web-1"}
+
+
+def bridge_down(core):
+    run("ip", "link", "set", bridge(core, "shop_back"), "down")
+    return {"shop_back"}
+
+
+def link_deleted(core):
+    run("ip", "link", "del", veth(core, "shop-api-1", "shop_front"))
+    return {"shop-api-1"}
+
+
+def link_taken_off(core):
+    run("ip", "link", "set", veth(core, "shop-api-1", "shop_front"), "nomaster")
+    return {"shop-api-1"}
+
+
+@pytest.mark.parametrize(
+    "harm", [table_deleted, rules_flushed, port_closed, bridge_deleted, bridge_down, link_deleted, link_taken_off]
+)
+def test_what_was_taken_away_is_put_back_without_a_restart(core, harm):
+    port = int(core.variables["PORT"])
+    core.call("apply")
+    assert ask(port) == b"hello\n"
+    before = core.pids()
+    expected = harm(core)
+    found = apply_as_foretold(core)
+    assert set(found) == expected
+    assert {action for action, _, _ in found.values()} == {"heal"}
+    assert core.pids() == before
+    assert ask(port) == b"hello\n"
+    # And from one container to another, by name, over the network that was harmed.
+    assert core.call("exec", "-T", "web", "sh", "-c", "nc api 7000 </dev/null") == "hello\n"
+
+
+def test_a_lost_link_and_namespace_need_a_restart_and_get_it(core):
+    core.call("apply")
+    made = core.status()["shop-api-1"]["id"]
+    run("ip", "link", "del", veth(core, "shop-api-1", "shop_front"))
+    run("umount", "-l", str(core.settings.run_root / "netns" / made))
+    found = apply_as_foretold(core)
+    assert {name: action for name, (action, _, _) in found.items()} == {"shop-api-1": "restart"}
+    assert ask(int(core.variables["PORT"])) == b"hello\n"
+    assert core.status()["shop-api-1"]["id"] == made
+
+
+def test_an_edit_and_drift_at_once_are_one_apply(core):
+    """A changed field and a lost part of the same weight: both are mended, none is left for the next run."""
+    core.call("apply")
+    key = f"127.0.0.1 . tcp . {core.variables['PORT']}"
+    run("nft", "delete", "element", "inet", core.settings.nft_table, "ports_address", f"{{ {key} }}")
+    edited = core.file.read_text().replace("    stop_grace_period: 50ms\n    depends_on: {", "    depends_on: {")
+    core.file.write_text(edited)
+    before = core.pids()
+    found = apply_as_foretold(core)
+    assert {name: action for name, (action, _, _) in found.items()} == {"shop-api-1": "update"}
+    assert core.pids() == before
+    assert ask(int(core.variables["PORT"])) == b"hello\n"
