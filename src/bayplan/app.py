@@ -56,7 +56,7 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
     """The engine of this host; closed at the end. Raises UnsupportedError without root."""
     if os.geteuid() != 0:
-        raise UnsupportedError("the native core needs root", hint="run it with sudo; Ansible: become: true")
+        raise UnsupportedError("the native core needs root", hint="run as root, with sudo; Ansible: become: true")
     from bayplan.runtime.native.runtime import NativeRuntime
 
     runtime = NativeRuntime(settings)

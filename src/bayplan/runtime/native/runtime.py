@@ -103,6 +103,7 @@ class NativeRuntime:
                 yield
             finally:
                 self._changing = False
+                self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 client.settle(self.settings, self.database)
 

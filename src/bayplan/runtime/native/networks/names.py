@@ -64,7 +64,7 @@ class Names:
                 self._timer.start()
 
     def recover(self) -> None:
-        """Write what a killed process left to be written."""
+        """Write what is still to be written, also by a process that was killed."""
         if self._open.exists():
             self._write_all()
 

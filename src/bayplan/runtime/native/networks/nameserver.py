@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from bayplan.system import sockets
 
 _SOON_S = 0.1
 _LOADED_S = 2.0
+_CLOSING_S = 0.2  # a killed process of many threads is gone a moment before its last thread closes its sockets
 _OBSERVED_S = 1.0  # also before a reload that no change of the files asks for: during it old versions are deaf
 
 
@@ -154,11 +156,15 @@ class NameServer:
         if self.daemon.program is None:
             return f"{self.settings.name_server} is not installed (Debian package aardvark-dns)"
         for protocol in ("udp", "tcp"):
-            if not sockets.is_free(gateway, PORT, protocol):
+            deadline = time.monotonic() + _CLOSING_S
+            while not sockets.is_free(gateway, PORT, protocol):
                 held = sockets.listeners(gateway, PORT, protocol)
-                if not held & self.sockets():
-                    by = ", ".join(sockets.holders(held)) or "a process of another container"
-                    return f"port {PORT}/{protocol} of {gateway} is taken by {by}"
+                if held & self.sockets():
+                    break
+                by = ", ".join(sockets.holders(held))
+                if by or time.monotonic() >= deadline:
+                    return f"port {PORT}/{protocol} of {gateway} is taken by {by or 'a process of another container'}"
+                time.sleep(_CLOSING_S / 10)
         return ""
 
 

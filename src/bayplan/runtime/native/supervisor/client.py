@@ -75,6 +75,7 @@ def settle(settings: Settings, database: Database) -> None:
     if not needed:
         _await_end(Files.of(settings))
         cgroups.remove(cgroup(settings))  # empty, when one was killed
+        cgroups.remove_empty(settings.cgroup_parent)
     elif there is None:
         try:
             started = _start(settings)
