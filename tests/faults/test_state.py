@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.runtime import NativeRuntime
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.state import database as state
+from bayplan.runtime.native.supervisor import client
 from faults.core import COMPOSE, Core, add_image, ask, free_port, layer
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -39,9 +41,14 @@ def overwritten(data):
 def test_a_damaged_record_is_told_and_nothing_is_touched(up, damage):
     """Not readable is not empty: an empty record would mean that every container is unknown and in the way."""
     path = up.settings.state_root / "state.db"
+    # Nobody else may hold the file, or what is put back below is not what was there.
+    watching, _ = client.holder(up.settings)
+    watching.send(signal.SIGTERM)
+    assert watching.wait(10)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
     good, before = path.read_bytes(), up.pids()
-    for name in ("state.db-wal", "state.db-shm"):
-        path.with_name(name).unlink(missing_ok=True)
     try:
         if damage:
             path.write_bytes(damage(good))
@@ -57,7 +64,9 @@ def test_a_damaged_record_is_told_and_nothing_is_touched(up, damage):
             path.with_name(name).unlink(missing_ok=True)
         path.write_bytes(good)
     assert up.pids() == before
-    assert up.call("apply", "--json")["changed"] is False
+    again = up.call("apply", "--json")
+    assert {step["action"] for step in again["plan"]["steps"]} == {"heal"}, "the supervisor, nothing else"
+    assert up.pids() == before
 
 
 def test_a_damaged_journal_is_named(up):

@@ -107,7 +107,7 @@ class Links:
         batch = netlink.Batch()
         batch.remove_link(name)
         with self._lock:
-            batch.send(self._socket, tolerate=errno.ENODEV)
+            batch.send(self._socket)
 
     def attach(self, netns: Path, places: Sequence[Place]) -> None:
         """A veth pair for each place, from its bridge into the namespace. What a cut run left is made anew."""

@@ -6,6 +6,7 @@ takes longer than the kernel does.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -66,7 +67,7 @@ class Batch:
     """Requests in order, each with the sentence that names it in an error."""
 
     def __init__(self) -> None:
-        self._requests: list[tuple[bytearray, str]] = []
+        self._requests: list[tuple[bytearray, str, int]] = []
 
     def add_veth(self, name: str, bridge: int, *, peer: str, mac: str, netns_fd: int) -> None:
         """A veth pair: one end up on a bridge (its index), the other with name and MAC in another namespace."""
@@ -87,8 +88,11 @@ class Batch:
         self._link([("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)], f"bridge port {name}")
 
     def remove_link(self, name: str) -> None:
-        """Remove a link, and the other end of a pair with it."""
-        self._link([("IFLA_IFNAME", name)], f"removal of link {name}", kind=_DELLINK)
+        """Remove a link, and the other end of a pair with it; one that has gone meanwhile is no error.
+
+        The kernel removes the links of a namespace some time after the namespace's last process.
+        """
+        self._link([("IFLA_IFNAME", name)], f"removal of link {name}", kind=_DELLINK, tolerate=errno.ENODEV)
 
     def set_up(self, index: int) -> None:
         """Switch a link on."""
@@ -113,21 +117,18 @@ class Batch:
         message["attrs"] = [("RTA_GATEWAY", gateway), ("RTA_TABLE", 254)]
         self._put(message, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
 
-    def send(self, to: socket.socket, *, tolerate: int = 0) -> None:
-        """Send all and wait for each answer; ``tolerate`` is an error number that counts as done.
-
-        Raises RuntimeFailureError naming the first request that was refused.
-        """
+    def send(self, to: socket.socket) -> None:
+        """Send all and wait for each answer. Raises RuntimeFailureError naming the first request that was refused."""
         if not self._requests:
             return
-        for sequence, (data, _) in enumerate(self._requests, start=1):
+        for sequence, (data, _, _) in enumerate(self._requests, start=1):
             struct.pack_into("=I", data, 8, sequence)
-        to.send(b"".join(bytes(data) for data, _ in self._requests))
+        to.send(b"".join(bytes(data) for data, _, _ in self._requests))
         answers: dict[int, int] = {}
         while len(answers) < len(self._requests):
             answers.update(_answers(to.recv(1 << 16)))
-        for sequence, (_, what) in enumerate(self._requests, start=1):
-            if (number := answers[sequence]) and number != tolerate:
+        for sequence, (_, what, tolerated) in enumerate(self._requests, start=1):
+            if (number := answers[sequence]) and number != tolerated:
                 raise RuntimeFailureError(f"the kernel refused {what}: {os.strerror(number)}")
 
     def _link(
@@ -138,18 +139,19 @@ class Batch:
         index: int = 0,
         create: bool = False,
         kind: int = _NEWLINK,
+        tolerate: int = 0,
     ) -> None:
         from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
         message = ifinfmsg()
         message["index"], message["attrs"] = index, attributes
         message["flags"] = message["change"] = IFF_UP
-        self._put(message, kind, _CREATE | _EXCL if create else 0, what)
+        self._put(message, kind, _CREATE | _EXCL if create else 0, what, tolerate)
 
-    def _put(self, message: Any, kind: int, flags: int, what: str) -> None:
+    def _put(self, message: Any, kind: int, flags: int, what: str, tolerate: int = 0) -> None:
         message["header"]["type"], message["header"]["flags"] = kind, _REQUEST | _ACK | flags
         message.encode()
-        self._requests.append((bytearray(message.data), what))
+        self._requests.append((bytearray(message.data), what, tolerate))
 
 
 def _answers(data: bytes) -> Iterator[tuple[int, int]]:
