@@ -114,15 +114,18 @@ volumes: {{data: {{}}}}
 def main():
     """Run what is asked for, print minimum, median and maximum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=["start", "stack"], default=["start", "stack"])
+    parser.add_argument("what", nargs="*", metavar="start|stack", help="what to measure; both when none is named")
     parser.add_argument("--count", type=int, default=100, help="containers of the stack")
     parser.add_argument("--runs", type=int, default=5, help="how often the stack is brought up")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    unknown = set(options.what) - {"start", "stack"}
+    if unknown:
+        parser.error(f"nothing is measured under the name {', '.join(sorted(unknown))}")
     figures = {}
-    if "start" in options.what:
+    if not options.what or "start" in options.what:
         figures |= start(50)
-    if "stack" in options.what:
+    if not options.what or "stack" in options.what:
         for _ in range(options.runs):
             for name, values in stack(options.count).items():
                 figures.setdefault(f"stack_{options.count}_{name}", []).extend(values)

@@ -7,6 +7,8 @@ Exit codes: 0 done (or nothing to do); 1 something failed on the way; 2 the inpu
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import json
 import os
 import signal
@@ -20,6 +22,12 @@ from bayplan.errors import BayplanError, RuntimeFailureError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and give the process's exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # System calls are made through ctypes: a crash below Python must leave its trace too.
+    faulthandler.enable()
+    # Looking for pydantic plugins reads the metadata of every distribution there is, 40 ms here; none is wanted.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # A short run that makes many small objects and hardly a cycle: the usual threshold looks for them all the time.
+    gc.set_threshold(50_000, 20, 20)
     if arguments[:1] == ["bridge"]:
         from bayplan.bridge.main import main as bridge
 

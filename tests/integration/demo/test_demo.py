@@ -106,7 +106,8 @@ def test_the_playbook_brings_it_up_again_and_with_one_edit(shop):
     assert shop.ids() == before
     assert "changed=1" in shop.play("-e", "greeting=Ahoy")
     second = shop.answer()
-    assert (second["greeting"], second["visitors"]) == ("Ahoy", first["visitors"] + 1)
+    assert second["greeting"] == "Ahoy"
+    assert second["visitors"] > first["visitors"], "the store kept its data"
     after = shop.ids()
     assert [name for name in before if before[name] != after[name]] == ["shop-web-1"]
 

@@ -120,19 +120,25 @@ class Assembler:
             common["ports"] = published
         elif ports:
             _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
-        found = []
-        for number in range(1, count + 1):
-            name = self._name(key, number)
-            own = {
-                labels.PROJECT: self.context.project,
-                labels.SERVICE: key,
-                labels.NUMBER: str(number),
-                labels.MANAGED: "true",
-            }
-            values = {**common, "name": name, "labels": {**text_map(node.get("labels")), **own}}
-            values["mounts"] = self._mounts(node, name)
-            values |= {"network_mode": mode} if mode else {"networks": self._endpoints(node, key, name)}
-            found.append(make(Container, node, values, _FIELDS))
+        own = {labels.PROJECT: self.context.project, labels.SERVICE: key, labels.MANAGED: "true"}
+        common["labels"] = {**text_map(node.get("labels")), **own}
+        return self._replicas(key, node, common, mode) if count else []
+
+    def _replicas(self, key: str, node: Node, common: Mapping[str, Any], mode: str | None) -> list[Container]:
+        """The containers of a service: the first is read and checked, the others differ from it by their names."""
+        found: list[Container] = []
+        for number in range(1, self.counts[key] + 1):
+            name, own = self._name(key, number), {labels.NUMBER: str(number)}
+            values: dict[str, Any] = {"name": name, "labels": {**common["labels"], **own}}
+            if not found or self.anonymous:
+                values["mounts"] = self._mounts(node, name)
+            if mode is None:
+                values["networks"] = self._endpoints(node, key, name)
+            if not found:
+                values |= {"network_mode": mode} if mode else {}
+                found.append(make(Container, node, {**common, **values}, _FIELDS))
+            else:
+                found.append(found[0].model_copy(update=values))
         return found
 
     def _mounts(self, node: Node, name: str) -> tuple[Any, ...]:
