@@ -98,6 +98,9 @@ def test_the_whole_path(bayplan):
     assert len(first["done"]) == 5
     assert ask(39881) == b"hello\n"
     ids = {item["name"]: item["id"] for item in bayplan("status", "--json")}
+    seen = {item["name"]: item for item in bayplan("status", "--json")}
+    assert set(seen["bpt-web-1"]["addresses"]) == {"bpt_front", "bpt_back"}
+    assert seen["bpt-web-1"]["addresses"]["bpt_back"] in bayplan("exec", "store", "cat", "/etc/hosts")
     assert bayplan("apply", "--json")["changed"] is False
     assert "Nothing to do" in bayplan("plan")
     text = bayplan("plan", GREETING="bonjour")

@@ -110,12 +110,12 @@ class NativeRuntime:
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
         names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
-        kernel = self.networks.kernel()
+        kernel, addresses = self.networks.kernel(), self.networks.addresses()
         containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
         found: list[Observed] = [
             *self.networks.observe(scope.project, names[Kind.NETWORK]),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
-            *(self._with_endpoints(item, kernel) for item in containers),
+            *(self._with_endpoints(item, kernel, addresses.get(item.handle, {})) for item in containers),
             *self.images.observe(names[Kind.IMAGE]),
         ]
         return Snapshot({item.id: item for item in found})
@@ -331,7 +331,7 @@ class NativeRuntime:
         self.volumes.sweep()
         self.images.store.sweep(self.images.layers.root)
 
-    def _with_endpoints(self, item: Observed, kernel: Kernel) -> Observed:
+    def _with_endpoints(self, item: Observed, kernel: Kernel, addresses: Mapping[str, str]) -> Observed:
         if item.status.state is not State.RUNNING:
             return item
         defects = self.networks.endpoint_defects(item.handle, kernel)
@@ -339,7 +339,8 @@ class NativeRuntime:
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
         if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
-        return item.model_copy(update={"defects": {**item.defects, **defects}}) if defects else item
+        status = item.status.model_copy(update={"addresses": addresses})
+        return item.model_copy(update={"defects": {**item.defects, **defects}, "status": status})
 
     def _id(self, name: str) -> str:
         container_id = self.containers.find(name)

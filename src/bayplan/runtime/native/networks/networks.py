@@ -263,6 +263,13 @@ class Networks:
                 self._record_port(tx, container_id, port)
         self.firewall.publish(wanted)
 
+    def addresses(self) -> dict[str, dict[str, str]]:
+        """Network name to address of every container that has some, by container id."""
+        found: dict[str, dict[str, str]] = {}
+        for row in self.database.query("SELECT container_id, network, address FROM endpoints ORDER BY position"):
+            found.setdefault(row["container_id"], {})[row["network"]] = row["address"]
+        return found
+
     def kernel(self) -> Kernel:
         """What the kernel has now, to hold many records against."""
         return Kernel(self.links, self.firewall)
