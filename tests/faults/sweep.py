@@ -1,6 +1,9 @@
 """Kill -9 of an apply or a destroy at any moment, then apply again: it converges, and nothing is left.
 
-    python -m faults.sweep [ROUNDS] [--seed N] [--points [STEP]] [--file COMPOSE --edit NAME=VALUE --port N ...]
+    python -m faults.sweep [ROUNDS] [--demo] [--seed N] [--points [STEP]]
+
+The stack is one of three busybox services, or with ``--demo`` the shop of ``examples/shop`` on the lab's images, built
+and pulled anew in every round that brings it up first.
 
 Each round brings a stack up through the command, with one change of it killed; see ``Sweep.round`` for what must hold
 then. Rounds of the random sweep kill at a moment drawn evenly from the time a clean run takes; ``--points`` kills
@@ -12,11 +15,14 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +47,10 @@ class Subject:
     """What the published port says before and after the edit; empty: any answer will do."""
     marker: tuple = ("store", "/data/marker")
     """A service and a path on one of its volumes."""
+    ask: object = ask
+    """Called with the port, gives what it says."""
     prepare: object = None
-    """Called with the core before the first verb: puts images in place."""
+    """Called with the core and the scenario before the first verb: puts images in place."""
 
 
 def small_stack(directory):
@@ -56,7 +64,43 @@ def small_stack(directory):
         {"GREETING": "bonjour"},
         port,
         (b"hello\n", b"bonjour\n"),
-        prepare=lambda core: add_image(core.settings.state_root / "images"),
+        prepare=lambda core, _: add_image(core.settings.state_root / "images"),
+    )
+
+
+def demo_stack(directory):
+    """The demo's shop. Only first applies pull and build; the others begin with what one apply left of images."""
+    top = Path(__file__).resolve().parents[2]
+    lab = subprocess.run([sys.executable, top / "tests/lab/lab.py", "up"], capture_output=True, text=True, check=True)
+    shutil.copytree(top / "examples/shop", directory / "shop")
+    port, kept = free_port(), directory / "kept"
+    variables = {"SHOP_PORT": str(port), "BAYPLAN_REGISTRIES_CONF": lab.stdout.strip()}
+
+    def prepare(core, scenario):
+        root = core.settings.state_root
+        if not kept.exists():
+            core.call("apply")
+            core.call("destroy", "--volumes")
+            kept.mkdir()
+            for name in ("images", "layers", "build-cache"):
+                subprocess.run(["cp", "-a", "--", root / name, kept / name], check=True)
+        elif scenario != "first apply":
+            root.mkdir(parents=True, mode=0o700)
+            for item in kept.iterdir():
+                subprocess.run(["cp", "-a", "--", item, root / item.name], check=True)
+
+    def greeting(at):
+        with urllib.request.urlopen(f"http://127.0.0.1:{at}/", timeout=10) as reply:
+            return json.load(reply)["greeting"].encode()
+
+    return Subject(
+        directory / "shop/compose.yaml",
+        variables,
+        {"GREETING": "Fair winds"},
+        port,
+        (b"Welcome aboard", b"Fair winds"),
+        ask=greeting,
+        prepare=prepare,
     )
 
 
@@ -94,7 +138,7 @@ class Sweep:
 
     def measure(self):
         """How long a clean run of each scenario takes."""
-        core = self._core()
+        core = self._core(SCENARIOS[0])
         try:
             for scenario in SCENARIOS:
                 before, verb, edit = self._plan(scenario)
@@ -111,7 +155,7 @@ class Sweep:
         """Kill one change, then: apply again exits with 0, a further apply changes nothing, the service answers, the
         volume's content is the same; after destroy --volumes nothing of the core is left on the host.
         """
-        core = self._core()
+        core = self._core(scenario)
         try:
             before, verb, edit = self._plan(scenario)
             for earlier in before:
@@ -126,7 +170,7 @@ class Sweep:
             again = core.call("apply", "--json", **edit)
             assert again["changed"] is False, f"a second apply changed: {again['done']}"
             wanted = self.subject.answers[bool(edit)]
-            answer = ask(self.subject.port)
+            answer = self.subject.ask(self.subject.port)
             assert not wanted or answer == wanted, f"answered {answer!r}, not {wanted!r}"
             assert marker is None or self._marked(core) == marker, "the volume's content is not what it was"
             core.call("destroy", "--volumes")
@@ -136,10 +180,10 @@ class Sweep:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _core(self):
+    def _core(self, scenario):
         core = Core(self.subject.file, dict(self.subject.variables))
         if self.subject.prepare:
-            self.subject.prepare(core)
+            self.subject.prepare(core, scenario)
         return core
 
     def _plan(self, scenario):
@@ -170,7 +214,7 @@ class Sweep:
         process.output.unlink()
 
     def _count(self, scenario):
-        core, place = self._core(), self.subject.file.parent / "count"
+        core, place = self._core(scenario), self.subject.file.parent / "count"
         try:
             before, verb, edit = self._plan(scenario)
             for earlier in before:
@@ -224,18 +268,12 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--points", nargs="?", type=int, const=1, help="instead: at every STEP-th change of the host")
     parser.add_argument("--offset", type=int, default=0, help="the first of these changes")
-    parser.add_argument("--file", type=Path, help="another stack's Compose file")
-    parser.add_argument("--edit", action="append", default=[], metavar="NAME=VALUE", help="variable that edits it")
-    parser.add_argument("--port", type=int, help="port of 127.0.0.1 it answers on")
-    parser.add_argument("--marker", nargs=2, metavar=("SERVICE", "PATH"), help="a path on a volume of a service")
+    parser.add_argument("--demo", action="store_true", help="sweep the demo's shop")
     options = parser.parse_args()
     # Ended from outside it still removes its core.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as directory:
-        subject = small_stack(Path(directory))
-        if options.file:
-            edit = dict(item.split("=", 1) for item in options.edit)
-            subject = Subject(options.file, {}, edit, options.port, marker=tuple(options.marker))
+        subject = (demo_stack if options.demo else small_stack)(Path(directory))
         sweep = Sweep(subject, options.seed)
         good = sweep.run_points(options.points, options.offset) if options.points else sweep.run(options.rounds)
     return 0 if good else 1

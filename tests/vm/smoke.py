@@ -42,7 +42,7 @@ volumes:
 def bayplan(*arguments):
     argv = [sys.executable, "-m", "bayplan", "-f", "/root/compose.yaml", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, (done.stdout + done.stderr)[-1500:]
     return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,10 @@ def make_private(target: str = "/") -> None:
     mount("none", target, "none", MS_REC | MS_PRIVATE)
 
 
+_no_single_layers: list[bool] = []
+"""Not empty: this kernel does not know ``lowerdir+``; it is asked only once, as it logs each time."""
+
+
 def mount_overlay(lowerdirs: Sequence[Path], upper: Path | None, work: Path | None, target: Path) -> None:
     """An overlay of any number of layers, topmost first.
 
@@ -57,6 +62,9 @@ def mount_overlay(lowerdirs: Sequence[Path], upper: Path | None, work: Path | No
     if upper is None and len(lowerdirs) == 1:
         mount(str(lowerdirs[0]), str(target), "none", MS_BIND)
         mount("none", str(target), "none", MS_REMOUNT | MS_BIND | MS_RDONLY)
+        return
+    if _no_single_layers:
+        _mount_overlay_by_options(lowerdirs, upper, work, target)
         return
     try:
         context = _check(_libc.syscall(_SYS_FSOPEN, b"overlay", 1), "fsopen overlay")
@@ -79,8 +87,9 @@ def mount_overlay(lowerdirs: Sequence[Path], upper: Path | None, work: Path | No
             os.close(tree)
     except OSError as error:
         # EINVAL: this kernel does not know ``lowerdir+`` yet.
-        if error.errno != 22:
+        if error.errno != errno.EINVAL:
             raise
+        _no_single_layers.append(True)
         _mount_overlay_by_options(lowerdirs, upper, work, target)
     finally:
         os.close(context)

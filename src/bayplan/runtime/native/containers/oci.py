@@ -80,7 +80,8 @@ class OciRuntime:
 
     def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
         """Set limits of a running container; ``resources`` is ``linux.resources`` of the runtime specification."""
-        self._run("update", "--resources", "-", container_id, feed=json.dumps(resources).encode())
+        # Not "-": crun opens /dev/stdin for it, a link that not every /dev has.
+        self._run("update", "--resources", "/proc/self/fd/0", container_id, feed=json.dumps(resources).encode())
 
     def _run(self, *arguments: str, feed: bytes = b"") -> None:
         done = subprocess.run(self.command(*arguments), input=feed, capture_output=True, check=False)
