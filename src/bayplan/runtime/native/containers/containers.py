@@ -123,7 +123,8 @@ class Containers:
         paths, kept = self._paths(container_id), self._kept(container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths)
-        shutil.copytree(kept, paths.run, dirs_exist_ok=True)
+        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copyfile(kept / "config.json", paths.run / "config.json")
         resolver.write(paths.run, netns, self._hostname(row), addresses, name_server)
         if tell_names:
             tell_names(container_id)

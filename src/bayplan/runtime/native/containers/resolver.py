@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-from bayplan.system.files import atomic_write
-
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 # systemd-resolved.service(8): the servers behind its stub on loopback.
@@ -34,13 +32,15 @@ def write(
         "resolv.conf": host if netns is None else inside(host, name_server, _read(_RESOLVED_UPSTREAM)),
     }
     for name, text in files.items():
-        atomic_write(bundle / name, text.encode(), mode=0o644, durable=False)
+        # Plainly: a start that is cut here begins anew. Readable by every user of the container.
+        (bundle / name).write_text(text)
+        (bundle / name).chmod(0o644)
     if netns is None:
         return
     spec = json.loads((bundle / "config.json").read_text())
     others = [item for item in spec["linux"]["namespaces"] if item["type"] != "network"]
     spec["linux"]["namespaces"] = [*others, {"type": "network", "path": str(netns)}]
-    atomic_write(bundle / "config.json", json.dumps(spec).encode(), durable=False)
+    (bundle / "config.json").write_text(json.dumps(spec))
 
 
 def inside(host: str, name_server: IPv4Address | None, upstream: str = "") -> str:
