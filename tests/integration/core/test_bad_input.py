@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -94,7 +95,10 @@ def test_without_root_the_reason_is_told(core, tmp_path):
     for directory in (core.file, *core.file.parents):
         if directory.stat().st_uid == 0 and directory.name.startswith(("pytest", "compose", "test_")):
             directory.chmod(0o755)
-    command = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *core.command)
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    if subprocess.run([*nobody, sys.executable, "-c", "import bayplan"], capture_output=True, check=False).returncode:
+        pytest.skip("the checkout is in a directory that only root may enter")
+    command = (*nobody, *core.command)
     process = core.start("status", command=command)
     code, said = process.wait(), process.output.read_text()
     assert "Traceback" not in said
