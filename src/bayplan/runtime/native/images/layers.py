@@ -86,7 +86,7 @@ class Layers:
             finally:
                 os.close(fd)
             temporary.rename(target)
-        except (tarfile.TarError, ValueError) as error:
+        except (tarfile.TarError, ValueError, OverflowError) as error:
             raise CorruptStateError(
                 f"layer {layer.digest} cannot be unpacked: {error}", hint="pull it again"
             ) from error
