@@ -62,7 +62,7 @@ class Names:
                 self._open.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._open.touch()
                 self._timer = threading.Timer(_SOON_S, self._write_all)
-                self._timer.daemon = True
+                self._timer.daemon = False  # torn off inside a library at the process's end, it could crash it
                 self._timer.start()
 
     def recover(self) -> None:

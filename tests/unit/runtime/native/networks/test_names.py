@@ -1,4 +1,5 @@
 import json
+import threading
 
 import pytest
 
@@ -122,3 +123,13 @@ def test_lists_that_were_being_written_at_a_kill_are_written_by_the_next_process
     following.recover()
     assert "10.9.1.3\tstore p-store-1 also\n" in hosts_of(settings, "web")
     assert list(settings.run_root.glob("names-*")) == []
+
+
+def test_no_thread_is_torn_off_at_the_end_of_the_process(core):
+    _, _, names = core
+    before = set(threading.enumerate())
+    names.changed()
+    started = set(threading.enumerate()) - before
+    names.close()
+    assert started
+    assert not any(thread.daemon or thread.is_alive() for thread in started)
