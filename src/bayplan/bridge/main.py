@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from bayplan import app
 from bayplan.bridge.request import read_ids, read_resources, read_stack
-from bayplan.errors import BayplanError, DeclarationError, StoppedError
+from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
 from bayplan.models import ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
@@ -56,10 +56,12 @@ def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
         if not isinstance(request, dict) or request.get("verb") not in VERBS:
             raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
         response = _handle(request, opener or app.open_runtime)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         response = {"failed": True, "msg": f"the request is not JSON: {error}", "where": "request"}
     except BayplanError as error:
         response = _failure(error)
+    except OSError as error:  # a disk that is full, a file that cannot be read: the program still needs an answer
+        response = _failure(RuntimeFailureError(str(error)))
     finally:
         log.removeHandler(collector)
     return {**response, "warnings": collector.messages}

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from bayplan.cli.printable import printable
 from bayplan.errors import BayplanError, RuntimeFailureError
 
 
@@ -64,4 +65,4 @@ def _explain(error: BayplanError, *, as_json: bool) -> None:
         return
     print(f"Error: {error}", file=sys.stderr)
     if error.output:
-        print("".join(f"  | {line}\n" for line in error.output.splitlines()[-20:]), end="", file=sys.stderr)
+        print("".join(f"  | {printable(line)}\n" for line in error.output.splitlines()[-20:]), end="", file=sys.stderr)

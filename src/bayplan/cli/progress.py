@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from bayplan.cli.printable import printable
 from bayplan.reconcile.apply import Event, Phase
 from bayplan.runtime.protocol import Progress
 
@@ -46,7 +47,7 @@ class Ticker:
         if self._quiet:
             return
         if progress.message:
-            self._say(f"  {progress.label}: {progress.message}")
+            self._say(f"  {progress.label}: {printable(progress.message)}")
         elif self._terminal:
             self._bar(progress)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan import app
+from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.load.compose import find_files, load_stack
@@ -67,7 +68,7 @@ def logs(options: Namespace) -> int:
                     entry = {"container": name, "time": line.time.isoformat(), "stream": line.stream, "text": line.text}
                     print(json.dumps(entry), flush=options.follow)
                 else:
-                    print(f"{name} | {_printable(line.text)}", flush=options.follow)
+                    print(f"{name} | {printable(line.text)}", flush=options.follow)
     return 0
 
 
@@ -196,11 +197,6 @@ def _status_line(item: Observed) -> str:
     ports = ", ".join(str(port) for port in item.actual.ports) if isinstance(item.actual, Container) else ""
     parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]
     return "  ".join(part for part in parts if part)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what a container prints must not steer the reader's terminal."""
-    return "".join(sign if sign == "\t" or sign.isprintable() else "\ufffd" for sign in text)
 
 
 def _print(options: Namespace, data: Any, text: str) -> None:

@@ -142,12 +142,25 @@ def test_links_do_not_lead_out_of_the_layer(root, target):
         (entry("../out", data=b"x"), CorruptStateError),
         (entry("disk", tarfile.BLKTYPE, devmajor=8), UnsupportedError),
         (entry("name", tarfile.LNKTYPE, linkname="nowhere/file"), CorruptStateError),
+        (entry("owner", pax_headers={"uid": str(2**32 - 1)}), CorruptStateError),
+        (entry("owner", pax_headers={"gid": "-1"}), CorruptStateError),
+        (entry("large", pax_headers={"size": "-100000"}), CorruptStateError),
+        (entry("when", pax_headers={"mtime": "1e30"}), CorruptStateError),
+        (entry("long", pax_headers={"comment": "x" * (5 << 20)}), CorruptStateError),
+        (entry("d/" * 1500 + "file"), CorruptStateError),
     ],
 )
 def test_a_refused_layer_leaves_no_directory(root, bad, error):
     with pytest.raises(error):
         unpacked(root, layer(bad))
     assert [path for path in (root / "layers").iterdir() if path.is_dir()] == []
+
+
+def test_a_damaged_entry_is_not_taken_for_the_end_of_the_layer(root):
+    damaged = bytearray(layer(entry("first", data=b"x"), entry("second", data=b"y")))
+    damaged[1024] ^= 0xFF  # the second header: its checksum is wrong
+    with pytest.raises(CorruptStateError, match="damaged header"):
+        unpacked(root, bytes(damaged))
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])

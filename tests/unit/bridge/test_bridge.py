@@ -155,3 +155,13 @@ def test_a_failed_step_fails_the_request(ask):
 def test_generated_specs_match_the_models():
     check = subprocess.run([sys.executable, TOP / "tools/specs.py", "--check"], capture_output=True, check=False)
     assert check.returncode == 0, check.stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"verb": "info"}'])
+def test_there_is_an_answer_whatever_happens(text):
+    def opener(_):
+        raise OSError(28, "No space left on device")
+
+    response = respond(text, opener)
+    assert response["failed"]
+    assert "No space left" in response["msg"] or "not JSON" in response["msg"]

@@ -22,6 +22,28 @@ MAX_BYTES = 256 << 30
 _OPAQUE = "trusted.overlay.opaque"
 _XATTR = "SCHILY.xattr."
 _WHITEOUT = ".wh."
+_MAX_HEADER = 4 << 20  # bytes of extended headers of one entry: tarfile reads them whole into memory
+_MAX_DEPTH = 500
+_MAX_ID = (1 << 32) - 2  # chown(2) takes the highest number for "leave it"
+_HEADERS = frozenset(
+    (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+)
+
+
+class _Info(tarfile.TarInfo):
+    """An entry whose headers are bounded, and whose damage is an error: tarfile takes it for the archive's end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
+        try:
+            return super().fromtarfile(tarfile_)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"damaged header: {error}") from error
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size < 0 or (self.type in _HEADERS and self.size > _MAX_HEADER):
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]
 
 
 class Unpacker:
@@ -36,7 +58,7 @@ class Unpacker:
     def unpack(self, stream: BinaryIO) -> None:
         """Write all entries. Raises CorruptStateError or UnsupportedError naming the entry, TarError, OSError."""
         total = 0
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Info) as tar:
             for count, info in enumerate(tar, start=1):
                 tar.members.clear()  # type: ignore[attr-defined]  # a list of millions would stay in memory
                 total += info.size if info.isreg() else 0
@@ -49,6 +71,8 @@ class Unpacker:
             self._stamp(name, when)
 
     def _entry(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+        if info.size < 0 or not (0 <= info.uid <= _MAX_ID and 0 <= info.gid <= _MAX_ID):
+            raise CorruptStateError(f"entry {info.name!r} has an impossible owner or size")
         name = _clean(info.name)
         if not name:
             self._attributes(self._root, ".", info)
@@ -159,6 +183,8 @@ def _clean(name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise CorruptStateError(f"entry {name!r} of a layer leads out of it")
+    if len(parts) > _MAX_DEPTH:
+        raise CorruptStateError(f"an entry of a layer lies more than {_MAX_DEPTH} directories deep")
     return "/".join(parts)
 
 

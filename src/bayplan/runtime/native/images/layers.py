@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -20,6 +21,7 @@ from bayplan.runtime.protocol import Progress, Report, silent
 from bayplan.system.beneath import syncfs
 from bayplan.system.files import fsync_dir, locked
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -32,7 +34,9 @@ class Layers:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, chain_id: str) -> Path:
-        """Where the layer of that chain id is, or will be."""
+        """Where the layer of that chain id is, or will be. Raises CorruptStateError for what is not a sha256 digest."""
+        if not _DIGEST.fullmatch(chain_id):
+            raise CorruptStateError(f"not a sha256 digest: {chain_id!r}", where=str(self.root))
         return self.root / chain_id.removeprefix("sha256:")
 
     def ensure(self, image: StoredImage, store: ImageStore, report: Report = silent) -> tuple[Path, ...]:
@@ -82,7 +86,7 @@ class Layers:
             finally:
                 os.close(fd)
             temporary.rename(target)
-        except (tarfile.TarError, ValueError) as error:
+        except (tarfile.TarError, ValueError, OverflowError) as error:
             raise CorruptStateError(
                 f"layer {layer.digest} cannot be unpacked: {error}", hint="pull it again"
             ) from error

@@ -20,7 +20,7 @@ from typing import Any
 
 from bayplan.errors import CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
-from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config
+from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config, layer_ids
 from bayplan.system.files import atomic_write, fsync_dir, locked
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -82,7 +82,7 @@ class ImageStore:
         try:
             config = self.document(manifest["config"]["digest"])
             layers = tuple(descriptor(item) for item in manifest["layers"])
-            diff_ids = tuple(config["rootfs"]["diff_ids"])
+            diff_ids = layer_ids(config)
             if len(diff_ids) != len(layers):
                 raise ValueError(f"{len(layers)} layers, {len(diff_ids)} diff ids")  # noqa: TRY301 - one message below
             return StoredImage(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,18 @@ def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
 def descriptor(raw: Mapping[str, Any]) -> Descriptor:
     """Read a descriptor object. Raises KeyError, ValueError or TypeError when it is malformed."""
     return Descriptor(str(raw["digest"]), int(raw["size"]), str(raw.get("mediaType", "")))
+
+
+def layer_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """``rootfs.diff_ids`` of an image configuration. Raises KeyError, ValueError or TypeError when it is malformed.
+
+    Layers lie in directories named after them: one that is no digest would name a directory of the host.
+    """
+    found = tuple(config["rootfs"]["diff_ids"])
+    for item in found:
+        if not _DIGEST.fullmatch(item):
+            raise ValueError(f"diff id {item!r} is no sha256 digest")
+    return found
 
 
 def image_config(raw: Mapping[str, Any]) -> ImageConfig:

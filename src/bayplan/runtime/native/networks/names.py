@@ -40,6 +40,8 @@ class Names:
         self.settings, self.database = settings, database
         self._open = settings.run_root / "names-open"
         """There while a list is still to be written: the next process that changes the host then writes all of them."""
+        self._begun = settings.run_root / "names-begun"
+        """There while the lists are being written: one that was killed at it is seen by the next process."""
         self._lock = threading.Lock()
         self._guard = threading.Lock()
         self._writing = threading.Lock()
@@ -60,12 +62,12 @@ class Names:
                 self._open.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._open.touch()
                 self._timer = threading.Timer(_SOON_S, self._write_all)
-                self._timer.daemon = True
+                self._timer.daemon = False  # torn off inside a library at the process's end, it could crash it
                 self._timer.start()
 
     def recover(self) -> None:
         """Write what is still to be written, also by a process that was killed."""
-        if self._open.exists():
+        if self._open.exists() or self._begun.exists():
             self._write_all()
 
     def close(self) -> None:
@@ -83,15 +85,18 @@ class Names:
         with self._writing:
             with self._guard:
                 self._timer = None
-                if not self._open.exists():  # another thread has written what this one was to write
-                    return
                 # Before the records are read: what changes after that opens it anew.
-                self._open.unlink()
+                try:
+                    self._open.rename(self._begun)
+                except FileNotFoundError:
+                    if not self._begun.exists():  # another thread has written what this one was to write
+                        return
             for row in self.database.query("SELECT DISTINCT container_id FROM endpoints"):
                 try:
                     self.write(str(row[0]))
                 except OSError as error:
                     _log.warning("hosts file of container %.12s: %s", row[0], error)
+            self._begun.unlink(missing_ok=True)
 
     def _peers(self, container_id: str) -> bytes:
         networks: dict[int, list[str]] = {}

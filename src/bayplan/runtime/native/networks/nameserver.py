@@ -61,7 +61,7 @@ class NameServer:
             self._asked += 1
             if self._timer is None:
                 self._timer = threading.Timer(_SOON_S, self._settle_later)
-                self._timer.daemon = True
+                self._timer.daemon = False  # torn off inside a library at the process's end, it could crash it
                 self._timer.start()
         if at_once or not self._known.issuperset(networks):
             self.settle()

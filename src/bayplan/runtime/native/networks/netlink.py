@@ -7,6 +7,7 @@ takes longer than the kernel does.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import struct
@@ -24,7 +25,11 @@ _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, po
 _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change mask (rtnetlink(7))
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _IFLA_IFNAME, _IFLA_MASTER = 3, 10
+_DUMP_INTERRUPTED = 0x10
+_DUMP_ATTEMPTS = 20
 _TIMEOUT_S = 10.0
+_sequences = itertools.count(1)
+"""Never the same twice: the late answer to a request that was given up is not taken for that to the next one."""
 
 
 def open_socket() -> socket.socket:
@@ -46,21 +51,41 @@ class Link:
 
 def links(of: socket.socket) -> dict[str, Link]:
     """Every link of the socket's namespace by name, in one request. Raises OSError."""
+    for _ in range(_DUMP_ATTEMPTS):
+        found = _dump(of)
+        if found is not None:
+            return found
+    raise OSError(errno.EAGAIN, "listing links: they change all the time")
+
+
+def _dump(of: socket.socket) -> dict[str, Link] | None:
+    """None when links came or went meanwhile: the kernel then may have left out others (NLM_F_DUMP_INTR)."""
+    asked = _sequence()
     body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    of.send(_HEADER.pack(_HEADER.size + len(body), _GETLINK, _REQUEST | _DUMP, 1, 0) + body)
+    of.send(_HEADER.pack(_HEADER.size + len(body), _GETLINK, _REQUEST | _DUMP, asked, 0) + body)
     found: dict[str, Link] = {}
+    whole = True
     while True:
-        for kind, data in _messages(of.recv(1 << 18)):
+        for kind, flags, sequence, data in _messages(of.recv(1 << 18)):
+            if sequence != asked:
+                continue
+            whole = whole and not flags & _DUMP_INTERRUPTED
             if kind == _NLMSG_DONE:
-                return found
+                return found if whole else None
             if kind == _NLMSG_ERROR:
                 number = -struct.unpack_from("=i", data)[0]
+                if number == errno.EBUSY:  # a list that was given up still comes; reading takes it out of the way
+                    return None
                 raise OSError(number, f"listing links: {os.strerror(number)}")
-            _, _, index, flags, _ = _IFINFO.unpack_from(data)
+            _, _, index, state, _ = _IFINFO.unpack_from(data)
             attributes = dict(_attributes(data[_IFINFO.size :]))
             master = struct.unpack("=I", attributes.get(_IFLA_MASTER, bytes(4)))[0]
             name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
-            found[name] = Link(index, bool(flags & IFF_UP), master)
+            found[name] = Link(index, bool(state & IFF_UP), master)
+
+
+def _sequence() -> int:
+    return next(_sequences) & 0xFFFFFFFF
 
 
 class Batch:
@@ -121,13 +146,14 @@ class Batch:
         """Send all and wait for each answer. Raises RuntimeFailureError naming the first request that was refused."""
         if not self._requests:
             return
-        for sequence, (data, _, _) in enumerate(self._requests, start=1):
+        sequences = [_sequence() for _ in self._requests]
+        for sequence, (data, _, _) in zip(sequences, self._requests, strict=True):
             struct.pack_into("=I", data, 8, sequence)
         to.send(b"".join(bytes(data) for data, _, _ in self._requests))
         answers: dict[int, int] = {}
-        while len(answers) < len(self._requests):
+        while not answers.keys() >= set(sequences):
             answers.update(_answers(to.recv(1 << 16)))
-        for sequence, (_, what, tolerated) in enumerate(self._requests, start=1):
+        for sequence, (_, what, tolerated) in zip(sequences, self._requests, strict=True):
             if (number := answers[sequence]) and number != tolerated:
                 raise RuntimeFailureError(f"the kernel refused {what}: {os.strerror(number)}")
 
@@ -156,18 +182,18 @@ class Batch:
 
 def _answers(data: bytes) -> Iterator[tuple[int, int]]:
     """Sequence numbers and error numbers (0: done) of the acknowledgements in a datagram."""
-    for kind, body in _messages(data):
+    for kind, _, _, body in _messages(data):
         if kind == _NLMSG_ERROR:  # the error number, then the header of the request it answers
             number, _, _, _, sequence = struct.unpack_from("=iIHHI", body)
             yield sequence, -number
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each message of a datagram."""
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, sequence number and content of each message of a datagram."""
     at = 0
     while at + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
-        yield kind, data[at + _HEADER.size : at + length]
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
+        yield kind, flags, sequence, data[at + _HEADER.size : at + length]
         at += max(_HEADER.size, (length + 3) & ~3)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from bayplan.errors import CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 
 REF = ImageReference.parse("r.example/app:1")
@@ -70,3 +71,15 @@ def test_collection_spares_a_pull_in_progress_and_what_containers_run_from(tmp_p
     store.collect(keep_digests=[digest])
     assert store.get(digest).digest == digest
     assert store.collect() == 3
+
+
+@pytest.mark.parametrize("diff_id", ["sha256:/", "/etc", "sha256:../../secrets", 7])
+def test_a_layer_cannot_name_a_directory_of_the_host(tmp_path, diff_id):
+    store = ImageStore(tmp_path)
+    config = {"config": {}, "rootfs": {"diff_ids": [diff_id]}}
+    manifest = {"config": put(store, json.dumps(config).encode()), "layers": [put(store, b"layer")]}
+    digest = put(store, json.dumps(manifest).encode())["digest"]
+    with pytest.raises(CorruptStateError, match="malformed"):
+        store.get(digest)
+    with pytest.raises(CorruptStateError, match="not a sha256 digest"):
+        Layers(tmp_path / "layers").path(str(diff_id))

@@ -1,4 +1,5 @@
 import json
+import threading
 
 import pytest
 
@@ -106,3 +107,29 @@ def test_what_a_killed_process_left_to_be_written_is_written_by_the_next(core):
     Names(settings, database).recover()
     assert "store" in hosts_of(settings, "web")
     assert not names._open.exists()
+
+
+def test_lists_that_were_being_written_at_a_kill_are_written_by_the_next_process(core, monkeypatch):
+    settings, database, names = core
+    names.changed()
+
+    def killed(container_id):
+        raise SystemExit  # nothing of this process goes on, as after a SIGKILL
+
+    monkeypatch.setattr(names, "write", killed)
+    with pytest.raises(SystemExit):
+        names.recover()
+    following = Names(settings, database)
+    following.recover()
+    assert "10.9.1.3\tstore p-store-1 also\n" in hosts_of(settings, "web")
+    assert list(settings.run_root.glob("names-*")) == []
+
+
+def test_no_thread_is_torn_off_at_the_end_of_the_process(core):
+    _, _, names = core
+    before = set(threading.enumerate())
+    names.changed()
+    started = set(threading.enumerate()) - before
+    names.close()
+    assert started
+    assert not any(thread.daemon or thread.is_alive() for thread in started)

@@ -12,7 +12,7 @@ from bayplan.errors import CorruptStateError, DeclarationError, Location, NotFou
 from bayplan.models.reference import ImageReference
 from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.store import ImageStore
-from bayplan.runtime.native.images.stored import Descriptor, descriptor
+from bayplan.runtime.native.images.stored import Descriptor, descriptor, layer_ids
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -35,7 +35,7 @@ class Base:
     @property
     def diff_ids(self) -> tuple[str, ...]:
         """Digests of the layers' plain archives, lowest first."""
-        return tuple(self.document["rootfs"]["diff_ids"])
+        return layer_ids(self.document)
 
 
 class Bases:

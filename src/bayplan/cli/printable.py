@@ -1,0 +1,6 @@
+"""Text of containers made safe for the reader's terminal."""
+
+
+def printable(text: str) -> str:
+    """Without control characters: what a container prints must not steer the reader's terminal."""
+    return "".join(sign if sign == "\t" or sign.isprintable() else "\ufffd" for sign in text)

@@ -1,0 +1,15 @@
+from bayplan.cli.main import _explain
+from bayplan.cli.progress import Ticker
+from bayplan.errors import RuntimeFailureError
+from bayplan.runtime.protocol import Progress
+
+STEERING = "\x1b]0;title\x07done"
+
+
+def test_what_a_build_or_a_container_prints_does_not_steer_the_terminal(capsys):
+    Ticker(quiet=False).report(Progress("build app", message=STEERING))
+    _explain(RuntimeFailureError("RUN failed", output=STEERING), as_json=False)
+    shown = capsys.readouterr().err
+    assert shown.count("title") == 2
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

@@ -1,0 +1,119 @@
+"""The client against a registry on loopback that answers what it is told to."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from bayplan.errors import BayplanError, CorruptStateError, UnavailableError
+from bayplan.models.reference import ImageReference
+from bayplan.models.settings import Settings
+from bayplan.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient
+
+DIGEST = "sha256:" + "1" * 64
+PART = {"digest": DIGEST, "size": 1}
+IMAGE = {"mediaType": MANIFEST_TYPES[0], "config": PART, "layers": [PART]}
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start a registry that gives each path its (status, headers, body); returns client and reference."""
+    started = []
+
+    def start(answers, *, seen=None):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                path = self.path.partition("?")[0]
+                status, headers, body = answers.get(path, (404, {}, b""))
+                if seen is not None:
+                    seen.append((self.path, self.headers.get("Authorization")))
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        started.append((server, thread))
+        host = f"127.0.0.1:{server.server_port}"
+        conf = tmp_path / "registries.conf"
+        conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+        return RegistryClient(Settings(registries_conf=(conf,))), ImageReference.parse(f"{host}/app:1")
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def manifest(document, kind=MANIFEST_TYPES[0]):
+    return {"/v2/app/manifests/1": (200, {"Content-Type": kind}, json.dumps(document).encode())}
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        (IMAGE, INDEX_TYPES[0]),
+        ({**IMAGE, "manifests": []}, MANIFEST_TYPES[0]),
+        ({"config": PART, "layers": []}, INDEX_TYPES[0]),
+        ({"manifests": []}, MANIFEST_TYPES[0]),
+        ({**IMAGE, "config": {"digest": "../../x", "size": 1}}, MANIFEST_TYPES[0]),
+        ({**IMAGE, "config": {"digest": DIGEST, "size": 1 << 40}}, MANIFEST_TYPES[0]),
+        ({**IMAGE, "layers": [{"digest": DIGEST, "size": "many"}]}, MANIFEST_TYPES[0]),
+        ({**IMAGE, "layers": 5}, MANIFEST_TYPES[0]),
+        ({"manifests": [{"digest": "../x", "platform": {"os": "linux", "architecture": "z"}}]}, INDEX_TYPES[0]),
+    ],
+)
+def test_an_ambiguous_or_malformed_manifest_is_refused(serve, document, kind):
+    client, ref = serve(manifest(document, kind))
+    with pytest.raises(CorruptStateError):
+        client.resolve(ref, "linux/z")
+
+
+def test_a_whole_manifest_is_taken(serve):
+    client, ref = serve(manifest(IMAGE))
+    assert client.resolve(ref) == ("sha256:" + hashlib.sha256(json.dumps(IMAGE).encode()).hexdigest(), 2)
+
+
+@pytest.mark.parametrize("realm", ["http://169.254.169.254/latest", "http://[fe80::1]/token", "http://[broken/"])
+def test_a_registry_cannot_send_the_client_to_a_link_local_address(serve, realm):
+    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
+    client, ref = serve({"/v2/app/manifests/1": (401, challenge, b"")})
+    with pytest.raises(UnavailableError, match=r"link-local|malformed address"):
+        client.resolve(ref)
+
+
+def test_a_token_that_is_no_header_value_is_not_sent(serve):
+    answers = {"/token": (200, {}, json.dumps({"token": "a\r\nX: y"}).encode())}
+    client, ref = serve(answers)
+    realm = f"http://{ref.registry}/token"
+    answers["/v2/app/manifests/1"] = (401, {"WWW-Authenticate": f'Bearer realm="{realm}"'}, b"")
+    with pytest.raises(BayplanError, match="access is denied"):
+        client.resolve(ref)
+
+
+def test_credentials_stay_with_their_origin_and_a_cut_manifest_is_named(serve):
+    elsewhere, seen = [], []
+    _, other = serve(manifest(IMAGE), seen=elsewhere)
+    answers = {"/token": (200, {}, b'{"token": "secret"}')}
+    client, ref = serve(answers, seen=seen)
+    realm = f"http://{ref.registry}/token"
+    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
+    answers["/v2/app/manifests/1"] = (401, challenge, b"")
+    with pytest.raises(BayplanError):
+        client.resolve(ref)
+    assert seen[-1] == ("/v2/app/manifests/1", "Bearer secret")
+    answers["/v2/app/manifests/1"] = (307, {"Location": f"http://{other.registry}/v2/app/manifests/1"}, b"")
+    assert client.resolve(ref)[1] == 2
+    assert (seen[-1][1], elsewhere[-1][1]) == ("Bearer secret", None)
+    answers["/v2/app/manifests/1"] = (200, {"Content-Length": "500"}, b"{")
+    with pytest.raises(UnavailableError, match="was cut"):
+        client.resolve(ref)
