@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
+import signal
+import subprocess
 import threading
 from typing import Any
 
@@ -16,6 +18,7 @@ _lock = threading.Lock()
 
 @functools.cache
 def _library() -> ctypes.CDLL:
+    _probe()
     try:
         library = ctypes.CDLL("libnftables.so.1", use_errno=True)
     except OSError as error:
@@ -24,6 +27,23 @@ def _library() -> ctypes.CDLL:
     for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
         getattr(library, name).restype = ctypes.c_char_p
     return library
+
+
+def _probe() -> None:
+    """See once, in a process of its own, whether this host's nft can read this host's rules.
+
+    nft 1.0.6 (Debian 12) ends with a segmentation fault while a table of nft 1.1 is there, made by a container or chroot
+    of a newer release in the same network namespace; inside this process that would end an apply in the middle.
+    """
+    try:
+        done = subprocess.run(["nft", "list", "ruleset"], capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise UnsupportedError("program nft is not installed", hint="install package nftables") from error
+    if done.returncode < 0:
+        raise UnsupportedError(
+            f"nft of this host ends with {signal.Signals(-done.returncode).name} when it reads this host's rules",
+            hint="a table was probably made by a newer nft; upgrade the package nftables, or remove that table",
+        )
 
 
 def run(commands: str) -> str:
