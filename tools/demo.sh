@@ -28,6 +28,7 @@ EOF
   if python3 tests/lab/lab.py public; then
     say "Images come from the public registry"
   else
+    python3 tests/lab/lab.py status | grep -q '^registry' || touch "$HOME_DIR/lab-is-ours"
     say "No public registry can be reached: a registry on loopback with images made from Debian packages stands in"
     printf 'registries_conf = ["%s"]\n' "$(python3 tests/lab/lab.py up)" >> "$BAYPLAN_CONFIG"
   fi
@@ -50,7 +51,8 @@ up() {
   cat <<EOF
 
 Open http://127.0.0.1:$SHOP_PORT/
-More:   sudo env BAYPLAN_CONFIG=$BAYPLAN_CONFIG $bayplan logs web        (also: status, plan, exec)
+More:   sudo env BAYPLAN_CONFIG=$BAYPLAN_CONFIG SHOP_PORT=$SHOP_PORT GREETING="Fair winds" \\
+          $bayplan logs web        (also: status, plan, exec)
 Remove: ./run demo-down
 EOF
 }
@@ -59,8 +61,9 @@ down() {
   if [ -f "$BAYPLAN_CONFIG" ]; then
     "$VENV/bin/bayplan" -p shop destroy --volumes
   fi
+  # A lab that was there before the demo stays.
+  [ ! -e "$HOME_DIR/lab-is-ours" ] || python3 tests/lab/lab.py down
   rm -rf "$HOME_DIR" /run/bayplan-demo
-  python3 tests/lab/lab.py down
 }
 
 case $verb in up) up ;; down) down ;; esac

@@ -18,7 +18,7 @@ from pathlib import Path
 from images import RECIPES, build
 from push import push
 
-LAB = Path(os.environ.get("BAYPLAN_LAB", "/var/lib/bayplan-lab"))
+LAB = Path(os.environ.get("BAYPLAN_LAB") or "/var/lib/bayplan-lab")
 CONF = LAB / "registries.conf"
 PID = LAB / "registry.json"
 START_S = 20

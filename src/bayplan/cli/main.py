@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import json
+import logging
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bayplan.cli.parser import build_parser
 
     options = build_parser().parse_args(arguments)
+    logging.basicConfig(format="Warning: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return int(options.run(options))

@@ -14,7 +14,7 @@ from typing import Any
 from bayplan import app
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
-from bayplan.errors import DeclarationError, NotFoundError
+from bayplan.errors import BayplanError, DeclarationError, NotFoundError
 from bayplan.load.compose import find_files, load_stack
 from bayplan.models import Container, Duration, Image, Kind, Settings, Stack
 from bayplan.reconcile import render
@@ -138,7 +138,12 @@ def _carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, s
         return 1 if outcome.failed else 130 if outcome.stopped else 0
     if outcome.skipped:
         print(f"Not started: {', '.join(str(item.resource) for item in outcome.skipped)}.", file=sys.stderr)
-    outcome.raise_failure()
+    try:
+        outcome.raise_failure()
+    except BayplanError as error:
+        # 2 says that nothing was changed.
+        error.exit_code = 1 if outcome.done and error.exit_code == DeclarationError.exit_code else error.exit_code
+        raise
     return 0
 
 

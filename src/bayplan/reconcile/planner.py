@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
+from bayplan.errors import BayplanError, ConflictError, NotFoundError
+from bayplan.models import Change, Condition, Container, Image, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, removal_order, requirements
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
@@ -59,9 +59,19 @@ def make_plan(
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
     scope = scope or default_scope(stack)
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *absent))))
-    images = {item.name: runtime.resolve(item) for item in stack.images}
+    images = {item.name: _resolved(item, runtime) for item in stack.images}
     snapshot = runtime.observe(scope)
     return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(absent)
+
+
+def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
+    """What the image stands for; an error that does not say which image says so then."""
+    try:
+        return runtime.resolve(image)
+    except BayplanError as error:
+        if image.name not in str(error):
+            error.what = f"image {image.name}: {error.what}"
+        raise
 
 
 class _Planner:

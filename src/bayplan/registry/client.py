@@ -123,7 +123,11 @@ class RegistryClient:
                 return self._get(endpoint, f"{endpoint.base}/v2/{endpoint.repository}/{path}", headers, ref)
             except (NotFoundError, UnavailableError) as error:
                 failures.append(error)
-        raise failures[-1]
+        # Where one place answered that it has no such image, that others cannot be reached is the lesser news.
+        missing = [error for error in failures if isinstance(error, NotFoundError)]
+        if missing and len(missing) < len(failures):
+            missing[0].hint += f"; elsewhere: {failures[-1]}"
+        raise (missing or failures[-1:])[0]
 
     def _get(self, end: Endpoint, url: str, headers: Mapping[str, str], ref: ImageReference) -> BaseHTTPResponse:
         authorization = self._tokens.get((end.host, end.repository))

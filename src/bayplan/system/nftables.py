@@ -32,8 +32,8 @@ def _library() -> ctypes.CDLL:
 def _probe() -> None:
     """See once, in a process of its own, whether this host's nft can read this host's rules.
 
-    nft 1.0.6 (Debian 12) ends with a segmentation fault while a table of nft 1.1 is there, made by a container or chroot
-    of a newer release in the same network namespace; inside this process that would end an apply in the middle.
+    nft 1.0.6 (Debian 12) ends with a segmentation fault while a table of nft 1.1 is there, made by a container of a
+    newer release in the same network namespace; inside this process that would end an apply in the middle.
     """
     try:
         done = subprocess.run(["nft", "list", "ruleset"], capture_output=True, check=False)

@@ -104,3 +104,18 @@ def test_without_root_the_reason_is_told(core, tmp_path):
     assert "Traceback" not in said
     assert "run as root" in said
     assert code == 2
+
+
+def test_an_image_that_others_run_from_is_not_removed_with_a_project(core, tmp_path):
+    core.call("apply")
+    other = tmp_path / "other.yaml"
+    other.write_text(GOOD.replace("name: bad", "name: other") + "    network_mode: none\n")
+    mine, core.file = core.file, other
+    try:
+        core.call("apply")
+        said = core.call("destroy", "--images", code=2)
+        assert "image lab/busybox is used by containers bad-a-1" in said
+        assert core.status()["other-a-1"]["state"] == "running"
+    finally:
+        core.call("destroy")
+        core.file = mine

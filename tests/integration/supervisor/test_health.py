@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.errors import RuntimeFailureError
+from bayplan.models import Duration
 from bayplan.runtime.protocol import Health
 from bayplan.system import cgroups
 
@@ -90,3 +92,14 @@ def test_a_check_that_goes_away_takes_its_result_with_it(core):
     assert core.apply(plain) == ["update bps-app-1"]
     assert (core.status.health, core.status.pid) == (Health.NONE, pid)
     assert not supervisor.alive
+
+
+def test_a_check_that_fails_for_good_says_what_it_said(core):
+    failing = (
+        "command: [sleep, '600']\nhealthcheck: {test: [CMD-SHELL, 'echo no db; exit 1'], interval: 50ms, retries: 2}"
+    )
+    core.apply(failing)
+    core.until(lambda: core.status.health is Health.UNHEALTHY)
+    with pytest.raises(RuntimeFailureError) as caught:
+        core.runtime.wait("bps-app-1", "service_healthy", Duration(seconds=5))
+    assert caught.value.output.endswith("-- the last health check said:\nno db")

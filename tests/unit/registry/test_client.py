@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bayplan.errors import BayplanError, CorruptStateError, UnavailableError
+from bayplan.errors import BayplanError, CorruptStateError, NotFoundError, UnavailableError
 from bayplan.models.reference import ImageReference
 from bayplan.models.settings import Settings
 from bayplan.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient
@@ -117,3 +117,13 @@ def test_credentials_stay_with_their_origin_and_a_cut_manifest_is_named(serve):
     answers["/v2/app/manifests/1"] = (200, {"Content-Length": "500"}, b"{")
     with pytest.raises(UnavailableError, match="was cut"):
         client.resolve(ref)
+
+
+def test_a_mirror_that_has_no_such_image_is_told_even_when_the_place_itself_is_away(serve, tmp_path):
+    _, reference = serve({})
+    conf = tmp_path / "mirror.conf"
+    mirror = f'[[registry.mirror]]\nlocation = "{reference.registry}"\ninsecure = true\n'
+    conf.write_text(f'[[registry]]\nlocation = "127.0.0.1:1"\ninsecure = true\n{mirror}')
+    client = RegistryClient(Settings(registries_conf=(conf,)))
+    with pytest.raises(NotFoundError, match=r"gone:1 does not exist.*cannot be reached"):
+        client.resolve(ImageReference.parse("127.0.0.1:1/gone:1"))

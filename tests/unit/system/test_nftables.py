@@ -11,7 +11,7 @@ def test_an_nft_that_crashes_is_told_before_it_can_end_this_process(tmp_path, mo
     program.write_text("#!/bin/sh\nkill -SEGV $$\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(UnsupportedError, match="SIGSEGV.*newer nft"):
+    with pytest.raises(UnsupportedError, match=r"SIGSEGV.*newer nft"):
         nftables._probe()
 
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
-from bayplan.models import BindMount, Container, Kind, Network, Port, Resource, ResourceId, VolumeMount
+from bayplan.models import BindMount, Container, ImageReference, Kind, Network, Port, Resource, ResourceId, VolumeMount
+from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.volumes import Volumes
@@ -22,14 +23,17 @@ _ROOM_FILES = 200
 def check(
     resources: Sequence[Resource],
     removing: Collection[ResourceId],
+    *,
     networks: Networks,
     volumes: Volumes,
+    images: Images,
     database: Database,
 ) -> None:
     """Raise the first reason against making ``resources`` and ``removing`` others. Reads only."""
     leaving = {item.name for item in removing if item.kind is Kind.CONTAINER}
     replaced = leaving | {item.name for item in resources}
     _check_removals(removing, leaving, networks, volumes)
+    _check_images([item.name for item in removing if item.kind is Kind.IMAGE], leaving, images, database)
     if resources:
         _check_space(database.path.parent)
     networks.check_all(
@@ -70,6 +74,19 @@ def _check_removals(
         staying = [name for name in users if name not in leaving]
         if staying:
             raise ConflictError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
+
+
+def _check_images(names: Collection[str], leaving: Collection[str], images: Images, database: Database) -> None:
+    """An image that others run from stays, unless it has another name too."""
+    known = images.store.list() if names else {}
+    for name in names:
+        digest = known.get(str(ImageReference.parse(name)))
+        if digest is None or list(known.values()).count(digest) > 1:
+            continue
+        rows = database.query("SELECT name FROM containers WHERE image_digest = ? ORDER BY name", (digest,))
+        staying = [str(row[0]) for row in rows if str(row[0]) not in leaving]
+        if staying:
+            raise ConflictError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _unbuilt(container: Container) -> Iterator[str]:

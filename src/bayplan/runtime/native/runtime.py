@@ -126,7 +126,14 @@ class NativeRuntime:
 
     def check(self, resources: Sequence[Resource], project: str, *, removing: Collection[ResourceId] = ()) -> None:
         """Refuse what cannot work here, before any change."""
-        checks.check(resources, removing, self.networks, self.volumes, self.database)
+        checks.check(
+            resources,
+            removing,
+            networks=self.networks,
+            volumes=self.volumes,
+            images=self.images,
+            database=self.database,
+        )
 
     # -- resources ---------------------------------------------------------------------------------------------
 

@@ -293,6 +293,9 @@ class Containers:
 
     def _failure(self, row: sqlite3.Row, why: str) -> RuntimeFailureError:
         lines = [line.text for line in self.logs(row["id"], tail=20)]
+        checked = self.records.database.query("SELECT last_output FROM health WHERE container_id = ?", (row["id"],))
+        if checked and checked[0]["last_output"]:
+            lines += ["-- the last health check said:", *checked[0]["last_output"].splitlines()]
         return RuntimeFailureError(f"container {row['name']} {why}", output="\n".join(lines))
 
     def _check(self, row: sqlite3.Row) -> HealthCheck | None:
