@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_a_migration_keeps_a_whole_backup(tmp_path, monkeypatch):
     Database(path).close()
     first.close()
     (backup,) = tmp_path.glob("*.backup")
-    with sqlite3.connect(backup) as held:
+    with closing(sqlite3.connect(backup)) as held:
         assert held.execute("SELECT name FROM volumes").fetchall() == [("v",)]
         assert held.execute("SELECT count(*) FROM sqlite_master WHERE name = 'more'").fetchone() == (0,)
     held.close()

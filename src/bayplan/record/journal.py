@@ -38,10 +38,14 @@ class Journal:
         self._lock = threading.Lock()
         with self._understood():
             self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
-            path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(_SCHEMA)
+            try:
+                path.chmod(0o600)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.executescript(_SCHEMA)
+            except BaseException:
+                self._connection.close()
+                raise
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:

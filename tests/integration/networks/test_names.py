@@ -419,3 +419,18 @@ def test_a_bridge_keeps_its_address_when_its_ports_come_and_go(core):
         assert bridge.read_text() == before
         core.remove("b0", "b1")
         assert bridge.read_text() == before
+
+
+def test_a_container_made_anew_has_the_address_that_its_name_had(core):
+    """Programs keep the address of a peer that they looked up once."""
+    with core.change():
+        core.network("n")
+        for name in ("one", "two", "three"):
+            core.box(name, "n")
+        had = {name: core.address(name, "n") for name in ("one", "two", "three")}
+        core.remove("one", "two")
+        core.box("four", "n")
+        assert core.address("four", "n") not in had.values()
+        core.box("two", "n")
+        core.box("one", "n")
+        assert {name: core.address(name, "n") for name in had} == had

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from bayplan.errors import ConflictError
 from bayplan.models import Network
@@ -33,8 +34,13 @@ def lease(
     subnet: IPv4Network,
     owner: str,
     wanted: IPv4Address | None,
+    *,
+    name: str = "",
 ) -> IPv4Address:
     """Give ``owner`` an address inside a transaction: the wanted one, else the lowest that is free.
+
+    A container called ``name`` gets what the last one of that name had here, if it is free, and others get it only when
+    nothing else is left: programs look a peer up once and keep its address (nginx does), also over a replacement.
 
     Raises ConflictError naming the holder, or the network that is full.
     """
@@ -46,10 +52,17 @@ def lease(
             raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder)}")
         chosen = wanted
     else:
-        chosen = next((item for item in _candidates(network, subnet) if str(item) not in held), None) or _full(network)
+        last = dict(tx.execute("SELECT container, address FROM last_addresses WHERE network = ?", (network.name,)))
+        own = [IPv4Address(last[name])] if name in last and last[name] not in held else []
+        known = {*held, *last.values()}
+        fresh = (item for item in _candidates(network, subnet) if str(item) not in known)
+        left = (item for item in _candidates(network, subnet) if str(item) not in held)
+        chosen = next(chain((item for item in own if item in subnet), fresh, left), None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
     )
+    if name:
+        tx.execute("INSERT OR REPLACE INTO last_addresses VALUES (?, ?, ?)", (network.name, name, str(chosen)))
     return chosen
 
 

@@ -154,7 +154,10 @@ class Links:
                 target = item.get_attr("RTA_DST")
                 if target:
                     index = item.get_attr("RTA_OIF")
-                    name = socket.if_indextoname(index) if index else "?"
+                    try:
+                        name = socket.if_indextoname(index) if index else "?"
+                    except OSError:  # somebody's link that went after the routes were listed, and its route with it
+                        continue
                     found.append((IPv4Network(f"{target}/{item['dst_len']}"), name))
         return found
 

@@ -152,6 +152,7 @@ class Networks:
             self.links.remove(row["bridge"])
             with self.database.transaction() as tx:
                 tx.execute("DELETE FROM leases WHERE network = ?", (name,))
+                tx.execute("DELETE FROM last_addresses WHERE network = ?", (name,))
                 tx.execute("DELETE FROM networks WHERE name = ?", (name,))
 
     def users(self, name: str) -> list[str]:
@@ -350,13 +351,15 @@ class Networks:
         for endpoint in endpoints:
             self._network_row(endpoint.network)
         with self._lock, self.database.transaction() as tx:
+            owner = tx.execute("SELECT name FROM containers WHERE id = ?", (container_id,)).fetchone()
+            name = str(owner[0]) if owner else ""
             for position, endpoint in enumerate(endpoints):
                 row = tx.execute("SELECT * FROM networks WHERE name = ?", (endpoint.network,)).fetchone()
                 key = (container_id, endpoint.network)
                 old = tx.execute("SELECT address FROM endpoints WHERE container_id = ? AND network = ?", key).fetchone()
                 wanted = endpoint.ipv4_address or (IPv4Address(old[0]) if old else None)
                 network = Network.model_validate_json(row["declared"])
-                address = lease(tx, network, IPv4Network(row["subnet"]), container_id, wanted)
+                address = lease(tx, network, IPv4Network(row["subnet"]), container_id, wanted, name=name)
                 link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
                 mac = endpoint.mac_address or mac_of(address)
                 tx.execute(

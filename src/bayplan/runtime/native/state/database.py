@@ -52,18 +52,25 @@ class Database:
             raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
         with self._understood():
             self._connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, check_same_thread=False)
-            self._connection.isolation_level = None
-            self._connection.row_factory = sqlite3.Row
-            if fresh:
-                path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            # Torn pages are found here: read later, they would look like records that are not there.
-            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise sqlite3.DatabaseError(found)
-            self._migrate()
+            try:
+                self._prepare(fresh=fresh)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self, *, fresh: bool) -> None:
+        self._connection.isolation_level = None
+        self._connection.row_factory = sqlite3.Row
+        if fresh:
+            self.path.chmod(0o600)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        # Torn pages are found here: read later, they would look like records that are not there.
+        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        self._migrate()
 
     def _migrate(self) -> None:
         version = self._version()

@@ -38,4 +38,10 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX containers_project ON containers (project);
     """,
+    """
+    CREATE TABLE last_addresses (
+        network TEXT NOT NULL, container TEXT NOT NULL, address TEXT NOT NULL,
+        PRIMARY KEY (network, container)
+    ) STRICT;
+    """,
 )
