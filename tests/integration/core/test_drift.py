@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
 
+from bayplan.system.processes import find_by_argument
 from faults.core import COMPOSE, Core, add_image, ask, free_port
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -161,3 +163,17 @@ def test_an_edit_and_drift_at_once_are_one_apply(core):
     assert {name: action for name, (action, _, _) in found.items()} == {"shop-api-1": "update"}
     assert core.pids() == before
     assert ask(int(core.variables["PORT"])) == b"hello\n"
+
+
+def test_a_container_without_its_monitor_is_started_again(core):
+    """What it writes has no reader any more: a program that writes may end by it, or answer with errors."""
+    core.call("apply")
+    found = core.status()["shop-web-1"]
+    for process in find_by_argument(f"--cid={found['id']}"):
+        process.send(signal.SIGKILL)
+        assert process.wait(5)
+    assert core.status()["shop-web-1"]["pid"] == found["pid"]
+    healed = apply_as_foretold(core)
+    assert {name: action for name, (action, _, _) in healed.items()} == {"shop-web-1": "restart"}
+    assert "its monitor is gone" in healed["shop-web-1"][1]
+    assert core.status()["shop-web-1"]["pid"] != found["pid"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, StoppedError, UnsupportedError
-from bayplan.models import Condition, Container, Duration, HealthCheck, Settings, VolumeMount
+from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings, VolumeMount
 from bayplan.runtime.native.containers import execute, health, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
@@ -40,6 +40,7 @@ IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_sig
 """Fields that ``update`` changes on a running container."""
 _EXIT_FILE_S = 2.0
 _POLL_S = 0.01
+_UNMONITORED = "its monitor is gone: what it writes is lost and may end it"
 
 
 class Containers:
@@ -201,11 +202,14 @@ class Containers:
         found = []
         for row in self.records.select(project, names):
             declared = Container.model_validate_json(row["declared"])
+            status = self._status(row)
+            lost = status.state is State.RUNNING and not lifecycle.is_monitored(row["id"], self._paths(row["id"]))
             found.append(
                 Observed(
                     actual=declared,
                     declared=declared,
-                    status=self._status(row),
+                    status=status,
+                    defects={_UNMONITORED: Change.RESTART.value} if lost else {},
                     handle=row["id"],
                     image_digest=row["image_digest"],
                     project=row["project"],

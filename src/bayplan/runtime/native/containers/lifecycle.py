@@ -38,6 +38,15 @@ def start(runtime: OciRuntime, container_id: str, paths: Paths, lowerdirs: Seque
     return Process.of(pid) or Process(pid, 0)
 
 
+def is_monitored(container_id: str, paths: Paths) -> bool:
+    """Whether the container's monitor lives. Without it nobody reads what the container writes (SIGPIPE, pipe(7))."""
+    try:
+        monitor = Process.of(int(paths.monitor_pid_file.read_text()))
+    except (FileNotFoundError, ValueError):
+        return False
+    return monitor is not None and f"--cid={container_id}" in monitor.arguments
+
+
 def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> None:
     """Signal the first process; after the grace period kill the whole group. Raises RuntimeFailureError when it stays.
 

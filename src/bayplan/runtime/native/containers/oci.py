@@ -100,7 +100,7 @@ class OciRuntime:
             f"--runtime={self.program}",
             f"--bundle={paths.run}",
             f"--container-pidfile={paths.pid_file}",
-            f"--conmon-pidfile={paths.run / 'conmon.pid'}",
+            f"--conmon-pidfile={paths.monitor_pid_file}",
             f"--exit-dir={paths.exit_dir}",
             f"--log-path=k8s-file:{paths.log}",
             "--full-attach",

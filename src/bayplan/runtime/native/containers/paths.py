@@ -53,6 +53,11 @@ class Paths:
         return self.run / "pid"
 
     @property
+    def monitor_pid_file(self) -> Path:
+        """The monitor, written by itself."""
+        return self.run / "conmon.pid"
+
+    @property
     def exit_dir(self) -> Path:
         """Here the monitor writes a file named by the id with the exit code."""
         return self.run / "exit"
