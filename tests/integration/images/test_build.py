@@ -34,7 +34,7 @@ COPY first /in/
 RUN cat /in/first > /made; mkdir -p $PLACE; rm /etc/old
 COPY --chown=app:app --chmod=0640 second $PLACE/second
 RUN echo "$GREETING $BASE" > /said
-WORKDIR /work/here
+WORKDIR /srv/here
 USER app
 ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["id -u; pwd; cat /said /made /srv/second; echo $GREETING; ls /etc"]
@@ -45,7 +45,7 @@ def test_steps_take_effect_and_only_what_changed_is_done_again(core, context):
     write(context, Dockerfile=DOCKERFILE, first="1\n", second="2\n")
     first = core.build(context, args={"WHO": "world"})
     assert [step.split()[1] for step in core.ran()] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
-    lines = ["1000", "/work/here", "hello world yes", "1", "2", "hello world", "group", "hostname", "hosts", "passwd"]
+    lines = ["1000", "/srv/here", "hello world yes", "1", "2", "hello world", "group", "hostname", "hosts", "passwd"]
     assert core.output() == [*lines, "resolv.conf"]
     # A label changes the configuration alone: known in advance, and nothing is run.
     planned = core.runtime.resolve(Image(name="lab/app", build=Build(context=str(context), args={"WHO": "world"})))
