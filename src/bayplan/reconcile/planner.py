@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from bayplan.errors import BayplanError, ConflictError, NotFoundError
+from bayplan.errors import ConflictError, NotFoundError, UnavailableError
 from bayplan.models import Change, Condition, Container, Image, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, removal_order, requirements
@@ -68,7 +68,7 @@ def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
     """What the image stands for; an error that does not say which image says so then."""
     try:
         return runtime.resolve(image)
-    except BayplanError as error:
+    except UnavailableError as error:
         if image.name not in str(error):
             error.what = f"image {image.name}: {error.what}"
         raise

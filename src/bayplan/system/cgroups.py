@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,14 +44,23 @@ def members(path: str) -> tuple[Process, ...]:
     return tuple(found.values())
 
 
-def remove(path: str) -> None:
-    """Remove a group and those below it in every hierarchy; one that is still in use stays."""
-    for hierarchy in hierarchies():
-        for directory in reversed(_tree(hierarchy / path.lstrip("/"))):
-            try:
-                directory.rmdir()
-            except OSError:
-                continue
+def remove(path: str, *, patience_s: float = 0.0) -> None:
+    """Remove a group and those below it in every hierarchy; one that is still in use after ``patience_s`` stays.
+
+    A process that was killed leaves its group a moment after its parent could know.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        left = False
+        for hierarchy in hierarchies():
+            for directory in reversed(_tree(hierarchy / path.lstrip("/"))):
+                try:
+                    directory.rmdir()
+                except OSError:
+                    left = True
+        if not left or time.monotonic() >= deadline:
+            return
+        time.sleep(0.01)
 
 
 def enter(path: str) -> None:

@@ -74,7 +74,7 @@ def settle(settings: Settings, database: Database) -> None:
         there = None
     if not needed:
         _await_end(Files.of(settings))
-        cgroups.remove(cgroup(settings))  # empty, when one was killed
+        cgroups.remove(cgroup(settings), patience_s=0.5)  # empty, when one was killed
         cgroups.remove_empty(settings.cgroup_parent)
     elif there is None:
         try:

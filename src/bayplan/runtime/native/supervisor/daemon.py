@@ -71,6 +71,8 @@ def main(settings_file: str, ready_fd: int) -> int:
         database.close()
         files.holder.unlink(missing_ok=True)
         cgroups.leave(own)
+        # Whoever removed the last container may have been killed before it could.
+        cgroups.remove_empty(own.rpartition("/")[0])
     log.say("ends: " + ("asked to" if supervisor.ending else "no container needs it"))
     return 0
 
