@@ -130,7 +130,7 @@ class Core:
     def left(self):
         """What is there besides images, layers and records."""
         state, run = self.settings.state_root, self.settings.run_root
-        found = [*(state / "builds").glob("*"), *(run / "builds").glob("*"), *(run / "netns").glob("*")]
+        found = [*(state / "builds").glob("*"), *(run / "builds").glob("*")]
         found += list((state / "layers").glob(".part*"))
         found += list((state / "images/blobs/sha256").glob(".part*"))
         found += [row[0] for row in self.runtime.database.query("SELECT name FROM networks")]

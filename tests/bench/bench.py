@@ -29,13 +29,20 @@ from bayplan.system import cgroups
 from busybox import add_busybox
 
 
+def _run_root():
+    """/run, or /dev/shm where /run is no tmpfs as systemd makes it: it is for what a reboot ends (hier(7))."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    memory = any(fields[1] == "/run" and fields[2] == "tmpfs" for fields in mounts)
+    return Path("/run/bayplan-bench" if memory else "/dev/shm/bayplan-bench")
+
+
 @contextmanager
 def core():
     """Settings of a core that nobody else has; its files are removed at the end."""
     tag = secrets.token_hex(3)
     made = Settings(
         state_root=Path(f"/var/lib/bayplan-bench/{tag}"),
-        run_root=Path(f"/run/bayplan-bench/{tag}"),
+        run_root=_run_root() / tag,
         address_pool="10.218.0.0/16",
         interface_prefix=f"b{tag[:4]}",
         nft_table=f"bayplan_bench_{tag}",

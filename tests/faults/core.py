@@ -182,8 +182,6 @@ class Core:
             process.send(signal.SIGKILL)
             process.wait(5)
         cgroups.remove(self.settings.cgroup_parent)
-        for netns in (self.settings.run_root / "netns").glob("*"):
-            subprocess.run(["umount", "-l", netns], check=False, capture_output=True)
         subprocess.run(["nft", "delete", "table", "inet", self.settings.nft_table], check=False, capture_output=True)
         for _, name in socket.if_nameindex():
             if name.startswith(self.settings.interface_prefix):
@@ -208,7 +206,7 @@ class Core:
         for table in TABLES:
             rows = self.query(f"SELECT * FROM {table}")
             found += [f"record in {table}: {row[0]}" for row in rows]
-        for place in (made.state_root / "containers", made.run_root / "containers", made.run_root / "netns"):
+        for place in (made.state_root / "containers", made.run_root / "containers"):
             found += [str(item) for item in place.glob("*")]
         found += [str(item) for item in (made.state_root / "volumes").glob("*")]
         for top in cgroups.hierarchies():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -74,6 +75,24 @@ def enter(path: str) -> None:
         with suppress(OSError):
             directory.mkdir(parents=True, exist_ok=True)
             (directory / "cgroup.procs").write_text("0")
+
+
+def expect_move() -> None:
+    """Tell the kernel that a process will soon change its group; returns at once.
+
+    The first change after a pause waits for a grace period of RCU, 10 to 25 ms (``cgroup_threadgroup_rwsem``, whose
+    readers are every fork and exit); others shortly after it do not wait (kernel: ``rcu_sync_enter``). A change of
+    this process to the group that it is in begins that wait now, beside other work.
+    """
+    threading.Thread(target=_move_nowhere, name="cgroup", daemon=True).start()
+
+
+def _move_nowhere() -> None:
+    with suppress(OSError, StopIteration, ValueError):
+        lines = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+        named = next((kinds, path) for _, kinds, path in lines if kinds in ("", "pids"))
+        top = ROOT / named[0] if not is_unified() else ROOT
+        (top / named[1].lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def leave(path: str) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from bayplan.system import mounts
+from bayplan.system.processes import Process
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
+_OWN = "/proc/thread-self/ns/net"
 
 T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -24,10 +28,14 @@ def _call(function: str, *arguments: int) -> None:
         raise OSError(number, f"{function}: {os.strerror(number)}")
 
 
-def in_thread(work: Callable[[], T]) -> T:
+def _nothing() -> None:
+    """No work of the caller's."""
+
+
+def in_thread(work: Callable[[], T], meanwhile: Callable[[], None] = _nothing) -> T:
     """Run ``work`` in a new thread that ends with it; a namespace it entered goes with the thread.
 
-    Raises what ``work`` raises.
+    ``meanwhile`` is done by the calling thread. Raises what it raises, else what ``work`` raises, after both ended.
     """
     result: list[T] = []
     failure: list[BaseException] = []
@@ -40,17 +48,20 @@ def in_thread(work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=body, name="namespace", daemon=True)
     thread.start()
-    thread.join()
+    try:
+        meanwhile()
+    finally:
+        thread.join()
     if failure:
         raise failure[0]
     return result[0]
 
 
-def in_private_mounts(work: Callable[[], T]) -> T:
+def in_private_mounts(work: Callable[[], T], meanwhile: Callable[[], None] = _nothing) -> T:
     """Run ``work`` where mounts are seen by it and its child processes only; the kernel undoes them with the last.
 
     The v2 ``unified`` hierarchy is hidden there on hosts that mount it beside v1: with it crun refuses limits
-    ("cgroups in hybrid mode not supported").
+    ("cgroups in hybrid mode not supported"). ``meanwhile``: see ``in_thread``.
     """
 
     def body() -> T:
@@ -59,7 +70,7 @@ def in_private_mounts(work: Callable[[], T]) -> T:
         hide_unified()
         return work()
 
-    return in_thread(body)
+    return in_thread(body, meanwhile)
 
 
 def in_network(namespace: Path, work: Callable[[], T]) -> T:
@@ -76,35 +87,65 @@ def in_network(namespace: Path, work: Callable[[], T]) -> T:
     return in_thread(body)
 
 
-def create_network_namespace(path: Path, furnish: Callable[[], None] = lambda: None) -> None:
-    """A new network namespace kept by a bind mount on ``path`` (as ip-netns(8) does). Raises OSError.
+class NetworkNamespace:
+    """A network namespace, held by a descriptor.
 
-    ``furnish`` runs inside it, in the same thread: entering it again would cost another.
+    No file names it: with its last process and descriptor it ends, and its links with it, so that nothing stays
+    behind and no mount namespace has to carry a mount for each container.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(mode=0o600)
 
-    def body() -> None:
-        _call("unshare", CLONE_NEWNET)
-        mounts.bind("/proc/thread-self/ns/net", str(path))
-        furnish()
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._close = weakref.finalize(self, os.close, fd)
 
-    in_thread(body)
+    @classmethod
+    def create(cls, furnish: Callable[[], None] = lambda: None) -> NetworkNamespace:
+        """A new one; ``furnish`` runs inside it. Raises OSError."""
+        with _return_home():
+            _call("unshare", CLONE_NEWNET)
+            made = cls(os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC))
+            furnish()
+        return made
+
+    @classmethod
+    def of(cls, process: Process) -> NetworkNamespace | None:
+        """That of a running process; None when it has ended."""
+        try:
+            found = cls(os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # Opened before it is asked: the pid may have been another's.
+        return found if process.alive else None
+
+    @property
+    def path(self) -> Path:
+        """A path to it for other processes of this PID namespace, while it is held."""
+        return Path(f"/proc/{os.getpid()}/fd/{self.fd}")
+
+    def visit(self, work: Callable[[], T]) -> T:
+        """Run short work inside, in the calling thread (about 5 microseconds; another thread takes 200)."""
+        with _return_home():
+            _call("setns", self.fd, CLONE_NEWNET)
+            return work()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._close()
 
 
-def is_namespace(path: Path) -> bool:
-    """Whether a network namespace is bound there (a plain file is what a reboot or a kill leaves)."""
+@contextmanager
+def _return_home() -> Iterator[None]:
+    """Bring the calling thread back to the network namespace in which it is now."""
+    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return path.stat().st_dev != path.parent.stat().st_dev
-    except FileNotFoundError:
-        return False
-
-
-def remove_network_namespace(path: Path) -> None:
-    """Let go of it; its links go with it. Absent is no error."""
-    while is_namespace(path):
-        mounts.unmount(str(path), detach=True)
-    path.unlink(missing_ok=True)
+        yield
+    finally:
+        try:
+            _call("setns", home, CLONE_NEWNET)
+        except OSError:
+            # Whatever this thread did next, it would do to a container instead of the host.
+            os.abort()
+        os.close(home)
 
 
 def hide_unified(root: Path = Path("/sys/fs/cgroup")) -> None:

@@ -170,19 +170,15 @@ def test_filling_does_not_follow_a_link_out_of_the_image(core, tmp_path):
 
 
 def test_a_given_namespace_is_joined_and_its_address_told(core):
-    netns = core.containers.settings.run_root / "netns"
-    namespaces.create_network_namespace(netns)
-    try:
-        made = core.create("a", "/bin/cat", "/etc/hosts")
-        core.containers.start(made, netns, {"n": "10.9.8.7"})
-        core.containers.wait(made, "service_completed_successfully", Duration(seconds=20))
-        assert f"10.9.8.7\t{made[:12]}" in [line.text for line in core.containers.logs(made)]
-        other = core.create("b", "/bin/sleep", "60")
-        core.containers.start(other, netns, {})
-        inside = Path(f"/proc/{core.containers.status(other).pid}/ns/net").stat()
-        assert inside.st_ino == netns.stat().st_ino
-    finally:
-        namespaces.remove_network_namespace(netns)
+    netns = namespaces.NetworkNamespace.create()
+    made = core.create("a", "/bin/cat", "/etc/hosts")
+    core.containers.start(made, netns.path, {"n": "10.9.8.7"})
+    core.containers.wait(made, "service_completed_successfully", Duration(seconds=20))
+    assert f"10.9.8.7\t{made[:12]}" in [line.text for line in core.containers.logs(made)]
+    other = core.create("b", "/bin/sleep", "60")
+    core.containers.start(other, netns.path, {})
+    inside = Path(f"/proc/{core.containers.status(other).pid}/ns/net").stat()
+    assert inside.st_ino == netns.path.stat().st_ino
 
 
 def test_name_servers_on_loopback_are_left_out():

@@ -140,17 +140,6 @@ def test_what_was_taken_away_is_put_back_without_a_restart(core, harm):
     assert core.call("exec", "-T", "web", "sh", "-c", "nc api 7000 </dev/null") == "hello\n"
 
 
-def test_a_lost_link_and_namespace_need_a_restart_and_get_it(core):
-    core.call("apply")
-    made = core.status()["shop-api-1"]["id"]
-    run("ip", "link", "del", veth(core, "shop-api-1", "shop_front"))
-    run("umount", "-l", str(core.settings.run_root / "netns" / made))
-    found = apply_as_foretold(core)
-    assert {name: action for name, (action, _, _) in found.items()} == {"shop-api-1": "restart"}
-    assert ask(int(core.variables["PORT"])) == b"hello\n"
-    assert core.status()["shop-api-1"]["id"] == made
-
-
 def test_an_edit_and_drift_at_once_are_one_apply(core):
     """A changed field and a lost part of the same weight: both are mended, none is left for the next run."""
     core.call("apply")

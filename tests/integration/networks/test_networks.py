@@ -56,7 +56,7 @@ def container():
 
 def serve(netns, address, port, answer=b"hello"):
     """A server in a namespace that answers every connection; its socket is made there and used here."""
-    listener = namespaces.in_network(netns, lambda: socket.create_server((str(address), port)))
+    listener = namespaces.in_network(netns.path, lambda: socket.create_server((str(address), port)))
 
     def body():
         while True:
@@ -81,7 +81,7 @@ def ask(address, port, netns=None):
         with socket.create_connection((str(address), port), timeout=1) as peer:
             return peer.recv(100)
 
-    return namespaces.in_network(netns, body) if netns else body()
+    return namespaces.in_network(netns.path, body) if netns else body()
 
 
 def test_neighbours_talk_and_other_networks_do_not(networks):
@@ -180,7 +180,7 @@ def test_drift_is_seen_and_mended_in_place(networks):
     assert networks.observe("p", [])[0].defects == {"its firewall rules are missing": "in-place"}
     assert networks.endpoint_defects(box, networks.kernel()) == {f"port {port}/tcp is not open": "in-place"}
     networks.heal("a")
-    networks.heal_endpoints(box)
+    networks.heal_endpoints(box, one.netns)
     assert networks.observe("p", [])[0].defects == {}
     assert networks.endpoint_defects(box, networks.kernel()) == {}
     assert ask("127.0.0.1", port).startswith(b"hello")

@@ -1,5 +1,6 @@
 """Restart policies, with the real process, containers and kills."""
 
+import json
 import os
 import signal
 import subprocess
@@ -173,13 +174,13 @@ def test_a_stranger_with_the_recorded_pid_is_never_signalled(core):
 
 def test_a_failing_restart_is_tried_again(core):
     core.apply(SLEEPS)
-    bundle = core.settings.state_root / "containers" / core.row["id"] / "bundle/config.json"
-    good = bundle.read_text()
-    bundle.write_text(good.replace('"sleep"', '"no-such-program"'))
+    records = core.runtime.containers.records
+    good = json.loads(records.bundle(core.row["id"])["config"])
+    records.reconfigure(core.row["id"], {**good, "process": {**good["process"], "args": ["no-such-program"]}})
     kill(core)
     core.until(lambda: "could not be started again" in core.log)
     core.until(lambda: core.status.state is State.RESTARTING)
-    bundle.write_text(good)
+    records.reconfigure(core.row["id"], good)
     core.until(lambda: core.status.state is State.RUNNING)
     assert core.status.restarts >= 2
 
@@ -220,7 +221,7 @@ def test_the_process_is_a_daemon_of_its_own(core):
     assert Path(proc, "ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
     assert str(core.settings.run_root) in Path(proc, "cmdline").read_text()
     opened = [str(item.readlink()) for item in Path(proc, "fd").iterdir()]
-    known = ("/dev/null", str(core.settings.run_root), str(core.settings.state_root), "anon_inode:")
+    known = ("/dev/null", str(core.settings.run_root), str(core.settings.state_root), "anon_inode:", "/memfd:crun ")
     assert [name for name in opened if not name.startswith(known)] == []
     supervisor.send(signal.SIGHUP)
     kill(core)

@@ -7,7 +7,6 @@ anything else and removed last, so that a sweep under the host's lock finds what
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Container, Endpoint, Network, Settings
@@ -27,7 +27,6 @@ from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
 from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
-from bayplan.system.files import atomic_write
 
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
@@ -81,9 +80,9 @@ class _Executor:
             self.networks.create(Network(name=self.network), "")
             try:
                 attached = self.networks.attach(workspace.id, [Endpoint(network=self.network)], ())
-                spec = self._write(command, workspace, paths)
+                spec = self._spec(command, workspace, paths)
                 addresses = {name: str(address) for name, address in attached.addresses.items()}
-                resolver.write(paths.run, attached.netns, "build", addresses)
+                resolver.write(paths.run, spec, attached.netns.path, resolver.Told("build", addresses))
                 process = lifecycle.start(self.runtime, workspace.id, paths, command.lowerdirs)
                 while not process.wait(_FOREVER_S):
                     pass
@@ -94,11 +93,12 @@ class _Executor:
             finally:
                 lifecycle.clear(self.runtime, workspace.id, paths)
                 self.networks.detach(workspace.id)
-        _remove_mount_points(workspace.upper, spec, command.lowerdirs)
+        mounted = [str(item["destination"]) for item in spec["mounts"]]
+        _remove_mount_points(workspace.upper, mounted, command.lowerdirs)
         return Outcome(code, lines)
 
-    def _write(self, command: Command, workspace: Workspace, paths: Paths) -> list[str]:
-        """The bundle; gives where it mounts something."""
+    def _spec(self, command: Command, workspace: Workspace, paths: Paths) -> dict[str, Any]:
+        """The runtime configuration of the command; makes the directory of its bundle."""
         user = resolve(command.user, command.lowerdirs)
         bundle = Bundle(
             workspace.id,
@@ -111,9 +111,7 @@ class _Executor:
             {},
         )
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        spec = build_spec(_DECLARED, bundle, self.settings)
-        atomic_write(paths.run / "config.json", json.dumps(spec).encode(), durable=False)
-        return [str(item["destination"]) for item in spec["mounts"]]
+        return build_spec(_DECLARED, bundle, self.settings)
 
 
 def _paths(settings: Settings, workspace: Workspace) -> Paths:

@@ -55,6 +55,7 @@ from bayplan.runtime.protocol import (
     silent,
 )
 from bayplan.system.files import locked
+from bayplan.system.namespaces import NetworkNamespace
 
 if TYPE_CHECKING:
     from bayplan.runtime.native.builds import Builds
@@ -177,8 +178,10 @@ class NativeRuntime:
             self.volumes.heal(target.name)
         elif target.kind is Kind.CONTAINER:
             container_id = self._id(target.name)
-            if self.networks.endpoint_defects(container_id, self.networks.kernel()):
-                self.networks.heal_endpoints(container_id)
+            process = self.containers.process(container_id)
+            netns = NetworkNamespace.of(process) if process else None
+            if netns and self.networks.endpoint_defects(container_id, self.networks.kernel()):
+                self.networks.heal_endpoints(container_id, netns)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
         """Remove a resource and all it holds; absent is no error."""
@@ -210,16 +213,19 @@ class NativeRuntime:
         if declared.network_mode == "host":
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
-        attached = self.networks.attach(container_id, declared.networks, declared.ports)
-        addresses = {network: str(address) for network, address in attached.addresses.items()}
-        self.containers.start(
-            container_id,
-            attached.netns,
-            addresses,
-            name_server=attached.name_server,
-            tell_names=self.networks.tell_names,
-            restarts=restarts,
-        )
+        attached = self.networks.prepare(container_id, declared.networks)
+        try:
+            self.containers.start(
+                container_id,
+                attached.netns.path,
+                {network: str(address) for network, address in attached.addresses.items()},
+                name_server=attached.name_server,
+                tell_names=self.networks.tell_names,
+                connect=lambda: self.networks.connect(container_id, attached, declared.ports),
+                restarts=restarts,
+            )
+        finally:
+            attached.netns.close()
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end."""

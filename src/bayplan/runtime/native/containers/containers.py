@@ -1,14 +1,13 @@
 """Containers with their records: the room's public face.
 
-The record is written before anything else and removed last. The bundle is kept under the state root and copied to
-the run root at each start, so that a container outlives a reboot.
+The record is written before anything else and removed last. The bundle is kept in it and written to the run root at
+each start, so that a container outlives a reboot.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import sqlite3
 import time
@@ -20,10 +19,10 @@ from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings, VolumeMount
-from bayplan.runtime.native.containers import execute, health, lifecycle, logs, resolver
+from bayplan.runtime.native.containers import execute, health, lifecycle, logs, mountpoints, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.records import Records, now
+from bayplan.runtime.native.containers.records import Records, declaration, now
 from bayplan.runtime.native.containers.spec import Bundle, build_spec, limits, process_environment
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
@@ -33,7 +32,6 @@ from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.runtime.native.supervisor.records import begin_health
 from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
 from bayplan.system import cgroups, namespaces
-from bayplan.system.files import atomic_write
 from bayplan.system.processes import Process, boot_id
 
 IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
@@ -58,7 +56,7 @@ class Containers:
 
     def declared(self, container_id: str) -> Container:
         """What was last applied. Raises NotFoundError."""
-        return Container.model_validate_json(self.records.get(container_id)["declared"])
+        return declaration(self.records.get(container_id)["declared"])
 
     def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
         """Record the intent to make a container.
@@ -66,6 +64,7 @@ class Containers:
         Raises ConflictError for a name that is taken, UnsupportedError for an option this core does not build.
         """
         _refuse(container)
+        cgroups.expect_move()
         self.records.add(container_id, container, project, image_digest)
 
     def create(
@@ -73,8 +72,6 @@ class Containers:
     ) -> None:
         """Write the bundle of a reserved container. ``lowerdirs`` are topmost first; ``volumes`` name to directory."""
         container = self.declared(container_id)
-        kept = self._kept(container_id)
-        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
         for mount in container.mounts:
             if isinstance(mount, VolumeMount) and not volumes[mount.source].is_dir():
                 raise NotFoundError(f"volume {mount.source} does not exist", where=f"container {container.name}")
@@ -94,9 +91,7 @@ class Containers:
             "stop_signal": image.stop_signal,
             "healthcheck": health.of_image(image.healthcheck),
         }
-        atomic_write(kept / "facts.json", json.dumps(facts).encode(), durable=False)
-        atomic_write(kept / "config.json", json.dumps(build_spec(container, bundle, self.settings)).encode())
-        self.records.set(container_id, phase="created")
+        self.records.created(container_id, facts, build_spec(container, bundle, self.settings))
 
     def start(
         self,
@@ -106,14 +101,16 @@ class Containers:
         *,
         name_server: IPv4Address | None = None,
         tell_names: Callable[[str], None] | None = None,
+        connect: Callable[[], None] | None = None,
         restarts: int = 0,
     ) -> None:
         """Start a created or ended container; a running one is no error. Raises RuntimeFailureError.
 
         ``netns`` is the network namespace to join (None: the host's with network_mode host, else a new, empty one),
         ``addresses`` network name to the container's own address, for its hosts file, ``name_server`` what it asks
-        instead of the host's name servers. ``tell_names`` adds its peers to the hosts file before anything in it runs.
-        ``restarts`` is the supervisor's count.
+        instead of the host's name servers. ``tell_names`` adds its peers to the hosts file before anything in it runs,
+        ``connect`` brings links into its namespace, while the runtime is at work. ``restarts`` is the supervisor's
+        count.
         """
         row = self.records.get(container_id)
         if self._process(row):
@@ -121,18 +118,24 @@ class Containers:
             return
         if row["phase"] != "created":
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
-        paths, kept = self._paths(container_id), self._kept(container_id)
+        paths, kept = self._paths(container_id), self.records.bundle(container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths)
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copyfile(kept / "config.json", paths.run / "config.json")
-        resolver.write(paths.run, netns, self._hostname(row), addresses, name_server)
-        if tell_names:
-            tell_names(container_id)
-        facts = self._facts(container_id)
+        told = resolver.Told(self._hostname(row), addresses, name_server)
+        resolver.write(paths.run, json.loads(kept["config"]), netns, told)
+        facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
-        begin_health(self.records.database, container_id, checked=self._check(row) is not None)
-        process = lifecycle.start(self.runtime, container_id, paths, [Path(item) for item in facts["lowerdirs"]])
+        begin_health(self.records.database, container_id, checked=health.check_of(declared, facts) is not None)
+
+        def meanwhile() -> None:
+            if tell_names:
+                tell_names(container_id)
+            if connect:
+                connect()
+
+        layers = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(self.settings.state_root)]
+        process = lifecycle.start(self.runtime, container_id, paths, layers, meanwhile)
         self.records.set(
             container_id,
             boot_id=boot_id(),
@@ -154,7 +157,7 @@ class Containers:
         if process is None:
             lifecycle.kill(paths.cgroup)
             return
-        declared = Container.model_validate_json(row["declared"])
+        declared = declaration(row["declared"])
         name = declared.stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"
         period = declared.stop_grace_period if grace is None else grace
         lifecycle.stop(process, _signal(name), period.total_seconds(), paths.cgroup)
@@ -178,15 +181,14 @@ class Containers:
     def update(self, container_id: str, container: Container) -> None:
         """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
         row = self.records.get(container_id)
-        earlier = Container.model_validate_json(row["declared"])
+        earlier = declaration(row["declared"])
         if container.resources != earlier.resources:
-            kept = self._kept(container_id) / "config.json"
-            spec = json.loads(kept.read_text())
+            spec = json.loads(self.records.bundle(container_id)["config"])
             devices = spec["linux"]["resources"]["devices"]
             spec["linux"]["resources"] = {**limits(container.resources), "devices": devices}
             if self._runs(container_id):
                 namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
-            atomic_write(kept, json.dumps(spec).encode())
+            self.records.reconfigure(container_id, spec)
         self.records.set(container_id, declared=container.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
             checked = health.check_of(container, self._facts(container_id)) is not None
@@ -201,7 +203,7 @@ class Containers:
         """A project's containers, and those that are named."""
         found = []
         for row in self.records.select(project, names):
-            declared = Container.model_validate_json(row["declared"])
+            declared = declaration(row["declared"])
             status = self._status(row)
             lost = status.state is State.RUNNING and not lifecycle.is_monitored(row["id"], self._paths(row["id"]))
             found.append(
@@ -303,7 +305,7 @@ class Containers:
         return RuntimeFailureError(f"container {row['name']} {why}", output="\n".join(lines))
 
     def _check(self, row: sqlite3.Row) -> HealthCheck | None:
-        return health.check_of(Container.model_validate_json(row["declared"]), self._facts(row["id"]))
+        return health.check_of(declaration(row["declared"]), self._facts(row["id"]))
 
     def _probe(self, row: sqlite3.Row) -> health.Probe:
         check = self._check(row)
@@ -340,6 +342,10 @@ class Containers:
             return False
         return _asks_again(row, exit_code) and client.is_alive(self.settings)
 
+    def process(self, container_id: str) -> Process | None:
+        """Its first process; None when it does not run."""
+        return self._process(self.records.get(container_id))
+
     def _process(self, row: sqlite3.Row) -> Process | None:
         if row["pid"] is None or row["boot_id"] != boot_id():
             return None
@@ -347,20 +353,17 @@ class Containers:
         return process if process.alive else None
 
     def _runs(self, container_id: str) -> bool:
-        return self._process(self.records.get(container_id)) is not None
+        return self.process(container_id) is not None
 
     def _hostname(self, row: sqlite3.Row) -> str:
-        declared = Container.model_validate_json(row["declared"])
+        declared = declaration(row["declared"])
         return declared.hostname or str(row["id"])[:12]
 
     def _paths(self, container_id: str) -> Paths:
         return Paths.of(self.settings, container_id)
 
-    def _kept(self, container_id: str) -> Path:
-        return self._paths(container_id).data / "bundle"
-
     def _facts(self, container_id: str) -> dict[str, Any]:
-        facts: dict[str, Any] = json.loads((self._kept(container_id) / "facts.json").read_text())
+        facts: dict[str, Any] = json.loads(self.records.bundle(container_id)["facts"])
         return facts
 
 

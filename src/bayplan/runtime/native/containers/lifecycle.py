@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError
@@ -17,22 +18,44 @@ from bayplan.system.processes import Process, find_by_argument
 _KILL_TIMEOUT_S = 10.0
 
 
-def start(runtime: OciRuntime, container_id: str, paths: Paths, lowerdirs: Sequence[Path]) -> Process:
+def _nothing() -> None:
+    """No work of the caller's."""
+
+
+def start(
+    runtime: OciRuntime,
+    container_id: str,
+    paths: Paths,
+    lowerdirs: Sequence[Path],
+    meanwhile: Callable[[], None] = _nothing,
+) -> Process:
     """Run the container of a written bundle. Gives its first process. Raises RuntimeFailureError.
 
-    The overlay is mounted in the mount namespace in which the monitor is started, and ends with it.
+    The overlay is mounted in the mount namespace in which the monitor is started, and ends with it. ``meanwhile`` is
+    done by the calling thread while the runtime creates the container (most of that time it waits for the kernel); the
+    container's program starts only after both.
     """
     for directory in (paths.upper, paths.work, paths.rootfs, paths.exit_dir, runtime.root):
         directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory == paths.upper else 0o700)
     (paths.exit_dir / container_id).unlink(missing_ok=True)
     paths.pid_file.unlink(missing_ok=True)
+    ready: Future[None] = Future()
 
     def launch() -> None:
         mounts.mount_overlay(lowerdirs, paths.upper, paths.work, paths.rootfs)
         runtime.create(container_id, paths)
+        ready.result()
         runtime.start(container_id)
 
-    namespaces.in_private_mounts(launch)
+    def prepare() -> None:
+        try:
+            meanwhile()
+        except BaseException as error:
+            ready.set_exception(error)
+            raise
+        ready.set_result(None)
+
+    namespaces.in_private_mounts(launch, prepare)
     pid = int(paths.pid_file.read_text())
     # A short-lived process may be gone already; its exit file tells the rest.
     return Process.of(pid) or Process(pid, 0)

@@ -8,6 +8,7 @@ container's life: messages go to files.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -19,8 +20,12 @@ from typing import Any
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import Roots
+from bayplan.system.sealed import SealedProgram
 
 _TAIL_BYTES = 4000
+_SEAL_THEMSELVES = ("crun", "runc")
+_shared = functools.cache(SealedProgram)
+"""One copy for the whole process."""
 
 
 class OciRuntime:
@@ -28,9 +33,15 @@ class OciRuntime:
 
     def __init__(self, settings: Roots) -> None:
         self.settings = settings
-        self.program = _which(settings.oci_runtime)
+        self._program = _shared(_which(settings.oci_runtime))
         self.monitor = _which("conmon")
         self.root = settings.run_root / "oci"
+
+    @property
+    def program(self) -> str:
+        """The runtime's path; crun and runc from a sealed copy, which they would otherwise make at each start."""
+        known = Path(self._program.program).name in _SEAL_THEMSELVES
+        return self._program.path() if known else self._program.program
 
     def command(self, *arguments: str) -> list[str]:
         """An argv of the runtime."""
@@ -90,14 +101,15 @@ class OciRuntime:
             raise RuntimeFailureError(f"{self.settings.oci_runtime} {arguments[0]} failed: {output}", output=output)
 
     def _monitor_command(self, container_id: str, paths: Paths) -> list[str]:
-        runtime_arguments = [f"--runtime-arg={item}" for item in self.command()[1:]]
+        program, *options = self.command()
+        runtime_arguments = [f"--runtime-arg={item}" for item in options]
         return [
             self.monitor,
             "--api-version=1",
             f"--cid={container_id}",
             f"--cuuid={container_id}",
             f"--name={container_id[:12]}",
-            f"--runtime={self.program}",
+            f"--runtime={program}",
             f"--bundle={paths.run}",
             f"--container-pidfile={paths.pid_file}",
             f"--conmon-pidfile={paths.monitor_pid_file}",

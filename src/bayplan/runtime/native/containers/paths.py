@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bayplan.runtime.native.supervisor.place import Roots
@@ -27,37 +28,37 @@ class Paths:
             f"{settings.cgroup_parent}/{container_id}",
         )
 
-    @property
+    @cached_property
     def upper(self) -> Path:
         """The container's own layer."""
         return self.data / "upper"
 
-    @property
+    @cached_property
     def work(self) -> Path:
         """The work directory of the overlay, on the same file system as ``upper``."""
         return self.data / "work"
 
-    @property
+    @cached_property
     def log(self) -> Path:
         """What the container wrote, in the k8s-file form."""
         return self.data / "log"
 
-    @property
+    @cached_property
     def rootfs(self) -> Path:
         """Where the overlay is mounted, in a mount namespace of its own."""
         return self.run / "rootfs"
 
-    @property
+    @cached_property
     def pid_file(self) -> Path:
         """The container's first process, written by the runtime."""
         return self.run / "pid"
 
-    @property
+    @cached_property
     def monitor_pid_file(self) -> Path:
         """The monitor, written by itself."""
         return self.run / "conmon.pid"
 
-    @property
+    @cached_property
     def exit_dir(self) -> Path:
         """Here the monitor writes a file named by the id with the exit code."""
         return self.run / "exit"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container
@@ -14,6 +17,12 @@ from bayplan.runtime.native.state.database import Database
 def now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat()
+
+
+@functools.lru_cache(maxsize=1024)
+def declaration(text: str) -> Container:
+    """A recorded declaration as a model; models are frozen, so that many may share one."""
+    return Container.model_validate_json(text)
 
 
 class Records:
@@ -67,13 +76,33 @@ class Records:
         with self.database.transaction() as tx:
             tx.execute(f"UPDATE containers SET {columns} WHERE id = ?", (*values.values(), container_id))  # noqa: S608 - our own names
 
+    def bundle(self, container_id: str) -> sqlite3.Row:
+        """``config`` (config.json, network namespace left out) and ``facts`` of a created one. Raises NotFoundError."""
+        rows = self.database.query("SELECT facts, config FROM bundles WHERE container_id = ?", (container_id,))
+        if not rows:
+            raise NotFoundError(f"container {container_id[:12]} is half made", hint="apply again: it is made anew")
+        return rows[0]
+
+    def created(self, container_id: str, facts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Keep the bundle; the container is whole from here on."""
+        with self.database.transaction() as tx:
+            row = (container_id, json.dumps(facts), json.dumps(config))
+            tx.execute("INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", row)
+            tx.execute("UPDATE containers SET phase = 'created' WHERE id = ?", (container_id,))
+
+    def reconfigure(self, container_id: str, config: Mapping[str, Any]) -> None:
+        """Keep another configuration, for the next start."""
+        with self.database.transaction() as tx:
+            tx.execute("UPDATE bundles SET config = ? WHERE container_id = ?", (json.dumps(config), container_id))
+
     def remove(self, container_id: str, after_last: Callable[[], None] = lambda: None) -> None:
-        """Forget the container and its health.
+        """Forget the container, its bundle and its health.
 
         ``after_last`` is called when no other is left, and before that is stored: nobody can record one meanwhile.
         """
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM health WHERE container_id = ?", (container_id,))
+            tx.execute("DELETE FROM bundles WHERE container_id = ?", (container_id,))
             tx.execute("DELETE FROM containers WHERE id = ?", (container_id,))
             if tx.execute("SELECT 1 FROM containers LIMIT 1").fetchone() is None:
                 after_last()

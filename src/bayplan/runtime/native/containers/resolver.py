@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+from typing import Any
 
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
@@ -13,33 +16,37 @@ _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 _RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 
 
-def write(
-    bundle: Path,
-    netns: Path | None,
-    hostname: str,
-    addresses: Mapping[str, str],
-    name_server: IPv4Address | None = None,
-) -> None:
-    """Write the three files, and the namespace into config.json of the bundle.
+@dataclass(frozen=True)
+class Told:
+    """A container's own name and addresses (by network), and whom it asks for names."""
 
-    ``name_server`` answers for its networks and asks the host's servers for the rest; None leaves it the host's.
-    """
-    own = "".join(f"{address}\t{hostname}\n" for address in sorted(set(addresses.values())))
+    hostname: str
+    addresses: Mapping[str, str]
+    name_server: IPv4Address | None = None
+    """Answers for its networks and asks the host's servers for the rest; None leaves it those of the host."""
+
+
+def write(bundle: Path, spec: dict[str, Any], netns: Path | None, told: Told) -> None:
+    """Write the three files, and config.json with the namespace in it."""
+    own = "".join(f"{address}\t{told.hostname}\n" for address in sorted(set(told.addresses.values())))
     host = _read(_HOST_RESOLV_CONF)
     files = {
         "hosts": _HOSTS + own,
-        "hostname": f"{hostname}\n",
-        "resolv.conf": host if netns is None else inside(host, name_server, _read(_RESOLVED_UPSTREAM)),
+        "hostname": f"{told.hostname}\n",
+        "resolv.conf": host if netns is None else inside(host, told.name_server, _read(_RESOLVED_UPSTREAM)),
     }
     for name, text in files.items():
         # Plainly: a start that is cut here begins anew. Readable by every user of the container.
-        (bundle / name).write_text(text)
-        (bundle / name).chmod(0o644)
-    if netns is None:
-        return
-    spec = json.loads((bundle / "config.json").read_text())
-    others = [item for item in spec["linux"]["namespaces"] if item["type"] != "network"]
-    spec["linux"]["namespaces"] = [*others, {"type": "network", "path": str(netns)}]
+        path = f"{bundle}/{name}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, text.encode())
+            os.fchmod(fd, 0o644)
+        finally:
+            os.close(fd)
+    if netns is not None:
+        others = [item for item in spec["linux"]["namespaces"] if item["type"] != "network"]
+        spec["linux"]["namespaces"] = [*others, {"type": "network", "path": str(netns)}]
     (bundle / "config.json").write_text(json.dumps(spec))
 
 

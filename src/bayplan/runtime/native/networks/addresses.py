@@ -54,9 +54,9 @@ def lease(
     else:
         last = dict(tx.execute("SELECT container, address FROM last_addresses WHERE network = ?", (network.name,)))
         own = [IPv4Address(last[name])] if name in last and last[name] not in held else []
-        known = {*held, *last.values()}
-        fresh = (item for item in _candidates(network, subnet) if str(item) not in known)
-        left = (item for item in _candidates(network, subnet) if str(item) not in held)
+        taken = {int(IPv4Address(item)) for item in held}
+        known = taken.union(int(IPv4Address(item)) for item in last.values())
+        fresh, left = _candidates(network, subnet, known), _candidates(network, subnet, taken)
         chosen = next(chain((item for item in own if item in subnet), fresh, left), None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
@@ -71,11 +71,13 @@ def mac_of(address: IPv4Address) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed))
 
 
-def _candidates(network: Network, subnet: IPv4Network) -> Iterator[IPv4Address]:
-    gateway = gateway_of(network, subnet)
+def _candidates(network: Network, subnet: IPv4Network, known: set[int]) -> Iterator[IPv4Address]:
+    """Addresses that are not ``known``, lowest first. As numbers: to make an object of each that is held takes long."""
+    edges = (subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet))
+    known = known.union(int(item) for item in edges)
     allowed = network.ip_range or subnet
-    edges = (subnet.network_address, subnet.broadcast_address, gateway)
-    return (item for item in allowed if item not in edges)
+    numbers = range(int(allowed.network_address), int(allowed.broadcast_address) + 1)
+    return (IPv4Address(item) for item in numbers if item not in known)
 
 
 def _full(network: Network) -> IPv4Address:

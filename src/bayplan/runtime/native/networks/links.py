@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
-import os
 import socket
 import struct
 import threading
@@ -13,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import mac_of
+from bayplan.system.namespaces import NetworkNamespace
 
 if TYPE_CHECKING:
     from pyroute2.iproute.linux import IPRoute
@@ -79,16 +78,20 @@ class Links:
         """A bridge that is up and has its address, whatever of it was there before."""
         with self._lock:
             if self.index(name) is None:
-                options: dict[str, Any] = {"kind": "bridge", "br_stp_state": 0, "br_forward_delay": 0}
-                self._route.link("add", ifname=name, **options, **({"mtu": mtu} if mtu else {}))
+                made = netlink.Batch()
+                made.add_bridge(name, mtu)
+                made.send(self._socket)
             index = self.index(name)
+            assert index is not None  # made above, and nobody else removes ours
             # Router advertisements must not configure the host (CVE-2020-13401).
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
                 _write(_SYSCTL / setting.format(name), value)
-            self._tolerate(errno.EEXIST, "addr", "add", index=index, address=str(gateway), prefixlen=subnet.prefixlen)
+            batch = netlink.Batch()
+            batch.add_address(index, str(gateway), subnet.prefixlen)
             # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
             # containers would send to the old one until their neighbour tables time out.
-            self._route.link("set", index=index, address=mac_of(gateway), state="up")
+            batch.set_up(index, mac_of(gateway))
+            batch.send(self._socket)
 
     def bridge_defects(self, name: str, gateway: IPv4Address) -> Iterator[str]:
         """What a bridge lacks, as sentences."""
@@ -109,23 +112,19 @@ class Links:
         with self._lock:
             batch.send(self._socket)
 
-    def attach(self, netns: Path, places: Sequence[Place]) -> None:
+    def attach(self, netns: NetworkNamespace, places: Sequence[Place]) -> None:
         """A veth pair for each place, from its bridge into the namespace. What a cut run left is made anew."""
         batch = netlink.Batch()
-        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for place in places:
-                if self.index(place.host_name) is not None:
-                    batch.remove_link(place.host_name)
-                bridge = self.index(place.bridge)
-                if bridge is None:
-                    raise RuntimeFailureError(f"bridge {place.bridge} is missing", hint="apply again: it is mended")
-                batch.add_veth(place.host_name, bridge, peer=place.name, mac=place.mac, netns_fd=fd)
-                batch.set_hairpin(place.host_name)
-            with self._lock:
-                batch.send(self._socket)
-        finally:
-            os.close(fd)
+        for place in places:
+            if self.index(place.host_name) is not None:
+                batch.remove_link(place.host_name)
+            bridge = self.index(place.bridge)
+            if bridge is None:
+                raise RuntimeFailureError(f"bridge {place.bridge} is missing", hint="apply again: it is mended")
+            batch.add_veth(place.host_name, bridge, peer=place.name, mac=place.mac, netns_fd=netns.fd)
+            batch.set_hairpin(place.host_name)
+        with self._lock:
+            batch.send(self._socket)
         for place in places:
             # Router advertisements must not configure the host (CVE-2020-13401).
             _write(_SYSCTL / f"ipv6/conf/{place.host_name}/accept_ra", "0")
@@ -148,17 +147,15 @@ class Links:
 
     def routes(self) -> list[tuple[IPv4Network, str]]:
         """The host's IPv4 routes but the default one: destination and link."""
-        found = []
         with self._lock:
-            for item in self._route.get_routes(family=socket.AF_INET, table=254):
-                target = item.get_attr("RTA_DST")
-                if target:
-                    index = item.get_attr("RTA_OIF")
-                    try:
-                        name = socket.if_indextoname(index) if index else "?"
-                    except OSError:  # somebody's link that went after the routes were listed, and its route with it
-                        continue
-                    found.append((IPv4Network(f"{target}/{item['dst_len']}"), name))
+            listed = netlink.routes(self._socket)
+        found = []
+        for target, index in listed:
+            try:
+                name = socket.if_indextoname(index) if index else "?"
+            except OSError:  # somebody's link that went after the routes were listed, and its route with it
+                continue
+            found.append((target, name))
         return found
 
     def _is_up(self, name: str) -> bool:
@@ -178,15 +175,6 @@ class Links:
         with self._lock:
             return [item.get_attr("IFA_ADDRESS") for item in self._route.get_addr(index=self.index(name))]
 
-    def _tolerate(self, expected: int, verb: str, *arguments: Any, **options: Any) -> None:
-        from pyroute2.netlink.exceptions import NetlinkError
-
-        try:
-            getattr(self._route, verb)(*arguments, **options)
-        except NetlinkError as error:
-            if error.code != expected:
-                raise
-
 
 def prepare_inside() -> None:
     """Settings of a new network namespace, before any link is in it: no IPv6 unless asked for."""
@@ -194,17 +182,22 @@ def prepare_inside() -> None:
     _write(_SYSCTL / "ipv6/conf/default/disable_ipv6", "1")
 
 
-def configure_inside(places: Sequence[Place], gateway: IPv4Address | None) -> None:
-    """In the calling thread's namespace: loopback up, each link with its address up, the default route."""
+def configure_inside(netns: NetworkNamespace, places: Sequence[Place], gateway: IPv4Address | None) -> None:
+    """Loopback up, each link with its address up, the default route."""
+
+    def enter() -> tuple[socket.socket, list[int]]:
+        return netlink.open_socket(), [socket.if_nametoindex(place.name) for place in places]
+
+    # The socket stays in the namespace in which it was opened.
+    opened, indexes = netns.visit(enter)
     batch = netlink.Batch()
     batch.set_up(1)
-    for place in places:
-        index = socket.if_nametoindex(place.name)
+    for place, index in zip(places, indexes, strict=True):
         batch.add_address(index, str(place.address), place.length)
         batch.set_up(index)
     if gateway is not None:
         batch.add_default_route(str(gateway))
-    with netlink.open_socket() as opened:
+    with opened:
         batch.send(opened)
 
 

@@ -6,11 +6,11 @@ name server is away. What asks a name server itself is served by ``nameserver``.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -22,11 +22,12 @@ _log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _PEERS = """
-    SELECT own.position, peer.address, peer.aliases, c.id, c.name, c.service, c.declared FROM endpoints own
+    SELECT own.position, peer.address, peer.aliases, c.id, c.name, c.service FROM endpoints own
     JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
     WHERE own.container_id = ? ORDER BY own.position, c.id
 """
 _SOON_S = 0.2
+_PAUSE_TIMES = 10
 
 
 class Names:
@@ -42,6 +43,8 @@ class Names:
         """There while a list is still to be written: the next process that changes the host then writes all of them."""
         self._begun = settings.run_root / "names-begun"
         """There while the lists are being written: one that was killed at it is seen by the next process."""
+        self._lines: dict[tuple[str, ...], str] = {}
+        self._pause_s = _SOON_S
         self._lock = threading.Lock()
         self._guard = threading.Lock()
         self._writing = threading.Lock()
@@ -61,7 +64,7 @@ class Names:
             if self._timer is None:
                 self._open.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._open.touch()
-                self._timer = threading.Timer(_SOON_S, self._write_all)
+                self._timer = threading.Timer(self._pause_s, self._write_all)
                 self._timer.daemon = False  # torn off inside a library at the process's end, it could crash it
                 self._timer.start()
 
@@ -91,17 +94,20 @@ class Names:
                 except FileNotFoundError:
                     if not self._begun.exists():  # another thread has written what this one was to write
                         return
+            began = time.monotonic()
             for row in self.database.query("SELECT DISTINCT container_id FROM endpoints"):
                 try:
                     self.write(str(row[0]))
                 except OSError as error:
                     _log.warning("hosts file of container %.12s: %s", row[0], error)
             self._begun.unlink(missing_ok=True)
+            # Many lists take long: the change under way is not held up by them for more than a small part of the time.
+            self._pause_s = max(_SOON_S, _PAUSE_TIMES * (time.monotonic() - began))
 
     def _peers(self, container_id: str) -> bytes:
         networks: dict[int, list[str]] = {}
-        for row in self.database.query(_PEERS, (container_id,)):
-            networks.setdefault(row["position"], []).append(_line(*row[1:]))
+        for position, *columns in self.database.query(_PEERS, (container_id,)):
+            networks.setdefault(position, []).append(self._line(*columns))
         lines: list[str] = []
         for peers in networks.values():
             # Some libraries take the first line only: each container begins elsewhere, so that all replicas are asked.
@@ -113,6 +119,20 @@ class Names:
             lines += [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
         return "".join(lines).encode()
 
+    def _line(self, address: str, aliases: str, container_id: str, name: str, service: str) -> str:
+        """A line of hosts(5) for one peer, made once for all that list it."""
+        key = (address, aliases, container_id, name, service)
+        line = self._lines.get(key)
+        if line is None:
+            # Declared host names never change: another one is another container.
+            rows = self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,))
+            declared = rows[0]["declared"] if rows else "{}"
+            names = names_of(
+                {"aliases": aliases, "id": container_id, "name": name, "service": service, "declared": declared}
+            )
+            line = self._lines[key] = f"{address}\t{' '.join(names)}\n"
+        return line
+
     def _host_gateway(self, container_id: str) -> str:
         """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""
         rows = self.database.query(
@@ -121,13 +141,6 @@ class Names:
             (container_id,),
         )
         return str(rows[0][0]) if rows else "127.0.0.1"
-
-
-@functools.lru_cache(maxsize=4096)
-def _line(*columns: str) -> str:
-    """A line of hosts(5) for one peer, made once for all that list it."""
-    peer = dict(zip(("address", "aliases", "id", "name", "service", "declared"), columns, strict=True))
-    return f"{peer['address']}\t{' '.join(names_of(peer))}\n"
 
 
 def _rewrite(path: Path, peers: bytes) -> None:

@@ -24,6 +24,7 @@ from bayplan.system import sockets
 
 _SOON_S = 0.1
 _LOADED_S = 2.0
+_ANSWER_HOLDS_S = 1.0
 _CLOSING_S = 0.2  # a killed process of many threads is gone a moment before its last thread closes its sockets
 _OBSERVED_S = 1.0  # also before a reload that no change of the files asks for: during it old versions are deaf
 
@@ -47,10 +48,16 @@ class NameServer:
         self._timer: threading.Timer | None = None
         self._asked = self._covered = 0
         self._known: frozenset[str] = frozenset()
+        self._refused: dict[str, tuple[float, str]] = {}
+        """Gateway to the moment it was asked whether it can be served, and what is against it."""
 
     def serves(self, gateway: str) -> bool:
-        """Whether containers can be told to ask the gateway."""
-        return not self._refusal(gateway)
+        """Whether containers can be told to ask the gateway, as it was a moment ago at the most."""
+        asked, refusal = self._refused.get(gateway, (float("-inf"), ""))
+        if time.monotonic() - asked > _ANSWER_HOLDS_S:
+            refusal = self._refusal(gateway)
+            self._refused[gateway] = (time.monotonic(), refusal)
+        return not refusal
 
     def changed(self, *, networks: Collection[str] = (), at_once: bool = False) -> None:
         """Records changed. Returns at once; or when they are known to the server, if one of ``networks`` is new to it.

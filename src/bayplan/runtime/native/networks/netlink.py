@@ -1,7 +1,7 @@
 """Requests to the kernel's rtnetlink(7), many in one write: one round trip for a container instead of one a request.
 
-Messages are pyroute2's; they are sent on a plain socket, because its own request cycle (an event loop for each call)
-takes longer than the kernel does.
+Messages that every start needs are made here, byte by byte: pyroute2 takes 0.15 s to import and about 2 ms to make and
+send those of one container (docs/decisions/0005-hot-path-of-a-start.md); it is there for what is asked for rarely.
 """
 
 from __future__ import annotations
@@ -13,18 +13,26 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from ipaddress import IPv4Network
 
 from bayplan.errors import RuntimeFailureError
 
 IFF_UP = 1
 _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
-_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 20, 24
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE, _GETROUTE = 16, 17, 18, 20, 24, 26
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port (netlink(7))
 _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change mask (rtnetlink(7))
+_IFADDR = struct.Struct("=4BI")  # ifaddrmsg: family, prefix length, flags, scope, index
+_RTMSG = struct.Struct("=8BI")  # rtmsg: family, lengths, tos, table, protocol, scope, type, flags
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
-_IFLA_IFNAME, _IFLA_MASTER = 3, 10
+# if_link.h, veth.h, if_addr.h, rtnetlink.h of the kernel's interface (include/uapi/linux)
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
+_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_VETH_INFO_PEER, _BRPORT_MODE, _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 4, 1, 5
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
 _DUMP_INTERRUPTED = 0x10
 _DUMP_ATTEMPTS = 20
 _TIMEOUT_S = 10.0
@@ -51,19 +59,43 @@ class Link:
 
 def links(of: socket.socket) -> dict[str, Link]:
     """Every link of the socket's namespace by name, in one request. Raises OSError."""
+    found: dict[str, Link] = {}
+    for data in _listing(of, _GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0), "links"):
+        _, _, index, state, _ = _IFINFO.unpack_from(data)
+        attributes = dict(_attributes(data[_IFINFO.size :]))
+        master = struct.unpack("=I", attributes.get(_IFLA_MASTER, bytes(4)))[0]
+        name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
+        found[name] = Link(index, bool(state & IFF_UP), master)
+    return found
+
+
+def routes(of: socket.socket) -> list[tuple[IPv4Network, int]]:
+    """The IPv4 routes of the main table but the default one: destination and number of the link (0: none)."""
+    found = []
+    for data in _listing(of, _GETROUTE, _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
+        _, length, _, _, table, *_ = _RTMSG.unpack_from(data)
+        attributes = dict(_attributes(data[_RTMSG.size :]))
+        table = struct.unpack("=I", attributes.get(_RTA_TABLE, struct.pack("=I", table)))[0]
+        if table == _RT_TABLE_MAIN and _RTA_DST in attributes:
+            index = struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0]
+            found.append((IPv4Network((attributes[_RTA_DST], length)), index))
+    return found
+
+
+def _listing(of: socket.socket, kind: int, body: bytes, what: str) -> list[bytes]:
+    """The contents of all messages that answer a dump."""
     for _ in range(_DUMP_ATTEMPTS):
-        found = _dump(of)
+        found = _dump(of, kind, body, what)
         if found is not None:
             return found
-    raise OSError(errno.EAGAIN, "listing links: they change all the time")
+    raise OSError(errno.EAGAIN, f"listing {what}: they change all the time")
 
 
-def _dump(of: socket.socket) -> dict[str, Link] | None:
-    """None when links came or went meanwhile: the kernel then may have left out others (NLM_F_DUMP_INTR)."""
+def _dump(of: socket.socket, asked_for: int, body: bytes, what: str) -> list[bytes] | None:
+    """None when some came or went meanwhile: the kernel then may have left out others (NLM_F_DUMP_INTR)."""
     asked = _sequence()
-    body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    of.send(_HEADER.pack(_HEADER.size + len(body), _GETLINK, _REQUEST | _DUMP, asked, 0) + body)
-    found: dict[str, Link] = {}
+    of.send(_HEADER.pack(_HEADER.size + len(body), asked_for, _REQUEST | _DUMP, asked, 0) + body)
+    found: list[bytes] = []
     whole = True
     while True:
         for kind, flags, sequence, data in _messages(of.recv(1 << 18)):
@@ -76,12 +108,8 @@ def _dump(of: socket.socket) -> dict[str, Link] | None:
                 number = -struct.unpack_from("=i", data)[0]
                 if number == errno.EBUSY:  # a list that was given up still comes; reading takes it out of the way
                     return None
-                raise OSError(number, f"listing links: {os.strerror(number)}")
-            _, _, index, state, _ = _IFINFO.unpack_from(data)
-            attributes = dict(_attributes(data[_IFINFO.size :]))
-            master = struct.unpack("=I", attributes.get(_IFLA_MASTER, bytes(4)))[0]
-            name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
-            found[name] = Link(index, bool(state & IFF_UP), master)
+                raise OSError(number, f"listing {what}: {os.strerror(number)}")
+            found.append(data)
 
 
 def _sequence() -> int:
@@ -96,51 +124,52 @@ class Batch:
 
     def add_veth(self, name: str, bridge: int, *, peer: str, mac: str, netns_fd: int) -> None:
         """A veth pair: one end up on a bridge (its index), the other with name and MAC in another namespace."""
-        inner = {"attrs": [("IFLA_IFNAME", peer), ("IFLA_ADDRESS", mac), ("IFLA_NET_NS_FD", netns_fd)]}
-        data = {"attrs": [("VETH_INFO_PEER", inner)]}
-        info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
-        attributes = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge), ("IFLA_LINKINFO", info)]
+        inner = (
+            _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _name(peer) + _mac(mac) + _number(_IFLA_NET_NS_FD, netns_fd)
+        )
+        data = _attribute(_INFO_DATA, _attribute(_VETH_INFO_PEER, inner))
+        attributes = _name(name) + _number(_IFLA_MASTER, bridge) + _info(b"veth", data)
         self._link(attributes, f"link {name}", create=True)
+
+    def add_bridge(self, name: str, mtu: int | None) -> None:
+        """A bridge that is up, without spanning tree, so that a new port forwards at once."""
+        data = _attribute(_INFO_DATA, _number(_BR_STP_STATE, 0) + _number(_BR_FORWARD_DELAY, 0))
+        attributes = _name(name) + (_number(_IFLA_MTU, mtu) if mtu else b"") + _info(b"bridge", data)
+        self._link(attributes, f"bridge {name}", create=True)
 
     def set_master(self, name: str, bridge: int) -> None:
         """Put a link on a bridge (its index) and switch it on."""
-        self._link([("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)], f"link {name}")
+        self._link(_name(name) + _number(_IFLA_MASTER, bridge), f"link {name}")
 
     def set_hairpin(self, name: str) -> None:
         """Let frames of a bridge port back out where they came from: a container reaches its own published port."""
-        data = {"attrs": [("IFLA_BRPORT_MODE", 1)]}
-        info = {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", data)]}
-        self._link([("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)], f"bridge port {name}")
+        data = _attribute(_INFO_SLAVE_DATA, _attribute(_BRPORT_MODE, b"\1"))
+        info = _attribute(_IFLA_LINKINFO, _attribute(_INFO_SLAVE_KIND, b"bridge\0") + data)
+        self._link(_name(name) + info, f"bridge port {name}")
 
     def remove_link(self, name: str) -> None:
         """Remove a link, and the other end of a pair with it; one that has gone meanwhile is no error.
 
         The kernel removes the links of a namespace some time after the namespace's last process.
         """
-        self._link([("IFLA_IFNAME", name)], f"removal of link {name}", kind=_DELLINK, tolerate=errno.ENODEV)
+        self._link(_name(name), f"removal of link {name}", kind=_DELLINK, tolerate=errno.ENODEV)
 
-    def set_up(self, index: int) -> None:
-        """Switch a link on."""
-        self._link([], f"link {index}", index=index)
+    def set_up(self, index: int, mac: str | None = None) -> None:
+        """Switch a link on; ``mac`` also gives it that address."""
+        self._link(_mac(mac) if mac else b"", f"link {index}", index=index)
 
     def add_address(self, index: int, address: str, length: int) -> None:
-        """Give a link an IPv4 address with its prefix length."""
-        from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-
-        message = ifaddrmsg()
-        message["family"], message["prefixlen"], message["index"] = socket.AF_INET, length, index
-        message["attrs"] = [("IFA_ADDRESS", address), ("IFA_LOCAL", address)]
-        self._put(message, _NEWADDR, _CREATE | _EXCL, f"address {address}")
+        """Give a link an IPv4 address with its prefix length; one that it has is no error."""
+        packed = socket.inet_aton(address)
+        body = _IFADDR.pack(socket.AF_INET, length, 0, 0, index)
+        body += _attribute(_IFA_ADDRESS, packed) + _attribute(_IFA_LOCAL, packed)
+        self._put(body, _NEWADDR, _CREATE | _EXCL, f"address {address}", errno.EEXIST)
 
     def add_default_route(self, gateway: str) -> None:
         """Send what is not local to the gateway, in place of a route that is there."""
-        from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
-        message = rtmsg()
-        message["family"], message["table"] = socket.AF_INET, 254
-        message["proto"], message["type"], message["scope"] = 4, 1, 0  # RTPROT_STATIC, RTN_UNICAST, universe
-        message["attrs"] = [("RTA_GATEWAY", gateway), ("RTA_TABLE", 254)]
-        self._put(message, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
+        body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNICAST, 0)
+        body += _attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+        self._put(body, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
 
     def send(self, to: socket.socket) -> None:
         """Send all and wait for each answer. Raises RuntimeFailureError naming the first request that was refused."""
@@ -159,7 +188,7 @@ class Batch:
 
     def _link(
         self,
-        attributes: list[tuple[str, Any]],
+        attributes: bytes,
         what: str,
         *,
         index: int = 0,
@@ -167,17 +196,34 @@ class Batch:
         kind: int = _NEWLINK,
         tolerate: int = 0,
     ) -> None:
-        from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+        body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, IFF_UP, IFF_UP) + attributes
+        self._put(body, kind, _CREATE | _EXCL if create else 0, what, tolerate)
 
-        message = ifinfmsg()
-        message["index"], message["attrs"] = index, attributes
-        message["flags"] = message["change"] = IFF_UP
-        self._put(message, kind, _CREATE | _EXCL if create else 0, what, tolerate)
+    def _put(self, body: bytes, kind: int, flags: int, what: str, tolerate: int = 0) -> None:
+        header = _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _ACK | flags, 0, 0)
+        self._requests.append((bytearray(header + body), what, tolerate))
 
-    def _put(self, message: Any, kind: int, flags: int, what: str, tolerate: int = 0) -> None:
-        message["header"]["type"], message["header"]["flags"] = kind, _REQUEST | _ACK | flags
-        message.encode()
-        self._requests.append((bytearray(message.data), what, tolerate))
+
+def _attribute(kind: int, data: bytes) -> bytes:
+    """An attribute, padded to four bytes."""
+    length = _ATTRIBUTE.size + len(data)
+    return _ATTRIBUTE.pack(length, kind) + data + bytes(-length % 4)
+
+
+def _number(kind: int, value: int) -> bytes:
+    return _attribute(kind, struct.pack("=I", value))
+
+
+def _name(name: str) -> bytes:
+    return _attribute(_IFLA_IFNAME, name.encode() + b"\0")
+
+
+def _mac(mac: str) -> bytes:
+    return _attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+
+
+def _info(kind: bytes, data: bytes) -> bytes:
+    return _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, kind + b"\0") + data)
 
 
 def _answers(data: bytes) -> Iterator[tuple[int, int]]:

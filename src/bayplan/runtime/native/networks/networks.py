@@ -26,21 +26,30 @@ from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.nameserver import Finding, NameServer
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.protocol import Observed, State, Status
-from bayplan.system import namespaces
+from bayplan.system.namespaces import NetworkNamespace
 
 BUILD_PREFIX = "bayplan.build."
 """Begin of the names of networks made for the steps of one image build."""
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
+@functools.lru_cache(maxsize=256)
+def _recorded(text: str) -> Network:
+    """A recorded declaration as a model; models are frozen, so that many may share one."""
+    return Network.model_validate_json(text)
+
+
 @dataclass(frozen=True)
 class Attachment:
     """A container's place on its networks: its namespace, its address on each network, and whom it asks for names."""
 
-    netns: Path
+    netns: NetworkNamespace
     addresses: dict[str, IPv4Address]
     name_server: IPv4Address | None = None
     """None: those of the host, as no gateway of its networks can answer."""
+    places: tuple[Place, ...] = ()
+    gateway: IPv4Address | None = None
+    """Its way out; None when all its networks are internal."""
 
 
 class Networks:
@@ -172,7 +181,7 @@ class Networks:
         named = self.name_server.observe([row["name"] for row in wanted])
         kernel = self.kernel()
         for row in wanted:
-            declared = Network.model_validate_json(row["declared"])
+            declared = _recorded(row["declared"])
             finding = named.get(row["name"], Finding())
             sentences = [*self._defects(row, kernel), finding.defect]
             defects = {sentence: Change.IN_PLACE.value for sentence in sentences if sentence}
@@ -197,14 +206,15 @@ class Networks:
 
     # -- endpoints ---------------------------------------------------------------------------------------------
 
-    def netns(self, container_id: str) -> Path:
-        """Where a container's network namespace is bound."""
-        return self.settings.run_root / "netns" / container_id
-
     def attach(self, container_id: str, endpoints: Sequence[Endpoint], ports: Sequence[Port]) -> Attachment:
         """Give a container its namespace, links, addresses and ports. Done again, it keeps its addresses."""
+        attached = self.prepare(container_id, endpoints)
+        self.connect(container_id, attached, ports)
+        return attached
+
+    def prepare(self, container_id: str, endpoints: Sequence[Endpoint]) -> Attachment:
+        """The first half of ``attach``: addresses and an empty namespace, which is all that a bundle is told."""
         addresses = self._record_endpoints(container_id, endpoints)
-        path = self.netns(container_id)
         places, gateway, gateways = [], None, []
         for position, endpoint in enumerate(endpoints):
             row = self._network_row(endpoint.network)
@@ -213,19 +223,22 @@ class Networks:
             mac = endpoint.mac_address or mac_of(address)
             places.append(Place(host, row["bridge"], f"eth{position}", mac, address, subnet.prefixlen))
             gateways.append(IPv4Address(row["gateway"]))
-            if gateway is None and not self._is_internal(endpoint.network):
+            if gateway is None and not _recorded(row["declared"]).internal:
                 gateway = gateways[-1]
-        namespaces.remove_network_namespace(path)
-        namespaces.create_network_namespace(path, prepare_inside)
-        self.links.attach(path, places)
-        namespaces.in_network(path, lambda: configure_inside(places, gateway))
-        self.set_ports(container_id, ports)
+        netns = NetworkNamespace.create(prepare_inside)
         # Of its first network that is not internal if it can: its address there is the one it asks others from.
         ordered = sorted(gateways, key=lambda item: item != gateway)
         asked = next((item for item in ordered if self.name_server.serves(str(item))), None)
+        return Attachment(netns, addresses, asked, tuple(places), gateway)
+
+    def connect(self, container_id: str, attached: Attachment, ports: Sequence[Port]) -> None:
+        """The second half: links, addresses inside, ports, names. Before anything runs in the namespace."""
+        self.links.attach(attached.netns, attached.places)
+        configure_inside(attached.netns, attached.places, attached.gateway)
+        self.set_ports(container_id, ports)
         # Until an older server knows a container of internal networks only, it would ask others for it.
-        self.name_server.changed(networks=addresses, at_once=gateway is None and asked is not None)
-        return Attachment(path, addresses, asked)
+        at_once = attached.gateway is None and attached.name_server is not None
+        self.name_server.changed(networks=attached.addresses, at_once=at_once)
 
     def tell_names(self, container_id: str) -> None:
         """Bring the container's hosts file, and those of its peers, up to what is recorded."""
@@ -237,7 +250,6 @@ class Networks:
         self.set_ports(container_id, ())
         for row in self.database.query("SELECT link FROM endpoints WHERE container_id = ?", (container_id,)):
             self.links.remove(row["link"])
-        namespaces.remove_network_namespace(self.netns(container_id))
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
@@ -284,9 +296,7 @@ class Networks:
             (container_id,),
         ):
             if row["link"] not in kernel.links:
-                # Without its name there is no way into the namespace: only a start makes a new one.
-                way = Change.IN_PLACE if namespaces.is_namespace(self.netns(container_id)) else Change.RESTART
-                found[f"its link to network {row['network']} is gone"] = way.value
+                found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
             elif not kernel.is_attached(row["link"], row["bridge"]):
                 found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
         for port in self._published(container_id):
@@ -294,8 +304,11 @@ class Networks:
                 found[f"port {port.published}/{port.protocol} is not open"] = Change.IN_PLACE.value
         return found
 
-    def heal_endpoints(self, container_id: str) -> None:
-        """Put a running container's links back on their bridges, and open its recorded ports again."""
+    def heal_endpoints(self, container_id: str, netns: NetworkNamespace) -> None:
+        """Put a running container's links back on their bridges, and open its recorded ports again.
+
+        ``netns`` is the namespace it runs in.
+        """
         self.firewall.ensure()
         gateway_given = False
         for row in self.database.query(
@@ -303,7 +316,7 @@ class Networks:
             " ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position",
             (container_id,),
         ):
-            first_way_out = not gateway_given and not Network.model_validate_json(row["declared"]).internal
+            first_way_out = not gateway_given and not _recorded(row["declared"]).internal
             gateway_given = gateway_given or first_way_out
             if self.links.index(row["link"]) is not None:
                 self.links.join(row["link"], row["bridge"])
@@ -311,16 +324,15 @@ class Networks:
             address, length = IPv4Address(row["address"]), IPv4Network(row["subnet"]).prefixlen
             place = Place(row["link"], row["bridge"], f"eth{row['position']}", row["mac"], address, length)
             gateway = IPv4Address(row["gateway"]) if first_way_out else None
-            path = self.netns(container_id)
-            self.links.attach(path, [place])
-            namespaces.in_network(path, functools.partial(configure_inside, [place], gateway))
+            self.links.attach(netns, [place])
+            configure_inside(netns, [place], gateway)
         self.firewall.publish(self._published(container_id))
 
     # -- parts -------------------------------------------------------------------------------------------------
 
     def _realise(self, name: str) -> None:
         row = self._network_row(name)
-        declared = Network.model_validate_json(row["declared"])
+        declared = _recorded(row["declared"])
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
         self.firewall.add_network(row["bridge"], row["subnet"], row["gateway"], internal=declared.internal)
@@ -330,7 +342,7 @@ class Networks:
 
     def _defects(self, row: Row, kernel: Kernel) -> list[str]:
         found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"])))
-        internal = Network.model_validate_json(row["declared"]).internal
+        internal = _recorded(row["declared"]).internal
         if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], internal=internal):
             found.append("its firewall rules are missing")
         if not internal and _FORWARD.read_text().strip() != "1":
@@ -358,7 +370,7 @@ class Networks:
                 key = (container_id, endpoint.network)
                 old = tx.execute("SELECT address FROM endpoints WHERE container_id = ? AND network = ?", key).fetchone()
                 wanted = endpoint.ipv4_address or (IPv4Address(old[0]) if old else None)
-                network = Network.model_validate_json(row["declared"])
+                network = _recorded(row["declared"])
                 address = lease(tx, network, IPv4Network(row["subnet"]), container_id, wanted, name=name)
                 link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
                 mac = endpoint.mac_address or mac_of(address)
@@ -389,7 +401,7 @@ class Networks:
         ]
 
     def _is_internal(self, name: str) -> bool:
-        return Network.model_validate_json(self._network_row(name)["declared"]).internal
+        return _recorded(self._network_row(name)["declared"]).internal
 
     def _row(self, name: str) -> Row | None:
         rows = self.database.query("SELECT * FROM networks WHERE name = ?", (name,))

@@ -44,4 +44,9 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (network, container)
     ) STRICT;
     """,
+    """
+    CREATE TABLE bundles (
+        container_id TEXT PRIMARY KEY, facts TEXT NOT NULL, config TEXT NOT NULL
+    ) STRICT;
+    """,
 )

@@ -104,7 +104,7 @@ class Supervisor:
             held = self.watches.get(run.id)
             if held is None:
                 held = self._begin(run)
-            held.read(run, self.place, now)
+            held.read(run, self.database, now)
         for gone in self.pauses.keys() - found.keys():
             del self.pauses[gone]
         if any(watch.policy.restarts and watch.act_at < now + _SOON_S for watch in self.watches.values()):

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bayplan.runtime.native.state.database import Database
@@ -98,13 +97,10 @@ def exit_file(roots: Roots, container_id: str) -> int | None:
     return int(text) if text else None
 
 
-def image_check(roots: Roots, container_id: str) -> Mapping[str, Any] | None:
+def image_check(database: Database, container_id: str) -> Mapping[str, Any] | None:
     """The health check of its image, in the model's JSON form."""
-    file: Path = roots.state_root / "containers" / container_id / "bundle" / "facts.json"
-    try:
-        found: Mapping[str, Any] | None = json.loads(file.read_text()).get("healthcheck")
-    except OSError:
-        return None
+    rows = database.query("SELECT facts FROM bundles WHERE container_id = ?", (container_id,))
+    found: Mapping[str, Any] | None = json.loads(rows[0]["facts"]).get("healthcheck") if rows else None
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.check import RunningCheck
-from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.runtime.native.supervisor.records import Run, image_check
 from bayplan.runtime.native.supervisor.schedule import STARTING, Check, Course, age_s
@@ -35,7 +35,7 @@ class Watch:
     declared: str = field(default="", repr=False)
     """The declaration that policy and check were read from."""
 
-    def read(self, run: Run, roots: Roots, now: float) -> None:
+    def read(self, run: Run, database: Database, now: float) -> None:
         """Take in the record, which may have a new declaration."""
         self.run = run
         if run.declared == self.declared:
@@ -43,7 +43,7 @@ class Watch:
         self.declared = run.declared
         declared = json.loads(run.declared)
         self.policy = Policy.of(declared)
-        check = None if run.health is None else Check.of(declared["healthcheck"], image_check(roots, run.id))
+        check = None if run.health is None else Check.of(declared["healthcheck"], image_check(database, run.id))
         if check is None:
             self.course, self.check_at = None, NEVER
         elif self.course is None or self.course.check != check:
