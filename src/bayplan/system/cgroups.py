@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -18,8 +19,9 @@ def is_unified(root: Path = ROOT) -> bool:
     return (root / "cgroup.controllers").exists()
 
 
+@functools.cache
 def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
-    """Every mounted hierarchy: one on v2; one for each controller, and ``unified``, elsewhere."""
+    """Every mounted hierarchy: one on v2; one for each controller, and ``unified``, elsewhere. Looked up once."""
     if is_unified(root):
         return (root,)
     try:
@@ -31,18 +33,28 @@ def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
 
 def members(path: str) -> tuple[Process, ...]:
     """The processes in a group (``/parent/name``), whatever the layout."""
-    found: dict[int, Process] = {}
+    pids: set[bytes] = set()
     for hierarchy in hierarchies():
         for directory in _tree(hierarchy / path.lstrip("/")):
-            try:
-                pids = (directory / "cgroup.procs").read_text().split()
-            except OSError:
-                continue
-            for pid in pids:
-                process = Process.of(int(pid))
-                if process:
-                    found[process.pid] = process
-    return tuple(found.values())
+            pids.update(_read(f"{directory}/cgroup.procs").split())
+    found = (Process.of(int(pid)) for pid in sorted(pids))
+    return tuple(process for process in found if process)
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        pieces = []
+        while piece := os.read(fd, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    except OSError:  # the group went away meanwhile
+        return b""
+    finally:
+        os.close(fd)
 
 
 def remove(path: str, *, patience_s: float = 0.0) -> None:
@@ -56,7 +68,7 @@ def remove(path: str, *, patience_s: float = 0.0) -> None:
         for hierarchy in hierarchies():
             for directory in reversed(_tree(hierarchy / path.lstrip("/"))):
                 try:
-                    directory.rmdir()
+                    Path(directory).rmdir()
                 except OSError:
                     left = True
         if not left or time.monotonic() >= deadline:
@@ -133,5 +145,11 @@ def was_oom_killed(path: str) -> bool:
     return False
 
 
-def _tree(top: Path) -> list[Path]:
-    return [Path(base) for base, _, _ in os.walk(top)] if top.is_dir() else []
+def _tree(top: Path) -> list[str]:
+    """A group and those below it, from the top; none when it is not there."""
+    try:
+        links = top.stat().st_nlink
+    except FileNotFoundError:
+        return []
+    # A directory has two links and one more for each directory in it (kernel: kernfs), and rarely a group has groups.
+    return [str(top)] if links == 2 else [base for base, _, _ in os.walk(top)]

@@ -104,6 +104,7 @@ class NativeRuntime:
                 yield
             finally:
                 self._changing = False
+                self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 client.settle(self.settings, self.database)
@@ -329,7 +330,7 @@ class NativeRuntime:
 
     def _delete_container(self, container_id: str) -> None:
         self.containers.stop(container_id)
-        self.networks.detach(container_id)
+        self.networks.detach(container_id, ended=True)
         self.containers.delete(container_id)
 
     def _sweep(self) -> None:

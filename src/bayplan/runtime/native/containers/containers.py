@@ -120,7 +120,7 @@ class Containers:
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
         paths, kept = self._paths(container_id), self.records.bundle(container_id)
         # What an earlier run, or a start that was killed, left.
-        lifecycle.clear(self.runtime, container_id, paths)
+        lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         told = resolver.Told(self._hostname(row), addresses, name_server)
         resolver.write(paths.run, json.loads(kept["config"]), netns, told)
@@ -167,8 +167,9 @@ class Containers:
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
         # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
+        came_up = _came_up(self.records.get(container_id))
         self.records.set(container_id, wanted="stopped", phase="removing")
-        lifecycle.remove(self.runtime, container_id, self._paths(container_id))
+        lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
         self.records.remove(container_id, lambda: cgroups.remove_empty(self.settings.cgroup_parent))
         client.wake(self.settings)
 
@@ -365,6 +366,11 @@ class Containers:
     def _facts(self, container_id: str) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(self.records.bundle(container_id)["facts"])
         return facts
+
+
+def _came_up(row: sqlite3.Row) -> bool:
+    """Whether its last start came to its end: the process is recorded after that, and forgotten before the next."""
+    return row["pid"] is not None and row["boot_id"] == boot_id()
 
 
 def _asks_again(row: sqlite3.Row, exit_code: int | None) -> bool:

@@ -63,11 +63,15 @@ def start(
 
 def is_monitored(container_id: str, paths: Paths) -> bool:
     """Whether the container's monitor lives. Without it nobody reads what the container writes (SIGPIPE, pipe(7))."""
+    return _monitor(container_id, paths) is not None
+
+
+def _monitor(container_id: str, paths: Paths) -> Process | None:
     try:
         monitor = Process.of(int(paths.monitor_pid_file.read_text()))
     except (FileNotFoundError, ValueError):
-        return False
-    return monitor is not None and f"--cid={container_id}" in monitor.arguments
+        return None
+    return monitor if monitor is not None and f"--cid={container_id}" in monitor.arguments else None
 
 
 def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> None:
@@ -110,29 +114,38 @@ def await_exit_file(paths: Paths, container_id: str, timeout_s: float) -> int | 
         time.sleep(0.002)
 
 
-def clear(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
+def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool = False) -> None:
     """End what is left of an earlier run: monitor, processes, the runtime's state, cgroup and run directory.
 
-    The run directory is made before anything is started in it: without one there is nothing to end.
+    The run directory is made before anything is started in it: without one there is nothing to end. ``started`` says
+    that its start came to its end, so that only its monitor can be there; else every process is looked at.
     """
     if not paths.run.exists() and not (runtime.root / container_id).exists():
         return
-    for programs in ((f"--cid={container_id}",), (container_id, str(runtime.root))):
-        # The monitor before the runtime, and both before the container: each may be about to start the next. A
-        # runtime that outlived whoever started it is in no cgroup of ours yet.
-        while found := find_by_argument(*programs):
-            for process in found:
-                process.send(signal.SIGKILL)
-                if not process.wait(_KILL_TIMEOUT_S):
-                    raise RuntimeFailureError(f"process {process.pid} of container {container_id[:12]} does not end")
+    # The monitor before the runtime, and both before the container: each may be about to start the next. A runtime
+    # that outlived whoever started it is in no cgroup of ours yet.
+    if started:
+        monitor = _monitor(container_id, paths)
+        _end([monitor] if monitor else [], container_id)
+    else:
+        for programs in ((f"--cid={container_id}",), (container_id, str(runtime.root))):
+            while found := find_by_argument(*programs):
+                _end(found, container_id)
     kill(paths.cgroup)
     namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
     shutil.rmtree(paths.run, ignore_errors=True)
 
 
-def remove(runtime: OciRuntime, container_id: str, paths: Paths) -> None:
-    """Everything of the container that is on the host, in whatever state a kill left it."""
-    clear(runtime, container_id, paths)
+def _end(processes: Sequence[Process], container_id: str) -> None:
+    for process in processes:
+        process.send(signal.SIGKILL)
+        if not process.wait(_KILL_TIMEOUT_S):
+            raise RuntimeFailureError(f"process {process.pid} of container {container_id[:12]} does not end")
+
+
+def remove(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool = False) -> None:
+    """Everything of the container that is on the host, in whatever state a kill left it. ``started``: see ``clear``."""
+    clear(runtime, container_id, paths, started=started)
     if paths.data.exists():
         shutil.rmtree(paths.data)

@@ -7,7 +7,8 @@ import hashlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _SYSCTL = Path("/proc/sys/net")
 _SIOCGIFFLAGS, _SIOCGIFADDR = 0x8913, 0x8915
+_ENDING_S, _POLL_S = 2.0, 0.01
 _LINK_NAME_BYTES = 10  # hexadecimal digits behind the prefix: a link's name holds 15 characters (IFNAMSIZ)
 
 
@@ -103,14 +105,23 @@ class Links:
         if self._first_address(name) != gateway and str(gateway) not in self._addresses(name):
             yield f"bridge {name} lost its address {gateway}"
 
-    def remove(self, name: str) -> None:
-        """Remove a link; absent is no error."""
-        if self.index(name) is None:
-            return
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove links; absent ones are no error."""
         batch = netlink.Batch()
-        batch.remove_link(name)
+        for name in names:
+            if self.index(name) is not None:
+                batch.remove_link(name)
         with self._lock:
             batch.send(self._socket)
+
+    def await_end(self, names: set[str]) -> None:
+        """Wait until the kernel has removed these with their namespaces; what somebody still holds is removed here."""
+        deadline = time.monotonic() + _ENDING_S
+        left = names
+        while left and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            left = left.intersection(self.all())
+        self.remove(left)
 
     def attach(self, netns: NetworkNamespace, places: Sequence[Place]) -> None:
         """A veth pair for each place, from its bridge into the namespace. What a cut run left is made anew."""

@@ -87,6 +87,8 @@ class Names:
     def _write_all(self) -> None:
         with self._writing:
             with self._guard:
+                if self._timer:
+                    self._timer.cancel()  # nobody waits for one whose work is done here
                 self._timer = None
                 # Before the records are read: what changes after that opens it anew.
                 try:
