@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import signal
@@ -100,6 +101,7 @@ class Process:
             os.close(fd)
 
 
+@functools.cache
 def boot_id() -> str:
     """The kernel's identifier of this boot: records of another boot speak of processes that are gone."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

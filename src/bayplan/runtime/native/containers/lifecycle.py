@@ -35,8 +35,11 @@ def start(
     done by the calling thread while the runtime creates the container (most of that time it waits for the kernel); the
     container's program starts only after both.
     """
-    for directory in (paths.upper, paths.work, paths.rootfs, paths.exit_dir, runtime.root):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory == paths.upper else 0o700)
+    runtime.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.upper.mkdir(exist_ok=True, mode=0o755)
+    for directory in (paths.work, paths.rootfs, paths.exit_dir):
+        directory.mkdir(exist_ok=True, mode=0o700)
     (paths.exit_dir / container_id).unlink(missing_ok=True)
     paths.pid_file.unlink(missing_ok=True)
     ready: Future[None] = Future()

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.paths import Paths
@@ -95,10 +95,13 @@ class OciRuntime:
         self._run("update", "--resources", "/proc/self/fd/0", container_id, feed=json.dumps(resources).encode())
 
     def _run(self, *arguments: str, feed: bytes = b"") -> None:
-        done = subprocess.run(self.command(*arguments), input=feed, capture_output=True, check=False)
-        if done.returncode:
-            output = done.stderr.decode(errors="replace").strip()
-            raise RuntimeFailureError(f"{self.settings.oci_runtime} {arguments[0]} failed: {output}", output=output)
+        """Run the runtime to its end. Files in memory instead of pipes: there is nothing to wait on but the end."""
+        with _memory(feed) as given, _memory() as said:
+            code = subprocess.Popen(self.command(*arguments), stdin=given, stdout=said, stderr=said).wait()
+            if code:
+                said.seek(0)
+                output = said.read().decode(errors="replace").strip()
+                raise RuntimeFailureError(f"{self.settings.oci_runtime} {arguments[0]} failed: {output}", output=output)
 
     def _monitor_command(self, container_id: str, paths: Paths) -> list[str]:
         program, *options = self.command()
@@ -132,6 +135,15 @@ class OciRuntime:
             f"{self.settings.oci_runtime} could not create container {container_id[:12]}: {output.strip()}",
             output=output,
         )
+
+
+def _memory(content: bytes = b"") -> IO[bytes]:
+    """A file in memory that holds ``content``, at its begin."""
+    file = os.fdopen(os.memfd_create("bayplan"), "w+b", buffering=0)
+    if content:
+        file.write(content)
+        file.seek(0)
+    return file
 
 
 def tail(path: Path, lines: int = 20) -> Sequence[str]:

@@ -31,6 +31,8 @@ class Images:
         self._builder: Builder | None = None
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
+        self._read: dict[str, StoredImage] = {}
+        """Documents by digest, so that a hundred containers of one image read them once; a digest never changes."""
 
     @property
     def builder(self) -> Builder:
@@ -83,7 +85,9 @@ class Images:
         wanted = digest or self.store.find(ImageReference.parse(name))
         if wanted is None:
             raise NotFoundError(f"image {name} is not on this host", hint="pull it first")
-        stored = self.store.get(wanted)
+        stored = self._read.get(wanted)
+        if stored is None:
+            stored = self._read[wanted] = self.store.get(wanted)
         return stored, self.layers.ensure(stored, self.store, report)
 
     def observe(self, names: Sequence[str]) -> list[Observed]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
+from socket import inet_ntoa
 
 from bayplan.errors import ConflictError
 from bayplan.models import Network
@@ -54,9 +55,8 @@ def lease(
     else:
         last = dict(tx.execute("SELECT container, address FROM last_addresses WHERE network = ?", (network.name,)))
         own = [IPv4Address(last[name])] if name in last and last[name] not in held else []
-        taken = {int(IPv4Address(item)) for item in held}
-        known = taken.union(int(IPv4Address(item)) for item in last.values())
-        fresh, left = _candidates(network, subnet, known), _candidates(network, subnet, taken)
+        fresh = _candidates(network, subnet, {*held, *last.values()})
+        left = _candidates(network, subnet, {*held})
         chosen = next(chain((item for item in own if item in subnet), fresh, left), None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
@@ -71,13 +71,13 @@ def mac_of(address: IPv4Address) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed))
 
 
-def _candidates(network: Network, subnet: IPv4Network, known: set[int]) -> Iterator[IPv4Address]:
-    """Addresses that are not ``known``, lowest first. As numbers: to make an object of each that is held takes long."""
+def _candidates(network: Network, subnet: IPv4Network, known: set[str]) -> Iterator[IPv4Address]:
+    """Addresses that are not ``known``, lowest first. An object for each that is held would take longest of a lease."""
     edges = (subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet))
-    known = known.union(int(item) for item in edges)
+    known = known.union(str(item) for item in edges)
     allowed = network.ip_range or subnet
     numbers = range(int(allowed.network_address), int(allowed.broadcast_address) + 1)
-    return (IPv4Address(item) for item in numbers if item not in known)
+    return (IPv4Address(item) for item in numbers if inet_ntoa(item.to_bytes(4, "big")) not in known)
 
 
 def _full(network: Network) -> IPv4Address:

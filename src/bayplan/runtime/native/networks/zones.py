@@ -74,7 +74,8 @@ def names_of(row: Row | Mapping[str, str]) -> tuple[str, ...]:
 def zones(database: Database) -> dict[str, Zone]:
     """A zone for each network that has containers, by the network's name."""
     rows = database.query(_RECORDED)
-    outside = {row["container_id"] for row in rows if not _is_internal(row)}
+    internal = {row["network"]: _is_internal(row) for row in {row["network"]: row for row in rows}.values()}
+    outside = {row["container_id"] for row in rows if not internal[row["network"]]}
     found: dict[str, Zone] = {}
     for network in dict.fromkeys(row["network"] for row in rows):
         members = [row for row in rows if row["network"] == network]

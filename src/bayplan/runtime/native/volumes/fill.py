@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -19,7 +20,8 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
     The copy is made aside and renamed, so that a kill leaves the volume empty or whole.
     Raises RuntimeFailureError when the copy fails.
     """
-    if any(data.iterdir()):
+    inside = target.lstrip("/")
+    if any(data.iterdir()) or not any(os.path.lexists(layer / inside) for layer in lowerdirs):
         return
     # A copy that outlived its killed parent may still write into an older one.
     for left in data.parent.glob("_fill*"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import threading
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ class Volumes:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.root = settings.state_root / "volumes"
         self.database = database
+        self._filling = threading.Lock()
 
     def path(self, name: str) -> Path:
         """Directory of the data, whether or not it is there."""
@@ -100,4 +102,6 @@ class Volumes:
         """
         if not self.path(name).is_dir():
             raise NotFoundError(f"volume {name} does not exist", hint="declare it, or create it first")
-        fill(self.path(name), lowerdirs, target)
+        # Several containers of an apply may want the same: one copies, the others find it full.
+        with self._filling:
+            fill(self.path(name), lowerdirs, target)
