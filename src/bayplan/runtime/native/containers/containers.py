@@ -28,6 +28,7 @@ from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
+from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.runtime.native.supervisor.records import begin_health
 from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
@@ -167,10 +168,11 @@ class Containers:
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
         # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
-        came_up = _came_up(self.records.get(container_id))
+        rows = self.records.database.query("SELECT * FROM containers WHERE id = ?", (container_id,))
+        came_up = bool(rows) and _came_up(rows[0])
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
-        self.records.remove(container_id, lambda: cgroups.remove_empty(self.settings.cgroup_parent))
+        self.records.remove(container_id, lambda: tidy_cgroups(self.settings))
         client.wake(self.settings)
 
     def rename(self, container_id: str, name: str, *, superseded: bool = False) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.supervisor.place import monitors_cgroup
 from bayplan.system import cgroups, mounts, namespaces
 from bayplan.system.processes import Process, find_by_argument
 
@@ -47,6 +48,8 @@ def start(
     def launch() -> None:
         mounts.mount_overlay(lowerdirs, paths.upper, paths.work, paths.rootfs)
         runtime.create(container_id, paths)
+        monitor = paths.monitor_pid_file.read_text()
+        cgroups.put(int(monitor), monitors_cgroup(runtime.settings))
         ready.result()
         runtime.start(container_id)
 
