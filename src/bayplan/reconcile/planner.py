@@ -251,11 +251,13 @@ class _Planner:
             for item in users:
                 desired = self.stack.find(item.id)
                 if desired is not None:
-                    earlier = self.steps.get(item.id)
-                    why = f"{step.resource} is re-created"
-                    self.steps[item.id] = self._make(
-                        desired, Action.RECREATE, why, earlier.fields if earlier else (), Change.RECREATE
-                    )
+                    fields, why = self._found(item.id), f"{step.resource} is re-created"
+                    self.steps[item.id] = self._make(desired, Action.RECREATE, why, fields, Change.RECREATE)
+
+    def _found(self, item: ResourceId) -> tuple[FieldChange, ...]:
+        """The changed fields found so far, also those that would only have been noted: its new step shows them."""
+        known = self.steps.get(item) or self.noted.get(item)
+        return known.fields if known else ()
 
     def _follow_namespace_and_restart(self) -> None:
         """Containers that share a re-created one's network, or asked to restart with it, follow it."""
@@ -266,14 +268,14 @@ class _Planner:
             shared = self.steps.get(ResourceId(kind=Kind.CONTAINER, name=mode)) if mode else None
             if shared and shared.action is Action.RECREATE:
                 why = f"shares the network of {shared.resource}, which is re-created"
-                self.steps[container.id] = self._make(container, Action.RECREATE, why, (), Change.RECREATE)
+                fields = self._found(container.id)
+                self.steps[container.id] = self._make(container, Action.RECREATE, why, fields, Change.RECREATE)
                 continue
             for dependency in container.depends_on:
                 steps = [self.steps.get(item.id) for item in self.stack.containers_of(dependency.service)]
                 if dependency.restart and any(item and item.action is Action.RECREATE for item in steps):
                     why = f"{dependency.service} is re-created, and depends_on asks for a restart"
-                    note = self.noted.get(container.id)
-                    fields = note.fields if note else ()
+                    fields = self._found(container.id)
                     self.steps[container.id] = self._make(container, Action.RESTART, why, fields, Change.RESTART)
 
     # -- removal -----------------------------------------------------------------------------------------------
