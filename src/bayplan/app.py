@@ -70,6 +70,14 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         runtime.close()
 
 
+@contextmanager
+def opened() -> Iterator[tuple[Runtime, Settings]]:
+    """The engine that the settings name, and the settings."""
+    settings = load_settings()
+    with open_runtime(settings) as runtime:
+        yield runtime, settings
+
+
 def plan(
     stack: Stack,
     runtime: Runtime,

@@ -32,8 +32,7 @@ def resume(options: Namespace) -> int:
     if options.print_unit:
         print(_UNIT.format(python=sys.executable), end="")
         return 0
-    settings = app.load_settings()
-    with app.open_runtime(settings) as runtime:
+    with app.opened() as (runtime, _):
         found = app.resume(runtime)
     if options.json:
         print(json.dumps([{"name": item.name, "error": item.error} for item in found]))

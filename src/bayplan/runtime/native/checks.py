@@ -9,7 +9,18 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
-from bayplan.models import BindMount, Container, ImageReference, Kind, Network, Port, Resource, ResourceId, VolumeMount
+from bayplan.models import (
+    BindMount,
+    Container,
+    ImageReference,
+    Kind,
+    Network,
+    Port,
+    Resource,
+    ResourceId,
+    Volume,
+    VolumeMount,
+)
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
@@ -42,6 +53,8 @@ def check(
         leaving,
     )
     for resource in resources:
+        if isinstance(resource, Volume):
+            volumes.check(resource)
         if isinstance(resource, Container):
             for option in _unbuilt(resource):
                 raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from sqlite3 import Row
 
@@ -40,7 +41,15 @@ def resume(runtime: NativeRuntime) -> list[Resumed]:
             return []
         for row in runtime.database.query("SELECT name FROM networks ORDER BY name"):
             runtime.networks.heal(row["name"])
+        _mount_volumes(runtime)
         return [_start(runtime, due[name]) for name in _in_order(due)]
+
+
+def _mount_volumes(runtime: NativeRuntime) -> None:
+    """One whose server is away fails with its containers, not with the others."""
+    for row in runtime.database.query("SELECT name FROM volumes ORDER BY name"):
+        with suppress(BayplanError, OSError):
+            runtime.volumes.heal(row["name"])
 
 
 def _due(runtime: NativeRuntime) -> dict[str, tuple[Row, Container]]:
