@@ -109,7 +109,7 @@ class Containers(Observations):
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         told = resolver.Told(self._hostname(row), addresses, name_server)
-        resolver.write(paths.run, json.loads(kept["config"]), netns, told)
+        resolver.write(paths.run, kept["config"], netns, told)
         facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
         begin_health(self.records.database, container_id, checked=health.check_of(declared, facts) is not None)
