@@ -80,7 +80,6 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
             "sysctl": dict(container.sysctls),
             "maskedPaths": [] if container.privileged else list(_MASKED),
             "readonlyPaths": [] if container.privileged else list(_READ_ONLY),
-            "rootfsPropagation": "rprivate",
         },
     }
 
