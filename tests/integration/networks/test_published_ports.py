@@ -72,6 +72,21 @@ def test_udp_answers_from_host_containers_and_itself(networks):
         assert ask_udp(server, gateway, port, one.netns) == b"ping pong"
 
 
+def test_a_client_that_goes_on_sending_follows_a_udp_port_that_moves(networks):
+    networks.create(Network(name="a"), "p")
+    port, first, second = free_port(), container(), container()
+    asked = Port(target=7000, published=port, protocol="udp")
+    with _bound("127.0.0.1", 0) as client:
+        # Before anybody is there: this flow would go to the host itself for as long as it goes on.
+        client.sendto(b"early", ("127.0.0.1", port))
+        for box in (first, second):
+            place = networks.attach(box, [Endpoint(network="a")], [asked])
+            with echo_udp(place.netns, place.addresses["a"], 7000) as server:
+                client.sendto(b"ping", ("127.0.0.1", port))
+                assert server.recv(100) == b"ping"
+                networks.set_ports(box, [])
+
+
 def test_a_stranger_gets_only_what_is_published_to_him(networks, outside):
     networks.create(Network(name="a"), "p")
     first, second = free_port(), free_port()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Row
 
+from bayplan.runtime.native.networks import conntrack
 from bayplan.runtime.native.networks.firewall import Firewall, Held, Key, Published
 from bayplan.runtime.native.state.database import Database
 from bayplan.system.processes import Process, boot_id
@@ -60,7 +61,10 @@ class Balance:
     def settle_now(self, keys: Iterable[Key]) -> None:
         """The same, for who has its turn."""
         for key in keys:
-            self.firewall.route(key, self.members(key))
+            members = self.members(key)
+            self.firewall.route(key, members)
+            every = [Published(*key, row["address"], row["target"]) for row in self.database.query(_MEMBERS, key)]
+            conntrack.forget([item for item in every if item not in members])
 
     def members(self, key: Key) -> list[Published]:
         """Who takes new connections of this port, by the records and the processes."""

@@ -13,7 +13,7 @@ from sqlite3 import Connection, Row
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Endpoint, Network, Port, Settings
-from bayplan.runtime.native.networks import published
+from bayplan.runtime.native.networks import conntrack, published
 from bayplan.runtime.native.networks.addresses import lease, mac_of
 from bayplan.runtime.native.networks.balance import Balance
 from bayplan.runtime.native.networks.firewall import Firewall, Published
@@ -170,6 +170,7 @@ class Endpoints:
             after = set(self.balance.shared(container_id))
             self.firewall.publish(port for port in wanted if port.key not in after | before)
             self.balance.settle_now(before | after)
+        conntrack.forget(gone, wanted - held)
 
     def join(self, container_id: str) -> None:
         """Let a container that runs now take its part of the ports that it shares with others."""
