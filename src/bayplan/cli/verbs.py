@@ -191,7 +191,8 @@ def _status_line(item: Observed) -> str:
     if live.restarts:
         text += f", restarts {live.restarts}"
     where = ", ".join(f"{network} {address}" for network, address in live.addresses.items())
-    ports = ", ".join(str(port) for port in item.actual.ports) if isinstance(item.actual, Container) else ""
+    declared = item.actual.ports if isinstance(item.actual, Container) else ()
+    ports = ", ".join(live.ports or (str(port) for port in declared))
     parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]
     return "  ".join(part for part in parts if part)
 

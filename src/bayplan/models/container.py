@@ -20,15 +20,30 @@ class Port(Model):
     """A container port made reachable on the host."""
 
     target: int = Field(ge=1, le=65535, description="Port in the container.")
-    published: int = Field(ge=1, le=65535, description="Port on the host.")
+    published: int = Field(0, ge=0, le=65535, description="Port on the host; 0 lets the host choose a free one.")
+    last: int | None = Field(
+        None, ge=1, le=65535, description="End of a range that begins with published, from which a free one is chosen."
+    )
     host_ip: IPv4Address = Field(
         IPv4Address("0.0.0.0"),  # noqa: S104 - Compose's default; the plan shows it as an exposure
         description="Host address to bind; 0.0.0.0 is every address and is shown in the plan as an exposure.",
     )
-    protocol: Literal["tcp", "udp"] = Field("tcp", description="Transport protocol.")
+    protocol: Literal["tcp", "udp", "sctp"] = Field("tcp", description="Transport protocol.")
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the host chooses the port."""
+        return self.published == 0 or self.last is not None
 
     def __str__(self) -> str:
-        return f"{self.host_ip}:{self.published}->{self.target}/{self.protocol}"
+        shown = str(self.published or "*") + (f"-{self.last}" if self.last else "")
+        return f"{self.host_ip}:{shown}->{self.target}/{self.protocol}"
+
+    @model_validator(mode="after")
+    def _range_in_order(self) -> Port:
+        if self.last is not None and not 0 < self.published < self.last:
+            raise ValueError(f"range {self.published}-{self.last} of host ports: the lower one comes first")
+        return self
 
 
 class HealthCheck(Model):

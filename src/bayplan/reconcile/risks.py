@@ -18,7 +18,8 @@ def risks_of(resource: Resource) -> Iterator[str]:
         return
     for port in resource.ports:
         if str(port.host_ip) == _UNSPECIFIED:
-            yield f"exposure: port {port.published}/{port.protocol} is open on every address of the host"
+            shown = "a port that the host chooses" if port.chosen else f"port {port.published}/{port.protocol}"
+            yield f"exposure: {shown} is open on every address of the host"
     if resource.privileged:
         yield "isolation: privileged, the container can control the host"
     for capability in sorted(_STRONG_CAPABILITIES.intersection(resource.cap_add)):

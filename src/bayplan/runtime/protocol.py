@@ -61,6 +61,8 @@ class Status(Model):
     restarts: int = 0
     addresses: Mapping[str, str] = Field(default_factory=dict)
     """Network name to IPv4 address."""
+    ports: tuple[str, ...] = ()
+    """Published ports as they are, also those that the host chose: ``ADDRESS:PORT->TARGET/PROTOCOL``."""
 
 
 class Observed(Model):

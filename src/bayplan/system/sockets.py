@@ -9,12 +9,27 @@ from pathlib import Path
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _TCP_LISTEN = "0A"  # proc(5), /proc/net/tcp: the state of a socket; udp sockets have another one for all of theirs
 _INODE = 9
+_IPPROTO_SCTP = 132
+
+
+def supports(protocol: str) -> bool:
+    """Whether the kernel speaks it; SCTP is a module that many hosts lack."""
+    try:
+        _open(protocol).close()
+    except OSError:
+        return False
+    return True
+
+
+def _open(protocol: str) -> socket.socket:
+    number = _IPPROTO_SCTP if protocol == "sctp" else 0
+    return socket.socket(socket.AF_INET, _KINDS.get(protocol, socket.SOCK_STREAM), number)
 
 
 def is_free(address: str, port: int, protocol: str) -> bool:
     """Whether the address and port could be bound now. One whose address the host does not have counts as free."""
-    with socket.socket(socket.AF_INET, _KINDS[protocol]) as probe:
-        if protocol == "tcp":
+    with _open(protocol) as probe:
+        if protocol != "udp":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -74,3 +89,13 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return "a process"
+
+
+def has_address(address: str) -> bool:
+    """Whether the host has an IPv4 address to bind (ip(7), EADDRNOTAVAIL)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True

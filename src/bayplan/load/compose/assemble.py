@@ -113,8 +113,6 @@ class Assembler:
         }
         ports = node.get("ports")
         published = read_ports(ports) if ports else ()
-        if published and count > 1 and ports:
-            raise wrong(ports, f"{count} replicas cannot publish the same host port", hint="remove ports or replicas")
         mode = self._mode(node)
         if mode != "host":
             common["ports"] = published
@@ -280,7 +278,9 @@ class Assembler:
             names[one.name] = one.service
             for port in one.ports:
                 key = (str(port.host_ip), port.published, port.protocol)
-                if key in ports:
+                if port.chosen:
+                    continue
+                if ports.get(key, one.service) != one.service:  # replicas share their service's ports
                     raise wrong(node.get("ports") or node, f"host port {port} is also published by {ports[key]!r}")
                 ports[key] = one.service
 

@@ -47,14 +47,15 @@ def _long(node: Node) -> list[Port]:
 
 
 def _expand(node: Node, target: str, published: str, host_ip: str, protocol: str) -> list[Port]:
-    if not published:
-        raise not_built(node, f"a host port chosen by the engine (port {target}) is not built yet; write HOST:{target}")
-    inside, outside = _numbers(node, target), _numbers(node, published)
+    common = {key: value for key, value in (("host_ip", host_ip), ("protocol", protocol.lower())) if value}
+    inside = _numbers(node, target)
+    if published in ("", "0"):
+        return [make(Port, node, {"target": one, **common}) for one in inside]
+    outside = _numbers(node, published)
     if len(inside) == 1 and len(outside) > 1:
-        raise not_built(node, f"a host port chosen from the range {published} is not built yet")
+        return [make(Port, node, {"target": inside[0], "published": outside[0], "last": outside[-1], **common})]
     if len(inside) != len(outside):
         raise wrong(node, f"ranges {published} and {target} differ in length")
-    common = {key: value for key, value in (("host_ip", host_ip), ("protocol", protocol.lower())) if value}
     return [
         make(Port, node, {"target": one, "published": other, **common})
         for one, other in zip(inside, outside, strict=True)

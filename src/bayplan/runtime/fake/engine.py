@@ -102,15 +102,17 @@ class FakeRuntime:
         """Refuse a host port that two containers want."""
         named = {*removing, *(item.id for item in resources)}
         taken = {
-            (port.published, port.protocol): item.id.name
+            (port.published, port.protocol): item.actual.service or item.id.name
             for key, item in self.resources.items()
             if isinstance(item.actual, Container) and key not in named
             for port in item.actual.ports
+            if not port.chosen
         }
         for resource in resources:
             for port in resource.ports if isinstance(resource, Container) else ():
-                owner = taken.setdefault((port.published, port.protocol), resource.name)
-                if owner != resource.name:
+                name = (isinstance(resource, Container) and resource.service) or resource.name
+                owner = name if port.chosen else taken.setdefault((port.published, port.protocol), name)
+                if owner != name:
                     raise ConflictError(f"port {port.published}/{port.protocol} is taken by {owner}")
 
     def create(self, resource: Resource, *, project: str, digest: str = "", report: Report = silent) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -15,17 +13,15 @@ from bayplan.models import (
     ImageReference,
     Kind,
     Network,
-    Port,
     Resource,
     ResourceId,
     Volume,
     VolumeMount,
 )
 from bayplan.runtime.native.images.images import Images
-from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.networks import Networks, published
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.volumes import Volumes
-from bayplan.system.sockets import holders, listeners
 
 _ROOM_BYTES = 4 << 20
 _ROOM_FILES = 200
@@ -60,10 +56,8 @@ def check(
                 raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
             _check_binds(resource)
             _check_named(resource, resources, database)
-            for port in resource.ports:
-                _check_port(port, resource, database, replaced)
-                _check_free(port, resource, networks)
-    _check_doubled(resources)
+    found = [item for item in resources if isinstance(item, Container)]
+    published.check(found, database, replaced, networks.name_server.sockets)
 
 
 def _check_space(root: Path) -> None:
@@ -131,51 +125,4 @@ def _check_named(container: Container, made: Sequence[Resource], database: Datab
                     f"{kind.value} {name} does not exist",
                     where=str(container.id),
                     hint="declare it, or correct the name",
-                )
-
-
-def _check_port(port: Port, container: Container, database: Database, replaced: set[str]) -> None:
-    rows = database.query(
-        "SELECT c.name FROM ports p JOIN containers c ON c.id = p.container_id WHERE p.published = ? AND p.protocol = ?"
-        " AND (p.host_ip = ? OR p.host_ip = '0.0.0.0' OR ? = '0.0.0.0')",
-        (port.published, port.protocol, str(port.host_ip), str(port.host_ip)),
-    )
-    holders = [str(row[0]) for row in rows if str(row[0]) != container.name]
-    for holder in holders:
-        if holder not in replaced:
-            raise ConflictError(
-                f"port {port.published}/{port.protocol} is held by container {holder}",
-                where=str(container.id),
-                hint="publish another port",
-            )
-
-
-def _check_free(port: Port, container: Container, networks: Networks) -> None:
-    kind = socket.SOCK_STREAM if port.protocol == "tcp" else socket.SOCK_DGRAM
-    where, hint = str(container.id), "publish another port"
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((str(port.host_ip), port.published))
-        except OSError as error:
-            shown = f"port {port.host_ip}:{port.published}/{port.protocol}"
-            if error.errno != errno.EADDRINUSE:
-                raise ConflictError(f"{shown} cannot be bound: {error}", where=where, hint=hint) from error
-            held = listeners(str(port.host_ip), port.published, port.protocol)
-            # Our name server's port 53 on gateways is in nobody's way: publishing binds nothing, and spares gateways.
-            strangers = held - networks.name_server.sockets()
-            if strangers or not held:
-                by = ", ".join(holders(strangers)) or "unknown"
-                what = f"{shown} is taken by a process of the host: {by}"
-                raise ConflictError(what, where=where, hint=hint) from error
-
-
-def _check_doubled(resources: Sequence[Resource]) -> None:
-    seen: dict[tuple[int, str], str] = {}
-    for resource in resources:
-        for port in resource.ports if isinstance(resource, Container) else ():
-            other = seen.setdefault((port.published, port.protocol), resource.name)
-            if other != resource.name:
-                raise ConflictError(
-                    f"port {port.published}/{port.protocol} is published by {other} and {resource.name}"
                 )

@@ -227,10 +227,14 @@ class NativeRuntime:
             )
         finally:
             attached.netns.close()
+        if declared.ports:
+            self.networks.join(container_id)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
-        """Ask it to end."""
-        self.containers.stop(self._id(name), grace)
+        """Ask it to end, after its replicas have taken over what they share."""
+        container_id = self._id(name)
+        self.networks.leave(container_id)
+        self.containers.stop(container_id, grace)
 
     def supersede(self, name: str) -> str:
         """Stop it, free its addresses and ports, and give it another name until its successor runs."""
@@ -239,6 +243,7 @@ class NativeRuntime:
             return ""
         aside = f"{name[:100]}.superseded-{container_id[:12]}"
         self.containers.rename(container_id, aside, superseded=True)
+        self.networks.leave(container_id)
         self.containers.stop(container_id, None)
         self.networks.detach(container_id)
         return aside
@@ -261,12 +266,16 @@ class NativeRuntime:
         for tries_left in reversed(range(_WAIT_RESTARTS + 1)):
             left = Duration(seconds=max(0.0, deadline - time.monotonic()))
             try:
-                return self.containers.wait(container_id, condition, left, stopped)
+                found = self.containers.wait(container_id, condition, left, stopped)
             except RuntimeFailureError:
                 restarts = self.containers.next_restart(container_id)
                 pause = pause_s(pause, 0.0)
                 if restarts is None or not tries_left or time.monotonic() + pause >= deadline:
                     raise
+            else:
+                if found.health is not Health.NONE:
+                    self.networks.join(container_id)
+                return found
             time.sleep(pause)
             if self._changing:
                 self.restart(container_id, restarts)
@@ -342,6 +351,7 @@ class NativeRuntime:
         self.containers.create(container_id, stored.config, lowerdirs, volumes)
 
     def _delete_container(self, container_id: str) -> None:
+        self.networks.leave(container_id)
         self.containers.stop(container_id)
         self.networks.detach(container_id, ended=True)
         self.containers.delete(container_id)
@@ -366,7 +376,8 @@ class NativeRuntime:
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
         if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
-        status = item.status.model_copy(update={"addresses": addresses})
+        ports = tuple(str(port) for port in self.networks.published_of(item.handle))
+        status = item.status.model_copy(update={"addresses": addresses, "ports": ports})
         return item.model_copy(update={"defects": {**item.defects, **defects}, "status": status})
 
     def _id(self, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -12,7 +13,9 @@ from sqlite3 import Connection, Row
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Endpoint, Network, Port, Settings
+from bayplan.runtime.native.networks import conntrack, published
 from bayplan.runtime.native.networks.addresses import lease, mac_of
+from bayplan.runtime.native.networks.balance import Balance
 from bayplan.runtime.native.networks.firewall import Firewall, Published
 from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
@@ -20,6 +23,8 @@ from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.nameserver import NameServer
 from bayplan.runtime.native.state import Database
 from bayplan.system.namespaces import NetworkNamespace
+
+_DRAIN_S = 0.2
 
 
 @functools.lru_cache(maxsize=256)
@@ -49,6 +54,7 @@ class Endpoints:
         self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
         self.names = Names(settings, database)
         self.name_server = NameServer(settings, database)
+        self.balance = Balance(settings.state_root, self.firewall, database)
         self._links: Links | None = None
         self._lock = threading.RLock()
         self._leaving: set[str] = set()
@@ -141,17 +147,51 @@ class Endpoints:
         address = next((row["address"] for row in rows if not self._is_internal(row["network"])), None)
         if ports and address is None:
             raise ConflictError("ports can be published only from a network that is not internal")
-        wanted = {Published(str(p.host_ip), p.published, p.protocol, str(address), p.target) for p in ports}
-        held = set(self._published(container_id))
-        # Closed before it is forgotten: an open port without a record would be found by nobody.
-        self.firewall.withdraw(held - wanted)
+        held = set(self.published_of(container_id))
+        if not ports and not held:
+            return
+        with self.balance.turn():
+            before = set(self.balance.shared(container_id))
+            with self.database.transaction() as tx:
+                wanted = self._wanted(tx, container_id, ports, str(address))
+            # Closed before it is forgotten: an open port without a record would be found by nobody.
+            gone = held - wanted
+            self.firewall.withdraw(port for port in gone if port.key not in before)
+            with self.database.transaction() as tx:
+                for port in gone:
+                    tx.execute(
+                        "DELETE FROM ports WHERE host_ip = ? AND published = ? AND protocol = ? AND container_id = ?",
+                        (*port.key, container_id),
+                    )
+                for port in wanted - held:
+                    published.refuse_holder(tx, container_id, port.published, port.protocol, port.host_ip)
+                    row = (*port.key, container_id, port.target, port.address)
+                    tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)
+            after = set(self.balance.shared(container_id))
+            self.firewall.publish(port for port in wanted if port.key not in after | before)
+            self.balance.settle_now(before | after)
+        conntrack.forget(gone, wanted - held)
+
+    def join(self, container_id: str) -> None:
+        """Let a container that runs now take its part of the ports that it shares with others."""
+        self.balance.settle(self.balance.shared(container_id))
+
+    def leave(self, container_id: str) -> bool:
+        """Send new connections of shared ports to the others, as this one is about to end. Whether there are others.
+
+        What it has begun to answer gets a moment for its end; programs that end well at their signal need more only
+        for what takes them long.
+        """
+        keys = self.balance.shared(container_id)
+        if not keys:
+            return False
         with self.database.transaction() as tx:
-            for port in held - wanted:
-                key = (port.host_ip, port.published, port.protocol)
-                tx.execute("DELETE FROM ports WHERE host_ip = ? AND published = ? AND protocol = ?", key)
-            for port in wanted - held:
-                self._record_port(tx, container_id, port)
-        self.firewall.publish(wanted)
+            tx.execute("UPDATE containers SET wanted = 'stopped' WHERE id = ?", (container_id,))
+        self.balance.settle(keys)
+        others = any(self.balance.members(key) for key in keys)
+        if others:
+            time.sleep(_DRAIN_S)
+        return others
 
     def addresses(self) -> dict[str, dict[str, str]]:
         """Network name to address of every container that has some, by container id."""
@@ -176,8 +216,12 @@ class Endpoints:
                 found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
             elif not kernel.is_attached(row["link"], row["bridge"]):
                 found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
-        for port in self._published(container_id):
-            if not kernel.is_open(port):
+        shared = self.balance.shared(container_id)
+        for key in shared:
+            if not self.balance.is_so(key, kernel.rules):
+                found[f"port {key[1]}/{key[2]} is not balanced over its replicas"] = Change.IN_PLACE.value
+        for port in self.published_of(container_id):
+            if port.key not in shared and not kernel.is_open(port):
                 found[f"port {port.published}/{port.protocol} is not open"] = Change.IN_PLACE.value
         return found
 
@@ -203,7 +247,9 @@ class Endpoints:
             gateway = IPv4Address(row["gateway"]) if first_way_out else None
             self.links.attach(netns, [place])
             configure_inside(netns, [place], gateway)
-        self.firewall.publish(self._published(container_id))
+        shared = self.balance.shared(container_id)
+        self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
+        self.balance.settle(shared)
 
     # -- parts -------------------------------------------------------------------------------------------------
 
@@ -230,20 +276,17 @@ class Endpoints:
                 found[endpoint.network] = address
         return found
 
-    def _record_port(self, tx: Connection, container_id: str, port: Published) -> None:
-        holder = tx.execute(
-            "SELECT container_id FROM ports WHERE published = ? AND protocol = ? AND (host_ip = ? OR"
-            " host_ip = '0.0.0.0' OR ? = '0.0.0.0')",
-            (port.published, port.protocol, port.host_ip, port.host_ip),
-        ).fetchone()
-        if holder and holder[0] != container_id:
-            name = tx.execute("SELECT name FROM containers WHERE id = ?", (holder[0],)).fetchone()
-            owner = name[0] if name else str(holder[0])[:12]
-            raise ConflictError(f"port {port.published}/{port.protocol} is published by container {owner}")
-        row = (port.host_ip, port.published, port.protocol, container_id, port.target, port.address)
-        tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)
+    def _wanted(self, tx: Connection, container_id: str, ports: Sequence[Port], address: str) -> set[Published]:
+        """The ports with their numbers; those that the host chooses last, so that they spare the others."""
+        found: set[Published] = set()
+        for port in sorted(ports, key=lambda item: item.chosen):
+            taken = {item.published for item in found if item.protocol == port.protocol}
+            number = published.choose(tx, container_id, port, taken) if port.chosen else port.published
+            found.add(Published(str(port.host_ip), number, port.protocol, address, port.target))
+        return found
 
-    def _published(self, container_id: str) -> list[Published]:
+    def published_of(self, container_id: str) -> list[Published]:
+        """What it publishes, by the records."""
         rows = self.database.query("SELECT * FROM ports WHERE container_id = ?", (container_id,))
         return [
             Published(row["host_ip"], row["published"], row["protocol"], row["address"], row["target"]) for row in rows

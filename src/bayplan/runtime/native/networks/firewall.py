@@ -2,20 +2,28 @@
 
 Publishing a port is an element of a map, so that the cost stays flat with thousands of them. Networks are isolated from
 each other, internal ones have no way out or in, and no packet from outside reaches a container but through a published
-port (CVE-2025-54388: not even when it is routed straight to the container's address). A gateway answers for names to
-its own network only: the name server itself would tell a stranger. A published port 53 never takes a gateway's place.
+port (CVE-2025-54388: not even when it is routed straight to the container's address), nor through one published on
+loopback (CVE-2020-8558: sent to 127.0.0.1 over the wire it would be led on before the kernel refuses it). A port that
+several containers share is a chain of its own, changed in one transaction as they come and go. A gateway answers for
+names to its own network only: the name server itself would tell a stranger. A published port 53 never takes a gateway's
+place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.system import nftables
 
-_PROTOCOLS = {"6": "tcp", "17": "udp"}
+_PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _ANY = "0.0.0.0"  # noqa: S104 - a spelling in declarations, not bound here
+
+
+_CHAIN = "replicas_"
+Key = tuple[str, int, str]
+"""A port of the host: address, number, protocol."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +36,25 @@ class Published:
     address: str
     target: int
 
+    def __str__(self) -> str:
+        return f"{self.host_ip}:{self.published}->{self.target}/{self.protocol}"
+
+    @property
+    def key(self) -> Key:
+        """The port of the host alone."""
+        return self.host_ip, self.published, self.protocol
+
 
 @dataclass(frozen=True)
 class Held:
-    """What the kernel has of a table: whether every rule is there, and the elements of each set and map."""
+    """What the kernel has of a table: whether every rule is there, and the elements of each set and map.
+
+    ``members`` are the places (address and port) that a chain of a balanced port leads to.
+    """
 
     whole: bool
     sets: Mapping[str, set[str]]
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool) -> bool:
         """Whether every rule is there, and the network's elements in every set."""
@@ -46,7 +66,18 @@ class Held:
 
     def is_open(self, port: Published) -> bool:
         """Whether the port leads to a container."""
-        return _key(port) in self.sets.get(_map(port), ())
+        return _key(port) in self.sets.get(_map(port), ()) or _key(port) in self.sets.get(_shared(port), ())
+
+    def is_balanced(self, key: Key) -> bool:
+        """Whether the port is led on by a chain of its own."""
+        port = Published(*key, "", 0)
+        return _key(port) in self.sets.get(_shared(port), ())
+
+    def leads_to(self, ports: Sequence[Published]) -> bool:
+        """Whether a port that several containers share, two or more, leads to exactly these."""
+        first, wanted = ports[0], frozenset(f"{item.address} . {item.target}" for item in ports)
+        linked = _key(first) in self.sets.get(_shared(first), ()) and _key(first) not in self.sets.get(_map(first), ())
+        return linked and self.members.get(_chain(first.key)) == wanted
 
 
 class Firewall:
@@ -99,16 +130,48 @@ class Firewall:
         gone = [port for port in ports if _key(port) in held[_map(port)]]
         self._run(f"delete element inet {self.table} {_map(port)} {{ {_key(port)} }}" for port in gone)
 
+    def route(self, key: Key, members: Sequence[Published]) -> None:
+        """Lead a port of the host to these places in turn, new connections only, whatever it led to before.
+
+        One transaction: at no moment does it lead nowhere. None closes it.
+        """
+        port, chain = Published(*key, "", 0), _chain(key)
+        held = self.holds()
+        table, commands = f"inet {self.table}", list[str]()
+        for name in (_map(port), _shared(port)):
+            if _key(port) in held.sets.get(name, ()):
+                commands.append(f"delete element {table} {name} {{ {_key(port)} }}")
+        if len(members) > 1:
+            places = ", ".join(f"{at} : {item.address} . {item.target}" for at, item in enumerate(members))
+            commands += [
+                f"add chain {table} {chain}",
+                f"flush chain {table} {chain}",
+                f"add rule {table} {chain} meta l4proto {port.protocol}"
+                f" dnat ip to numgen inc mod {len(members)} map {{ {places} }}",
+                f"add element {table} {_shared(port)} {{ {_key(port)} : jump {chain} }}",
+            ]
+        elif chain in held.members:
+            commands += [f"flush chain {table} {chain}", f"delete chain {table} {chain}"]
+        if len(members) == 1:
+            only = members[0]
+            commands.append(f"add element {table} {_map(port)} {{ {_key(port)} : {only.address} . {only.target} }}")
+        self._run(commands)
+
     def holds(self) -> Held:
         """What of it the kernel has now."""
-        rules, sets = 0, dict[str, set[str]]()
+        rules, sets, members = 0, dict[str, set[str]](), dict[str, frozenset[str]]()
         for item in nftables.listing(f"table inet {self.table}"):
+            if "chain" in item and item["chain"]["name"].startswith(_CHAIN):
+                members.setdefault(item["chain"]["name"], frozenset())
+            if "rule" in item and item["rule"]["chain"].startswith(_CHAIN):
+                members[item["rule"]["chain"]] = _members(item["rule"])
+                continue
             rules += "rule" in item
             if "set" in item:
                 sets[item["set"]["name"]] = {_spell(element) for element in item["set"].get("elem", ())}
             if "map" in item:
                 sets[item["map"]["name"]] = {_spell_key(key) for key, _ in item["map"].get("elem", ())}
-        return Held(rules == _RULES, sets)
+        return Held(rules == _RULES, sets, members)
 
     def elements(self, name: str) -> set[str]:
         """What a set holds, spelled as nft does."""
@@ -138,6 +201,24 @@ class Firewall:
 
 def _map(port: Published) -> str:
     return "ports_any" if port.host_ip == _ANY else "ports_address"
+
+
+def _shared(port: Published) -> str:
+    return "shared_any" if port.host_ip == _ANY else "shared_address"
+
+
+def _chain(key: Key) -> str:
+    """Name of the chain that chooses among the containers of a port."""
+    return _CHAIN + "_".join(str(part).replace(".", "_") for part in (key[2], key[1], key[0]))
+
+
+def _members(rule: Any) -> frozenset[str]:
+    """The places of a chain's rule, spelled as in maps; none of one that is not ours."""
+    for part in rule.get("expr", ()):
+        chosen = part.get("dnat", {}).get("addr") if isinstance(part, dict) else None
+        if isinstance(chosen, dict) and "map" in chosen:
+            return frozenset(_spell(place) for _, place in chosen["map"]["data"]["set"])
+    return frozenset()
 
 
 def _key(port: Published) -> str:
@@ -170,6 +251,8 @@ add set inet {t} gateways {{ type ipv4_addr; }}
 add set inet {t} resolvers {{ type ifname . ipv4_addr; }}
 add map inet {t} ports_any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map inet {t} ports_address {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
+add map inet {t} shared_any {{ type inet_proto . inet_service : verdict; }}
+add map inet {t} shared_address {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
 add chain inet {t} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
 add chain inet {t} output {{ type nat hook output priority -100; policy accept; }}
 add chain inet {t} publish
@@ -184,10 +267,13 @@ flush chain inet {t} postrouting
 flush chain inet {t} forward
 add rule inet {t} prerouting ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
 add rule inet {t} output ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
+add rule inet {t} prerouting iifname != "lo" ip daddr 127.0.0.0/8 accept
 add rule inet {t} prerouting fib daddr type local jump publish
 add rule inet {t} output fib daddr type local jump publish
 add rule inet {t} publish dnat ip to ip daddr . meta l4proto . th dport map @ports_address
+add rule inet {t} publish ip daddr . meta l4proto . th dport vmap @shared_address
 add rule inet {t} publish dnat ip to meta l4proto . th dport map @ports_any
+add rule inet {t} publish meta l4proto . th dport vmap @shared_any
 add rule inet {t} postrouting ip saddr @subnets oifname != @bridges masquerade
 add rule inet {t} postrouting ip saddr 127.0.0.0/8 oifname @bridges masquerade
 add rule inet {t} postrouting ct status dnat ip saddr @subnets ip daddr @subnets masquerade

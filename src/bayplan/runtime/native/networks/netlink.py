@@ -40,9 +40,9 @@ _sequences = itertools.count(1)
 """Never the same twice: the late answer to a request that was given up is not taken for that to the next one."""
 
 
-def open_socket() -> socket.socket:
+def open_socket(protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
     """A socket to rtnetlink of the calling thread's network namespace; it stays with that namespace."""
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     opened.bind((0, 0))
     opened.settimeout(_TIMEOUT_S)
     return opened
@@ -60,11 +60,11 @@ class Link:
 def links(of: socket.socket) -> dict[str, Link]:
     """Every link of the socket's namespace by name, in one request. Raises OSError."""
     found: dict[str, Link] = {}
-    for data in _listing(of, _GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0), "links"):
+    for data in listing(of, _GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0), "links"):
         _, _, index, state, _ = _IFINFO.unpack_from(data)
-        attributes = dict(_attributes(data[_IFINFO.size :]))
-        master = struct.unpack("=I", attributes.get(_IFLA_MASTER, bytes(4)))[0]
-        name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
+        held = dict(attributes(data[_IFINFO.size :]))
+        master = struct.unpack("=I", held.get(_IFLA_MASTER, bytes(4)))[0]
+        name = held[_IFLA_IFNAME].rstrip(b"\0").decode()
         found[name] = Link(index, bool(state & IFF_UP), master)
     return found
 
@@ -72,17 +72,17 @@ def links(of: socket.socket) -> dict[str, Link]:
 def routes(of: socket.socket) -> list[tuple[IPv4Network, int]]:
     """The IPv4 routes of the main table but the default one: destination and number of the link (0: none)."""
     found = []
-    for data in _listing(of, _GETROUTE, _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
+    for data in listing(of, _GETROUTE, _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
         _, length, _, _, table, *_ = _RTMSG.unpack_from(data)
-        attributes = dict(_attributes(data[_RTMSG.size :]))
-        table = struct.unpack("=I", attributes.get(_RTA_TABLE, struct.pack("=I", table)))[0]
-        if table == _RT_TABLE_MAIN and _RTA_DST in attributes:
-            index = struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0]
-            found.append((IPv4Network((attributes[_RTA_DST], length)), index))
+        held = dict(attributes(data[_RTMSG.size :]))
+        table = struct.unpack("=I", held.get(_RTA_TABLE, struct.pack("=I", table)))[0]
+        if table == _RT_TABLE_MAIN and _RTA_DST in held:
+            index = struct.unpack("=I", held.get(_RTA_OIF, bytes(4)))[0]
+            found.append((IPv4Network((held[_RTA_DST], length)), index))
     return found
 
 
-def _listing(of: socket.socket, kind: int, body: bytes, what: str) -> list[bytes]:
+def listing(of: socket.socket, kind: int, body: bytes, what: str) -> list[bytes]:
     """The contents of all messages that answer a dump."""
     for _ in range(_DUMP_ATTEMPTS):
         found = _dump(of, kind, body, what)
@@ -127,13 +127,13 @@ class Batch:
         inner = (
             _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _name(peer) + _mac(mac) + _number(_IFLA_NET_NS_FD, netns_fd)
         )
-        data = _attribute(_INFO_DATA, _attribute(_VETH_INFO_PEER, inner))
+        data = attribute(_INFO_DATA, attribute(_VETH_INFO_PEER, inner))
         attributes = _name(name) + _number(_IFLA_MASTER, bridge) + _info(b"veth", data)
         self._link(attributes, f"link {name}", create=True)
 
     def add_bridge(self, name: str, mtu: int | None) -> None:
         """A bridge that is up, without spanning tree, so that a new port forwards at once."""
-        data = _attribute(_INFO_DATA, _number(_BR_STP_STATE, 0) + _number(_BR_FORWARD_DELAY, 0))
+        data = attribute(_INFO_DATA, _number(_BR_STP_STATE, 0) + _number(_BR_FORWARD_DELAY, 0))
         attributes = _name(name) + (_number(_IFLA_MTU, mtu) if mtu else b"") + _info(b"bridge", data)
         self._link(attributes, f"bridge {name}", create=True)
 
@@ -143,8 +143,8 @@ class Batch:
 
     def set_hairpin(self, name: str) -> None:
         """Let frames of a bridge port back out where they came from: a container reaches its own published port."""
-        data = _attribute(_INFO_SLAVE_DATA, _attribute(_BRPORT_MODE, b"\1"))
-        info = _attribute(_IFLA_LINKINFO, _attribute(_INFO_SLAVE_KIND, b"bridge\0") + data)
+        data = attribute(_INFO_SLAVE_DATA, attribute(_BRPORT_MODE, b"\1"))
+        info = attribute(_IFLA_LINKINFO, attribute(_INFO_SLAVE_KIND, b"bridge\0") + data)
         self._link(_name(name) + info, f"bridge port {name}")
 
     def remove_link(self, name: str) -> None:
@@ -162,14 +162,18 @@ class Batch:
         """Give a link an IPv4 address with its prefix length; one that it has is no error."""
         packed = socket.inet_aton(address)
         body = _IFADDR.pack(socket.AF_INET, length, 0, 0, index)
-        body += _attribute(_IFA_ADDRESS, packed) + _attribute(_IFA_LOCAL, packed)
+        body += attribute(_IFA_ADDRESS, packed) + attribute(_IFA_LOCAL, packed)
         self._put(body, _NEWADDR, _CREATE | _EXCL, f"address {address}", errno.EEXIST)
 
     def add_default_route(self, gateway: str) -> None:
         """Send what is not local to the gateway, in place of a route that is there."""
         body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNICAST, 0)
-        body += _attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+        body += attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
         self._put(body, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
+
+    def request(self, body: bytes, kind: int, what: str, tolerate: int = 0) -> None:
+        """Any other request; ``tolerate`` is the number of an error that is none."""
+        self._put(body, kind, 0, what, tolerate)
 
     def send(self, to: socket.socket) -> None:
         """Send all and wait for each answer. Raises RuntimeFailureError naming the first request that was refused."""
@@ -204,26 +208,26 @@ class Batch:
         self._requests.append((bytearray(header + body), what, tolerate))
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
+def attribute(kind: int, data: bytes) -> bytes:
     """An attribute, padded to four bytes."""
     length = _ATTRIBUTE.size + len(data)
     return _ATTRIBUTE.pack(length, kind) + data + bytes(-length % 4)
 
 
 def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
+    return attribute(kind, struct.pack("=I", value))
 
 
 def _name(name: str) -> bytes:
-    return _attribute(_IFLA_IFNAME, name.encode() + b"\0")
+    return attribute(_IFLA_IFNAME, name.encode() + b"\0")
 
 
 def _mac(mac: str) -> bytes:
-    return _attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+    return attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
 
 
 def _info(kind: bytes, data: bytes) -> bytes:
-    return _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, kind + b"\0") + data)
+    return attribute(_IFLA_LINKINFO, attribute(_INFO_KIND, kind + b"\0") + data)
 
 
 def _answers(data: bytes) -> Iterator[tuple[int, int]]:
@@ -243,7 +247,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         at += max(_HEADER.size, (length + 3) & ~3)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and content of each attribute."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):

@@ -49,4 +49,18 @@ MIGRATIONS: tuple[str, ...] = (
         container_id TEXT PRIMARY KEY, facts TEXT NOT NULL, config TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE shared_ports (
+        host_ip TEXT NOT NULL, published INTEGER NOT NULL, protocol TEXT NOT NULL, container_id TEXT NOT NULL,
+        target INTEGER NOT NULL, address TEXT NOT NULL,
+        PRIMARY KEY (host_ip, published, protocol, container_id)
+    ) STRICT;
+    INSERT INTO shared_ports SELECT host_ip, published, protocol, container_id, target, address FROM ports;
+    DROP TABLE ports;
+    ALTER TABLE shared_ports RENAME TO ports;
+    CREATE TABLE last_ports (
+        container TEXT NOT NULL, host_ip TEXT NOT NULL, protocol TEXT NOT NULL, target INTEGER NOT NULL,
+        published INTEGER NOT NULL, PRIMARY KEY (container, host_ip, protocol, target, published)
+    ) STRICT;
+    """,
 )

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from bayplan.errors import BayplanError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.networks.balance import Balance
+from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.check import RunningCheck, end_left
 from bayplan.runtime.native.supervisor.helper import Answer, Helper
@@ -141,6 +144,7 @@ class Supervisor:
             self._off(watch.pidfd)
         self._end_check(watch)
         watch.check_at = NEVER
+        self._balance(watch)
         watch.ended = time.monotonic()
         watch.pause_s = pause_s(watch.pause_s, watch.age_s)
         watch.act_at = watch.ended + watch.pause_s
@@ -274,6 +278,7 @@ class Supervisor:
         watch.check_at = time.monotonic() + course.pause_s(watch.age_s)
         note_health(self.database, watch.run.key, course.status, course.streak, output)
         if course.status != before:
+            self._balance(watch)
             self.say(f"{watch.run.name}: {course.status}")
 
     def _end_check(self, watch: Watch) -> None:
@@ -287,6 +292,18 @@ class Supervisor:
             self._off(running.output_fd)
             self._off(running.process_fd)
         return running
+
+    def _balance(self, watch: Watch) -> None:
+        """Have the ports that it shares lead to those that can answer now."""
+        if not watch.run.shares:
+            return
+        balance = Balance(
+            self.place.state_root, Firewall(self.place.nft_table, self.place.interface_prefix), self.database
+        )
+        try:
+            balance.settle(balance.shared(watch.run.id))
+        except BayplanError as error:
+            self.say(f"{watch.run.name}: its shared ports: {error}")
 
     # -- waiting -----------------------------------------------------------------------------------------------
 

@@ -38,13 +38,20 @@ class Place:
     run_root: Path
     cgroup_parent: str
     oci_runtime: str
+    nft_table: str = ""
+    interface_prefix: str = ""
 
     @classmethod
     def read(cls, file: Path) -> Place:
         """From the settings as JSON. Raises OSError."""
         found = json.loads(file.read_text())
         return cls(
-            Path(found["state_root"]), Path(found["run_root"]), found["cgroup_parent"], str(found["oci_runtime"])
+            Path(found["state_root"]),
+            Path(found["run_root"]),
+            found["cgroup_parent"],
+            str(found["oci_runtime"]),
+            found["nft_table"],
+            found["interface_prefix"],
         )
 
 

@@ -18,7 +18,9 @@ from bayplan.system.processes import Process, boot_id
 
 _RUNS = """
     SELECT c.id, c.name, c.declared, c.pid, c.pid_start, c.exit_code, c.finished_at, c.restarts,
-    h.status AS health, h.failing_streak AS streak
+    h.status AS health, h.failing_streak AS streak, EXISTS (SELECT 1 FROM ports a JOIN ports b
+    ON a.host_ip = b.host_ip AND a.published = b.published AND a.protocol = b.protocol
+    AND a.container_id != b.container_id WHERE a.container_id = c.id) AS shares
     FROM containers c LEFT JOIN health h ON h.container_id = c.id
     WHERE c.wanted = 'running' AND c.phase = 'created' AND c.superseded_by IS NULL AND c.started_at IS NOT NULL
     AND c.boot_id = ?
@@ -41,6 +43,8 @@ class Run:
     restarts: int
     health: str | None
     streak: int
+    shares: bool = False
+    """Whether it shares a published port with its replicas."""
 
     @property
     def process(self) -> Process | None:
@@ -70,6 +74,7 @@ def runs(database: Database) -> list[Run]:
             row["restarts"],
             row["health"],
             row["streak"] or 0,
+            bool(row["shares"]),
         )
         for row in database.query(_RUNS, (boot_id(),))
     ]
@@ -78,10 +83,10 @@ def runs(database: Database) -> list[Run]:
 def needs_watch(run: Run, roots: Roots) -> bool:
     """Whether somebody must watch it: it is checked, or it will be started again."""
     policy = Policy.of(json.loads(run.declared))
+    if run.process:
+        return policy.restarts or run.health is not None or run.shares
     if not policy.restarts and run.health is None:
         return False
-    if run.process:
-        return policy.restarts or run.health is not None
     code = run.exit_code
     if code is None and not run.finished:
         code = exit_file(roots, run.id)
