@@ -102,7 +102,7 @@ class Assembler:
         count, given = self.counts[key], node.get("container_name")
         if given and count > 1:
             raise wrong(given, f"{count} replicas cannot have one name", hint="remove container_name or the replicas")
-        common: dict[str, Any] = simple(node)
+        common: dict[str, Any] = simple(node, self.context.directory)
         common |= {
             "service": key,
             "image": self.images.read(node, key),
@@ -116,12 +116,15 @@ class Assembler:
         if published and count > 1 and ports:
             raise wrong(ports, f"{count} replicas cannot publish the same host port", hint="remove ports or replicas")
         mode = self._mode(node)
+        common |= {name: self._shared(node, name) for name in ("pid", "ipc") if node.get(name)}
+        if attach := node.get("attach"):
+            as_flag(attach)  # for whoever follows the logs; nothing of the container
         if mode != "host":
             common["ports"] = published
         elif ports:
             _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
         own = {labels.PROJECT: self.context.project, labels.SERVICE: key, labels.MANAGED: "true"}
-        common["labels"] = {**text_map(node.get("labels")), **own}
+        common["labels"] = {**self._label_files(node), **text_map(node.get("labels")), **own}
         return self._replicas(key, node, common, mode) if count else []
 
     def _replicas(self, key: str, node: Node, common: Mapping[str, Any], mode: str | None) -> list[Container]:
@@ -164,6 +167,26 @@ class Assembler:
         if text in _EMPTY_MODES or (text.startswith("container:") and text != "container:"):
             return text
         raise not_built(mode, f"network_mode {text!r} is not built yet")
+
+    def _shared(self, node: Node, name: str) -> str:
+        """``pid`` or ``ipc``: a service's name as that of its first container."""
+        place = node.get(name) or node
+        text = as_text(place)
+        if not text.startswith("service:"):
+            return text
+        other = text.removeprefix("service:")
+        self._check_service(place, other)
+        return f"container:{self._name(other, 1)}"
+
+    def _label_files(self, node: Node) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if files := node.get("label_file"):
+            for item in as_list(files) if isinstance(files.value, list) else [files]:
+                file = self.context.directory / Path(as_text(item)).expanduser()
+                if not file.is_file():
+                    raise wrong(item, f"label file {str(file)!r} does not exist")
+                found |= dotenv.read(file, {})
+        return found
 
     def _endpoints(self, node: Node, key: str, name: str) -> tuple[Endpoint, ...]:
         given = node.get("networks")
@@ -254,11 +277,13 @@ class Assembler:
                     continue
                 self._check_service(place, name)
                 found[name] = dependency
-        mode = node.get("network_mode")
-        if mode and as_text(mode).startswith("service:"):
-            # The namespace's owner: re-creating it leaves this container without a network, so it follows.
-            name = as_text(mode).removeprefix("service:")
-            found.setdefault(name, Dependency(service=name, restart=True))
+        for key in ("network_mode", "pid", "ipc"):
+            mode = node.get(key)
+            if mode and as_text(mode).startswith("service:"):
+                # The namespace's owner: re-creating it leaves this container without one, so it follows.
+                name = as_text(mode).removeprefix("service:")
+                self._check_service(mode, name)
+                found.setdefault(name, Dependency(service=name, restart=True))
         return tuple(found.values())
 
     def _check_cycle(self, edges: Mapping[str, Sequence[Dependency]]) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import BindMount, Container, ImageReference, Kind, Network, Port, Resource, ResourceId, VolumeMount
+from bayplan.runtime.native.containers.records import declaration
+from bayplan.runtime.native.containers.spec import sharing
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.options import check_options
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.system.sockets import holders, listeners
@@ -45,6 +48,8 @@ def check(
         if isinstance(resource, Container):
             for option in _unbuilt(resource):
                 raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
+            check_options(resource, database.path.parent / "seccomp")
+            _check_owners(resource, resources, database)
             _check_binds(resource)
             _check_named(resource, resources, database)
             for port in resource.ports:
@@ -90,11 +95,29 @@ def _check_images(names: Collection[str], leaving: Collection[str], images: Imag
 
 
 def _unbuilt(container: Container) -> Iterator[str]:
-    for name in ("tty", "stdin_open", "init", "secrets", "configs"):
+    for name in ("secrets", "configs"):
         if getattr(container, name):
             yield name
-    if (container.network_mode or "").startswith("container:"):
-        yield "network_mode container:NAME"
+
+
+def _check_owners(container: Container, made: Sequence[Resource], database: Database) -> None:
+    """Containers whose namespaces are shared are there, or are made in the same run."""
+    for kind, owner in sharing.owners(container).items():
+        there = {item.name: item for item in made if isinstance(item, Container)}
+        rows = database.query("SELECT declared FROM containers WHERE name = ?", (owner,))
+        found = there.get(owner) or (declaration(rows[0]["declared"]) if rows else None)
+        if found is None or owner == container.name:
+            raise NotFoundError(
+                f"{kind} of container {owner} is shared, and it does not exist",
+                where=str(container.id),
+                hint="declare it, or correct the name",
+            )
+        if kind == "ipc" and found.ipc not in (None, "shareable"):
+            raise ConflictError(
+                f"container {owner} does not share its IPC namespace: its ipc is {found.ipc}",
+                where=str(container.id),
+                hint="set its ipc to shareable",
+            )
 
 
 def _check_binds(container: Container) -> None:

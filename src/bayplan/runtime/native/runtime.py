@@ -31,7 +31,7 @@ from bayplan.models import (
     VolumeMount,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers
+from bayplan.runtime.native.containers import Containers, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
@@ -211,7 +211,7 @@ class NativeRuntime:
         if self.containers.status(container_id).state is State.RUNNING:
             return
         declared = self.containers.declared(container_id)
-        if declared.network_mode == "host":
+        if declared.network_mode == "host" or (declared.network_mode or "").startswith("container:"):
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
         attached = self.networks.prepare(container_id, declared.networks)
@@ -348,8 +348,11 @@ class NativeRuntime:
     def _with_endpoints(self, item: Observed, kernel: Kernel, addresses: Mapping[str, str]) -> Observed:
         if item.status.state is not State.RUNNING:
             return item
-        defects = self.networks.endpoint_defects(item.handle, kernel)
+        defects = dict(self.networks.endpoint_defects(item.handle, kernel))
         declared = item.declared
+        process = self.containers.process(item.handle)
+        if isinstance(declared, Container) and process:
+            defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
         if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}

@@ -19,11 +19,11 @@ from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings, VolumeMount
-from bayplan.runtime.native.containers import execute, health, lifecycle, logs, mountpoints, resolver
-from bayplan.runtime.native.containers.oci import OciRuntime
+from bayplan.runtime.native.containers import execute, health, joining, lifecycle, logs, mountpoints, resolver
+from bayplan.runtime.native.containers.oci import OciRuntime, streams
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import Records, declaration, now
-from bayplan.runtime.native.containers.spec import Bundle, build_spec, limits, process_environment
+from bayplan.runtime.native.containers.spec import Bundle, build_spec, changes, lift, limits, process_environment
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.state.database import Database
@@ -122,9 +122,16 @@ class Containers:
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        told = resolver.Told(self._hostname(row), addresses, name_server)
-        resolver.write(paths.run, json.loads(kept["config"]), netns, told)
-        facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
+        facts, declared, spec = json.loads(kept["facts"]), declaration(row["declared"]), json.loads(kept["config"])
+        told = resolver.Told(
+            self._hostname(row),
+            addresses,
+            name_server,
+            declared.domainname or "",
+            tuple(map(str, declared.dns)),
+            declared.dns_search,
+            declared.dns_opt,
+        )
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
         begin_health(self.records.database, container_id, checked=health.check_of(declared, facts) is not None)
 
@@ -135,7 +142,18 @@ class Containers:
                 connect()
 
         layers = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(self.settings.state_root)]
-        process = lifecycle.start(self.runtime, container_id, paths, layers, meanwhile)
+        with joining.joined(declared, self.running) as shared:
+            shared.put_in(spec)
+            resolver.write(paths.run, spec, netns, told)
+            process = lifecycle.start(
+                self.runtime,
+                container_id,
+                paths,
+                layers,
+                meanwhile,
+                streams=streams(declared),
+                furnish=shared.furnish,
+            )
         self.records.set(
             container_id,
             boot_id=boot_id(),
@@ -188,7 +206,9 @@ class Containers:
             devices = spec["linux"]["resources"]["devices"]
             spec["linux"]["resources"] = {**limits(container.resources), "devices": devices}
             if self._runs(container_id):
-                namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
+                given = changes(earlier.resources, container.resources)
+                namespaces.in_private_mounts(lambda: self.runtime.update(container_id, given))
+                lift(self._paths(container_id).cgroup, earlier.resources, container.resources)
             self.records.reconfigure(container_id, spec)
         self.records.set(container_id, declared=container.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
@@ -343,6 +363,13 @@ class Containers:
             return False
         return _asks_again(row, exit_code) and client.is_alive(self.settings)
 
+    def running(self, name: str) -> tuple[Process | None, Path]:
+        """The first process of the container of that name, None when it does not run, and its bundle."""
+        container_id = self.find(name)
+        if container_id is None:
+            return None, Path()
+        return self.process(container_id), self._paths(container_id).run
+
     def process(self, container_id: str) -> Process | None:
         """Its first process; None when it does not run."""
         return self._process(self.records.get(container_id))
@@ -379,9 +406,7 @@ def _asks_again(row: sqlite3.Row, exit_code: int | None) -> bool:
 
 def _refuse(container: Container) -> None:
     """Refuse what would otherwise be dropped in silence."""
-    asked = {name: getattr(container, name, None) for name in ("init", "tty", "stdin_open", "secrets", "configs")}
-    if str(container.network_mode or "").startswith(("container:", "service:")):
-        asked["network_mode"] = True
+    asked = {name: getattr(container, name, None) for name in ("secrets", "configs")}
     for name, value in asked.items():
         if value:
             raise UnsupportedError(f"the native core does not build {name} yet", where=f"container {container.name}")
