@@ -120,6 +120,8 @@ def _security(container: Container) -> Iterator[str]:
         "apparmor": lambda _: "",
         "label": lambda _: "",
     }
+    for name in sorted(isolation.capabilities(container) - isolation.available()):
+        yield f"capability {name} is not this host's to give"
     for text in container.security_opt:
         name, value = isolation.split_option(text)
         if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 from bayplan.errors import NotFoundError
 from bayplan.models import Container
-from bayplan.models.types import CAPABILITIES
+from bayplan.models.types import CAPABILITY_NUMBERS
 from bayplan.runtime.native.containers import profiles, seccomp
+from bayplan.system.processes import bounding_set
 
 DEFAULT_CAPABILITIES = frozenset(
     (
@@ -31,11 +33,18 @@ _NOT_GIVEN = frozenset({"pts", "shm", "mqueue", "fd", "console", "ptmx", "tty", 
 """Of /dev: what the runtime makes itself, and the controlling terminal."""
 
 
+@functools.cache
+def available() -> frozenset[str]:
+    """The capabilities that this host lets us give: inside another container, or a service, it may be fewer."""
+    bits = bounding_set()
+    return frozenset(name for number, name in enumerate(CAPABILITY_NUMBERS) if bits >> number & 1)
+
+
 def capabilities(container: Container) -> frozenset[str]:
-    """The capabilities a container holds."""
+    """The capabilities a container holds; ALL is every one that the host has."""
     if container.privileged:
-        return CAPABILITIES
-    held = set(CAPABILITIES if "ALL" in container.cap_add else DEFAULT_CAPABILITIES)
+        return available()
+    held = set(available() if "ALL" in container.cap_add else DEFAULT_CAPABILITIES)
     held.update(set(container.cap_add) - {"ALL"})
     if "ALL" in container.cap_drop:
         held = set(container.cap_add) - {"ALL"}
