@@ -18,12 +18,12 @@ class Host:
         self.database = Database(settings.state_root / "records.sqlite")
         self.containers = Containers(settings, self.database)
 
-    def create(self, name, *command, image=None, **options):
+    def create(self, name, *command, image=None, volumes=None, **options):
         options.setdefault("network_mode", "none")
         container = Container(name=name, image="busybox", command=command, **options)
         container_id = secrets.token_hex(32)
         self.containers.reserve(container_id, container, "p", "sha256:0")
-        self.containers.create(container_id, image or ImageConfig(), (self.rootfs,), {})
+        self.containers.create(container_id, image or ImageConfig(), (self.rootfs,), volumes or {})
         return container_id
 
     def start(self, name, *command, **options):

@@ -199,6 +199,13 @@ class Container(Resource):
         """Container."""
         return Kind.CONTAINER
 
+    def sealed(self, key: bytes) -> Container:
+        """With the fingerprints of its secrets and configs; see ``FileGrant.sealed``."""
+        if not self.secrets and not self.configs:
+            return self
+        fields = {name: tuple(one.sealed(key) for one in getattr(self, name)) for name in ("secrets", "configs")}
+        return self.model_copy(update=fields)
+
     @model_validator(mode="after")
     def _network_mode_alone(self) -> Container:
         if self.network_mode and self.networks:

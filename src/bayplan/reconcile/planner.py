@@ -94,9 +94,11 @@ class _Planner:
         *,
         stopped: frozenset[ResourceId],
     ) -> None:
-        self.stack, self.runtime, self.scope, self.snapshot, self.images = stack, runtime, scope, snapshot, images
+        self.runtime, self.scope, self.snapshot, self.images = runtime, scope, snapshot, images
         self.stopped = stopped
         self.facts = runtime.facts()
+        key = self.facts.key.get_secret_value()
+        self.stack = stack.model_copy(update={"containers": tuple(item.sealed(key) for item in stack.containers)})
         self.steps: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
         self.kept: list[str] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-TOP_BUILT = frozenset({"name", "version", "services", "networks", "volumes"})
-TOP_KNOWN = frozenset({"secrets", "configs", "include", "models"})
+TOP_BUILT = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
+TOP_KNOWN = frozenset({"include", "models"})
 
 SERVICE_BUILT = frozenset(
     [
@@ -15,6 +15,7 @@ SERVICE_BUILT = frozenset(
         "cap_drop",
         "cgroup",
         "command",
+        "configs",
         "container_name",
         "cpu_period",
         "cpu_quota",
@@ -63,6 +64,7 @@ SERVICE_BUILT = frozenset(
         "read_only",
         "restart",
         "scale",
+        "secrets",
         "security_opt",
         "shm_size",
         "stdin_open",
@@ -76,13 +78,13 @@ SERVICE_BUILT = frozenset(
         "userns_mode",
         "uts",
         "volumes",
+        "volumes_from",
         "working_dir",
     ]
 )
 SERVICE_KNOWN = frozenset(
     [
         "cgroup_parent",
-        "configs",
         "cpu_count",
         "cpu_percent",
         "credential_spec",
@@ -99,10 +101,8 @@ SERVICE_KNOWN = frozenset(
         "pre_stop",
         "provider",
         "runtime",
-        "secrets",
         "storage_opt",
         "use_api_socket",
-        "volumes_from",
     ]
 )
 

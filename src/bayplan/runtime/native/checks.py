@@ -5,11 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
-from bayplan.models import BindMount, Container, ImageReference, Kind, Network, Port, Resource, ResourceId, VolumeMount
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
+from bayplan.models import (
+    BindMount,
+    Container,
+    ImageReference,
+    Kind,
+    Network,
+    Port,
+    Resource,
+    ResourceId,
+    Settings,
+    VolumeMount,
+)
+from bayplan.runtime.native.containers import grants
 from bayplan.runtime.native.containers.records import declaration
 from bayplan.runtime.native.containers.spec import sharing
 from bayplan.runtime.native.images.images import Images
@@ -31,6 +43,7 @@ def check(
     volumes: Volumes,
     images: Images,
     database: Database,
+    settings: Settings,
 ) -> None:
     """Raise the first reason against making ``resources`` and ``removing`` others. Reads only."""
     leaving = {item.name for item in removing if item.kind is Kind.CONTAINER}
@@ -46,8 +59,6 @@ def check(
     )
     for resource in resources:
         if isinstance(resource, Container):
-            for option in _unbuilt(resource):
-                raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
             check_options(resource, database.path.parent / "seccomp")
             _check_owners(resource, resources, database)
             _check_binds(resource)
@@ -55,6 +66,8 @@ def check(
             for port in resource.ports:
                 _check_port(port, resource, database, replaced)
                 _check_free(port, resource, networks)
+    if any(item.secrets or item.configs for item in resources if isinstance(item, Container)):
+        grants.place(settings)
     _check_doubled(resources)
 
 
@@ -94,12 +107,6 @@ def _check_images(names: Collection[str], leaving: Collection[str], images: Imag
             raise ConflictError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
-def _unbuilt(container: Container) -> Iterator[str]:
-    for name in ("secrets", "configs"):
-        if getattr(container, name):
-            yield name
-
-
 def _check_owners(container: Container, made: Sequence[Resource], database: Database) -> None:
     """Containers whose namespaces are shared are there, or are made in the same run."""
     for kind, owner in sharing.owners(container).items():
@@ -122,7 +129,7 @@ def _check_owners(container: Container, made: Sequence[Resource], database: Data
 
 def _check_binds(container: Container) -> None:
     for mount in container.mounts:
-        if isinstance(mount, BindMount) and not Path(mount.source).exists():
+        if isinstance(mount, BindMount) and not (mount.create_host_path or Path(mount.source).exists()):
             raise NotFoundError(f"bind source {mount.source} does not exist", where=str(container.id), hint="create it")
 
 

@@ -24,6 +24,10 @@ def check_options(container: Container, cache: Path) -> None:
         for reason in (*_limits(container.resources), *_sysctls(container), *_security(container)):
             raise UnsupportedError(reason, where=where, hint="remove the option")
         _check_paths(container)
+        for grant in (*container.secrets, *container.configs):
+            if grant.content is None:
+                what = f"{grant.source} has no content: its variable is not set, or its file cannot be read"
+                raise NotFoundError(what, hint="set the variable, or make the file")
         isolation.devices(container)
         isolation.seccomp_annotation(container, isolation.capabilities(container), cache)
         if container.init:

@@ -12,11 +12,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import SecretBytes
 
 from bayplan import __version__
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
+    BindMount,
     Change,
     Container,
     Duration,
@@ -31,7 +35,7 @@ from bayplan.models import (
     VolumeMount,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers, joining
+from bayplan.runtime.native.containers import Containers, grants, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
@@ -90,7 +94,8 @@ class NativeRuntime:
         """What the native core changes in place."""
         import platform
 
-        return Facts(engine="native", version=__version__, host=platform.node(), in_place=IN_PLACE)
+        key = SecretBytes(grants.key(self.settings))
+        return Facts(engine="native", version=__version__, host=platform.node(), in_place=IN_PLACE, key=key)
 
     @contextmanager
     def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:
@@ -135,6 +140,7 @@ class NativeRuntime:
             volumes=self.volumes,
             images=self.images,
             database=self.database,
+            settings=self.settings,
         )
 
     # -- resources ---------------------------------------------------------------------------------------------
@@ -324,7 +330,9 @@ class NativeRuntime:
             if isinstance(mount, VolumeMount)
         }
         for mount in container.mounts:
-            if isinstance(mount, VolumeMount) and not mount.nocopy:
+            if isinstance(mount, BindMount) and mount.create_host_path and not Path(mount.source).exists():
+                Path(mount.source).mkdir(parents=True)
+            if isinstance(mount, VolumeMount) and not mount.nocopy and not mount.subpath:
                 self.volumes.fill(mount.source, lowerdirs, mount.target)
         self.containers.create(container_id, stored.config, lowerdirs, volumes)
 

@@ -19,11 +19,12 @@ from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings, VolumeMount
-from bayplan.runtime.native.containers import execute, health, joining, lifecycle, logs, mountpoints, resolver
+from bayplan.runtime.native.containers import execute, grants, health, joining, lifecycle, logs, mountpoints, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime, streams
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import Records, declaration, now
 from bayplan.runtime.native.containers.spec import Bundle, build_spec, changes, lift, limits, process_environment
+from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.state.database import Database
@@ -61,11 +62,13 @@ class Containers:
     def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
         """Record the intent to make a container.
 
-        Raises ConflictError for a name that is taken, UnsupportedError for an option this core does not build.
+        Its secrets are in memory from here on. Raises ConflictError for a name that is taken.
         """
-        _refuse(container)
         cgroups.expect_move()
+        if container.secrets or container.configs:
+            container = container.sealed(grants.key(self.settings, make=True))
         self.records.add(container_id, container, project, image_digest)
+        grants.write(container, self.settings, container_id)
 
     def create(
         self, container_id: str, image: ImageConfig, lowerdirs: Sequence[Path], volumes: Mapping[str, Path]
@@ -90,8 +93,12 @@ class Containers:
             "lowerdirs": [str(item) for item in lowerdirs],
             "stop_signal": image.stop_signal,
             "healthcheck": health.of_image(image.healthcheck),
+            "parts": spec_mounts.parts(container, volumes),
         }
-        self.records.created(container_id, facts, build_spec(container, bundle, self.settings))
+        spec = build_spec(container, bundle, self.settings)
+        for grant, file in grants.entries(container, self.settings, container_id):
+            spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
+        self.records.created(container_id, facts, spec)
 
     def start(
         self,
@@ -119,6 +126,7 @@ class Containers:
         if row["phase"] != "created":
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
         paths, kept = self._paths(container_id), self.records.bundle(container_id)
+        grants.check_there(declaration(row["declared"]), self.settings, container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -142,6 +150,11 @@ class Containers:
                 connect()
 
         layers = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(self.settings.state_root)]
+
+        def furnish(bundle: Path) -> None:
+            shared.furnish(bundle)
+            spec_mounts.show_parts(facts.get("parts", ()), bundle)
+
         with joining.joined(declared, self.running) as shared:
             shared.put_in(spec)
             resolver.write(paths.run, spec, netns, told)
@@ -152,7 +165,7 @@ class Containers:
                 layers,
                 meanwhile,
                 streams=streams(declared),
-                furnish=shared.furnish,
+                furnish=furnish,
             )
         self.records.set(
             container_id,
@@ -188,6 +201,7 @@ class Containers:
         came_up = _came_up(self.records.get(container_id))
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
+        grants.remove(self.settings, container_id)
         self.records.remove(container_id, lambda: cgroups.remove_empty(self.settings.cgroup_parent))
         client.wake(self.settings)
 
@@ -201,6 +215,7 @@ class Containers:
         """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
         row = self.records.get(container_id)
         earlier = declaration(row["declared"])
+        grants.write(container, self.settings, container_id)
         if container.resources != earlier.resources:
             spec = json.loads(self.records.bundle(container_id)["config"])
             devices = spec["linux"]["resources"]["devices"]
@@ -402,14 +417,6 @@ def _came_up(row: sqlite3.Row) -> bool:
 
 def _asks_again(row: sqlite3.Row, exit_code: int | None) -> bool:
     return Policy.of(json.loads(row["declared"])).again(exit_code, row["restarts"])
-
-
-def _refuse(container: Container) -> None:
-    """Refuse what would otherwise be dropped in silence."""
-    asked = {name: getattr(container, name, None) for name in ("secrets", "configs")}
-    for name, value in asked.items():
-        if value:
-            raise UnsupportedError(f"the native core does not build {name} yet", where=f"container {container.name}")
 
 
 def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
