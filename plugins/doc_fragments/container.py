@@ -52,9 +52,17 @@ options:
     description:
     - Host name inside.
     type: str
+  domainname:
+    description:
+    - NIS domain name inside.
+    type: str
   labels:
     description:
     - Labels of the container.
+    type: dict
+  annotations:
+    description:
+    - Annotations for the OCI runtime; none that begins with run.oci. is taken.
     type: dict
   ports:
     description:
@@ -86,6 +94,21 @@ options:
     description:
     - 'Further lines of /etc/hosts: name to address; host-gateway is the host.'
     type: dict
+  dns:
+    description:
+    - Name servers to ask instead of the host's; a network's own one asks them for strangers' names.
+    type: list
+    elements: str
+  dns_search:
+    description:
+    - Search list; a dot alone is none.
+    type: list
+    elements: str
+  dns_opt:
+    description:
+    - Options of resolv.conf(5).
+    type: list
+    elements: str
   restart:
     description:
     - Start again after an end.
@@ -131,26 +154,131 @@ options:
         description:
         - Most memory, bytes; memory plus swap is held to the same.
         type: str
+      memory_swap:
+        description:
+        - Most memory plus swap, bytes, not less than memory; -1 is unlimited swap.
+        type: str
+      memory_swappiness:
+        description:
+        - How readily the kernel swaps its memory out; cgroup v1 only.
+        type: int
       memory_reservation:
         description:
         - Memory kept under pressure, bytes.
         type: str
+      oom_kill_disable:
+        description:
+        - Out of memory it waits instead of being killed; cgroup v1 only.
+        type: bool
       cpus:
         description:
         - Most CPU time, in processors.
         type: float
+      cpu_period:
+        description:
+        - Length of a CPU period, microseconds.
+        type: int
+      cpu_quota:
+        description:
+        - CPU time in each period, microseconds.
+        type: int
       cpu_shares:
         description:
         - Relative CPU weight (1024 is usual).
+        type: int
+      cpu_rt_period:
+        description:
+        - Length of a real-time period, microseconds; v1 only.
+        type: int
+      cpu_rt_runtime:
+        description:
+        - Real-time CPU time in it, microseconds; v1 only.
         type: int
       cpuset:
         description:
         - Processors, such as 0-1,3.
         type: str
+      cpuset_mems:
+        description:
+        - Memory nodes, such as 0.
+        type: str
       pids:
         description:
         - Most processes and threads.
         type: int
+      blkio:
+        description:
+        - Limits of block devices.
+        type: dict
+        suboptions:
+          weight:
+            description:
+            - Relative weight among containers (500 is usual).
+            type: int
+          read_bps:
+            description:
+            - Most bytes read a second, for each device.
+            type: list
+            elements: dict
+            suboptions:
+              path:
+                description:
+                - The device on the host, such as /dev/sda.
+                type: str
+                required: true
+              rate:
+                description:
+                - Bytes or operations a second.
+                type: str
+                required: true
+          write_bps:
+            description:
+            - Most bytes written a second, for each device.
+            type: list
+            elements: dict
+            suboptions:
+              path:
+                description:
+                - The device on the host, such as /dev/sda.
+                type: str
+                required: true
+              rate:
+                description:
+                - Bytes or operations a second.
+                type: str
+                required: true
+          read_iops:
+            description:
+            - Most reads a second, for each device.
+            type: list
+            elements: dict
+            suboptions:
+              path:
+                description:
+                - The device on the host, such as /dev/sda.
+                type: str
+                required: true
+              rate:
+                description:
+                - Bytes or operations a second.
+                type: str
+                required: true
+          write_iops:
+            description:
+            - Most writes a second, for each device.
+            type: list
+            elements: dict
+            suboptions:
+              path:
+                description:
+                - The device on the host, such as /dev/sda.
+                type: str
+                required: true
+              rate:
+                description:
+                - Bytes or operations a second.
+                type: str
+                required: true
   ulimits:
     description:
     - Limits of getrlimit(2).
@@ -175,9 +303,62 @@ options:
     type: bool
   security_opt:
     description:
-    - no-new-privileges:false, seccomp=unconfined.
+    - no-new-privileges[:false], seccomp=unconfined or a profile's path, systempaths=unconfined, mask=PATH:PATH,
+      unmask=ALL or PATH:PATH, apparmor= and label= where the host has them.
     type: list
     elements: str
+  devices:
+    description:
+    - Devices of the host given to it.
+    type: list
+    elements: dict
+    suboptions:
+      source:
+        description:
+        - Path on the host.
+        type: str
+        required: true
+      target:
+        description:
+        - Path in the container.
+        type: str
+        required: true
+      permissions:
+        description:
+        - 'Read, write, make: any of r, w and m.'
+        type: str
+  device_cgroup_rules:
+    description:
+    - Devices it may use by number, such as C(c 1:3 rwm).
+    type: list
+    elements: str
+  pid:
+    description:
+    - host or container:NAME, whose processes it then sees.
+    type: str
+  ipc:
+    description:
+    - 'private, shareable (another may join), host, container:NAME, or none: private without /dev/shm.'
+    type: str
+  uts:
+    description:
+    - host shares the host's name.
+    type: str
+    choices:
+    - host
+  cgroup:
+    description:
+    - 'private (the default) or host: whether it sees the host''s cgroup tree from its root.'
+    type: str
+    choices:
+    - private
+    - host
+  userns_mode:
+    description:
+    - 'host: its user numbers are the host''s, as they are when it is unset.'
+    type: str
+    choices:
+    - host
   sysctls:
     description:
     - Namespaced kernel settings.
@@ -198,6 +379,22 @@ options:
     description:
     - Keep standard input open.
     type: bool
+  logging:
+    description:
+    - Where what it writes is kept.
+    type: dict
+    suboptions:
+      driver:
+        description:
+        - A file of the core's, or nowhere.
+        type: str
+        choices:
+        - k8s-file
+        - none
+  oom_score_adj:
+    description:
+    - How readily the kernel kills it when memory is short (proc(5)).
+    type: int
   stop_signal:
     description:
     - Signal that asks it to end; SIGTERM.

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bayplan.errors import DeclarationError
 from bayplan.models import RESOURCE_MODELS, Container, Image, Kind, ResourceId, Stack
 
-_TEXT_MAPS = ("environment", "labels", "sysctls", "extra_hosts")
+_TEXT_MAPS = ("environment", "labels", "sysctls", "extra_hosts", "annotations")
 _FIELDS = {Kind.IMAGE: "images", Kind.NETWORK: "networks", Kind.VOLUME: "volumes", Kind.CONTAINER: "containers"}
 
 

@@ -18,13 +18,14 @@ from bayplan.models.container import (
     Container,
     Dependency,
     HealthCheck,
+    Logging,
     Port,
-    Resources,
     RestartCondition,
     RestartPolicy,
-    Ulimit,
 )
 from bayplan.models.image import Build, Image, PullPolicy
+from bayplan.models.isolation import Device
+from bayplan.models.limits import BlockIo, DeviceRate, Resources, Ulimit
 from bayplan.models.mounts import BindMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
@@ -37,6 +38,7 @@ from bayplan.models.volume import Volume
 __all__ = [
     "RESOURCE_MODELS",
     "BindMount",
+    "BlockIo",
     "Build",
     "ByteSize",
     "Capability",
@@ -45,6 +47,8 @@ __all__ = [
     "Config",
     "Container",
     "Dependency",
+    "Device",
+    "DeviceRate",
     "Digest",
     "Duration",
     "Endpoint",
@@ -53,6 +57,7 @@ __all__ = [
     "Image",
     "ImageReference",
     "Kind",
+    "Logging",
     "Model",
     "Mount",
     "Network",

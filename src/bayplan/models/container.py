@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
+from bayplan.models.isolation import Device
+from bayplan.models.limits import Resources, Ulimit
 from bayplan.models.mounts import Mount
 from bayplan.models.network import Endpoint
 from bayplan.models.secret import FileGrant
 from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
+
+_RUNTIME_ANNOTATIONS = ("run.oci.", "org.systemd.property.")
+DeviceRule = Annotated[str, StringConstraints(pattern=r"^[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}$")]
+"""``TYPE MAJOR:MINOR ACCESS`` (kernel: cgroup-v1/devices)."""
 
 
 class Port(Model):
@@ -70,6 +76,12 @@ class HealthCheck(Model):
         return self
 
 
+class Logging(Model):
+    """Where what it writes is kept."""
+
+    driver: Literal["k8s-file", "none"] = Field("k8s-file", description="A file of the core's, or nowhere.")
+
+
 class RestartCondition(StrEnum):
     """When an ended container is started again."""
 
@@ -84,24 +96,6 @@ class RestartPolicy(Model):
 
     condition: RestartCondition = Field(RestartCondition.NO, description="When to start again.")
     max_retries: int | None = Field(None, ge=1, description="Restarts before giving up; unset: no limit.")
-
-
-class Ulimit(Model):
-    """A resource limit of the container's processes (getrlimit(2)); -1 is unlimited."""
-
-    soft: int = Field(ge=-1, description="Soft limit.")
-    hard: int = Field(ge=-1, description="Hard limit.")
-
-
-class Resources(Model):
-    """Limits of the container's cgroup; unset is unlimited."""
-
-    memory: ByteSize | None = Field(None, description="Most memory, bytes; memory plus swap is held to the same.")
-    memory_reservation: ByteSize | None = Field(None, description="Memory kept under pressure, bytes.")
-    cpus: float | None = Field(None, gt=0, description="Most CPU time, in processors.")
-    cpu_shares: int | None = Field(None, ge=2, le=262144, description="Relative CPU weight (1024 is usual).")
-    cpuset: str | None = Field(None, pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$", description="Processors, such as 0-1,3.")
-    pids: int | None = Field(None, ge=1, description="Most processes and threads.")
 
 
 class Condition(StrEnum):
@@ -138,7 +132,11 @@ class Container(Resource):
     user: Annotated[str | None, RECREATE] = Field(None, description="user[:group], names or numbers.")
     group_add: Annotated[tuple[str, ...], RECREATE] = Field((), description="Further groups, names or numbers.")
     hostname: Annotated[HostName | None, RECREATE] = Field(None, max_length=64, description="Host name inside.")
+    domainname: Annotated[HostName | None, RECREATE] = Field(None, max_length=64, description="NIS domain name inside.")
     labels: Annotated[dict[str, str], IN_PLACE] = Field(default_factory=dict, description="Labels of the container.")
+    annotations: Annotated[dict[str, str], RECREATE] = Field(
+        default_factory=dict, description="Annotations for the OCI runtime; none that begins with run.oci. is taken."
+    )
     ports: Annotated[tuple[Port, ...], IN_PLACE] = Field((), description="Ports published on the host.")
     expose: Annotated[tuple[str, ...], NO_CHANGE] = Field((), description="Ports noted for readers; opens nothing.")
     mounts: Annotated[tuple[Mount, ...], RECREATE] = Field((), description="Volumes, binds and tmpfs.")
@@ -151,6 +149,11 @@ class Container(Resource):
     extra_hosts: Annotated[dict[str, str], RECREATE] = Field(
         default_factory=dict, description="Further lines of /etc/hosts: name to address; host-gateway is the host."
     )
+    dns: Annotated[tuple[IPv4Address | IPv6Address, ...], RECREATE] = Field(
+        (), description="Name servers to ask instead of the host's; a network's own one asks them for strangers' names."
+    )
+    dns_search: Annotated[tuple[str, ...], RECREATE] = Field((), description="Search list; a dot alone is none.")
+    dns_opt: Annotated[tuple[str, ...], RECREATE] = Field((), description="Options of resolv.conf(5).")
     restart: Annotated[RestartPolicy, IN_PLACE] = Field(
         default_factory=RestartPolicy, description="Start again after an end."
     )
@@ -164,7 +167,28 @@ class Container(Resource):
     privileged: Annotated[bool, RECREATE] = Field(False, description="No isolation from the host's kernel; a risk.")
     read_only: Annotated[bool, RECREATE] = Field(False, description="Root file system read-only.")
     security_opt: Annotated[tuple[str, ...], RECREATE] = Field(
-        (), description="no-new-privileges:false, seccomp=unconfined."
+        (),
+        description="no-new-privileges[:false], seccomp=unconfined or a profile's path, systempaths=unconfined,"
+        " mask=PATH:PATH, unmask=ALL or PATH:PATH, apparmor= and label= where the host has them.",
+    )
+    devices: Annotated[tuple[Device, ...], RECREATE] = Field((), description="Devices of the host given to it.")
+    device_cgroup_rules: Annotated[tuple[DeviceRule, ...], RECREATE] = Field(
+        (), description="Devices it may use by number, such as C(c 1:3 rwm)."
+    )
+    pid: Annotated[str | None, RECREATE] = Field(
+        None, pattern=r"^(host|container:.+)$", description="host or container:NAME, whose processes it then sees."
+    )
+    ipc: Annotated[str | None, RECREATE] = Field(
+        None,
+        pattern=r"^(none|private|shareable|host|container:.+)$",
+        description="private, shareable (another may join), host, container:NAME, or none: private without /dev/shm.",
+    )
+    uts: Annotated[Literal["host"] | None, RECREATE] = Field(None, description="host shares the host's name.")
+    cgroup: Annotated[Literal["private", "host"] | None, RECREATE] = Field(
+        None, description="private (the default) or host: whether it sees the host's cgroup tree from its root."
+    )
+    userns_mode: Annotated[Literal["host"] | None, RECREATE] = Field(
+        None, description="host: its user numbers are the host's, as they are when it is unset."
     )
     sysctls: Annotated[dict[str, str], RECREATE] = Field(
         default_factory=dict, description="Namespaced kernel settings."
@@ -175,6 +199,10 @@ class Container(Resource):
     init: Annotated[bool, RECREATE] = Field(False, description="A small init as PID 1 that reaps and forwards signals.")
     tty: Annotated[bool, RECREATE] = Field(False, description="A terminal for standard input and output.")
     stdin_open: Annotated[bool, RECREATE] = Field(False, description="Keep standard input open.")
+    logging: Annotated[Logging | None, RECREATE] = Field(None, description="Where what it writes is kept.")
+    oom_score_adj: Annotated[int | None, RECREATE] = Field(
+        None, ge=-1000, le=1000, description="How readily the kernel kills it when memory is short (proc(5))."
+    )
     stop_signal: Annotated[str | None, IN_PLACE] = Field(None, description="Signal that asks it to end; SIGTERM.")
     stop_grace_period: Annotated[Duration, IN_PLACE] = Field(
         Duration(seconds=10), description="Time between the stop signal and SIGKILL."
@@ -186,10 +214,30 @@ class Container(Resource):
         """Container."""
         return Kind.CONTAINER
 
+    def sealed(self, key: bytes) -> Container:
+        """With the fingerprints of its secrets and configs; see ``FileGrant.sealed``."""
+        if not self.secrets and not self.configs:
+            return self
+        fields = {name: tuple(one.sealed(key) for one in getattr(self, name)) for name in ("secrets", "configs")}
+        return self.model_copy(update=fields)
+
     @model_validator(mode="after")
     def _network_mode_alone(self) -> Container:
         if self.network_mode and self.networks:
             raise ValueError("network_mode and networks exclude each other")
         if self.network_mode and self.ports:
             raise ValueError(f"ports cannot be published with network_mode {self.network_mode}")
+        return self
+
+    @model_validator(mode="after")
+    def _namespaces_fit(self) -> Container:
+        if self.uts == "host" and (self.hostname or self.domainname):
+            raise ValueError("hostname and domainname need a UTS namespace of its own, not uts: host")
+        if (self.network_mode or "").startswith("container:") and self.hostname:
+            raise ValueError("hostname is that of the container whose network is shared")
+        if self.ipc and self.ipc not in ("private", "shareable") and self.shm_size is not None:
+            raise ValueError(f"shm_size means nothing with ipc {self.ipc}")
+        for name in self.annotations:
+            if name.startswith(_RUNTIME_ANNOTATIONS):
+                raise ValueError(f"annotation {name} would change the runtime itself")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from bayplan.models.base import Model
 from bayplan.models.types import AbsolutePath, ByteSize, ResourceName
@@ -18,6 +18,9 @@ class VolumeMount(Model):
     target: AbsolutePath = Field(description="Path in the container.")
     read_only: bool = Field(False, description="Mount read-only.")
     nocopy: bool = Field(False, description="Do not fill an empty volume from the image.")
+    subpath: Annotated[str, StringConstraints(pattern=r"^[^/\x00].*$")] | None = Field(
+        None, description="Directory or file in the volume to mount instead of all of it; it must be there."
+    )
 
 
 class BindMount(Model):
@@ -31,6 +34,11 @@ class BindMount(Model):
     propagation: Literal["private", "rprivate", "shared", "rshared", "slave", "rslave"] = Field(
         "rprivate", description="Whether mounts made later pass between host and container (mount_namespaces(7))."
     )
+    recursive: Literal["enabled", "disabled", "writable", "readonly"] = Field(
+        "enabled",
+        description="What of mounts below the source: enabled and writable show them as they are, readonly makes them"
+        " read-only too, disabled leaves them out.",
+    )
 
 
 class TmpfsMount(Model):
@@ -38,6 +46,10 @@ class TmpfsMount(Model):
 
     type: Literal["tmpfs"] = "tmpfs"
     target: AbsolutePath = Field(description="Path in the container.")
+    read_only: bool = Field(False, description="Mount read-only.")
+    noexec: bool = Field(False, description="No program in it can be run.")
+    uid: int | None = Field(None, ge=0, description="Owner of its root; root when unset.")
+    gid: int | None = Field(None, ge=0, description="Group of its root; root when unset.")
     size: ByteSize | None = Field(None, description="Most bytes it may hold; half of memory when unset.")
     mode: int | None = Field(None, ge=0, le=0o7777, description="Permission bits of its root; 1777 when unset.")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretBytes, SecretStr, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
 from bayplan.models.types import AbsolutePath, ResourceName
@@ -68,3 +69,12 @@ class FileGrant(Model):
     uid: int = Field(0, ge=0, description="Owner inside the container.")
     gid: int = Field(0, ge=0, description="Group inside the container.")
     mode: int = Field(0o444, ge=0, le=0o7777, description="Permission bits.")
+    content: SecretBytes | None = Field(None, exclude=True, repr=False, description="What it holds; never recorded.")
+    fingerprint: str = Field("", description="A keyed hash of the content, by which a change of it is seen.")
+
+    def sealed(self, key: bytes) -> FileGrant:
+        """With the fingerprint of its content; as it is when it has no content or there is no key yet."""
+        if self.content is None or not key:
+            return self
+        found = hmac.new(key, self.content.get_secret_value(), "sha256").hexdigest()[:32]
+        return self.model_copy(update={"fingerprint": found})

@@ -44,7 +44,8 @@ def plain(value: Any) -> Any:
     """A model's value as JSON values, with types shown in their readable spelling."""
     if isinstance(value, BaseModel):
         spelled = type(value).__str__ is not BaseModel.__str__
-        return str(value) if spelled else {k: plain(getattr(value, k)) for k in type(value).model_fields}
+        fields = [name for name, info in type(value).model_fields.items() if not info.exclude]
+        return str(value) if spelled else {name: plain(getattr(value, name)) for name in fields}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

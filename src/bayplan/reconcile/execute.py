@@ -75,7 +75,9 @@ class Executor:
 
     def _update(self, step: Step) -> None:
         fields = sorted({change.path.partition("[")[0] for change in step.fields if change.how is not Change.RECREATE})
-        if fields and step.desired is not None:
+        # What it is given is in memory only: a reboot took it away, and the declaration brings it.
+        given = isinstance(step.desired, Container) and (step.desired.secrets or step.desired.configs)
+        if step.desired is not None and (fields or given):
             self.runtime.update(step.desired, fields, project=self.plan.project)
 
     def _create(self, step: Step) -> None:

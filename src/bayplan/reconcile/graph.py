@@ -25,10 +25,14 @@ def requirements(resource: Resource, stack: Stack) -> frozenset[ResourceId]:
     needed |= {ResourceId(kind=Kind.CONFIG, name=item.source) for item in resource.configs}
     for dependency in resource.depends_on:
         needed |= {item.id for item in stack.containers_of(dependency.service)}
-    mode = resource.network_mode or ""
-    if mode.startswith(_CONTAINER_MODE):
-        needed.add(ResourceId(kind=Kind.CONTAINER, name=mode.removeprefix(_CONTAINER_MODE)))
-    return frozenset(needed - {resource.id})
+    return frozenset((needed | namespace_owners(resource)) - {resource.id})
+
+
+def namespace_owners(container: Container) -> frozenset[ResourceId]:
+    """The containers whose network, processes or shared memory it shares."""
+    modes = (container.network_mode, container.pid, container.ipc)
+    names = [mode.removeprefix(_CONTAINER_MODE) for mode in modes if mode and mode.startswith(_CONTAINER_MODE)]
+    return frozenset(ResourceId(kind=Kind.CONTAINER, name=name) for name in names)
 
 
 def check_acyclic(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> None:
@@ -61,6 +65,7 @@ def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[Reso
             if isinstance(mount, VolumeMount)
         }
         used.add(ResourceId(kind=Kind.IMAGE, name=container.image))
+        used |= namespace_owners(container)
         for dependency in container.depends_on:
             used |= set(by_service.get(dependency.service, ()))
         for thing in used & ids - {item}:

@@ -9,12 +9,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from bayplan.errors import ConflictError, NotFoundError, UnavailableError
 from bayplan.models import Change, Condition, Container, Image, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
-from bayplan.reconcile.graph import check_acyclic, removal_order, requirements
+from bayplan.reconcile.graph import check_acyclic, namespace_owners, removal_order, requirements
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
 from bayplan.reconcile.risks import risk_of_change, risks_of
 from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot, State
 
 _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
+
+_NEW_NAMESPACES = {
+    Action.CREATE: "made",
+    Action.RECREATE: "re-created",
+    Action.RESTART: "restarted",
+    Action.START: "started",
+}
 
 
 def fingerprint(snapshot: Snapshot) -> str:
@@ -87,9 +94,11 @@ class _Planner:
         *,
         stopped: frozenset[ResourceId],
     ) -> None:
-        self.stack, self.runtime, self.scope, self.snapshot, self.images = stack, runtime, scope, snapshot, images
+        self.runtime, self.scope, self.snapshot, self.images = runtime, scope, snapshot, images
         self.stopped = stopped
         self.facts = runtime.facts()
+        key = self.facts.key.get_secret_value()
+        self.stack = stack.model_copy(update={"containers": tuple(item.sealed(key) for item in stack.containers)})
         self.steps: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
         self.kept: list[str] = []
@@ -260,23 +269,26 @@ class _Planner:
         return known.fields if known else ()
 
     def _follow_namespace_and_restart(self) -> None:
-        """Containers that share a re-created one's network, or asked to restart with it, follow it."""
-        for container in self.stack.containers:
-            if container.id in self.steps or self.snapshot.get(container.id) is None:
-                continue
-            mode = (container.network_mode or "").removeprefix("container:")
-            shared = self.steps.get(ResourceId(kind=Kind.CONTAINER, name=mode)) if mode else None
-            if shared and shared.action is Action.RECREATE:
-                why = f"shares the network of {shared.resource}, which is re-created"
-                fields = self._found(container.id)
-                self.steps[container.id] = self._make(container, Action.RECREATE, why, fields, Change.RECREATE)
-                continue
-            for dependency in container.depends_on:
-                steps = [self.steps.get(item.id) for item in self.stack.containers_of(dependency.service)]
-                if dependency.restart and any(item and item.action is Action.RECREATE for item in steps):
-                    why = f"{dependency.service} is re-created, and depends_on asks for a restart"
-                    fields = self._found(container.id)
-                    self.steps[container.id] = self._make(container, Action.RESTART, why, fields, Change.RESTART)
+        """Containers that share a namespace with one that starts anew, or asked to restart with it, follow it."""
+        while any(self._follow(container) for container in self.stack.containers):
+            pass
+
+    def _follow(self, container: Container) -> bool:
+        if container.id in self.steps or self.snapshot.get(container.id) is None or container.id in self.stopped:
+            return False
+        why = ""
+        for owner in sorted(namespace_owners(container), key=str):
+            step = self.steps.get(owner)
+            if step and step.action in _NEW_NAMESPACES:
+                why = f"shares a namespace of {owner}, which is {_NEW_NAMESPACES[step.action]}"
+        for dependency in container.depends_on:
+            steps = [self.steps.get(item.id) for item in self.stack.containers_of(dependency.service)]
+            if not why and dependency.restart and any(item and item.action is Action.RECREATE for item in steps):
+                why = f"{dependency.service} is re-created, and depends_on asks for a restart"
+        if why:
+            fields = self._found(container.id)
+            self.steps[container.id] = self._make(container, Action.RESTART, why, fields, Change.RESTART)
+        return bool(why)
 
     # -- removal -----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bayplan.models import BindMount, Change, Container, Resource
 
 _UNSPECIFIED = "0.0.0.0"  # noqa: S104 - compared with, not bound
+_HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
     {"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "NET_ADMIN", "DAC_READ_SEARCH", "BPF"}
 )
@@ -20,20 +21,32 @@ def risks_of(resource: Resource) -> Iterator[str]:
         if str(port.host_ip) == _UNSPECIFIED:
             shown = "a port that the host chooses" if port.chosen else f"port {port.published}/{port.protocol}"
             yield f"exposure: {shown} is open on every address of the host"
-    if resource.privileged:
-        yield "isolation: privileged, the container can control the host"
-    for capability in sorted(_STRONG_CAPABILITIES.intersection(resource.cap_add)):
-        yield f"isolation: capability {capability} reaches beyond the container"
-    if resource.network_mode == "host":
-        yield "isolation: shares the host's network"
-    if any("unconfined" in option for option in resource.security_opt):
-        yield "isolation: a security profile is switched off"
+    yield from _of_isolation(resource)
     for mount in resource.mounts:
         if isinstance(mount, BindMount):
             if mount.source == "/" or mount.source.endswith("docker.sock"):
                 yield f"isolation: bind of {mount.source} gives control of the host"
             if "shared" in mount.propagation:
                 yield f"isolation: mounts made under {mount.target} pass to the host"
+
+
+def _of_isolation(resource: Container) -> Iterator[str]:
+    if resource.privileged:
+        yield "isolation: privileged, the container can control the host"
+    for capability in sorted(_STRONG_CAPABILITIES.intersection(resource.cap_add)):
+        yield f"isolation: capability {capability} reaches beyond the container"
+    if resource.network_mode == "host":
+        yield "isolation: shares the host's network"
+    for name, what in _HOST_SPACES.items():
+        if getattr(resource, name) == "host":
+            yield f"isolation: shares the host's {what}"
+    for option in resource.security_opt:
+        if "unconfined" in option or option.startswith("unmask") or option == "no-new-privileges:false":
+            yield f"isolation: {option} takes a protection away"
+    for device in resource.devices:
+        yield f"isolation: uses the host's device {device.source}"
+    for rule in resource.device_cgroup_rules:
+        yield f"isolation: may use devices {rule}"
 
 
 def risk_of_change(change: Change) -> Iterator[str]:

@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import BinaryIO, Protocol
 
-from pydantic import Field
+from pydantic import Field, SecretBytes
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
 
@@ -134,6 +134,8 @@ class Facts(Model):
     """Container fields that can be changed on a running container."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
+    key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)
+    """Key of the fingerprints of secrets on this host; empty while there are none."""
 
 
 @dataclass(frozen=True)

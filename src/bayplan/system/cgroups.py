@@ -31,6 +31,39 @@ def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def controllers() -> frozenset[str]:
+    """The controllers that this host can limit by: v2's own on a unified host, else those mounted as v1."""
+    if is_unified():
+        return frozenset((ROOT / "cgroup.controllers").read_text().split())
+    return frozenset(name for top in hierarchies() for name in top.name.split(",")) - {"unified", "systemd"}
+
+
+def has_file(controller: str, name: str) -> bool:
+    """Whether groups of this host have that file: v1's stand in the root too, v2's only below it."""
+    if not is_unified():
+        return (ROOT / controller / name).exists() or any((ROOT / controller).glob(f"*/{name}"))
+    return any(ROOT.glob(f"*/{name}")) or any(ROOT.glob(f"*/*/{name}"))
+
+
+def write(path: str, controller: str, name: str, value: str) -> None:
+    """Write a file of a group (``/parent/name``). Raises OSError."""
+    top = ROOT if is_unified() else ROOT / controller
+    (top / path.lstrip("/") / name).write_text(value)
+
+
+def all_of_cpuset(kind: str) -> str:
+    """Every processor (``cpus``) or memory node (``mems``) that a group may have here."""
+    for file in (ROOT / f"cpuset.{kind}.effective", ROOT / "cpuset" / f"cpuset.{kind}"):
+        if file.exists():
+            return file.read_text().strip()
+    return "0"
+
+
+def host_swappiness() -> int:
+    """What a v1 group has when nothing is said."""
+    return int(Path("/proc/sys/vm/swappiness").read_text())
+
+
 def members(path: str) -> tuple[Process, ...]:
     """The processes in a group (``/parent/name``), whatever the layout."""
     pids: set[bytes] = set()

@@ -17,6 +17,8 @@ _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
 _AT_FDCWD = -100
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 # The same numbers on every architecture (kernel: scripts/syscall.tbl).
+_SYS_OPEN_TREE = 428
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 429, 430, 431, 432
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -67,6 +69,18 @@ def is_mounted(path: Path) -> bool:
 def make_private(target: str = "/") -> None:
     """No mount below passes to or from another mount namespace (mount_namespaces(7))."""
     mount("none", target, "none", MS_REC | MS_PRIVATE)
+
+
+def clone_tree(path: str) -> int:
+    """A descriptor of a copy of the mount at a path, attached nowhere (open_tree(2)). Raises OSError."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
+    return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, path.encode(), flags), f"copy of mount {path}")
+
+
+def move_tree(tree: int, target: str) -> None:
+    """Attach what ``clone_tree`` gave, in the mount namespace of the caller (move_mount(2)). Raises OSError."""
+    moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(moved, f"mount on {target}")
 
 
 _no_single_layers: list[bool] = []

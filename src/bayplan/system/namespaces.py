@@ -14,6 +14,7 @@ from typing import TypeVar
 from bayplan.system import mounts
 from bayplan.system.processes import Process
 
+CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 _OWN = "/proc/thread-self/ns/net"
@@ -71,6 +72,21 @@ def in_private_mounts(work: Callable[[], T], meanwhile: Callable[[], None] = _no
         return work()
 
     return in_thread(body, meanwhile)
+
+
+def clone_tree(process: Process, path: str) -> int:
+    """A descriptor of a copy of the mount that a process sees at a path; see ``mounts.clone_tree``. Raises OSError."""
+
+    def body() -> int:
+        _call("unshare", CLONE_FS)
+        fd = os.open(f"/proc/{process.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _call("setns", fd, CLONE_NEWNS)
+        finally:
+            os.close(fd)
+        return mounts.clone_tree(path)
+
+    return in_thread(body)
 
 
 def in_network(namespace: Path, work: Callable[[], T]) -> T:

@@ -131,3 +131,9 @@ def _stat(pid: int) -> tuple[str, int] | None:
     # The command's name stands in parentheses and may hold anything, so count from its end.
     fields = text.rpartition(")")[2].split()
     return fields[0], int(fields[_STAT_STARTTIME - _STAT_STATE])
+
+
+def bounding_set() -> int:
+    """The capabilities that this process can give to others, a bit for each number (capabilities(7))."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:"))

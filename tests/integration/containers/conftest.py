@@ -8,6 +8,7 @@ import pytest
 
 from bayplan.models import Settings
 from bayplan.system import cgroups
+from containers import Host
 
 BUSYBOX = Path("/bin/busybox")
 
@@ -19,7 +20,8 @@ def rootfs(tmp_path_factory):
     for name in ("bin", "dev", "etc", "proc", "sys", "tmp", "var"):
         (top / name).mkdir()
     shutil.copy2(BUSYBOX, top / "bin/busybox")
-    for name in ("sh", "sleep", "cat", "id", "echo", "env", "head", "true", "false", "mount", "unshare", "touch", "ls"):
+    programs = "sh sleep cat id echo env head true false mount unshare touch ls stat wc hostname ps grep mknod kill tty"
+    for name in programs.split():
         (top / "bin" / name).symlink_to("busybox")
     (top / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n")
     (top / "etc/group").write_text("root:x:0:\napp:x:1000:\nextra:x:2000:app\n")
@@ -47,3 +49,10 @@ def settings():
     assert left == []
     assert running == ()
     assert containers == []
+
+
+@pytest.fixture
+def host(settings, rootfs):
+    held = Host(settings, rootfs)
+    yield held
+    held.close()

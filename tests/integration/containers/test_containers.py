@@ -127,8 +127,8 @@ def test_names_are_unique_and_can_be_handed_over(core):
 
 
 def test_what_is_not_built_is_refused_and_leaves_no_record(core):
-    with pytest.raises(UnsupportedError, match="tty"):
-        core.create("a", "/bin/true", tty=True)
+    with pytest.raises(UnsupportedError, match="secrets"):
+        core.create("a", "/bin/true", secrets=({"source": "s", "target": "/run/secrets/s"},))
     assert core.containers.observe("p") == []
 
 

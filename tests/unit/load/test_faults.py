@@ -87,8 +87,10 @@ def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
         assert caught.value.where.line == line
 
 
-UNBUILT = ["devices: [/dev/x]", "tty: true", "init: true", "logging: {driver: none}", "links: [b]", "dns: 1.1.1.1",
-           "network_mode: bridge", "deploy: {update_config: {}}", "secrets: [s]"]  # fmt: skip
+UNBUILT = ["devices: ['vendor.com/class=name']", "runtime: runsc", "logging: {driver: journald}", "links: [b]",
+           "ports: ['80']", "network_mode: bridge", "deploy: {update_config: {}}", "post_start: []",
+           "isolation: hyperv", "logging: {options: {max-size: 1m}}",
+           "blkio_config: {weight_device: []}", "gpus: 1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("attribute", UNBUILT)

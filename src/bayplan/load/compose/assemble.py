@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import dotenv, keys
+from bayplan.load.compose.grants import read_grants
 from bayplan.load.compose.images import ImageReader
 from bayplan.load.compose.mounts import MountReader
 from bayplan.load.compose.nodes import (
@@ -32,10 +33,11 @@ from bayplan.load.compose.ports import read_ports
 from bayplan.load.compose.resources import final_name, read_network, read_volume
 from bayplan.load.compose.service import deploy_replicas, resources, restart, simple
 from bayplan.load.compose.validate import make
-from bayplan.models import Container, Dependency, Endpoint, Stack, Volume, labels
+from bayplan.models import Container, Dependency, Endpoint, Mount, Stack, TmpfsMount, Volume, labels
 
 _log = logging.getLogger("bayplan.load")
 _FIELDS = {"mounts": "volumes", "resources": "deploy", "name": "container_name"}
+_DECLARED = ("networks", "volumes", "secrets", "configs")
 _EMPTY_MODES = ("none", "host")
 
 
@@ -61,7 +63,7 @@ class Assembler:
             raise wrong(root, "declares no services")
         self.all = as_map(services)
         self.services = {key: node for key, node in self.all.items() if self._enabled(node)}
-        self.declared = {name: as_map(found) if (found := root.get(name)) else {} for name in ("networks", "volumes")}
+        self.declared = {name: as_map(found) if (found := root.get(name)) else {} for name in _DECLARED}
         self.counts = {key: deploy_replicas(node) for key, node in self.services.items()}
         self.images = ImageReader(context.project, context.directory, context.environment)
         self.used: dict[str, dict[str, None]] = {"networks": {}, "volumes": {}}
@@ -102,7 +104,7 @@ class Assembler:
         count, given = self.counts[key], node.get("container_name")
         if given and count > 1:
             raise wrong(given, f"{count} replicas cannot have one name", hint="remove container_name or the replicas")
-        common: dict[str, Any] = simple(node)
+        common: dict[str, Any] = simple(node, self.context.directory)
         common |= {
             "service": key,
             "image": self.images.read(node, key),
@@ -114,12 +116,19 @@ class Assembler:
         ports = node.get("ports")
         published = read_ports(ports) if ports else ()
         mode = self._mode(node)
+        common |= {name: self._shared(node, name) for name in ("pid", "ipc") if node.get(name)}
+        for name in ("secrets", "configs"):
+            if given := node.get(name):
+                where, values = self.context.directory, self.context.environment
+                common[name] = read_grants(given, name, self.declared[name], where, values)
+        if attach := node.get("attach"):
+            as_flag(attach)  # for whoever follows the logs; nothing of the container
         if mode != "host":
             common["ports"] = published
         elif ports:
             _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
         own = {labels.PROJECT: self.context.project, labels.SERVICE: key, labels.MANAGED: "true"}
-        common["labels"] = {**text_map(node.get("labels")), **own}
+        common["labels"] = {**self._label_files(node), **text_map(node.get("labels")), **own}
         return self._replicas(key, node, common, mode) if count else []
 
     def _replicas(self, key: str, node: Node, common: Mapping[str, Any], mode: str | None) -> list[Container]:
@@ -143,10 +152,27 @@ class Assembler:
         project = self.context.project
         names = {key: final_name(one, key, project) for key, one in self.declared["volumes"].items()}
         reader = MountReader(self.context.directory, self.context.environment.get("HOME", "/"), names, name)
-        mounts = reader.read(node)
+        mounts = {item.target: item for item in self._others_mounts(node, reader)}
+        mounts |= {item.target: item for item in reader.read(node)}
         self.used["volumes"] |= dict.fromkeys(sorted(reader.used))
         self.anonymous += reader.anonymous
-        return mounts
+        return tuple(mounts.values())
+
+    def _others_mounts(self, node: Node, reader: MountReader) -> list[Mount]:
+        """``volumes_from``: the volumes and binds of other services' first containers."""
+        found: list[Mount] = []
+        if given := node.get("volumes_from"):
+            for item in as_list(given):
+                name, _, mode = as_text(item).partition(":")
+                if name == "container":
+                    raise not_built(item, "volumes of a container outside the file are not built yet")
+                if mode not in ("", "ro", "rw"):
+                    raise wrong(item, f"unknown mode {mode!r}", hint="ro or rw")
+                self._check_service(item, name)
+                other = replace(reader, container=self._name(name, 1), anonymous=[])
+                mounts = [one for one in other.read(self.services[name]) if not isinstance(one, TmpfsMount)]
+                found += [one.model_copy(update={"read_only": True}) if mode == "ro" else one for one in mounts]
+        return found
 
     def _mode(self, node: Node) -> str | None:
         mode = node.get("network_mode")
@@ -162,6 +188,26 @@ class Assembler:
         if text in _EMPTY_MODES or (text.startswith("container:") and text != "container:"):
             return text
         raise not_built(mode, f"network_mode {text!r} is not built yet")
+
+    def _shared(self, node: Node, name: str) -> str:
+        """``pid`` or ``ipc``: a service's name as that of its first container."""
+        place = node.get(name) or node
+        text = as_text(place)
+        if not text.startswith("service:"):
+            return text
+        other = text.removeprefix("service:")
+        self._check_service(place, other)
+        return f"container:{self._name(other, 1)}"
+
+    def _label_files(self, node: Node) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if files := node.get("label_file"):
+            for item in as_list(files) if isinstance(files.value, list) else [files]:
+                file = self.context.directory / Path(as_text(item)).expanduser()
+                if not file.is_file():
+                    raise wrong(item, f"label file {str(file)!r} does not exist")
+                found |= dotenv.read(file, {})
+        return found
 
     def _endpoints(self, node: Node, key: str, name: str) -> tuple[Endpoint, ...]:
         given = node.get("networks")
@@ -252,11 +298,18 @@ class Assembler:
                     continue
                 self._check_service(place, name)
                 found[name] = dependency
-        mode = node.get("network_mode")
-        if mode and as_text(mode).startswith("service:"):
-            # The namespace's owner: re-creating it leaves this container without a network, so it follows.
-            name = as_text(mode).removeprefix("service:")
-            found.setdefault(name, Dependency(service=name, restart=True))
+        for key in ("network_mode", "pid", "ipc"):
+            mode = node.get(key)
+            if mode and as_text(mode).startswith("service:"):
+                # The namespace's owner: re-creating it leaves this container without one, so it follows.
+                name = as_text(mode).removeprefix("service:")
+                self._check_service(mode, name)
+                found.setdefault(name, Dependency(service=name, restart=True))
+        if others := node.get("volumes_from"):
+            for item in as_list(others):
+                name = as_text(item).partition(":")[0]
+                if name in self.services:
+                    found.setdefault(name, Dependency(service=name))
         return tuple(found.values())
 
     def _check_cycle(self, edges: Mapping[str, Sequence[Dependency]]) -> None:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-TOP_BUILT = frozenset({"name", "version", "services", "networks", "volumes"})
-TOP_KNOWN = frozenset({"secrets", "configs", "include", "models"})
+TOP_BUILT = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
+TOP_KNOWN = frozenset({"include", "models"})
 
 SERVICE_BUILT = frozenset(
     [
+        "annotations",
+        "attach",
+        "blkio_config",
         "build",
         "cap_add",
         "cap_drop",
+        "cgroup",
         "command",
+        "configs",
         "container_name",
+        "cpu_period",
+        "cpu_quota",
+        "cpu_rt_period",
+        "cpu_rt_runtime",
         "cpu_shares",
         "cpus",
         "cpuset",
         "depends_on",
         "deploy",
+        "device_cgroup_rules",
+        "devices",
+        "dns",
+        "dns_opt",
+        "dns_search",
+        "domainname",
         "entrypoint",
         "env_file",
         "environment",
@@ -27,11 +42,19 @@ SERVICE_BUILT = frozenset(
         "hostname",
         "image",
         "init",
+        "ipc",
+        "label_file",
         "labels",
+        "logging",
         "mem_limit",
         "mem_reservation",
+        "mem_swappiness",
+        "memswap_limit",
         "network_mode",
         "networks",
+        "oom_kill_disable",
+        "oom_score_adj",
+        "pid",
         "pids_limit",
         "platform",
         "ports",
@@ -40,6 +63,8 @@ SERVICE_BUILT = frozenset(
         "pull_policy",
         "read_only",
         "restart",
+        "scale",
+        "secrets",
         "security_opt",
         "shm_size",
         "stdin_open",
@@ -50,59 +75,34 @@ SERVICE_BUILT = frozenset(
         "tty",
         "ulimits",
         "user",
+        "userns_mode",
+        "uts",
         "volumes",
+        "volumes_from",
         "working_dir",
     ]
 )
 SERVICE_KNOWN = frozenset(
     [
-        "annotations",
-        "attach",
-        "blkio_config",
-        "cgroup",
         "cgroup_parent",
-        "configs",
         "cpu_count",
         "cpu_percent",
-        "cpu_period",
-        "cpu_quota",
-        "cpu_rt_period",
-        "cpu_rt_runtime",
         "credential_spec",
         "develop",
-        "device_cgroup_rules",
-        "devices",
-        "dns",
-        "dns_opt",
-        "dns_search",
-        "domainname",
         "extends",
         "external_links",
         "gpus",
-        "ipc",
         "isolation",
-        "label_file",
         "links",
-        "logging",
         "mac_address",
-        "mem_swappiness",
-        "memswap_limit",
         "models",
-        "oom_kill_disable",
-        "oom_score_adj",
-        "pid",
         "post_start",
         "pre_start",
         "pre_stop",
         "provider",
         "runtime",
-        "scale",
-        "secrets",
         "storage_opt",
         "use_api_socket",
-        "userns_mode",
-        "uts",
-        "volumes_from",
     ]
 )
 
@@ -161,4 +161,6 @@ VOLUME_BUILT = frozenset({"driver", "driver_opts", "external", "labels", "name"}
 PORT_BUILT = frozenset({"target", "published", "host_ip", "protocol", "mode", "name", "app_protocol"})
 MOUNT_BUILT = frozenset({"type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs"})
 MOUNT_KNOWN = frozenset({"image"})
+RATE_BUILT = frozenset({"path", "rate"})
+LOGGING_BUILT = frozenset({"driver", "options"})
 HEALTH_BUILT = frozenset(["disable", "interval", "retries", "start_interval", "start_period", "test", "timeout"])

@@ -10,9 +10,12 @@ from bayplan.load.compose.nodes import Node, as_text, kind_of, wrong
 _PLAIN = re.compile(r"\[\d+\]")
 _REPLACED = frozenset({"command", "entrypoint", "healthcheck.test"})
 _KEYED = frozenset(
-    {"environment", "labels", "sysctls", "depends_on", "networks", "build.args", "build.labels", "deploy.labels"}
+    {
+        *("environment", "labels", "annotations", "sysctls", "depends_on", "networks"),
+        *("build.args", "build.labels", "deploy.labels"),
+    }
 )
-_LISTED = frozenset({"env_file", "tmpfs", "dns", "dns_search"})
+_LISTED = frozenset({"env_file", "label_file", "tmpfs", "dns", "dns_search"})
 
 
 def merge(base: Node, over: Node) -> Node:

@@ -89,17 +89,15 @@ class MountReader:
         if name == "bind":
             if source is None:
                 raise wrong(node, "a bind mount needs a source")
-            options = _options(node, "bind", built={"propagation", "create_host_path"}, known={"selinux", "recursive"})
+            options = _options(node, "bind", built={"propagation", "create_host_path", "recursive"}, known={"selinux"})
             values |= {"source": self.path(as_text(source)), "create_host_path": True, **options}
             return make(BindMount, node, values)
         if name == "volume":
-            options = _options(node, "volume", built={"nocopy"}, known={"subpath", "labels"})
+            options = _options(node, "volume", built={"nocopy", "subpath"}, known={"labels"})
             volume = self._volume(node, as_text(source) if source else "", values["target"])
             return make(VolumeMount, node, {**values, "source": volume, **options})
         if name == "tmpfs":
             options = _options(node, "tmpfs", built={"size", "mode"}, known=set())
-            if values.pop("read_only", False):
-                raise not_built(node, "a read-only tmpfs is not built yet")
             return make(TmpfsMount, node, {**values, **options})
         if name in ("image", "npipe", "cluster"):
             raise not_built(kind, f"mounts of type {name} are not built yet")
@@ -160,6 +158,10 @@ def _tmpfs(node: Node) -> TmpfsMount:
                 raise wrong(node, str(error)) from error
         elif name == "mode" and value and set(value) <= set("01234567"):
             values["mode"] = int(value, 8)
-        elif option != "rw":
+        elif name in ("uid", "gid") and value.isdigit():
+            values[name] = int(value)
+        elif option in ("ro", "noexec"):
+            values["read_only" if option == "ro" else option] = True
+        elif option not in ("rw", "exec", "nosuid", "nodev"):
             raise not_built(node, f"tmpfs option {option!r} is not built yet")
     return make(TmpfsMount, node, values)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import shlex
 import signal
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
+from bayplan.load.compose.isolation import block_io, devices, security_options
 from bayplan.load.compose.nodes import (
     Node,
     as_flag,
     as_integer,
-    as_list,
     as_map,
     as_number,
     as_text,
@@ -27,9 +28,8 @@ from bayplan.load.compose.nodes import (
     wrong,
 )
 from bayplan.load.compose.validate import make
-from bayplan.models import ByteSize, Duration, HealthCheck, Resources, RestartPolicy, Ulimit
+from bayplan.models import ByteSize, Duration, HealthCheck, Logging, Resources, RestartPolicy, Ulimit
 
-_SECURITY = re.compile(r"^(no-new-privileges([:=](true|false))?|seccomp[:=]unconfined)$")
 _MAX_REPLICAS = 1000  # each is built in memory and takes an address of its network: more is a slip of the pen
 
 
@@ -106,6 +106,14 @@ def resources(service: Node) -> Resources:
         "cpu_shares": ("cpu_shares", as_integer),
         "cpuset": ("cpuset", as_text),
         "pids_limit": ("pids", as_integer),
+        "memswap_limit": ("memory_swap", _swap),
+        "mem_swappiness": ("memory_swappiness", as_integer),
+        "oom_kill_disable": ("oom_kill_disable", as_flag),
+        "cpu_period": ("cpu_period", _microseconds),
+        "cpu_quota": ("cpu_quota", _microseconds),
+        "cpu_rt_period": ("cpu_rt_period", _microseconds),
+        "cpu_rt_runtime": ("cpu_rt_runtime", _microseconds),
+        "blkio_config": ("blkio", block_io),
     }
     for name, (field, read) in readers.items():
         if found := service.get(name):
@@ -127,6 +135,9 @@ def resources(service: Node) -> Resources:
             check_keys(reservations, built={"memory"}, known=keys.RESERVATIONS_KNOWN)
             if found := reservations.get("memory"):
                 values["memory_reservation"] = _size(found)
+    for name in ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_period", "cpu_quota", "cpu_shares"):
+        if values.get(name) == 0:  # Docker's word for unset
+            del values[name]
     if values.get("pids") in (-1, 0):
         del values["pids"]
     names = {field: name for name, (field, _) in readers.items()}
@@ -139,12 +150,25 @@ def _size(node: Node) -> ByteSize:
     return size
 
 
-def simple(service: Node) -> dict[str, Any]:
-    """Container fields that need nothing but the attribute of (nearly) the same name. Raises DeclarationError."""
-    for name in ("init", "tty", "stdin_open"):
-        found = service.get(name)
-        if found and as_flag(found):
-            raise not_built(found, f"{name}: true is not built yet")
+def _swap(node: Node) -> ByteSize:
+    """A size, or -1 for no limit."""
+    return ByteSize(-1) if as_text(node) == "-1" else _size(node)
+
+
+def _microseconds(node: Node) -> int:
+    """A number of microseconds, or a duration."""
+    text = as_text(node)
+    if text.lstrip("-").isdigit():
+        return as_integer(node)
+    period: Duration = parsed(node, Duration.parse)
+    return period // timedelta(microseconds=1)
+
+
+def simple(service: Node, directory: Path) -> dict[str, Any]:
+    """Container fields that need nothing but the attribute of (nearly) the same name. Raises DeclarationError.
+
+    ``directory`` is the project's, to which paths are relative.
+    """
     readers: dict[str, Callable[[Node], Any]] = {
         "command": words,
         "entrypoint": words,
@@ -157,7 +181,22 @@ def simple(service: Node) -> dict[str, Any]:
         "cap_drop": texts,
         "privileged": as_flag,
         "read_only": as_flag,
-        "security_opt": _security,
+        "security_opt": lambda node: security_options(node, directory),
+        "devices": devices,
+        "device_cgroup_rules": texts,
+        "init": as_flag,
+        "tty": as_flag,
+        "stdin_open": as_flag,
+        "domainname": as_text,
+        "oom_score_adj": as_integer,
+        "uts": as_text,
+        "cgroup": as_text,
+        "userns_mode": as_text,
+        "annotations": text_map,
+        "dns": text_or_texts,
+        "dns_search": text_or_texts,
+        "dns_opt": texts,
+        "logging": logging,
         "sysctls": text_map,
         "shm_size": _size,
         "stop_signal": _signal,
@@ -169,11 +208,16 @@ def simple(service: Node) -> dict[str, Any]:
     return {name: read(found) for name, read in readers.items() if (found := service.get(name))}
 
 
-def _security(node: Node) -> tuple[str, ...]:
-    for item in as_list(node):
-        if not _SECURITY.match(as_text(item)):
-            raise not_built(item, f"security option {as_text(item)!r} is not built yet")
-    return tuple(text.replace(":", "=", 1) if text.startswith("seccomp") else text for text in texts(node))
+def logging(node: Node) -> Logging:
+    """``logging``; Docker's json-file is our own form. Raises DeclarationError."""
+    check_keys(node, built=keys.LOGGING_BUILT)
+    driver, options = node.get("driver"), node.get("options")
+    name = as_text(driver) if driver else "json-file"
+    if name not in ("json-file", "local", "k8s-file", "none"):
+        raise not_built(driver or node, f"log driver {name!r} is not built yet")
+    for key, value in as_map(options).items() if options else ():
+        raise not_built(value, f"log option {key} is not built yet")
+    return Logging(driver="none" if name == "none" else "k8s-file")
 
 
 def _signal(node: Node) -> str:
@@ -225,17 +269,25 @@ def _hosts(node: Node) -> dict[str, str]:
 
 def deploy_replicas(service: Node) -> int:
     """How many containers the service has. Raises DeclarationError."""
-    deploy = service.get("deploy")
+    deploy, scale = service.get("deploy"), service.get("scale")
+    wanted = _count(scale) if scale else None
     if deploy is None:
-        return 1
+        return 1 if wanted is None else wanted
     check_keys(deploy, built=keys.DEPLOY_BUILT, known=keys.DEPLOY_KNOWN)
     replicas = deploy.get("replicas")
-    count = as_integer(replicas) if replicas else 1
-    if replicas and count < 0:
-        raise wrong(replicas, "cannot be negative")
-    if replicas and count > _MAX_REPLICAS:
-        raise wrong(replicas, f"{count} is more than the {_MAX_REPLICAS} replicas a service may have")
+    count = _count(replicas) if replicas else wanted
+    if scale and wanted != count:
+        raise wrong(scale, f"contradicts deploy.replicas, which is {count}", hint="remove one of them")
     if labels := deploy.get("labels"):
         for _ in pairs(labels):  # read for their form: on one host they label nothing (specification, "deploy")
             pass
+    return 1 if count is None else count
+
+
+def _count(node: Node) -> int:
+    count = as_integer(node)
+    if count < 0:
+        raise wrong(node, "cannot be negative")
+    if count > _MAX_REPLICAS:
+        raise wrong(node, f"{count} is more than the {_MAX_REPLICAS} replicas a service may have")
     return count

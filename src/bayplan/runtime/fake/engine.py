@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
+from pydantic import SecretBytes
+
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
 from bayplan.models import (
     Container,
@@ -62,7 +64,7 @@ class FakeRuntime:
 
     def facts(self) -> Facts:
         """In-place changes as the native core does them."""
-        return Facts(engine="fake", version="1", host="memory", in_place=IN_PLACE)
+        return Facts(engine="fake", version="1", host="memory", in_place=IN_PLACE, key=SecretBytes(b"fake"))
 
     @contextmanager
     def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
 from bayplan.models import (
     BindMount,
     Container,
@@ -15,11 +15,16 @@ from bayplan.models import (
     Network,
     Resource,
     ResourceId,
+    Settings,
     Volume,
     VolumeMount,
 )
+from bayplan.runtime.native.containers import grants
+from bayplan.runtime.native.containers.records import declaration
+from bayplan.runtime.native.containers.spec import sharing
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks, published
+from bayplan.runtime.native.options import check_options
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.volumes import Volumes
 
@@ -35,6 +40,7 @@ def check(
     volumes: Volumes,
     images: Images,
     database: Database,
+    settings: Settings,
 ) -> None:
     """Raise the first reason against making ``resources`` and ``removing`` others. Reads only."""
     leaving = {item.name for item in removing if item.kind is Kind.CONTAINER}
@@ -52,12 +58,14 @@ def check(
         if isinstance(resource, Volume):
             volumes.check(resource)
         if isinstance(resource, Container):
-            for option in _unbuilt(resource):
-                raise UnsupportedError(f"{option} is not built yet in the native core", where=str(resource.id))
+            check_options(resource, database.path.parent / "seccomp")
+            _check_owners(resource, resources, database)
             _check_binds(resource)
             _check_named(resource, resources, database)
     found = [item for item in resources if isinstance(item, Container)]
     published.check(found, database, replaced, networks.name_server.sockets)
+    if any(item.secrets or item.configs for item in found):
+        grants.place(settings)
 
 
 def _check_space(root: Path) -> None:
@@ -96,17 +104,29 @@ def _check_images(names: Collection[str], leaving: Collection[str], images: Imag
             raise ConflictError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
-def _unbuilt(container: Container) -> Iterator[str]:
-    for name in ("tty", "stdin_open", "init", "secrets", "configs"):
-        if getattr(container, name):
-            yield name
-    if (container.network_mode or "").startswith("container:"):
-        yield "network_mode container:NAME"
+def _check_owners(container: Container, made: Sequence[Resource], database: Database) -> None:
+    """Containers whose namespaces are shared are there, or are made in the same run."""
+    for kind, owner in sharing.owners(container).items():
+        there = {item.name: item for item in made if isinstance(item, Container)}
+        rows = database.query("SELECT declared FROM containers WHERE name = ?", (owner,))
+        found = there.get(owner) or (declaration(rows[0]["declared"]) if rows else None)
+        if found is None or owner == container.name:
+            raise NotFoundError(
+                f"{kind} of container {owner} is shared, and it does not exist",
+                where=str(container.id),
+                hint="declare it, or correct the name",
+            )
+        if kind == "ipc" and found.ipc not in (None, "shareable"):
+            raise ConflictError(
+                f"container {owner} does not share its IPC namespace: its ipc is {found.ipc}",
+                where=str(container.id),
+                hint="set its ipc to shareable",
+            )
 
 
 def _check_binds(container: Container) -> None:
     for mount in container.mounts:
-        if isinstance(mount, BindMount) and not Path(mount.source).exists():
+        if isinstance(mount, BindMount) and not (mount.create_host_path or Path(mount.source).exists()):
             raise NotFoundError(f"bind source {mount.source} does not exist", where=str(container.id), hint="create it")
 
 

@@ -12,11 +12,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from pydantic import SecretBytes
 
 from bayplan import __version__
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
+    BindMount,
     Change,
     Container,
     Duration,
@@ -31,7 +35,7 @@ from bayplan.models import (
     VolumeMount,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers
+from bayplan.runtime.native.containers import Containers, grants, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
@@ -90,7 +94,8 @@ class NativeRuntime:
         """What the native core changes in place."""
         import platform
 
-        return Facts(engine="native", version=__version__, host=platform.node(), in_place=IN_PLACE)
+        key = SecretBytes(grants.key(self.settings))
+        return Facts(engine="native", version=__version__, host=platform.node(), in_place=IN_PLACE, key=key)
 
     @contextmanager
     def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:
@@ -135,6 +140,7 @@ class NativeRuntime:
             volumes=self.volumes,
             images=self.images,
             database=self.database,
+            settings=self.settings,
         )
 
     # -- resources ---------------------------------------------------------------------------------------------
@@ -211,7 +217,7 @@ class NativeRuntime:
         if self.containers.status(container_id).state is State.RUNNING:
             return
         declared = self.containers.declared(container_id)
-        if declared.network_mode == "host":
+        if declared.network_mode == "host" or (declared.network_mode or "").startswith("container:"):
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
         attached = self.networks.prepare(container_id, declared.networks)
@@ -346,7 +352,9 @@ class NativeRuntime:
             if isinstance(mount, VolumeMount)
         }
         for mount in container.mounts:
-            if isinstance(mount, VolumeMount) and not mount.nocopy:
+            if isinstance(mount, BindMount) and mount.create_host_path and not Path(mount.source).exists():
+                Path(mount.source).mkdir(parents=True)
+            if isinstance(mount, VolumeMount) and not mount.nocopy and not mount.subpath:
                 self.volumes.fill(mount.source, lowerdirs, mount.target)
         self.containers.create(container_id, stored.config, lowerdirs, volumes)
 
@@ -371,8 +379,11 @@ class NativeRuntime:
     def _with_endpoints(self, item: Observed, kernel: Kernel, addresses: Mapping[str, str]) -> Observed:
         if item.status.state is not State.RUNNING:
             return item
-        defects = self.networks.endpoint_defects(item.handle, kernel)
+        defects = dict(self.networks.endpoint_defects(item.handle, kernel))
         declared = item.declared
+        process = self.containers.process(item.handle)
+        if isinstance(declared, Container) and process:
+            defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
         if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}

@@ -16,17 +16,19 @@ from pathlib import Path
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration, VolumeMount
-from bayplan.runtime.native.containers import health, lifecycle, mountpoints, resolver
+from bayplan.runtime.native.containers import grants, health, joining, lifecycle, mountpoints, resolver
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
+from bayplan.runtime.native.containers.oci import streams
 from bayplan.runtime.native.containers.records import declaration, now
-from bayplan.runtime.native.containers.spec import Bundle, build_spec, limits, process_environment
+from bayplan.runtime.native.containers.spec import Bundle, build_spec, changes, lift, limits, process_environment
+from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.records import begin_health
 from bayplan.system import cgroups, namespaces
-from bayplan.system.processes import boot_id
+from bayplan.system.processes import Process, boot_id
 
 IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
 """Fields that ``update`` changes on a running container."""
@@ -47,11 +49,13 @@ class Containers(Observations):
     def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
         """Record the intent to make a container.
 
-        Raises ConflictError for a name that is taken, UnsupportedError for an option this core does not build.
+        Its secrets are in memory from here on. Raises ConflictError for a name that is taken.
         """
-        _refuse(container)
         cgroups.expect_move()
+        if container.secrets or container.configs:
+            container = container.sealed(grants.key(self.settings, make=True))
         self.records.add(container_id, container, project, image_digest)
+        grants.write(container, self.settings, container_id)
 
     def create(
         self, container_id: str, image: ImageConfig, lowerdirs: Sequence[Path], volumes: Mapping[str, Path]
@@ -76,8 +80,12 @@ class Containers(Observations):
             "lowerdirs": [str(item) for item in lowerdirs],
             "stop_signal": image.stop_signal,
             "healthcheck": health.of_image(image.healthcheck),
+            "parts": spec_mounts.parts(container, volumes),
         }
-        self.records.created(container_id, facts, build_spec(container, bundle, self.settings))
+        spec = build_spec(container, bundle, self.settings)
+        for grant, file in grants.entries(container, self.settings, container_id):
+            spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
+        self.records.created(container_id, facts, spec)
 
     def start(
         self,
@@ -105,12 +113,20 @@ class Containers(Observations):
         if row["phase"] != "created":
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
         paths, kept = self._paths(container_id), self.records.bundle(container_id)
+        grants.check_there(declaration(row["declared"]), self.settings, container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        told = resolver.Told(self._hostname(row), addresses, name_server)
-        resolver.write(paths.run, kept["config"], netns, told)
         facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
+        told = resolver.Told(
+            self._hostname(row),
+            addresses,
+            name_server,
+            declared.domainname or "",
+            tuple(map(str, declared.dns)),
+            declared.dns_search,
+            declared.dns_opt,
+        )
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
         begin_health(self.records.database, container_id, checked=health.check_of(declared, facts) is not None)
 
@@ -121,7 +137,22 @@ class Containers(Observations):
                 connect()
 
         layers = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(self.settings.state_root)]
-        process = lifecycle.start(self.runtime, container_id, paths, layers, meanwhile)
+
+        def furnish(bundle: Path) -> None:
+            shared.furnish(bundle)
+            spec_mounts.show_parts(facts.get("parts", ()), bundle)
+
+        with joining.joined(declared, self.running) as shared:
+            resolver.write(paths.run, shared.put_in(kept["config"]), netns, told)
+            process = lifecycle.start(
+                self.runtime,
+                container_id,
+                paths,
+                layers,
+                meanwhile,
+                streams=streams(declared),
+                furnish=furnish,
+            )
         self.records.set(
             container_id,
             boot_id=boot_id(),
@@ -157,6 +188,7 @@ class Containers(Observations):
         came_up = bool(rows) and _came_up(rows[0])
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
+        grants.remove(self.settings, container_id)
         self.records.remove(container_id, lambda: tidy_cgroups(self.settings))
         client.wake(self.settings)
 
@@ -170,18 +202,28 @@ class Containers(Observations):
         """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
         row = self.records.get(container_id)
         earlier = declaration(row["declared"])
+        grants.write(container, self.settings, container_id)
         if container.resources != earlier.resources:
             spec = json.loads(self.records.bundle(container_id)["config"])
             devices = spec["linux"]["resources"]["devices"]
             spec["linux"]["resources"] = {**limits(container.resources), "devices": devices}
             if self._runs(container_id):
-                namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
+                given = changes(earlier.resources, container.resources)
+                namespaces.in_private_mounts(lambda: self.runtime.update(container_id, given))
+                lift(self._paths(container_id).cgroup, earlier.resources, container.resources)
             self.records.reconfigure(container_id, spec)
         self.records.set(container_id, declared=container.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
             checked = health.check_of(container, self._facts(container_id)) is not None
             begin_health(self.records.database, container_id, checked=checked)
         client.wake(self.settings)
+
+    def running(self, name: str) -> tuple[Process | None, Path]:
+        """The first process of the container of that name, None when it does not run, and its bundle."""
+        container_id = self.find(name)
+        if container_id is None:
+            return None, Path()
+        return self.process(container_id), self._paths(container_id).run
 
     def _hostname(self, row: sqlite3.Row) -> str:
         declared = declaration(row["declared"])
@@ -191,16 +233,6 @@ class Containers(Observations):
 def _came_up(row: sqlite3.Row) -> bool:
     """Whether its last start came to its end: the process is recorded after that, and forgotten before the next."""
     return row["pid"] is not None and row["boot_id"] == boot_id()
-
-
-def _refuse(container: Container) -> None:
-    """Refuse what would otherwise be dropped in silence."""
-    asked = {name: getattr(container, name, None) for name in ("init", "tty", "stdin_open", "secrets", "configs")}
-    if str(container.network_mode or "").startswith(("container:", "service:")):
-        asked["network_mode"] = True
-    for name, value in asked.items():
-        if value:
-            raise UnsupportedError(f"the native core does not build {name} yet", where=f"container {container.name}")
 
 
 def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:

@@ -29,12 +29,16 @@ def start(
     paths: Paths,
     lowerdirs: Sequence[Path],
     meanwhile: Callable[[], None] = _nothing,
+    *,
+    streams: Sequence[str] = (),
+    furnish: Callable[[Path], None] = lambda _: None,
 ) -> Process:
     """Run the container of a written bundle. Gives its first process. Raises RuntimeFailureError.
 
     The overlay is mounted in the mount namespace in which the monitor is started, and ends with it. ``meanwhile`` is
     done by the calling thread while the runtime creates the container (most of that time it waits for the kernel); the
-    container's program starts only after both.
+    container's program starts only after both. ``streams`` are options of the monitor; ``furnish`` is given the bundle,
+    in that namespace.
     """
     runtime.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,7 +51,8 @@ def start(
 
     def launch() -> None:
         mounts.mount_overlay(lowerdirs, paths.upper, paths.work, paths.rootfs)
-        runtime.create(container_id, paths)
+        furnish(paths.run)
+        runtime.create(container_id, paths, *streams)
         monitor = paths.monitor_pid_file.read_text()
         cgroups.put(int(monitor), monitors_cgroup(runtime.settings))
         ready.result()

@@ -15,17 +15,31 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.system.sealed import SealedProgram
 
+if TYPE_CHECKING:
+    from bayplan.models import Container
+
 _TAIL_BYTES = 4000
 _SEAL_THEMSELVES = ("crun", "runc")
 _shared = functools.cache(SealedProgram)
 """One copy for the whole process."""
+
+
+def streams(container: Container) -> tuple[str, ...]:
+    """Options of the monitor for the container's standard streams.
+
+    A terminal is a pseudo-terminal of the monitor's; an input that is kept open stays so when a client leaves.
+    """
+    terminal: tuple[str, ...] = ("-t",) if container.tty else ()
+    if container.logging and container.logging.driver == "none":
+        terminal = ("--log-path=none:", *terminal)
+    return (*terminal, "-i", "--leave-stdin-open") if container.stdin_open else terminal
 
 
 class OciRuntime:
@@ -47,18 +61,18 @@ class OciRuntime:
         """An argv of the runtime."""
         return [self.program, "--root", str(self.root), "--cgroup-manager=cgroupfs", *arguments]
 
-    def create(self, container_id: str, paths: Paths) -> None:
+    def create(self, container_id: str, paths: Paths, *streams: str) -> None:
         """Start the monitor, which creates the container; returns when the container waits to be started.
 
-        Called with the rootfs mounted, in the mount namespace the container is to live in. Raises RuntimeFailureError
-        with what the runtime said.
+        Called with the rootfs mounted, in the mount namespace the container is to live in. ``streams`` are options of
+        the monitor. Raises RuntimeFailureError with what the runtime said.
         """
         reader, writer = os.pipe()
         try:
             log = paths.run / "monitor.log"
             with log.open("wb") as errors:
                 process = subprocess.Popen(
-                    self._monitor_command(container_id, paths),
+                    self._monitor_command(container_id, paths, streams),
                     stdin=subprocess.DEVNULL,
                     stdout=errors,
                     stderr=errors,
@@ -103,7 +117,7 @@ class OciRuntime:
                 output = said.read().decode(errors="replace").strip()
                 raise RuntimeFailureError(f"{self.settings.oci_runtime} {arguments[0]} failed: {output}", output=output)
 
-    def _monitor_command(self, container_id: str, paths: Paths) -> list[str]:
+    def _monitor_command(self, container_id: str, paths: Paths, streams: Sequence[str]) -> list[str]:
         program, *options = self.command()
         runtime_arguments = [f"--runtime-arg={item}" for item in options]
         return [
@@ -117,8 +131,9 @@ class OciRuntime:
             f"--container-pidfile={paths.pid_file}",
             f"--conmon-pidfile={paths.monitor_pid_file}",
             f"--exit-dir={paths.exit_dir}",
-            f"--log-path=k8s-file:{paths.log}",
+            *(() if any(item.startswith("--log-path=") for item in streams) else (f"--log-path=k8s-file:{paths.log}",)),
             "--full-attach",
+            *streams,
             *runtime_arguments,
         ]
 

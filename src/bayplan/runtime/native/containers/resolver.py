@@ -24,16 +24,20 @@ class Told:
     addresses: Mapping[str, str]
     name_server: IPv4Address | None = None
     """Answers for its networks and asks the host's servers for the rest; None leaves it those of the host."""
+    domainname: str = ""
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """What was declared for resolv.conf(5), instead of what the host has."""
 
 
 def write(bundle: Path, config: str, netns: Path | None, told: Told) -> None:
     """Write the three files, and config.json (``config`` as JSON text) with the namespace in it."""
-    own = "".join(f"{address}\t{told.hostname}\n" for address in sorted(set(told.addresses.values())))
-    host = _read(_HOST_RESOLV_CONF)
+    own = "".join(f"{address}\t{_names(told)}\n" for address in sorted(set(told.addresses.values())))
     files = {
         "hosts": _HOSTS + own,
         "hostname": f"{told.hostname}\n",
-        "resolv.conf": host if netns is None else inside(host, told.name_server, _read(_RESOLVED_UPSTREAM)),
+        "resolv.conf": declared(_resolv_conf(netns, told), told),
     }
     for name, text in files.items():
         # Plainly: a start that is cut here begins anew. Readable by every user of the container.
@@ -49,6 +53,30 @@ def write(bundle: Path, config: str, netns: Path | None, told: Told) -> None:
         # quotes are escaped, so that this is found nowhere else.
         config = config.replace(_NEW_NETWORK, json.dumps({"type": "network", "path": str(netns)}), 1)
     (bundle / "config.json").write_text(config)
+
+
+def _names(told: Told) -> str:
+    return f"{told.hostname}.{told.domainname} {told.hostname}" if told.domainname else told.hostname
+
+
+def _resolv_conf(netns: Path | None, told: Told) -> str:
+    host = _read(_HOST_RESOLV_CONF)
+    return host if netns is None else inside(host, told.name_server, _read(_RESOLVED_UPSTREAM))
+
+
+def declared(text: str, told: Told) -> str:
+    """A resolv.conf(5) with the declared servers, search list and options instead of its own.
+
+    Declared servers are asked by the container itself: peers it then finds by its hosts file.
+    """
+    lines = text.splitlines()
+    if told.servers:
+        lines = [*(f"nameserver {server}" for server in told.servers), *(one for one in lines if not _is_server(one))]
+    for word, wanted in (("search", told.search), ("options", told.options)):
+        if wanted:
+            lines = [one for one in lines if one.split()[:1] not in ([word], ["domain" if word == "search" else word])]
+            lines += [f"{word} {' '.join(wanted)}"] if wanted != (".",) else []
+    return "".join(f"{line}\n" for line in lines)
 
 
 def inside(host: str, name_server: IPv4Address | None, upstream: str = "") -> str:

@@ -16,6 +16,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from bayplan.errors import UnsupportedError
 from bayplan.system.files import atomic_write
@@ -78,19 +79,19 @@ def filter_for(capabilities: Iterable[str], cache: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _cached(denied: frozenset[str], namespaces: bool, cache: Path) -> str:
-    library = _library()
-    key = hashlib.sha256(f"1 {library.version} {namespaces} {sorted(denied)}".encode()).hexdigest()
+    found = library()
+    key = hashlib.sha256(f"1 {found.version} {namespaces} {sorted(denied)}".encode()).hexdigest()
     path = cache / f"{key}.bpf"
     try:
         program = path.read_bytes()
     except FileNotFoundError:
-        program = library.compile(denied, namespaces=namespaces)
+        program = found.compile(denied, namespaces=namespaces)
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         atomic_write(path, program)
     return base64.b64encode(program).decode()
 
 
-class _Argument(ctypes.Structure):
+class Argument(ctypes.Structure):
     """``struct scmp_arg_cmp`` of seccomp.h: argument number, operator, mask and value."""
 
     _fields_ = (
@@ -109,22 +110,22 @@ class _Library:
 
     def __init__(self) -> None:
         try:
-            self._lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+            self.raw = ctypes.CDLL("libseccomp.so.2", use_errno=True)
         except OSError as error:
             raise UnsupportedError(f"libseccomp is missing: {error}", hint="install package libseccomp2") from error
-        self._lib.seccomp_init.restype = ctypes.c_void_p
-        self._lib.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
-        self._lib.seccomp_version.restype = ctypes.POINTER(ctypes.c_uint)
+        self.raw.seccomp_init.restype = ctypes.c_void_p
+        self.raw.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
+        self.raw.seccomp_version.restype = ctypes.POINTER(ctypes.c_uint)
         self._free = ctypes.CDLL(None).free
-        version = self._lib.seccomp_version()
+        version = self.raw.seccomp_version()
         self.version = f"{version[0]}.{version[1]}.{version[2]}"
 
     def names(self) -> dict[str, int]:
         """Every system call of this machine's architecture by name."""
-        native = self._lib.seccomp_arch_native()
+        native = self.raw.seccomp_arch_native()
         found = {}
         for number in range(_HIGHEST_NUMBER):
-            pointer = self._lib.seccomp_syscall_resolve_num_arch(native, number)
+            pointer = self.raw.seccomp_syscall_resolve_num_arch(native, number)
             if pointer:
                 found[ctypes.string_at(pointer).decode()] = number
                 self._free(ctypes.c_void_p(pointer))
@@ -132,31 +133,23 @@ class _Library:
 
     def compile(self, denied: frozenset[str], *, namespaces: bool) -> bytes:
         """The filter as BPF instructions."""
-        context = ctypes.c_void_p(self._lib.seccomp_init(_ERRNO | errno.ENOSYS))
+        context = ctypes.c_void_p(self.raw.seccomp_init(_ERRNO | errno.ENOSYS))
         try:
             for name, number in self.names().items():
                 if name == "clone" and not namespaces:
                     self._allow_plain_clone(context, number)
                 elif name not in denied:
-                    self._check(self._lib.seccomp_rule_add(context, _ALLOW, number, 0), name)
+                    self._check(self.raw.seccomp_rule_add(context, _ALLOW, number, 0), name)
                 elif name not in _NO_SUCH_CALL:
-                    self._check(self._lib.seccomp_rule_add(context, _ERRNO | errno.EPERM, number, 0), name)
-            return self._export(context)
+                    self._check(self.raw.seccomp_rule_add(context, _ERRNO | errno.EPERM, number, 0), name)
+            return export(self.raw, context)
         finally:
-            self._lib.seccomp_release(context)
+            self.raw.seccomp_release(context)
 
     def _allow_plain_clone(self, context: ctypes.c_void_p, number: int) -> None:
         """clone(2) without any CLONE_NEW* flag; with one it fails with EPERM."""
-        plain = (_Argument * 1)(_Argument(0, _MASKED_EQUAL, _CLONE_NEW_FLAGS, 0))
-        self._check(self._lib.seccomp_rule_add_array(context, _ALLOW, number, 1, plain), "clone")
-
-    def _export(self, context: ctypes.c_void_p) -> bytes:
-        fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
-        try:
-            self._check(self._lib.seccomp_export_bpf(context, fd), "export")
-            return os.pread(fd, 1 << 20, 0)
-        finally:
-            os.close(fd)
+        plain = (Argument * 1)(Argument(0, _MASKED_EQUAL, _CLONE_NEW_FLAGS, 0))
+        self._check(self.raw.seccomp_rule_add_array(context, _ALLOW, number, 1, plain), "clone")
 
     @staticmethod
     def _check(result: int, what: str) -> None:
@@ -164,6 +157,19 @@ class _Library:
             raise UnsupportedError(f"libseccomp refuses the rule for {what}: {os.strerror(-result)}")
 
 
+def export(lib: Any, context: ctypes.c_void_p) -> bytes:
+    """The filter of a context as BPF instructions. Raises UnsupportedError."""
+    fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+    try:
+        result = lib.seccomp_export_bpf(context, fd)
+        if result < 0:
+            raise UnsupportedError(f"libseccomp refuses the filter: {os.strerror(-result)}")
+        return os.pread(fd, 1 << 20, 0)
+    finally:
+        os.close(fd)
+
+
 @functools.cache
-def _library() -> _Library:
+def library() -> _Library:
+    """The library, loaded once. Raises UnsupportedError when it is missing."""
     return _Library()

@@ -1,0 +1,19 @@
+"""What a container sees of its host's devices."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from bayplan.models.base import Model
+from bayplan.models.types import AbsolutePath
+
+
+class Device(Model):
+    """A device of the host, or every device of a directory, in the container."""
+
+    source: AbsolutePath = Field(description="Path on the host.")
+    target: AbsolutePath = Field(description="Path in the container.")
+    permissions: str = Field("rwm", pattern=r"^[rwm]{1,3}$", description="Read, write, make: any of r, w and m.")
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.target}:{self.permissions}"

@@ -1,0 +1,120 @@
+"""Options of a service: from Compose's spelling to the model, and faults at their line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bayplan.errors import DeclarationError, Location
+from bayplan.load.compose import load_text
+from bayplan.models import Container
+
+
+def read(tmp_path: Path, *attributes: str, more: str = "") -> Container:
+    body = "".join(f"    {line}\n" for line in attributes)
+    text = f"services:\n  a:\n    image: x\n{body}{more}"
+    stack = load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    return stack.containers_of("a")[0]
+
+
+def test_process(tmp_path: Path) -> None:
+    lines = ("init: true", "tty: true", "stdin_open: true", "domainname: example.org", "oom_score_adj: -5")
+    made = read(tmp_path, *lines)
+    assert (made.init, made.tty, made.stdin_open, made.domainname, made.oom_score_adj) == (
+        *(True, True, True),
+        "example.org",
+        -5,
+    )
+
+
+def test_limits(tmp_path: Path) -> None:
+    made = read(
+        tmp_path,
+        "mem_limit: 64m",
+        "memswap_limit: -1",
+        "mem_swappiness: 10",
+        "cpu_period: 50ms",
+        "cpu_quota: 20000",
+        "blkio_config: {weight: 300, device_read_bps: [{path: /dev/vda, rate: 1mb}]}",
+        "oom_kill_disable: true",
+    ).resources
+    assert (made.memory_swap, made.memory_swappiness, made.cpu_period, made.cpu_quota) == (-1, 10, 50000, 20000)
+    assert made.oom_kill_disable
+    assert made.blkio
+    assert (made.blkio.weight, made.blkio.read_bps[0].rate) == (300, 1 << 20)
+
+
+def test_isolation(tmp_path: Path) -> None:
+    made = read(
+        tmp_path,
+        "security_opt: ['seccomp:./profile.json', 'label:disable', 'systempaths=unconfined', 'no-new-privileges']",
+        "devices: ['/dev/null:/dev/nothing:rw', /dev/zero, {source: /dev/full, permissions: r}]",
+        "device_cgroup_rules: ['c 1:3 rm']",
+    )
+    assert made.security_opt[:2] == (f"seccomp={tmp_path}/profile.json", "label=disable")
+    assert [str(one) for one in made.devices] == [
+        "/dev/null:/dev/nothing:rw",
+        "/dev/zero:/dev/zero:rwm",
+        "/dev/full:/dev/full:r",
+    ]
+
+
+def test_namespaces_of_another_service_imply_order(tmp_path: Path) -> None:
+    made = read(tmp_path, "pid: service:b", "ipc: service:b", more="  b: {image: x, ipc: shareable}\n")
+    assert (made.pid, made.ipc) == ("container:p-b-1", "container:p-b-1")
+    assert [(one.service, one.restart) for one in made.depends_on] == [("b", True)]
+
+
+def test_names_labels_and_logs(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("one=1\ntwo=2\n")
+    made = read(
+        tmp_path,
+        "dns: 192.0.2.1",
+        "dns_search: [a.example]",
+        "dns_opt: ['ndots:2']",
+        "label_file: labels",
+        "labels: {two: mine}",
+        "logging: {driver: none}",
+        "annotations: {org.example: x}",
+    )
+    assert [str(one) for one in made.dns] == ["192.0.2.1"]
+    assert (made.dns_search, made.dns_opt) == (("a.example",), ("ndots:2",))
+    assert (made.labels["one"], made.labels["two"]) == ("1", "mine")
+    assert made.logging
+    assert made.logging.driver == "none"
+    assert made.annotations == {"org.example": "x"}
+
+
+def test_scale_is_the_number_of_replicas(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, scale: 3}}"
+    stack = load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    assert len(stack.containers) == 3
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line", "part"),
+    [
+        (("oom_score_adj: 5000",), 4, "oom_score_adj"),
+        (("mem_limit: 64m", "memswap_limit: 32m"), 2, "cannot be less than memory"),
+        (("memswap_limit: 32m",), 2, "memory_swap needs memory"),
+        (("cpus: 1", "cpu_quota: 1000"), 2, "exclude each other"),
+        (("devices: [a:b:c:d]",), 4, "is not HOST"),
+        (("devices: ['/dev/null:/dev/x:q']",), 4, "'?'"),
+        (("device_cgroup_rules: [everything]",), 4, "everything"),
+        (("annotations: {run.oci.hooks: x}",), 2, "would change the runtime"),
+        (("uts: host", "hostname: h"), 2, "UTS namespace"),
+        (("pid: service:gone",), 4, "'gone' is not declared"),
+        (("pid: nonsense",), 4, "nonsense"),
+        (("label_file: gone",), 4, "does not exist"),
+        (("dns: nonsense",), 4, "nonsense"),
+        (("scale: 2", "deploy: {replicas: 3}"), 4, "contradicts"),
+        (("scale: -1",), 4, "negative"),
+    ],
+)
+def test_faults(tmp_path: Path, attributes: tuple[str, ...], line: int, part: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        read(tmp_path, *attributes)
+    assert part in str(caught.value)
+    assert isinstance(caught.value.where, Location)
+    assert caught.value.where.line in (line, 3)

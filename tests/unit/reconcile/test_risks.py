@@ -1,0 +1,43 @@
+"""What a plan warns of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bayplan.models import Container
+from bayplan.reconcile.risks import risks_of
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"privileged": True}, "can control the host"),
+        ({"cap_add": ("SYS_ADMIN",)}, "SYS_ADMIN"),
+        ({"network_mode": "host"}, "host's network"),
+        ({"pid": "host"}, "host's processes"),
+        ({"ipc": "host"}, "host's shared memory"),
+        ({"uts": "host"}, "host's name"),
+        ({"cgroup": "host"}, "host's cgroups"),
+        ({"security_opt": ("seccomp=unconfined",)}, "seccomp=unconfined takes a protection away"),
+        ({"security_opt": ("systempaths=unconfined",)}, "systempaths=unconfined"),
+        ({"security_opt": ("unmask=ALL",)}, "unmask=ALL"),
+        ({"security_opt": ("no-new-privileges:false",)}, "no-new-privileges:false"),
+        ({"devices": ({"source": "/dev/sda", "target": "/dev/sda"},)}, "device /dev/sda"),
+        ({"device_cgroup_rules": ("c 1:3 rwm",)}, "devices c 1:3 rwm"),
+        ({"mounts": ({"type": "bind", "source": "/", "target": "/h"},)}, "bind of /"),
+        (
+            {"mounts": ({"type": "bind", "source": "/run/docker.sock", "target": "/s"},)},
+            "bind of /run/docker.sock",
+        ),
+        ({"mounts": ({"type": "bind", "source": "/x", "target": "/x", "propagation": "rshared"},)}, "pass to the host"),
+    ],
+)
+def test_lost_isolation_is_told(options: dict[str, Any], part: str) -> None:
+    (risk,) = risks_of(Container.model_validate({"name": "a", "image": "x", **options}))
+    assert part in risk
+
+
+def test_the_usual_one_has_none() -> None:
+    assert list(risks_of(Container(name="a", image="x"))) == []
