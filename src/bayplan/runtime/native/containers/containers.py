@@ -152,7 +152,10 @@ class Containers(Observations):
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
         # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
-        came_up = _came_up(self.records.get(container_id))
+        try:
+            came_up = _came_up(self.records.get(container_id))
+        except NotFoundError:
+            return
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
         self.records.remove(container_id, lambda: cgroups.remove_empty(self.settings.cgroup_parent))
