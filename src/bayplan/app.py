@@ -18,6 +18,7 @@ from bayplan.reconcile.apply import Event, Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
+from bayplan.reconcile.verbs import Command, Done, carry_out
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 
@@ -168,6 +169,22 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def command(
+    asked: Command,
+    names: Collection[str],
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    lock_timeout: Duration | None = None,
+) -> Done:
+    """Do a verb to the named containers, as a change of the host that is journaled. See ``reconcile.verbs``."""
+    journal = Journal(settings.state_root / "record.db")
+    try:
+        return carry_out(asked, names, runtime, journal, workers=settings.workers, lock_timeout=lock_timeout)
+    finally:
+        journal.close()
 
 
 def status(project: str, runtime: Runtime) -> Snapshot:

@@ -6,16 +6,18 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from bayplan import app
+from bayplan.cli.common import container_names as _container_names
+from bayplan.cli.common import opened as _opened
+from bayplan.cli.common import project as _project
+from bayplan.cli.common import show as _print
+from bayplan.cli.common import stack as _stack
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
-from bayplan.errors import BayplanError, DeclarationError, NotFoundError
-from bayplan.load.compose import find_files, load_stack
+from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Container, Duration, Image, Kind, Settings, Stack
 from bayplan.reconcile import render
 from bayplan.reconcile.plan import Plan
@@ -147,44 +149,6 @@ def _carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, s
     return 0
 
 
-@contextmanager
-def _opened() -> Iterator[tuple[Runtime, Settings]]:
-    settings = app.load_settings()
-    with app.open_runtime(settings) as runtime:
-        yield runtime, settings
-
-
-def _stack(options: Namespace) -> Stack:
-    directory = options.project_directory
-    files = tuple(options.file) or find_files(directory or Path.cwd())
-    if not files:
-        raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    return load_stack(
-        files,
-        project_directory=directory,
-        project_name=options.project_name,
-        environment=os.environ,
-        env_files=tuple(options.env_file),
-        profiles=tuple(options.profile),
-    )
-
-
-def _project(options: Namespace) -> str:
-    return options.project_name or _stack(options).name
-
-
-def _container_names(options: Namespace, runtime: Runtime) -> list[str]:
-    found = [item.actual for item in app.status(_project(options), runtime).of(Kind.CONTAINER) if not item.superseded]
-    containers = sorted((item for item in found if isinstance(item, Container)), key=lambda item: item.name)
-    wanted = options.service
-    names = [item.name for item in containers if not wanted or item.service in wanted or item.name in wanted]
-    missing = [one for one in wanted if not any(one in (item.service, item.name) for item in containers)]
-    if missing or not names:
-        there = ", ".join(sorted({item.service or item.name for item in containers})) or "none"
-        raise NotFoundError(f"no container of {', '.join(missing) or 'this project'}", hint=f"there are: {there}")
-    return names
-
-
 def _status_json(item: Observed) -> dict[str, Any]:
     live = item.status.model_dump(mode="json")
     names = {"kind": item.actual.kind.value, "name": item.id.name, "id": item.handle, "project": item.project}
@@ -202,7 +166,3 @@ def _status_line(item: Observed) -> str:
     ports = ", ".join(str(port) for port in item.actual.ports) if isinstance(item.actual, Container) else ""
     parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]
     return "  ".join(part for part in parts if part)
-
-
-def _print(options: Namespace, data: Any, text: str) -> None:
-    print(json.dumps(data) if options.json else text)

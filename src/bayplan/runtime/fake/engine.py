@@ -193,6 +193,34 @@ class FakeRuntime:
             self.resources[actual.id] = held.model_copy(update={"actual": actual, "superseded": False})
         self._set(name, state=State.RUNNING)
 
+    def kill(self, name: str, signal: str = "SIGKILL") -> None:
+        """Mark it ended by the signal."""
+        self._call("kill", name)
+        self._set(name, state=State.EXITED, health=Health.NONE, pid=None, exit_code=137)
+
+    def pause(self, name: str) -> None:
+        """Mark it paused."""
+        self._call("pause", name)
+        self._set(name, state=State.PAUSED)
+
+    def unpause(self, name: str) -> None:
+        """Mark it running."""
+        self._call("unpause", name)
+        self._set(name, state=State.RUNNING)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give it another name."""
+        self._call("rename", name)
+        with self._mutex:
+            held = self.resources.pop(ResourceId(kind=Kind.CONTAINER, name=name))
+            actual = held.actual.model_copy(update={"name": new_name})
+            self.resources[actual.id] = held.model_copy(update={"actual": actual, "declared": actual})
+
+    def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
+        """It has ended."""
+        self._call("wait", name, record=False)
+        return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status.exit_code or 0
+
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Everything here is at once what it should be."""
         self._call("wait", name, record=False)

@@ -38,6 +38,7 @@ from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
+from bayplan.runtime.native.verbs import NativeVerbs
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
     ExecResult,
@@ -65,7 +66,7 @@ _WAIT_RESTARTS = 6
 """Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
 
 
-class NativeRuntime:
+class NativeRuntime(NativeVerbs):
     """One core on this host, at the places its settings name. Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:
@@ -167,7 +168,7 @@ class NativeRuntime:
             case Container():
                 container_id = self._id(resource.name)
                 # One that does not run gets its ports with its start.
-                if "ports" in fields and self.containers.status(container_id).state is State.RUNNING:
+                if "ports" in fields and self.containers.status(container_id).state in (State.RUNNING, State.PAUSED):
                     self.networks.set_ports(container_id, resource.ports)
                 self.containers.update(container_id, resource)
 
@@ -208,10 +209,11 @@ class NativeRuntime:
 
     def restart(self, container_id: str, restarts: int) -> None:
         """Start it as its restart policy asks: ``restarts`` counts how often since it was started by a change."""
-        if self.containers.status(container_id).state is State.RUNNING:
+        state = self.containers.status(container_id).state
+        if state is State.RUNNING:
             return
         declared = self.containers.declared(container_id)
-        if declared.network_mode == "host":
+        if declared.network_mode == "host" or state is State.PAUSED:
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
         attached = self.networks.prepare(container_id, declared.networks)
@@ -346,7 +348,7 @@ class NativeRuntime:
         self.images.store.sweep(self.images.layers.root)
 
     def _with_endpoints(self, item: Observed, kernel: Kernel, addresses: Mapping[str, str]) -> Observed:
-        if item.status.state is not State.RUNNING:
+        if item.status.state not in (State.RUNNING, State.PAUSED):
             return item
         defects = self.networks.endpoint_defects(item.handle, kernel)
         declared = item.declared

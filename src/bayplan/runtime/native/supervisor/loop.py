@@ -26,6 +26,7 @@ from bayplan.runtime.native.supervisor.records import (
     runs,
 )
 from bayplan.runtime.native.supervisor.watch import NEVER, Watch
+from bayplan.system import freezer
 
 _LOOK_S = 60.0  # records are read this often even when nobody says that they changed
 _SETTLE_S = 0.02  # changes come in crowds: one look for all of them
@@ -36,6 +37,7 @@ _HELPER_IDLE_S = 10.0
 _SOON_S = 1.0
 _CHECKS_AT_ONCE = 8
 _TRY_AGAIN_S = 1.0
+_PAUSED_S = 1.0
 
 Act = Callable[[], None]
 
@@ -232,6 +234,9 @@ class Supervisor:
     def _check(self, watch: Watch, now: float) -> None:
         course = watch.course
         if course is None:
+            return
+        if freezer.is_frozen(Paths.of(self.place, watch.run.id).cgroup):
+            watch.check_at = now + _PAUSED_S  # it would hang, and what is paused has no health to lose
             return
         if sum(1 for item in self.watches.values() if item.running) >= _CHECKS_AT_ONCE:
             watch.check_at = now + 0.05
