@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bayplan.cli import lives
+from bayplan.cli import lives, looking
 
 Add = Callable[[str, object, str], argparse.ArgumentParser]
 
@@ -37,6 +37,19 @@ def add_container_verbs(add: Add) -> None:
             parser.add_argument("new_name", help="its new name")
         else:
             _services(parser, some=name == "wait")
+
+
+def add_looking_verbs(add: Add) -> None:
+    """top, stats, inspect and ps."""
+    _services(add("top", looking.top, "show the processes of containers, numbers as the host sees them"))
+    stats = add("stats", looking.stats, "show what containers use")
+    stats.add_argument("--no-stream", action="store_true", help="once, not every second")
+    _services(stats)
+    _services(add("inspect", looking.inspect, "print all that is known of containers, shaped as docker inspect"))
+    listing = add("ps", looking.ps, "list containers")
+    listing.add_argument("-a", "--all", action="store_true", help="those that do not run too")
+    listing.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    _services(listing)
 
 
 def _services(parser: argparse.ArgumentParser, *, some: bool = False) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bayplan import __version__
 from bayplan.cli import verbs
-from bayplan.cli.container_options import add_container_verbs
+from bayplan.cli.container_options import add_container_verbs, add_looking_verbs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
     add_container_verbs(partial(_verb, sub))
+    add_looking_verbs(partial(_verb, sub))
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 

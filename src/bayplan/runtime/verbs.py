@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from bayplan.system.process_table import ProcessRow
+from bayplan.system.usage import Usage
 
 
 class Verbs(Protocol):
@@ -29,3 +32,12 @@ class Verbs(Protocol):
 
         Raises StoppedError when ``stopped`` says so, RuntimeFailureError when nobody knows the code.
         """
+
+    def processes(self, name: str) -> Sequence[ProcessRow]:
+        """What runs in it, numbers as the host sees them. Raises ConflictError when it does not run."""
+
+    def usage(self, name: str) -> Usage:
+        """What it uses now; all zero when it does not run."""
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """The container in the shape of `docker inspect`; values that may hold secrets are masked."""

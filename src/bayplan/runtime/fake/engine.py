@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
 from bayplan.models import (
@@ -37,6 +38,8 @@ from bayplan.runtime.protocol import (
     never,
     silent,
 )
+from bayplan.system.process_table import ProcessRow
+from bayplan.system.usage import Usage
 
 IN_PLACE = frozenset({"labels", "ports", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"})
 _ASIDE = ".superseded"
@@ -220,6 +223,19 @@ class FakeRuntime:
         """It has ended."""
         self._call("wait", name, record=False)
         return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status.exit_code or 0
+
+    def processes(self, name: str) -> Sequence[ProcessRow]:
+        """Nothing runs here."""
+        return ()
+
+    def usage(self, name: str) -> Usage:
+        """Nothing is used."""
+        return Usage()
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """Its name and state."""
+        held = self.resources[ResourceId(kind=Kind.CONTAINER, name=name)]
+        return {"Id": held.handle, "Name": f"/{name}", "State": {"Status": held.status.state.value}}
 
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Everything here is at once what it should be."""

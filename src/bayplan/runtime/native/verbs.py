@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bayplan.errors import ConflictError
+from bayplan.models import Settings, VolumeMount
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
+from bayplan.runtime.native.containers.inspect import inspect
+from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import never
+from bayplan.system import cgroups, process_table, usage
+from bayplan.system.process_table import ProcessRow
+from bayplan.system.usage import Usage
 
 
 class NativeVerbs:
@@ -16,6 +25,9 @@ class NativeVerbs:
 
     containers: Containers
     networks: Networks
+    volumes: Volumes
+    database: Database
+    settings: Settings
 
     def kill(self, name: str, signal: str = "SIGKILL") -> None:
         """Send a signal."""
@@ -40,6 +52,33 @@ class NativeVerbs:
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """Wait for its end."""
         return hand.await_end(self.containers, self._id(name), stopped or never)
+
+    def processes(self, name: str) -> Sequence[ProcessRow]:
+        """What runs in its cgroup."""
+        container_id = self._id(name)
+        hand.running(self.containers, container_id)
+        return process_table.rows(cgroups.members(Paths.of(self.settings, container_id).cgroup))
+
+    def usage(self, name: str) -> Usage:
+        """What its cgroup and the links of its network namespace count."""
+        container_id = self._id(name)
+        process = self.containers.process(container_id)
+        if process is None:
+            return Usage()
+        own = self.containers.declared(container_id).network_mode != "host"
+        return usage.read(Paths.of(self.settings, container_id).cgroup, process.pid if own else None)
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """Its record and what is now."""
+        container_id = self._id(name)
+        rows = self.database.query(
+            "SELECT e.*, n.subnet, n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
+            " WHERE e.container_id = ? ORDER BY e.position",
+            (container_id,),
+        )
+        mounts = self.containers.declared(container_id).mounts
+        places = {item.source: str(self.volumes.path(item.source)) for item in mounts if isinstance(item, VolumeMount)}
+        return inspect(self.containers, container_id, [dict(row) for row in rows], places)
 
     def _id(self, name: str) -> str:
         raise NotImplementedError  # pragma: no cover - NativeRuntime has it
