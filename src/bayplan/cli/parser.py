@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import verbs
+from bayplan.cli import log_lines, verbs
 from bayplan.cli.container_options import add_container_verbs, add_looking_verbs
 
 
@@ -25,10 +25,14 @@ def build_parser() -> argparse.ArgumentParser:
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
     destroy.add_argument("--images", action="store_true", help="remove the images it declares too")
-    logs = _verb(sub, "logs", verbs.logs, "show what containers wrote")
+    logs = _verb(sub, "logs", log_lines.logs, "show what containers wrote, in order of time")
     logs.add_argument("service", nargs="*", help="services or containers; all when none is named")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
     logs.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines of each")
+    logs.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
+    logs.add_argument("--until", metavar="TIME", help="like --since")
+    logs.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
+    logs.add_argument("--no-log-prefix", action="store_true", help="without the container's name")
     execute = _verb(sub, "exec", verbs.execute, "run a command in a running container")
     execute.add_argument("-u", "--user", help="user[:group] in the container")
     execute.add_argument("-w", "--workdir", help="directory the command starts in")

@@ -15,7 +15,6 @@ from bayplan.cli.common import opened as _opened
 from bayplan.cli.common import project as _project
 from bayplan.cli.common import show as _print
 from bayplan.cli.common import stack as _stack
-from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Container, Duration, Image, Kind, Settings, Stack
@@ -55,22 +54,6 @@ def status(options: Namespace) -> int:
         found = app.status(_project(options), runtime).resources.values()
     items = sorted(found, key=lambda item: (list(Kind).index(item.actual.kind), item.id.name))
     _print(options, [_status_json(item) for item in items], "\n".join(_status_line(item) for item in items))
-    return 0
-
-
-def logs(options: Namespace) -> int:
-    """Print the lines of every named container; follow interleaves only one."""
-    with _opened() as (runtime, _):
-        names = _container_names(options, runtime)
-        if options.follow and len(names) > 1:
-            raise DeclarationError("--follow takes one container", hint=f"name one of: {', '.join(names)}")
-        for name in names:
-            for line in runtime.logs(name, follow=options.follow, tail=options.tail):
-                if options.json:
-                    entry = {"container": name, "time": line.time.isoformat(), "stream": line.stream, "text": line.text}
-                    print(json.dumps(entry), flush=options.follow)
-                else:
-                    print(f"{name} | {printable(line.text)}", flush=options.follow)
     return 0
 
 

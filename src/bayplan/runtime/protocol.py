@@ -258,7 +258,13 @@ class Runtime(Verbs, Protocol):
         """
 
     def logs(
-        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What the container wrote, oldest first."""
 

@@ -54,7 +54,11 @@ class Command:
     def popen(self, *arguments, **options):
         return subprocess.Popen(self.argv(*arguments), env={**os.environ, **self.environment}, **options)
 
-    def __call__(self, *arguments, code=0, stdin=None):
+    def __call__(self, *arguments, **options):
+        said = self.text(*arguments, **options)
+        return json.loads(said) if "--json" in arguments else said
+
+    def text(self, *arguments, code=0, stdin=None):
         done = subprocess.run(
             self.argv(*arguments),
             env={**os.environ, **self.environment},
@@ -65,7 +69,11 @@ class Command:
             timeout=120,
         )
         assert done.returncode == code, done.stdout + done.stderr
-        return json.loads(done.stdout) if "--json" in arguments else done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def lines(self, *arguments):
+        """JSON, one value a line."""
+        return [json.loads(line) for line in self.text(*arguments).splitlines()]
 
     def states(self):
         return {

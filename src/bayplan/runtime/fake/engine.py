@@ -243,7 +243,13 @@ class FakeRuntime:
         return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status
 
     def logs(
-        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """Nothing was written."""
         return iter(())

@@ -275,10 +275,16 @@ class NativeRuntime(NativeVerbs):
         raise AssertionError("the last try returns or raises")
 
     def logs(
-        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What it wrote."""
-        return self.containers.logs(self._id(name), follow=follow, tail=tail, since=since)
+        return self.containers.logs(self._id(name), follow=follow, tail=tail, since=since, until=until)
 
     def exec(
         self,
@@ -353,7 +359,8 @@ class NativeRuntime(NativeVerbs):
         defects = self.networks.endpoint_defects(item.handle, kernel)
         declared = item.declared
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
-        if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
+        watched = kept or item.status.health is not Health.NONE or self.settings.log_max_size is not None
+        if watched and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         status = item.status.model_copy(update={"addresses": addresses})
         return item.model_copy(update={"defects": {**item.defects, **defects}, "status": status})

@@ -104,11 +104,19 @@ class Observations:
         return row["restarts"] + 1 if ended and _asks_again(row, status.exit_code) else None
 
     def logs(
-        self, container_id: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        container_id: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What the container wrote, oldest first."""
         path = self._paths(container_id).log
-        return logs.read(path, follow=follow, tail=tail, since=since, running=lambda: self._runs(container_id))
+        return logs.read(
+            path, follow=follow, tail=tail, since=since, until=until, running=lambda: self._runs(container_id)
+        )
 
     def exec(
         self,

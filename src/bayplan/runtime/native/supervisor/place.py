@@ -27,6 +27,10 @@ class Roots(Protocol):
     def oci_runtime(self) -> str:
         """The OCI runtime: a name in PATH or a path."""
 
+    @property
+    def log_max_size(self) -> int | None:
+        """Size in bytes at which a log is cut; None: never."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -36,13 +40,20 @@ class Place:
     run_root: Path
     cgroup_parent: str
     oci_runtime: str
+    log_max_size: int | None = None
+    log_max_file: int = 3
 
     @classmethod
     def read(cls, file: Path) -> Place:
         """From the settings as JSON. Raises OSError."""
         found = json.loads(file.read_text())
         return cls(
-            Path(found["state_root"]), Path(found["run_root"]), found["cgroup_parent"], str(found["oci_runtime"])
+            Path(found["state_root"]),
+            Path(found["run_root"]),
+            found["cgroup_parent"],
+            str(found["oci_runtime"]),
+            found.get("log_max_size"),
+            found.get("log_max_file", 3),
         )
 
 

@@ -76,12 +76,13 @@ def runs(database: Database) -> list[Run]:
 
 
 def needs_watch(run: Run, roots: Roots) -> bool:
-    """Whether somebody must watch it: it is checked, or it will be started again."""
+    """Whether somebody must watch it: it is checked, it will be started again, or its log is to be cut."""
     policy = Policy.of(json.loads(run.declared))
-    if not policy.restarts and run.health is None:
+    cut = roots.log_max_size is not None
+    if not policy.restarts and run.health is None and not cut:
         return False
     if run.process:
-        return policy.restarts or run.health is not None
+        return True
     code = run.exit_code
     if code is None and not run.finished:
         code = exit_file(roots, run.id)
