@@ -19,6 +19,7 @@ from bayplan.reconcile.apply import Event, Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
+from bayplan.reconcile.verbs import Command, Done, carry_out
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 
@@ -68,14 +69,6 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         yield runtime
     finally:
         runtime.close()
-
-
-@contextmanager
-def opened() -> Iterator[tuple[Runtime, Settings]]:
-    """The engine that the settings name, and the settings."""
-    settings = load_settings()
-    with open_runtime(settings) as runtime:
-        yield runtime, settings
 
 
 def plan(
@@ -188,6 +181,22 @@ def resume(runtime: Runtime) -> Sequence[Resumed]:
     from bayplan.runtime.native.runtime import NativeRuntime
 
     return resume_native(runtime) if isinstance(runtime, NativeRuntime) else ()
+
+
+def command(
+    asked: Command,
+    names: Collection[str],
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    lock_timeout: Duration | None = None,
+) -> Done:
+    """Do a verb to the named containers, as a change of the host that is journaled. See ``reconcile.verbs``."""
+    journal = Journal(settings.state_root / "record.db")
+    try:
+        return carry_out(asked, names, runtime, journal, workers=settings.workers, lock_timeout=lock_timeout)
+    finally:
+        journal.close()
 
 
 def status(project: str, runtime: Runtime) -> Snapshot:

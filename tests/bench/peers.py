@@ -35,8 +35,9 @@ RUNS = "".join(f"RUN echo {number} > /made-{number}\n" for number in range(10))
 BUILD = """
 import sys
 from bayplan import app
+from bayplan.cli.common import opened
 from bayplan.models import Build, Image, Stack
-with app.opened() as (runtime, settings):
+with opened() as (runtime, settings):
     image = Image(name="bench/app", build=Build(context=sys.argv[1]))
     made = app.plan_single(Stack(name="", images=(image,)), runtime)
     app.apply(made, runtime, settings).raise_failure()

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 
 from bayplan import app
+from bayplan.cli.common import opened
 
 _UNIT = """\
 [Unit]
@@ -32,7 +33,7 @@ def resume(options: Namespace) -> int:
     if options.print_unit:
         print(_UNIT.format(python=sys.executable), end="")
         return 0
-    with app.opened() as (runtime, _):
+    with opened() as (runtime, _):
         found = app.resume(runtime)
     if options.json:
         print(json.dumps([{"name": item.name, "error": item.error} for item in found]))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import host, verbs, volumes
+from bayplan.cli import host, log_lines, verbs, volumes
+from bayplan.cli.container_options import add_container_verbs, add_looking_verbs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,10 +25,14 @@ def build_parser() -> argparse.ArgumentParser:
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
     destroy.add_argument("--images", action="store_true", help="remove the images it declares too")
-    logs = _verb(sub, "logs", verbs.logs, "show what containers wrote")
+    logs = _verb(sub, "logs", log_lines.logs, "show what containers wrote, in order of time")
     logs.add_argument("service", nargs="*", help="services or containers; all when none is named")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
     logs.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines of each")
+    logs.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
+    logs.add_argument("--until", metavar="TIME", help="like --since")
+    logs.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
+    logs.add_argument("--no-log-prefix", action="store_true", help="without the container's name")
     execute = _verb(sub, "exec", verbs.execute, "run a command in a running container")
     execute.add_argument("-u", "--user", help="user[:group] in the container")
     execute.add_argument("-w", "--workdir", help="directory the command starts in")
@@ -36,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
+    add_container_verbs(partial(_verb, sub))
+    add_looking_verbs(partial(_verb, sub))
     volumes.add(sub)
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")

@@ -7,14 +7,16 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bayplan import app
-from bayplan.cli.printable import printable
+from bayplan.cli.common import container_names as _container_names
+from bayplan.cli.common import opened as _opened
+from bayplan.cli.common import project as _project
+from bayplan.cli.common import show as _print
+from bayplan.cli.common import stack as _stack
 from bayplan.cli.progress import Ticker
-from bayplan.errors import BayplanError, DeclarationError, NotFoundError
-from bayplan.load.compose import find_files, load_stack
+from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Container, Duration, Image, Kind, Settings, Stack
 from bayplan.reconcile import render
 from bayplan.reconcile.plan import Plan
@@ -23,7 +25,7 @@ from bayplan.runtime.protocol import Observed, Runtime
 
 def plan(options: Namespace) -> int:
     """Print the plan."""
-    with app.opened() as (runtime, _):
+    with _opened() as (runtime, _):
         made = app.plan(_stack(options), runtime)
     _print(options, render.as_json(made), render.as_text(made))
     return 5 if options.detailed_exitcode and made.changed else 0
@@ -31,7 +33,7 @@ def plan(options: Namespace) -> int:
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
-    with app.opened() as (runtime, settings):
+    with _opened() as (runtime, settings):
         stack = _stack(options)
         return _carry_out(options, lambda: app.plan(stack, runtime), runtime, settings)
 
@@ -41,33 +43,17 @@ def destroy(options: Namespace) -> int:
     target: Stack | str = options.project_name or ""
     if not target or options.images or options.file:
         target = _stack(options)
-    with app.opened() as (runtime, settings):
+    with _opened() as (runtime, settings):
         asked = {"volumes": options.volumes, "images": options.images}
         return _carry_out(options, lambda: app.plan_destroy(target, runtime, **asked), runtime, settings)
 
 
 def status(options: Namespace) -> int:
     """Print what is there."""
-    with app.opened() as (runtime, _):
+    with _opened() as (runtime, _):
         found = app.status(_project(options), runtime).resources.values()
     items = sorted(found, key=lambda item: (list(Kind).index(item.actual.kind), item.id.name))
     _print(options, [_status_json(item) for item in items], "\n".join(_status_line(item) for item in items))
-    return 0
-
-
-def logs(options: Namespace) -> int:
-    """Print the lines of every named container; follow interleaves only one."""
-    with app.opened() as (runtime, _):
-        names = _container_names(options, runtime)
-        if options.follow and len(names) > 1:
-            raise DeclarationError("--follow takes one container", hint=f"name one of: {', '.join(names)}")
-        for name in names:
-            for line in runtime.logs(name, follow=options.follow, tail=options.tail):
-                if options.json:
-                    entry = {"container": name, "time": line.time.isoformat(), "stream": line.stream, "text": line.text}
-                    print(json.dumps(entry), flush=options.follow)
-                else:
-                    print(f"{name} | {printable(line.text)}", flush=options.follow)
     return 0
 
 
@@ -80,7 +66,7 @@ def execute(options: Namespace) -> int:
     for entry in options.env:
         key, equals, value = entry.partition("=")
         environment[key] = value if equals else os.environ.get(key, "")
-    with app.opened() as (runtime, _):
+    with _opened() as (runtime, _):
         options.service = [options.service]
         name = _container_names(options, runtime)[0]
         terminal = not options.no_tty and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
@@ -103,7 +89,7 @@ def pull(options: Namespace) -> int:
     """Fetch images: asks the registry for each, whatever its pull policy."""
     images = [Image(name=name) for name in options.image] or [item for item in _stack(options).images if not item.build]
     wanted = tuple(item.model_copy(update={"pull": "always"}) for item in images)
-    with app.opened() as (runtime, settings):
+    with _opened() as (runtime, settings):
         return _carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 
 
@@ -146,37 +132,6 @@ def _carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, s
     return 0
 
 
-def _stack(options: Namespace) -> Stack:
-    directory = options.project_directory
-    files = tuple(options.file) or find_files(directory or Path.cwd())
-    if not files:
-        raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    return load_stack(
-        files,
-        project_directory=directory,
-        project_name=options.project_name,
-        environment=os.environ,
-        env_files=tuple(options.env_file),
-        profiles=tuple(options.profile),
-    )
-
-
-def _project(options: Namespace) -> str:
-    return options.project_name or _stack(options).name
-
-
-def _container_names(options: Namespace, runtime: Runtime) -> list[str]:
-    found = [item.actual for item in app.status(_project(options), runtime).of(Kind.CONTAINER) if not item.superseded]
-    containers = sorted((item for item in found if isinstance(item, Container)), key=lambda item: item.name)
-    wanted = options.service
-    names = [item.name for item in containers if not wanted or item.service in wanted or item.name in wanted]
-    missing = [one for one in wanted if not any(one in (item.service, item.name) for item in containers)]
-    if missing or not names:
-        there = ", ".join(sorted({item.service or item.name for item in containers})) or "none"
-        raise NotFoundError(f"no container of {', '.join(missing) or 'this project'}", hint=f"there are: {there}")
-    return names
-
-
 def _status_json(item: Observed) -> dict[str, Any]:
     live = item.status.model_dump(mode="json")
     names = {"kind": item.actual.kind.value, "name": item.id.name, "id": item.handle, "project": item.project}
@@ -195,7 +150,3 @@ def _status_line(item: Observed) -> str:
     ports = ", ".join(live.ports or (str(port) for port in declared))
     parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]
     return "  ".join(part for part in parts if part)
-
-
-def _print(options: Namespace, data: Any, text: str) -> None:
-    print(json.dumps(data) if options.json else text)

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from bayplan import app
+from bayplan.cli.common import opened
 from bayplan.cli.printable import printable
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import Kind, ResourceId
@@ -44,7 +44,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def ls(options: Namespace) -> int:
     """One line for each volume."""
-    with app.opened() as (runtime, _):
+    with opened() as (runtime, _):
         found = runtime.volumes_there()
     lines = []
     for item, users in found:
@@ -56,7 +56,7 @@ def ls(options: Namespace) -> int:
 
 def inspect(options: Namespace) -> int:
     """JSON in any case."""
-    with app.opened() as (runtime, _):
+    with opened() as (runtime, _):
         found = {item.id.name: (item, users) for item, users in runtime.volumes_there()}
     _known(options.name, found)
     print(json.dumps([_as_json(*found[name]) for name in options.name], indent=None if options.json else 2))
@@ -65,7 +65,7 @@ def inspect(options: Namespace) -> int:
 
 def rm(options: Namespace) -> int:
     """All of them or, when one is used or unknown, none."""
-    with app.opened() as (runtime, _), runtime.lock("removal of volumes"):
+    with opened() as (runtime, _), runtime.lock("removal of volumes"):
         found = {item.id.name: users for item, users in runtime.volumes_there()}
         _known(options.name, found)
         for name in options.name:
@@ -79,7 +79,7 @@ def rm(options: Namespace) -> int:
 
 def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
-    with app.opened() as (runtime, _), runtime.lock("removal of unused volumes"):
+    with opened() as (runtime, _), runtime.lock("removal of unused volumes"):
         unused = [item.id.name for item, users in runtime.volumes_there() if not users]
         if unused and not options.dry_run:
             _confirm(options, unused)
@@ -90,7 +90,7 @@ def prune(options: Namespace) -> int:
 
 def export(options: Namespace) -> int:
     """A file appears under its name when it is whole."""
-    with app.opened() as (runtime, _):
+    with opened() as (runtime, _):
         if options.output is None:
             if sys.stdout.isatty():
                 raise DeclarationError("an archive is not written to a terminal", hint="name a file with -o")
@@ -108,7 +108,7 @@ def export(options: Namespace) -> int:
 
 def load(options: Namespace) -> int:
     """From a file or standard input."""
-    with app.opened() as (runtime, _), runtime.lock(f"import into volume {options.name}"):
+    with opened() as (runtime, _), runtime.lock(f"import into volume {options.name}"):
         if options.file is None:
             runtime.import_volume(options.name, sys.stdin.buffer, replace=options.replace)
             return 0

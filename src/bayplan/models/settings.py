@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bayplan.models.base import Model
+from bayplan.models.types import ByteSize
 
 
 class Settings(Model):
@@ -33,6 +34,10 @@ class Settings(Model):
         "aardvark-dns", description="Name server of networks: a name in PATH or in Podman's directory, or a path."
     )
     workers: int = Field(8, ge=1, le=64, description="Steps of an apply that may run at once.")
+    log_max_size: ByteSize | None = Field(
+        None, ge=1024, description="A container's log is cut when it has reached this size; unset: it grows."
+    )
+    log_max_file: int = Field(3, ge=2, le=100, description="Files of a log that stay when it is cut.")
     registries_conf: tuple[Path, ...] = Field(
         (), description="containers-registries.conf(5) files to read instead of the system's."
     )

@@ -194,11 +194,15 @@ class _Planner:
         if container.id in self.stopped:
             running = status.state in (State.RUNNING, State.PAUSED, State.RESTARTING)
             return (Action.STOP, "declared stopped, is running") if running else None
+        if status.state is State.PAUSED:
+            return Action.START, "paused"
         if status.state not in (State.EXITED, State.CREATED):
             return None
         if status.exit_code == 0 and self._is_one_shot(container):
             return None
         why = "not running" if status.state is State.CREATED else f"ended with exit code {status.exit_code}"
+        if status.on_request and status.state is State.EXITED:
+            why = "was stopped"
         return Action.START, why
 
     def _is_one_shot(self, container: Container) -> bool:

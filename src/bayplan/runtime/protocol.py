@@ -20,6 +20,7 @@ from typing import BinaryIO, Protocol
 from pydantic import Field, SecretBytes
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
+from bayplan.runtime.verbs import Verbs
 
 
 class State(StrEnum):
@@ -56,6 +57,8 @@ class Status(Model):
     pid: int | None = None
     exit_code: int | None = None
     oom_killed: bool = False
+    on_request: bool = False
+    """An ended one: it was stopped by a change or a verb, and did not end by itself."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     restarts: int = 0
@@ -195,7 +198,7 @@ class Snapshot:
         return (item for item in self.resources.values() if item.actual.kind is kind)
 
 
-class Runtime(Protocol):
+class Runtime(Verbs, Protocol):
     """One engine on one host. Every method may raise errors of ``bayplan.errors``; all verbs are idempotent."""
 
     def facts(self) -> Facts:
@@ -259,7 +262,13 @@ class Runtime(Protocol):
         """
 
     def logs(
-        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What the container wrote, oldest first."""
 

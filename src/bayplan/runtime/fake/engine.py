@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydantic import SecretBytes
 
@@ -40,6 +40,8 @@ from bayplan.runtime.protocol import (
     never,
     silent,
 )
+from bayplan.system.process_table import ProcessRow
+from bayplan.system.usage import Usage
 
 IN_PLACE = frozenset({"labels", "ports", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"})
 _ASIDE = ".superseded"
@@ -198,13 +200,60 @@ class FakeRuntime:
             self.resources[actual.id] = held.model_copy(update={"actual": actual, "superseded": False})
         self._set(name, state=State.RUNNING)
 
+    def kill(self, name: str, signal: str = "SIGKILL") -> None:
+        """Mark it ended by the signal."""
+        self._call("kill", name)
+        self._set(name, state=State.EXITED, health=Health.NONE, pid=None, exit_code=137)
+
+    def pause(self, name: str) -> None:
+        """Mark it paused."""
+        self._call("pause", name)
+        self._set(name, state=State.PAUSED)
+
+    def unpause(self, name: str) -> None:
+        """Mark it running."""
+        self._call("unpause", name)
+        self._set(name, state=State.RUNNING)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give it another name."""
+        self._call("rename", name)
+        with self._mutex:
+            held = self.resources.pop(ResourceId(kind=Kind.CONTAINER, name=name))
+            actual = held.actual.model_copy(update={"name": new_name})
+            self.resources[actual.id] = held.model_copy(update={"actual": actual, "declared": actual})
+
+    def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
+        """It has ended."""
+        self._call("wait", name, record=False)
+        return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status.exit_code or 0
+
+    def processes(self, name: str) -> Sequence[ProcessRow]:
+        """Nothing runs here."""
+        return ()
+
+    def usage(self, name: str) -> Usage:
+        """Nothing is used."""
+        return Usage()
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """Its name and state."""
+        held = self.resources[ResourceId(kind=Kind.CONTAINER, name=name)]
+        return {"Id": held.handle, "Name": f"/{name}", "State": {"Status": held.status.state.value}}
+
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Everything here is at once what it should be."""
         self._call("wait", name, record=False)
         return self.resources[ResourceId(kind=Kind.CONTAINER, name=name)].status
 
     def logs(
-        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """Nothing was written."""
         return iter(())

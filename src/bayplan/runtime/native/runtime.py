@@ -42,6 +42,7 @@ from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
+from bayplan.runtime.native.verbs import NativeVerbs
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
     ExecResult,
@@ -69,7 +70,7 @@ _WAIT_RESTARTS = 6
 """Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
 
 
-class NativeRuntime:
+class NativeRuntime(NativeVerbs):
     """One core on this host, at the places its settings name. Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:
@@ -173,7 +174,7 @@ class NativeRuntime:
             case Container():
                 container_id = self._id(resource.name)
                 # One that does not run gets its ports with its start.
-                if "ports" in fields and self.containers.status(container_id).state is State.RUNNING:
+                if "ports" in fields and self.containers.status(container_id).state in (State.RUNNING, State.PAUSED):
                     self.networks.set_ports(container_id, resource.ports)
                 self.containers.update(container_id, resource)
 
@@ -214,10 +215,13 @@ class NativeRuntime:
 
     def restart(self, container_id: str, restarts: int) -> None:
         """Start it as its restart policy asks: ``restarts`` counts how often since it was started by a change."""
-        if self.containers.status(container_id).state is State.RUNNING:
+        state = self.containers.status(container_id).state
+        if state is State.RUNNING:
             return
         declared = self.containers.declared(container_id)
-        if declared.network_mode == "host" or (declared.network_mode or "").startswith("container:"):
+        # A paused one keeps its links.
+        shared = (declared.network_mode or "").startswith("container:")
+        if declared.network_mode == "host" or shared or state is State.PAUSED:
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
         attached = self.networks.prepare(container_id, declared.networks)
@@ -288,10 +292,16 @@ class NativeRuntime:
         raise AssertionError("the last try returns or raises")
 
     def logs(
-        self, name: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What it wrote."""
-        return self.containers.logs(self._id(name), follow=follow, tail=tail, since=since)
+        return self.containers.logs(self._id(name), follow=follow, tail=tail, since=since, until=until)
 
     def exec(
         self,
@@ -377,7 +387,7 @@ class NativeRuntime:
         self.images.store.sweep(self.images.layers.root)
 
     def _with_endpoints(self, item: Observed, kernel: Kernel, addresses: Mapping[str, str]) -> Observed:
-        if item.status.state is not State.RUNNING:
+        if item.status.state not in (State.RUNNING, State.PAUSED):
             return item
         defects = dict(self.networks.endpoint_defects(item.handle, kernel))
         declared = item.declared
@@ -385,7 +395,8 @@ class NativeRuntime:
         if isinstance(declared, Container) and process:
             defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
-        if (kept or item.status.health is not Health.NONE) and not client.is_alive(self.settings):
+        watched = kept or item.status.health is not Health.NONE or self.settings.log_max_size is not None
+        if watched and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         ports = tuple(str(port) for port in self.networks.published_of(item.handle))
         status = item.status.model_copy(update={"addresses": addresses, "ports": ports})

@@ -27,7 +27,7 @@ from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.records import begin_health
-from bayplan.system import cgroups, namespaces
+from bayplan.system import cgroups, freezer, namespaces
 from bayplan.system.processes import Process, boot_id
 
 IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
@@ -109,6 +109,7 @@ class Containers(Observations):
         row = self.records.get(container_id)
         if self._process(row):
             self.records.set(container_id, wanted="running")
+            freezer.thaw(self._paths(container_id).cgroup)
             return
         if row["phase"] != "created":
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
@@ -174,18 +175,22 @@ class Containers(Observations):
         if process is None:
             lifecycle.kill(paths.cgroup)
             return
-        declared = declaration(row["declared"])
-        name = declared.stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"
-        period = declared.stop_grace_period if grace is None else grace
-        lifecycle.stop(process, _signal(name), period.total_seconds(), paths.cgroup)
+        period = declaration(row["declared"]).stop_grace_period if grace is None else grace
+        lifecycle.stop(process, signal_number(self.stop_signal(container_id)), period.total_seconds(), paths.cgroup)
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
         self.records.set(container_id, exit_code=code, finished_at=now())
+
+    def stop_signal(self, container_id: str) -> str:
+        """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
+        return self.declared(container_id).stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"
 
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
         # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
-        rows = self.records.database.query("SELECT * FROM containers WHERE id = ?", (container_id,))
-        came_up = bool(rows) and _came_up(rows[0])
+        try:
+            came_up = _came_up(self.records.get(container_id))
+        except NotFoundError:
+            return
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
         grants.remove(self.settings, container_id)
@@ -247,7 +252,7 @@ def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
     return found
 
 
-def _signal(name: str) -> int:
+def signal_number(name: str) -> int:
     """A signal by name, with or without ``SIG``, or by number (signal(7))."""
     if name.isdigit():
         return int(name)

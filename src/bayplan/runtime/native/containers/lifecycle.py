@@ -13,7 +13,7 @@ from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import monitors_cgroup
-from bayplan.system import cgroups, mounts, namespaces
+from bayplan.system import cgroups, freezer, mounts, namespaces
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -90,7 +90,10 @@ def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> Non
 
     Monotonic time: a clock that jumps neither shortens nor lengthens the grace (time.monotonic).
     """
-    if not process.send(stop_signal) or process.wait(grace_s):
+    sent = process.send(stop_signal)
+    # A paused one takes the signal when it goes on.
+    freezer.thaw(cgroup)
+    if not sent or process.wait(grace_s):
         kill(cgroup)
         return
     process.send(signal.SIGKILL)
@@ -105,6 +108,7 @@ def kill(cgroup: str) -> None:
     while (left := cgroups.members(cgroup)) and time.monotonic() < deadline:
         for process in left:
             process.send(signal.SIGKILL)
+        freezer.thaw(cgroup)  # v1: what is frozen dies only when it goes on
         for process in left:
             process.wait(max(0.0, deadline - time.monotonic()))
 

@@ -1,14 +1,21 @@
-"""Container logs in the k8s-file form: ``TIME STREAM F|P TEXT`` (Kubernetes CRI logging format)."""
+"""Container logs in the k8s-file form: ``TIME STREAM F|P TEXT`` (Kubernetes CRI logging format).
+
+A log that was rotated is ``log``, before it ``log.1``, before that ``log.2`` and so on; readers go through them all,
+and follow from one into the next.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
+from bayplan.runtime.native.containers.rotation import files
 from bayplan.runtime.protocol import LogLine
 
 _POLL_S = 0.1
@@ -20,27 +27,77 @@ def read(
     follow: bool = False,
     tail: int | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     running: Callable[[], bool] = lambda: False,
 ) -> Iterator[LogLine]:
-    """The lines, oldest first. ``follow`` goes on until the container has ended and all was read."""
-    if not path.exists():
-        return
+    """The lines, oldest first. ``follow`` goes on until the container has ended and all was read, or ``until``."""
     pieces: dict[str, LogLine] = {}
-    with path.open("rb") as file:
-        present = chain(_joined(file, pieces), () if follow else _unfinished(pieces))
-        lines: Iterable[LogLine] = present if tail is None else deque(present, maxlen=max(tail, 0))
-        yield from _newer(lines, since)
-        while follow:
+    reader = _Reader(path)
+    try:
+        present = chain(_joined(reader.lines(), pieces), () if follow else _unfinished(pieces))
+        within = _within(present, since, until)
+        yield from within if tail is None else deque(within, maxlen=max(tail, 0))
+        while follow and (until is None or datetime.now(UTC) < until):
             alive = running()
-            yield from _newer(_joined(file, pieces), since)
+            yield from _within(_joined(reader.lines(), pieces), since, until)
             if not alive:
-                yield from _newer(_unfinished(pieces), since)
+                yield from _within(_unfinished(pieces), since, until)
                 return
             time.sleep(_POLL_S)
+    finally:
+        reader.close()
 
 
-def _newer(lines: Iterable[LogLine], since: datetime | None) -> Iterator[LogLine]:
-    return (line for line in lines if since is None or line.time >= since)
+class _Reader:
+    """Reads one file after the other, each to its end, whatever they are called meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: BinaryIO | None = None
+
+    def lines(self) -> Iterator[bytes]:
+        """What there is and was not read yet."""
+        while True:
+            # Looked up before the rest is read: the monitor writes no more into a file once there is a newer one.
+            following = self._following()
+            if self.file:
+                yield from self.file
+            if following is None:
+                return
+            self.close()
+            try:
+                self.file = following.open("rb")
+            except FileNotFoundError:  # rotated once more meanwhile
+                continue
+
+    def _following(self) -> Path | None:
+        """The file after the one that is open; the oldest when none is."""
+        known = files(self.path)
+        if self.file is None:
+            return known[0] if known else None
+        mine = os.fstat(self.file.fileno()).st_ino
+        inodes = [_inode(item) for item in known]
+        if mine not in inodes:  # so old that it was removed
+            return known[0] if known else None
+        position = inodes.index(mine) + 1
+        return known[position] if position < len(known) else None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.file:
+            self.file.close()
+        self.file = None
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return -1
+
+
+def _within(lines: Iterable[LogLine], since: datetime | None, until: datetime | None) -> Iterator[LogLine]:
+    return (line for line in lines if (since is None or line.time >= since) and (until is None or line.time <= until))
 
 
 def _joined(file: Iterable[bytes], pieces: dict[str, LogLine]) -> Iterator[LogLine]:

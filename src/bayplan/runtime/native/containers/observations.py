@@ -21,7 +21,7 @@ from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
-from bayplan.system import cgroups
+from bayplan.system import cgroups, freezer
 from bayplan.system.processes import Process, boot_id
 
 EXIT_FILE_S = 2.0
@@ -48,7 +48,8 @@ class Observations:
         for row in self.records.select(project, names):
             declared = declaration(row["declared"])
             status = self._status(row)
-            lost = status.state is State.RUNNING and not lifecycle.is_monitored(row["id"], self._paths(row["id"]))
+            runs = status.state in (State.RUNNING, State.PAUSED)
+            lost = runs and not lifecycle.is_monitored(row["id"], self._paths(row["id"]))
             found.append(
                 Observed(
                     actual=declared,
@@ -86,7 +87,8 @@ class Observations:
             if status.state is State.EXITED and condition == Condition.COMPLETED and status.exit_code == 0:
                 return status
             if not running:
-                raise self._failure(row, f"ended with exit code {status.exit_code}")
+                paused = status.state is State.PAUSED
+                raise self._failure(row, "is paused" if paused else f"ended with exit code {status.exit_code}")
             if verdict is Health.UNHEALTHY:
                 raise self._failure(row, "turned unhealthy")
             if stopped():
@@ -102,11 +104,19 @@ class Observations:
         return row["restarts"] + 1 if ended and _asks_again(row, status.exit_code) else None
 
     def logs(
-        self, container_id: str, *, follow: bool = False, tail: int | None = None, since: datetime | None = None
+        self,
+        container_id: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What the container wrote, oldest first."""
         path = self._paths(container_id).log
-        return logs.read(path, follow=follow, tail=tail, since=since, running=lambda: self._runs(container_id))
+        return logs.read(
+            path, follow=follow, tail=tail, since=since, until=until, running=lambda: self._runs(container_id)
+        )
 
     def exec(
         self,
@@ -125,6 +135,8 @@ class Observations:
         if not self._runs(container_id):
             raise RuntimeFailureError(f"container {container_id[:12]} is not running", hint="start it first")
         paths = self._paths(container_id)
+        if freezer.is_frozen(paths.cgroup):
+            raise RuntimeFailureError(f"container {container_id[:12]} is paused", hint="unpause it first")
         # The names of users are looked up as the container sees them now: its own layer is over the image's.
         layers = [paths.upper, *(Path(item) for item in self._facts(container_id)["lowerdirs"])]
         process = execute.process_file(
@@ -164,7 +176,8 @@ class Observations:
         if process:
             found = self.records.database.query("SELECT status FROM health WHERE container_id = ?", (row["id"],))
             verdict = Health(found[0]["status"]) if found else Health.NONE
-            return Status(state=State.RUNNING, pid=process.pid, health=verdict, restarts=row["restarts"], **times)
+            state = State.PAUSED if freezer.is_frozen(self._paths(row["id"]).cgroup) else State.RUNNING
+            return Status(state=state, pid=process.pid, health=verdict, restarts=row["restarts"], **times)
         if row["pid"] is None:
             # One that has run before and has no process now is in the middle of its restart.
             again = row["started_at"] is not None and self._comes_back(row, None)
@@ -177,7 +190,10 @@ class Observations:
             self.records.set(row["id"], exit_code=code, finished_at=now())
         killed = cgroups.was_oom_killed(paths.cgroup)
         state = State.RESTARTING if self._comes_back(row, code) else State.EXITED
-        return Status(state=state, exit_code=code, oom_killed=killed, restarts=row["restarts"], **times)
+        asked = row["wanted"] == "stopped"
+        return Status(
+            state=state, exit_code=code, oom_killed=killed, restarts=row["restarts"], on_request=asked, **times
+        )
 
     def _comes_back(self, row: sqlite3.Row, exit_code: int | None) -> bool:
         """Whether the supervisor is about to start an ended one again."""

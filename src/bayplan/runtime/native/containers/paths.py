@@ -59,6 +59,11 @@ class Paths:
         return self.run / "conmon.pid"
 
     @cached_property
+    def control(self) -> Path:
+        """The FIFO on which the monitor takes messages."""
+        return self.run / "ctl"
+
+    @cached_property
     def exit_dir(self) -> Path:
         """Here the monitor writes a file named by the id with the exit code."""
         return self.run / "exit"

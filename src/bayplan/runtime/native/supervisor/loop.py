@@ -13,6 +13,7 @@ from functools import partial
 from bayplan.errors import BayplanError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.rotation import rotate
 from bayplan.runtime.native.networks.balance import Balance
 from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.state.database import Database
@@ -29,6 +30,7 @@ from bayplan.runtime.native.supervisor.records import (
     runs,
 )
 from bayplan.runtime.native.supervisor.watch import NEVER, Watch
+from bayplan.system import freezer
 
 _LOOK_S = 60.0  # records are read this often even when nobody says that they changed
 _SETTLE_S = 0.02  # changes come in crowds: one look for all of them
@@ -39,6 +41,8 @@ _HELPER_IDLE_S = 10.0
 _SOON_S = 1.0
 _CHECKS_AT_ONCE = 8
 _TRY_AGAIN_S = 1.0
+_PAUSED_S = 1.0
+_ROTATE_S = 2.0
 
 Act = Callable[[], None]
 
@@ -55,7 +59,7 @@ class Supervisor:
         self.pauses: dict[str, float] = {}
         self.helper: Helper | None = None
         self.helper_until = NEVER
-        self.look_at = 0.0
+        self.look_at = self.rotate_at = 0.0
         self.end_at = NEVER
         self.selector = selectors.DefaultSelector()
         # Read and write, so that it never reads as closed when the last writer goes.
@@ -76,10 +80,27 @@ class Supervisor:
                 self._end_helper()
             if now >= self.end_at:
                 return
-            due = [self.look_at, self.end_at, self.helper_until, *(item.due for item in self.watches.values())]
+            if now >= self.rotate_at:
+                self._tried(self._rotate)
+            due = [
+                self.rotate_at,
+                self.look_at,
+                self.end_at,
+                self.helper_until,
+                *(item.due for item in self.watches.values()),
+            ]
             for key, _ in self.selector.select(max(0.0, min(due) - time.monotonic())):
                 if self.selector.get_map().get(key.fd) is key:  # not freed by an earlier one of these events
                     self._tried(key.data)
+
+    def _rotate(self) -> None:
+        """Cut the logs that have grown to their size."""
+        size = self.place.log_max_size
+        self.rotate_at = NEVER if size is None else time.monotonic() + _ROTATE_S
+        if size is not None:
+            for container_id in self.watches:
+                paths = Paths.of(self.place, container_id)
+                rotate(paths.log, paths.control, size, self.place.log_max_file)
 
     def close(self) -> None:
         """Free everything; a restart that is under way comes to its end."""
@@ -236,6 +257,9 @@ class Supervisor:
     def _check(self, watch: Watch, now: float) -> None:
         course = watch.course
         if course is None:
+            return
+        if freezer.is_frozen(Paths.of(self.place, watch.run.id).cgroup):
+            watch.check_at = now + _PAUSED_S  # it would hang, and what is paused has no health to lose
             return
         if sum(1 for item in self.watches.values() if item.running) >= _CHECKS_AT_ONCE:
             watch.check_at = now + 0.05

@@ -29,6 +29,10 @@ class Roots(Protocol):
     def oci_runtime(self) -> str:
         """The OCI runtime: a name in PATH or a path."""
 
+    @property
+    def log_max_size(self) -> int | None:
+        """Size in bytes at which a log is cut; None: never."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -40,6 +44,8 @@ class Place:
     oci_runtime: str
     nft_table: str = ""
     interface_prefix: str = ""
+    log_max_size: int | None = None
+    log_max_file: int = 3
 
     @classmethod
     def read(cls, file: Path) -> Place:
@@ -52,6 +58,8 @@ class Place:
             str(found["oci_runtime"]),
             found["nft_table"],
             found["interface_prefix"],
+            found.get("log_max_size"),
+            found.get("log_max_file", 3),
         )
 
 

@@ -81,11 +81,12 @@ def runs(database: Database) -> list[Run]:
 
 
 def needs_watch(run: Run, roots: Roots) -> bool:
-    """Whether somebody must watch it: it is checked, or it will be started again."""
+    """Whether somebody must watch it: it is checked, it will be started again, or its log is to be cut."""
     policy = Policy.of(json.loads(run.declared))
+    cut = roots.log_max_size is not None
     if run.process:
-        return policy.restarts or run.health is not None or run.shares
-    if not policy.restarts and run.health is None:
+        return policy.restarts or run.health is not None or run.shares or cut
+    if not policy.restarts and run.health is None and not cut:
         return False
     code = run.exit_code
     if code is None and not run.finished:

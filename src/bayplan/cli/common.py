@@ -1,0 +1,82 @@
+"""What the verbs of the command share: the engine, the declaration, and the containers that are meant."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bayplan import app
+from bayplan.errors import NotFoundError
+from bayplan.load.compose import find_files, load_stack
+from bayplan.models import Container, Kind, ResourceId, Settings, Stack
+from bayplan.runtime.protocol import Observed, Runtime, Scope
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Runtime, Settings]]:
+    """The engine of this host and its settings."""
+    settings = app.load_settings()
+    with app.open_runtime(settings) as runtime:
+        yield runtime, settings
+
+
+def stack(options: Namespace) -> Stack:
+    """The declaration that the options name. Raises NotFoundError when there is none."""
+    directory = options.project_directory
+    files = tuple(options.file) or find_files(directory or Path.cwd())
+    if not files:
+        raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
+    return load_stack(
+        files,
+        project_directory=directory,
+        project_name=options.project_name,
+        environment=os.environ,
+        env_files=tuple(options.env_file),
+        profiles=tuple(options.profile),
+    )
+
+
+def project(options: Namespace) -> str:
+    """The project's name, given or of the declaration."""
+    return options.project_name or stack(options).name
+
+
+def container_names(options: Namespace, runtime: Runtime) -> list[str]:
+    """The containers of the services and containers that are named; all of the project when none is."""
+    return [item.id.name for item in containers(options, runtime)]
+
+
+def containers(options: Namespace, runtime: Runtime) -> list[Observed]:
+    """Like ``container_names``, with what was observed. Raises NotFoundError naming what is there."""
+    wanted: Sequence[str] = options.service
+    if wanted and not options.project_name and not options.file and not find_files(Path.cwd()):
+        scope = Scope(names=tuple(ResourceId(kind=Kind.CONTAINER, name=name) for name in wanted))
+    else:
+        scope = Scope(project=project(options))
+    found = [item for item in runtime.observe(scope).of(Kind.CONTAINER) if not item.superseded]
+    found.sort(key=lambda item: item.id.name)
+    called = [(item.actual.service, item.id.name) for item in found if isinstance(item.actual, Container)]
+    missing = [one for one in wanted if not any(one in names for names in called)]
+    chosen = [item for item, names in zip(found, called, strict=True) if not wanted or set(names) & set(wanted)]
+    if missing or not chosen:
+        there = ", ".join(sorted({service or name for service, name in called})) or "none"
+        raise NotFoundError(f"no container of {', '.join(missing) or 'this project'}", hint=f"there are: {there}")
+    return chosen
+
+
+def show(options: Namespace, data: Any, text: str) -> None:
+    """Print the one form or the other."""
+    print(json.dumps(data) if options.json else text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lines in columns as wide as their widest cell."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

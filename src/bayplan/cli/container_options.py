@@ -1,0 +1,64 @@
+"""The options of the verbs that are given to containers by hand, as Docker and Compose name them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from bayplan.cli import lives, looking
+
+Add = Callable[[str, object, str], argparse.ArgumentParser]
+
+_LIVES = {
+    "start": "start containers that are there; unpause paused ones",
+    "stop": "ask containers to end, kill them after their grace period",
+    "kill": "send a signal to containers",
+    "pause": "freeze containers",
+    "unpause": "let paused containers go on",
+    "restart": "stop and start containers",
+    "rm": "remove stopped containers",
+}
+
+
+def add_container_verbs(add: Add) -> None:
+    """Add them all; ``add`` makes the parser of one verb from name, function and help."""
+    made = {name: add(name, lives.change, text) for name, text in _LIVES.items()}
+    for name in ("stop", "restart"):
+        made[name].add_argument("-t", "--timeout", type=_seconds, metavar="SECONDS", help="before SIGKILL; 0: at once")
+    made["kill"].add_argument("-s", "--signal", default="SIGKILL", help="name or number; SIGKILL")
+    made["rm"].add_argument("-f", "--force", action="store_true", help="running ones too")
+    made["rename"] = add("rename", lives.rename, "give a container another name; an apply sees that as drift")
+    for parser in made.values():
+        parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
+    waiting = add("wait", lives.wait, "wait until containers have ended and print their exit codes")
+    for name, parser in (*made.items(), ("wait", waiting)):
+        if name == "rename":
+            parser.add_argument("service", help="service or container")
+            parser.add_argument("new_name", help="its new name")
+        else:
+            _services(parser, some=name == "wait")
+
+
+def add_looking_verbs(add: Add) -> None:
+    """top, stats, inspect and ps."""
+    _services(add("top", looking.top, "show the processes of containers, numbers as the host sees them"))
+    stats = add("stats", looking.stats, "show what containers use")
+    stats.add_argument("--no-stream", action="store_true", help="once, not every second")
+    _services(stats)
+    _services(add("inspect", looking.inspect, "print all that is known of containers, shaped as docker inspect"))
+    listing = add("ps", looking.ps, "list containers")
+    listing.add_argument("-a", "--all", action="store_true", help="those that do not run too")
+    listing.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    _services(listing)
+
+
+def _services(parser: argparse.ArgumentParser, *, some: bool = False) -> None:
+    text = "services or containers" + ("" if some else "; all when none is named")
+    parser.add_argument("service", nargs="+" if some else "*", help=text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 10**9:
+        raise argparse.ArgumentTypeError("a number of seconds, zero or more")
+    return value

@@ -1,0 +1,96 @@
+"""logs: what several containers wrote, merged in order of time."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import queue
+import threading
+from argparse import Namespace
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from operator import itemgetter
+
+from bayplan.cli.common import container_names, opened
+from bayplan.cli.printable import printable
+from bayplan.errors import DeclarationError
+from bayplan.models import Duration
+from bayplan.runtime.protocol import LogLine, Runtime
+
+_WINDOW_S = 0.2
+Named = tuple[datetime, str, LogLine]
+
+
+def logs(options: Namespace) -> int:
+    """Print them; with ``--follow`` until every container has ended."""
+    since, until = moment(options.since, "--since"), moment(options.until, "--until")
+    with opened() as (runtime, _):
+        names = container_names(options, runtime)
+        width = max(len(name) for name in names)
+        sources = [_named(runtime, name, options, since, until) for name in names]
+        lines = _live(sources) if options.follow and len(names) > 1 else heapq.merge(*sources, key=itemgetter(0))
+        for _, name, line in lines:
+            print(_text(options, name, width, line), flush=options.follow)
+    return 0
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A time: RFC 3339, seconds since 1970, or a duration that counts back from now. Raises DeclarationError."""
+    if not text:
+        return None
+    try:
+        return datetime.now(UTC) - Duration.parse(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromtimestamp(float(text), UTC) if _is_number(text) else datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError) as error:
+        raise DeclarationError(
+            f"{option} {text!r} is no time", hint="write 2025-01-31T12:00:00Z, seconds since 1970, or 10m"
+        ) from error
+    return found.astimezone()
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
+
+
+def _named(
+    runtime: Runtime, name: str, options: Namespace, since: datetime | None, until: datetime | None
+) -> Iterator[Named]:
+    found = runtime.logs(name, follow=options.follow, tail=options.tail, since=since, until=until)
+    return ((line.time, name, line) for line in found)
+
+
+def _live(sources: list[Iterator[Named]]) -> Iterator[Named]:
+    """Lines of sources that wait for more, in order of time within short windows."""
+    arrived: queue.SimpleQueue[Named | None] = queue.SimpleQueue()
+
+    def drain(source: Iterator[Named]) -> None:
+        try:
+            for item in source:
+                arrived.put(item)
+        finally:
+            arrived.put(None)
+
+    for source in sources:
+        threading.Thread(target=drain, args=(source,), name="logs", daemon=True).start()
+    left = len(sources)
+    while left:
+        window = [arrived.get()]
+        try:
+            while True:
+                window.append(arrived.get(timeout=_WINDOW_S))
+        except queue.Empty:
+            pass
+        left -= window.count(None)
+        yield from sorted((item for item in window if item), key=itemgetter(0))
+
+
+def _text(options: Namespace, name: str, width: int, line: LogLine) -> str:
+    if options.json:
+        entry = {"container": name, "time": line.time.isoformat(), "stream": line.stream, "text": line.text}
+        return json.dumps(entry)
+    prefix = "" if options.no_log_prefix else f"{name:<{width}} | "
+    when = f"{line.time.isoformat()} " if options.timestamps else ""
+    return f"{prefix}{when}{printable(line.text)}"

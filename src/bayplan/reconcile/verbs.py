@@ -1,0 +1,133 @@
+"""Verbs that a person gives to containers by hand: done under the lock of an apply, journaled, in order of dependency.
+
+They change what is, never what is declared: a later plan sees what they did as drift, and says how it would mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+
+from bayplan.errors import BayplanError, ConflictError, NotFoundError
+from bayplan.models import Container, Duration, Kind, ResourceId
+from bayplan.record.journal import Journal
+from bayplan.runtime.protocol import Observed, Runtime, Scope, Snapshot, State
+
+LIVE = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
+_ENDING = frozenset({"stop", "kill", "remove"})
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb and its options. ``verb`` is start, stop, kill, pause, unpause, restart, remove or rename."""
+
+    verb: str
+    signal: str = "SIGKILL"
+    grace: Duration | None = None
+    force: bool = False
+    new_name: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a verb did: the containers it was done to, and the errors of those it could not be done to."""
+
+    names: tuple[str, ...] = ()
+    failed: Mapping[str, BayplanError] = field(default_factory=dict)
+
+
+def carry_out(
+    asked: Command,
+    names: Collection[str],
+    runtime: Runtime,
+    journal: Journal,
+    *,
+    workers: int = 8,
+    lock_timeout: Duration | None = None,
+) -> Done:
+    """Do the verb to the named containers, dependencies first (last for what ends them), independent ones at once.
+
+    Raises BusyError, and before any change NotFoundError and ConflictError: a running container is not removed without
+    ``force``. What fails for one container is in the outcome.
+    """
+    with runtime.lock(f"{asked.verb} of {', '.join(sorted(names))}", lock_timeout):
+        found = _observed(runtime, names)
+        _refuse(asked, found)
+        project = next(iter({item.project for item in found.values()}), "")
+        done: list[str] = []
+        failed: dict[str, BayplanError] = {}
+        with journal.run(project, []) as number:
+
+            def work(name: str) -> None:
+                resource = str(ResourceId(kind=Kind.CONTAINER, name=name))
+                journal.step(number, resource, asked.verb, "started")
+                try:
+                    _do(asked, name, runtime)
+                except BayplanError as error:
+                    failed[name] = error
+                    journal.step(number, resource, asked.verb, "failed", str(error))
+                else:
+                    done.append(name)
+                    journal.step(number, resource, asked.verb, "done")
+
+            with ThreadPoolExecutor(max_workers=workers, thread_name_prefix=asked.verb) as pool:
+                for level in levels([item.actual for item in found.values()], reverse=asked.verb in _ENDING):
+                    list(pool.map(work, level))
+    return Done(tuple(sorted(done)), failed)
+
+
+def levels(containers: Sequence[object], *, reverse: bool = False) -> Iterator[tuple[str, ...]]:
+    """Names in groups: each after what it depends on (``reverse``: before it); within a group the order is free."""
+    known = [item for item in containers if isinstance(item, Container)]
+    of_service: dict[str, list[str]] = {}
+    for item in known:
+        for name in {item.service, item.name}:
+            of_service.setdefault(name, []).append(item.name)
+    needs = {
+        item.name: {name for dependency in item.depends_on for name in of_service.get(dependency.service, ())}
+        for item in known
+    }
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    found = []
+    while sorter.is_active():
+        ready = tuple(sorted(sorter.get_ready()))
+        found.append(ready)
+        sorter.done(*ready)
+    return iter(reversed(found) if reverse else found)
+
+
+def _observed(runtime: Runtime, names: Collection[str]) -> dict[str, Observed]:
+    wanted = tuple(ResourceId(kind=Kind.CONTAINER, name=name) for name in names)
+    snapshot: Snapshot = runtime.observe(Scope(names=wanted))
+    found = {name: snapshot.get(key) for name, key in zip(names, wanted, strict=True)}
+    missing = [name for name, item in found.items() if item is None]
+    if missing:
+        raise NotFoundError(f"container {', '.join(missing)} does not exist", hint="see `bayplan ps`")
+    return {name: item for name, item in found.items() if item is not None}
+
+
+def _refuse(asked: Command, found: Mapping[str, Observed]) -> None:
+    if asked.verb == "remove" and not asked.force:
+        live = [name for name, item in found.items() if item.status.state in LIVE]
+        if live:
+            raise ConflictError(f"container {', '.join(live)} is running", hint="stop it first, or remove it with -f")
+
+
+def _do(asked: Command, name: str, runtime: Runtime) -> None:
+    acts: Mapping[str, Callable[[], None]] = {
+        "start": lambda: runtime.start(name),
+        "stop": lambda: runtime.stop(name, asked.grace),
+        "kill": lambda: runtime.kill(name, asked.signal),
+        "pause": lambda: runtime.pause(name),
+        "unpause": lambda: runtime.unpause(name),
+        "remove": lambda: runtime.delete(ResourceId(kind=Kind.CONTAINER, name=name)),
+        "rename": lambda: runtime.rename(name, asked.new_name),
+    }
+    if asked.verb == "restart":
+        runtime.stop(name, asked.grace)
+        runtime.start(name)
+    else:
+        acts[asked.verb]()

@@ -1,0 +1,84 @@
+"""The hand-given verbs of the native core (``bayplan.runtime.verbs``), over its containers and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bayplan.errors import ConflictError
+from bayplan.models import Settings, VolumeMount
+from bayplan.runtime.native.containers import Containers
+from bayplan.runtime.native.containers import verbs as hand
+from bayplan.runtime.native.containers.inspect import inspect
+from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.volumes import Volumes
+from bayplan.runtime.protocol import never
+from bayplan.system import cgroups, process_table, usage
+from bayplan.system.process_table import ProcessRow
+from bayplan.system.usage import Usage
+
+
+class NativeVerbs:
+    """The half of ``NativeRuntime`` that people's verbs need."""
+
+    containers: Containers
+    networks: Networks
+    volumes: Volumes
+    database: Database
+    settings: Settings
+
+    def kill(self, name: str, signal: str = "SIGKILL") -> None:
+        """Send a signal."""
+        hand.kill(self.containers, self._id(name), signal)
+
+    def pause(self, name: str) -> None:
+        """Freeze it."""
+        hand.pause(self.containers, self._id(name))
+
+    def unpause(self, name: str) -> None:
+        """Let it go on."""
+        hand.unpause(self.containers, self._id(name))
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give it another name; hosts files and the name server follow at the end of the change."""
+        container_id = self._id(name)
+        if self.containers.find(new_name) is not None:
+            raise ConflictError(f"a container named {new_name} exists", hint="remove or rename it first")
+        self.containers.rename(container_id, new_name)
+        self.networks.names.changed()
+
+    def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
+        """Wait for its end."""
+        return hand.await_end(self.containers, self._id(name), stopped or never)
+
+    def processes(self, name: str) -> Sequence[ProcessRow]:
+        """What runs in its cgroup."""
+        container_id = self._id(name)
+        hand.running(self.containers, container_id)
+        return process_table.rows(cgroups.members(Paths.of(self.settings, container_id).cgroup))
+
+    def usage(self, name: str) -> Usage:
+        """What its cgroup and the links of its network namespace count."""
+        container_id = self._id(name)
+        process = self.containers.process(container_id)
+        if process is None:
+            return Usage()
+        own = self.containers.declared(container_id).network_mode != "host"
+        return usage.read(Paths.of(self.settings, container_id).cgroup, process.pid if own else None)
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """Its record and what is now."""
+        container_id = self._id(name)
+        rows = self.database.query(
+            "SELECT e.*, n.subnet, n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
+            " WHERE e.container_id = ? ORDER BY e.position",
+            (container_id,),
+        )
+        mounts = self.containers.declared(container_id).mounts
+        places = {item.source: str(self.volumes.path(item.source)) for item in mounts if isinstance(item, VolumeMount)}
+        return inspect(self.containers, container_id, [dict(row) for row in rows], places)
+
+    def _id(self, name: str) -> str:
+        raise NotImplementedError  # pragma: no cover - NativeRuntime has it

@@ -1,0 +1,72 @@
+"""top, stats, inspect and ps of real containers."""
+
+import json
+import os
+
+import pytest
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+COMPOSE = """\
+name: bpv
+services:
+  app:
+    image: lab/busybox
+    command: [sh, -c, 'sleep 600 & while :; do :; done']
+    environment: {PASSWORD: hidden}
+    mem_limit: 64m
+    pids_limit: 50
+    restart: on-failure:3
+    stop_grace_period: 0s
+    volumes: ["data:/data"]
+    ports: ["127.0.0.1:39881:7000"]
+    labels: {a: b}
+volumes: {data: {}}
+"""
+
+
+def test_what_runs_is_seen(bayplan):
+    bayplan.file.write_text(COMPOSE)
+    bayplan("apply")
+    status = bayplan.status("bpv-app-1")
+    rows = bayplan("top", "app", "--json")["bpv-app-1"]
+    assert rows[0]["pid"] == status["pid"]
+    assert [row["command"] for row in rows][-1] == "sleep 600"
+    assert rows[1]["parent"] == status["pid"]
+    assert "sleep 600" in bayplan("top")
+    (used,) = bayplan("stats", "--no-stream", "--json")
+    assert used["cpu_percent"] > 5
+    assert 0 < used["memory_bytes"] < used["memory_limit_bytes"] == 64 << 20
+    assert (used["pids"], used["pids_limit"]) == (2, 50)
+    assert used["network_sent_bytes"] >= 0
+    assert "64MiB" in bayplan("stats", "--no-stream")
+    assert "Up " in bayplan("ps")
+    (listed,) = bayplan("ps", "--json")
+    assert (listed["name"], listed["state"]) == ("bpv-app-1", "running")
+    bayplan("pause")
+    assert "(paused)" in bayplan("ps")
+    bayplan("kill")
+    assert "Exited (137)" in bayplan("ps", "-a")
+    assert "bpv-app-1" not in bayplan("ps")
+    assert "is not running" in bayplan("top", "app", code=2)
+
+
+def test_inspect_has_dockers_shape_and_no_secret(bayplan):
+    bayplan.file.write_text(COMPOSE)
+    bayplan("apply")
+    (found,) = json.loads(bayplan("inspect", "app"))
+    assert found["Name"] == "/bpv-app-1"
+    state = found["State"]
+    assert (state["Status"], state["Running"], state["Paused"], state["ExitCode"]) == ("running", True, False, 0)
+    assert state["Pid"] == bayplan.status("bpv-app-1")["pid"]
+    assert state["StartedAt"].endswith("Z")
+    assert "hidden" not in json.dumps(found["Config"])
+    assert found["Config"]["Labels"]["a"] == "b"
+    assert found["HostConfig"]["Memory"] == 64 << 20
+    assert found["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    assert found["NetworkSettings"]["Ports"] == {"7000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "39881"}]}
+    assert found["NetworkSettings"]["Networks"]["bpv_default"]["IPAddress"].startswith("10.209.")
+    (mount,) = found["Mounts"]
+    assert (mount["Type"], mount["Destination"], mount["RW"]) == ("volume", "/data", True)
+    bayplan("kill")
+    (found,) = bayplan("inspect", "app", "--json")
+    assert (found["State"]["Status"], found["State"]["ExitCode"], found["State"]["Pid"]) == ("exited", 137, 0)

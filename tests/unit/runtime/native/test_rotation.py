@@ -1,0 +1,42 @@
+"""Files of a log: their order, which of them stay, and readers that go from one into the next."""
+
+from bayplan.runtime.native.containers import logs
+from bayplan.runtime.native.containers.rotation import files, rotate
+
+LINE = "2025-01-01T00:00:0{}.000000000+00:00 stdout F {}\n"
+
+
+def test_the_oldest_goes_and_the_rest_is_read_in_order(tmp_path):
+    log = tmp_path / "log"
+    for number in range(5):
+        log.write_text(LINE.format(number, number))
+        assert rotate(log, tmp_path / "ctl", 10, 3)
+    log.write_text(LINE.format(9, "last"))
+    assert [item.name for item in files(log)] == ["log.2", "log.1", "log"]
+    assert [line.text for line in logs.read(log)] == ["3", "4", "last"]
+    assert [line.text for line in logs.read(log, tail=2)] == ["4", "last"]
+
+
+def test_a_small_one_and_one_that_was_just_renamed_stay(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("x")
+    assert not rotate(log, tmp_path / "ctl", 10, 3)
+    log.rename(tmp_path / "log.1")
+    assert not rotate(log, tmp_path / "ctl", 0, 3)
+    assert [item.name for item in files(log)] == ["log.1"]
+
+
+def test_a_follower_goes_on_into_the_new_file(tmp_path):
+    log, turns = tmp_path / "log", iter([True, True, False])
+    log.write_text(LINE.format(1, "a"))
+
+    def running():
+        alive = next(turns)
+        if alive:
+            with log.open("a") as file:
+                file.write(LINE.format(2, "b"))
+            rotate(log, tmp_path / "ctl", 1, 5)
+            log.write_text(LINE.format(3, "c"))
+        return alive
+
+    assert [line.text for line in logs.read(log, follow=True, running=running)] == ["a", "b", "c", "b", "c"]
