@@ -66,6 +66,14 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         runtime.close()
 
 
+@contextmanager
+def opened() -> Iterator[tuple[Runtime, Settings]]:
+    """The engine of this host by the settings of file and environment."""
+    settings = load_settings()
+    with open_runtime(settings) as runtime:
+        yield runtime, settings
+
+
 def plan(
     stack: Stack,
     runtime: Runtime,
@@ -173,3 +181,15 @@ def stop_on_signals() -> Iterator[Stop]:
 def status(project: str, runtime: Runtime) -> Snapshot:
     """What a project has on the host."""
     return runtime.observe(Scope(project=project))
+
+
+def tag_image(runtime: Runtime, source: str, target: str) -> str:
+    """Give an image another name; returns its digest."""
+    with runtime.lock(f"image tag {target}"):
+        return runtime.image_verbs.tag(source, target)
+
+
+def remove_images(runtime: Runtime, names: Sequence[str]) -> Sequence[str]:
+    """Remove names of images and what only they used; returns the names that are gone."""
+    with runtime.lock("image rm"):
+        return runtime.image_verbs.remove(names)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import verbs
+from bayplan.cli import image_parser, verbs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
+    image_parser.add(sub)
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 

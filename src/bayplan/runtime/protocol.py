@@ -15,11 +15,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import Field
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
+
+if TYPE_CHECKING:
+    from bayplan.runtime.images import ImageVerbs
 
 
 class State(StrEnum):
@@ -273,6 +276,10 @@ class Runtime(Protocol):
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container. Not captured, it has the caller's own standard streams."""
+
+    @property
+    def image_verbs(self) -> ImageVerbs:
+        """Images as a user handles them by name."""
 
     def close(self) -> None:
         """Free sockets and files."""

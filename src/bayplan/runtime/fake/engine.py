@@ -21,6 +21,7 @@ from bayplan.models import (
     Stack,
     Volume,
 )
+from bayplan.runtime.fake.images import FakeImageVerbs
 from bayplan.runtime.protocol import (
     ExecResult,
     Facts,
@@ -220,6 +221,11 @@ class FakeRuntime:
         """Pretend success."""
         self._call("exec", name)
         return ExecResult(0)
+
+    @property
+    def image_verbs(self) -> FakeImageVerbs:
+        """Over ``local_images``."""
+        return FakeImageVerbs(self)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -1,0 +1,32 @@
+"""The options of ``bayplan image VERB``."""
+
+from __future__ import annotations
+
+import argparse
+
+from bayplan.cli import image_verbs as verbs
+
+
+def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command with its verbs."""
+    image = sub.add_parser("image", help="look at, name, move and remove images", description="Images of this host.")
+    own = image.add_subparsers(dest="image_verb", required=True, metavar="VERB")
+    _verb(own, "ls", verbs.ls, "list the images of this host")
+    inspect = _verb(own, "inspect", verbs.inspect, "show all of an image, as JSON in Docker's fields")
+    inspect.add_argument("image", nargs="+", help="names, digests or ids")
+    history = _verb(own, "history", verbs.history, "show how an image was made, newest step first")
+    history.add_argument("image", help="name, digest or id")
+    tag = _verb(own, "tag", verbs.tag, "give an image another name")
+    tag.add_argument("image", help="name, digest or id")
+    tag.add_argument("name", help="the new name")
+    remove = _verb(own, "rm", verbs.remove, "remove names of images, and what only they used")
+    remove.add_argument("image", nargs="+", help="names; a digest or id of an image with one name")
+
+
+def _verb(
+    sub: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, text: str
+) -> argparse.ArgumentParser:
+    parser = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(run=run)
+    return parser

@@ -1,0 +1,73 @@
+"""Images by name over a dictionary. Archives and other hosts are beyond what is kept in memory: those are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import Container
+from bayplan.runtime.images import HistoryEntry, ImageSummary
+
+if TYPE_CHECKING:
+    from bayplan.runtime.fake.engine import FakeRuntime
+
+
+class FakeImageVerbs:
+    """Works on ``FakeRuntime.local_images``."""
+
+    def __init__(self, engine: FakeRuntime) -> None:
+        self.engine = engine
+
+    def summaries(self) -> list[ImageSummary]:
+        """One entry for each digest."""
+        found: dict[str, list[str]] = {}
+        for name, digest in sorted(self.engine.local_images.items()):
+            if not name.startswith("fingerprint:"):
+                found.setdefault(digest, []).append(name)
+        return [
+            ImageSummary(names=tuple(names), digest=digest, id=digest, containers=tuple(self._users(digest)))
+            for digest, names in found.items()
+        ]
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Little is known."""
+        digest = self._digest(name)
+        tags = [key for key, value in self.engine.local_images.items() if value == digest]
+        return {"Id": digest, "Digest": digest, "RepoTags": tags, "Config": {}, "Size": 0}
+
+    def history(self, name: str) -> list[HistoryEntry]:
+        """Nothing is known."""
+        self._digest(name)
+        return []
+
+    def tag(self, source: str, target: str) -> str:
+        """Another name."""
+        digest = self._digest(source)
+        self.engine.calls.append(f"tag {target}")
+        self.engine.local_images[target] = digest
+        return digest
+
+    def remove(self, names: Sequence[str]) -> list[str]:
+        """Forget names; the last one of an image that a container uses stays."""
+        held = self.engine.local_images
+        for name in names:
+            digest = self._digest(name)
+            left = [key for key, value in held.items() if value == digest and key not in names]
+            if self._users(digest) and not left:
+                users = ", ".join(self._users(digest))
+                raise ConflictError(f"image {name} is used by containers {users}", hint="remove those first")
+        for name in names:
+            self.engine.calls.append(f"remove {name}")
+            held.pop(name, None)
+        return list(names)
+
+    def _digest(self, name: str) -> str:
+        digest = self.engine.local_images.get(name)
+        if digest is None:
+            raise NotFoundError(f"image {name} is not on this host", hint="see `bayplan image ls`, or pull it first")
+        return digest
+
+    def _users(self, digest: str) -> Sequence[str]:
+        found = self.engine.resources.values()
+        return [item.id.name for item in found if isinstance(item.actual, Container) and item.image_digest == digest]

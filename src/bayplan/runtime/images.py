@@ -1,0 +1,59 @@
+"""Images as a user handles them by name: the part of the runtime protocol behind ``bayplan image``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from bayplan.models import Model
+
+
+class ImageSummary(Model):
+    """One image of this host. ``digest`` is its manifest's, ``id`` its configuration's; sizes as they are stored."""
+
+    names: tuple[str, ...]
+    digest: str
+    id: str = ""
+    size_bytes: int = 0
+    created: datetime | None = None
+    platform: str = ""
+    containers: tuple[str, ...] = ()
+    defect: str = ""
+    """What is broken in it; the other fields then say what is still known."""
+
+
+class HistoryEntry(Model):
+    """One step that an image was made by, newest first. ``size_bytes`` is that of its layer as it is stored."""
+
+    created: str = ""
+    created_by: str = ""
+    comment: str = ""
+    layer: str = ""
+    size_bytes: int = 0
+
+
+class ImageVerbs(Protocol):
+    """Every name is a reference, a digest, or an id of at least 12 hexadecimal digits.
+
+    A name that cannot be one raises DeclarationError, one that is not here NotFoundError; nothing is changed then.
+    """
+
+    def summaries(self) -> list[ImageSummary]:
+        """All images, ordered by name; those without one that containers still run from come last."""
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """What ``docker image inspect`` says of an image, in its fields."""
+
+    def history(self, name: str) -> list[HistoryEntry]:
+        """How the image was made, newest step first."""
+
+    def tag(self, source: str, target: str) -> str:
+        """Give an image another name, taking that from whichever image had it. Returns the image's digest."""
+
+    def remove(self, names: Sequence[str]) -> list[str]:
+        """Remove names, and what only they used; returns the names that are gone. All or nothing is refused.
+
+        Raises ConflictError naming the container that uses an image which would lose its last name, and for a digest
+        or id of an image with several names.
+        """
