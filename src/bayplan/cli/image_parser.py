@@ -21,6 +21,8 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     tag.add_argument("name", help="the new name")
     remove = _verb(own, "rm", verbs.remove, "remove names of images, and what only they used")
     remove.add_argument("image", nargs="+", help="names; a digest or id of an image with one name")
+    push = _verb(own, "push", verbs.push, "bring images to their registries")
+    push.add_argument("image", nargs="+", help="names")
 
 
 def _verb(

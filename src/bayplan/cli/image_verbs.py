@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bayplan import app
 from bayplan.cli.printable import printable
+from bayplan.cli.progress import Ticker
 from bayplan.runtime.images import HistoryEntry, ImageSummary
 
 
@@ -56,6 +57,19 @@ def remove(options: Namespace) -> int:
     with app.opened() as (runtime, _):
         gone = app.remove_images(runtime, options.image)
     print(json.dumps({"removed": gone}) if options.json else "\n".join(f"removed {name}" for name in gone))
+    return 0
+
+
+def push(options: Namespace) -> int:
+    """Only what the registry lacks."""
+    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+        done = [runtime.image_verbs.push(name, ticker.report) for name in options.image]
+    if options.json:
+        print(json.dumps([item.model_dump() for item in done]))
+        return 0
+    for item in done:
+        counts = f"{item.uploaded} uploaded, {item.mounted} mounted, {item.present} there before"
+        print(f"pushed {item.name}: {item.digest} ({counts})")
     return 0
 
 

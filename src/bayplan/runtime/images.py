@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bayplan.models import Model
+from bayplan.runtime.protocol import Report, silent
 
 
 class ImageSummary(Model):
@@ -33,6 +34,16 @@ class HistoryEntry(Model):
     size_bytes: int = 0
 
 
+class Pushed(Model):
+    """What a push did with the image's blobs."""
+
+    name: str
+    digest: str
+    uploaded: int = 0
+    mounted: int = 0
+    present: int = 0
+
+
 class ImageVerbs(Protocol):
     """Every name is a reference, a digest, or an id of at least 12 hexadecimal digits.
 
@@ -57,3 +68,6 @@ class ImageVerbs(Protocol):
         Raises ConflictError naming the container that uses an image which would lose its last name, and for a digest
         or id of an image with several names.
         """
+
+    def push(self, name: str, report: Report = silent) -> Pushed:
+        """Bring the image of a name to its registry. Raises AccessDeniedError, UnavailableError."""

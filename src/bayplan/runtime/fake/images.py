@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container
-from bayplan.runtime.images import HistoryEntry, ImageSummary
+from bayplan.runtime.images import HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.protocol import Report, silent
 
 if TYPE_CHECKING:
     from bayplan.runtime.fake.engine import FakeRuntime
@@ -61,6 +62,13 @@ class FakeImageVerbs:
             self.engine.calls.append(f"remove {name}")
             held.pop(name, None)
         return list(names)
+
+    def push(self, name: str, report: Report = silent) -> Pushed:
+        """Now the registry has it."""
+        digest = self._digest(name)
+        self.engine.calls.append(f"push {name}")
+        self.engine.registry[name] = digest
+        return Pushed(name=name, digest=digest)
 
     def _digest(self, name: str) -> str:
         digest = self.engine.local_images.get(name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bayplan.errors import ConflictError
+from bayplan.errors import ConflictError, DeclarationError
 from bayplan.models import ImageReference
-from bayplan.runtime.images import HistoryEntry, ImageSummary
+from bayplan.runtime.images import HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.push import push
+from bayplan.runtime.protocol import Report, silent
 
 
 class NativeImageVerbs:
@@ -61,6 +63,13 @@ class NativeImageVerbs:
             self.images.forget(ImageReference.parse(name))
         self.images.collect(users)
         return [ImageReference.parse(name).familiar for name in sorted(gone)]
+
+    def push(self, name: str, report: Report = silent) -> Pushed:
+        """By a name only: it says where to."""
+        found = self.catalog.find(name, self._users())
+        if found.reference is None:
+            raise DeclarationError(f"{name} names no repository", hint="tag it, then push it by that name")
+        return push(self.store, self.images.client, found.reference, found.digest, report)
 
     def _only_name(self, text: str, found: Found, held: dict[str, str]) -> set[str]:
         names = [name for name, digest in held.items() if digest == found.digest]
