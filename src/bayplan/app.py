@@ -193,3 +193,9 @@ def remove_images(runtime: Runtime, names: Sequence[str]) -> Sequence[str]:
     """Remove names of images and what only they used; returns the names that are gone."""
     with runtime.lock("image rm"):
         return runtime.image_verbs.remove(names)
+
+
+def commit_container(runtime: Runtime, container: str, name: str, comment: str, report: Report = silent) -> str:
+    """Make an image of a container, which nobody removes meanwhile; returns its digest."""
+    with runtime.lock(f"image commit {container}"):
+        return runtime.image_verbs.commit(container, name, comment, report)

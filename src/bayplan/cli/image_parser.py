@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bayplan.cli import image_archives as archives
 from bayplan.cli import image_verbs as verbs
 
 
@@ -23,6 +24,30 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     remove.add_argument("image", nargs="+", help="names; a digest or id of an image with one name")
     push = _verb(own, "push", verbs.push, "bring images to their registries")
     push.add_argument("image", nargs="+", help="names")
+    _archives(own)
+
+
+def _archives(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    save = _verb(own, "save", archives.save, "write images to a file or directory")
+    save.add_argument("-o", "--output", default="-", metavar="PATH", help="where to; - is standard output")
+    save.add_argument("--format", default="oci-archive", help="oci-archive, oci-dir or docker-archive")
+    save.add_argument("image", nargs="+", help="names, digests or ids")
+    load = _verb(own, "load", archives.load, "take the images of an OCI layout or docker-archive")
+    load.add_argument("-i", "--input", default="-", metavar="PATH", help="file or directory; - is standard input")
+    load.add_argument("--name", help="the name of the only image, instead of the archive's")
+    made = _verb(own, "import", archives.import_tree, "make an image from a tar of a plain file system")
+    made.add_argument("file", help="a tar file; - is standard input")
+    made.add_argument("name", help="the image's name")
+    made.add_argument("-m", "--message", default="", help="comment for the image's history")
+    export = _verb(own, "export", archives.export, "write a container's file system as a plain tar")
+    export.add_argument("container", help="its name")
+    export.add_argument("-o", "--output", default="-", metavar="PATH", help="where to; - is standard output")
+    commit = _verb(own, "commit", archives.commit, "make an image of a container")
+    commit.add_argument("container", help="its name")
+    commit.add_argument("name", help="the image's name")
+    commit.add_argument("-m", "--message", default="", help="comment for the image's history")
+    diff = _verb(own, "diff", archives.diff, "show what a container added (A), changed (C) and deleted (D)")
+    diff.add_argument("container", help="its name")
 
 
 def _verb(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
 from bayplan.models import Model
 from bayplan.runtime.protocol import Report, silent
@@ -71,3 +72,30 @@ class ImageVerbs(Protocol):
 
     def push(self, name: str, report: Report = silent) -> Pushed:
         """Bring the image of a name to its registry. Raises AccessDeniedError, UnavailableError."""
+
+    def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
+        """Write images as ``oci-archive``, ``oci-dir`` or ``docker-archive``; the same images give the same bytes.
+
+        Raises ConflictError when the path is there already.
+        """
+
+    def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> Mapping[str, str]:
+        """Take the images of an OCI layout (directory or tar) or a docker-archive; name to digest of what is here now.
+
+        Raises CorruptStateError for an archive that is not sound; no name is given then.
+        """
+
+    def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
+        """Make an image of one layer from a tar of a plain file system; returns its digest."""
+
+    def export(self, container: str, target: BinaryIO) -> None:
+        """Write a container's file system, as the container sees it, as a plain tar."""
+
+    def commit(self, container: str, name: str, comment: str = "", report: Report = silent) -> str:
+        """Make an image of a container: its own image with its own layer on top; returns the digest.
+
+        A running container is read as it is: what it writes meanwhile is in or not.
+        """
+
+    def diff(self, container: str) -> Iterator[tuple[str, str]]:
+        """What a container changed: ``A`` added, ``C`` changed or ``D`` deleted, and the absolute path."""

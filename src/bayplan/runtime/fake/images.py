@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bayplan.errors import ConflictError, NotFoundError
+from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import Container
 from bayplan.runtime.images import HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.protocol import Report, silent
@@ -69,6 +71,37 @@ class FakeImageVerbs:
         self.engine.calls.append(f"push {name}")
         self.engine.registry[name] = digest
         return Pushed(name=name, digest=digest)
+
+    def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
+        """There are no bytes."""
+        raise UnsupportedError("this engine keeps no layers")
+
+    def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> Mapping[str, str]:
+        """As ``save``."""
+        raise UnsupportedError("this engine keeps no layers")
+
+    def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
+        """Only the name counts."""
+        self.engine.calls.append(f"import {name}")
+        self.engine.local_images[name] = "sha256:" + hashlib.sha256(f"import {name}".encode()).hexdigest()
+        return self.engine.local_images[name]
+
+    def export(self, container: str, target: BinaryIO) -> None:
+        """As ``save``."""
+        raise UnsupportedError("this engine keeps no layers")
+
+    def commit(self, container: str, name: str, comment: str = "", report: Report = silent) -> str:
+        """A container that changed nothing gives its own image another name."""
+        found = [item for item in self.engine.resources.values() if item.id.name == container]
+        if not found:
+            raise NotFoundError(f"container {container} does not exist", hint="see `bayplan status`")
+        self.engine.calls.append(f"commit {container}")
+        self.engine.local_images[name] = found[0].image_digest
+        return found[0].image_digest
+
+    def diff(self, container: str) -> Iterator[tuple[str, str]]:
+        """Nothing changes here."""
+        return iter(())
 
     def _digest(self, name: str) -> str:
         digest = self.engine.local_images.get(name)

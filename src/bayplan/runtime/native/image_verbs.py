@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from bayplan.errors import ConflictError, DeclarationError
+from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
 from bayplan.runtime.images import HistoryEntry, ImageSummary, Pushed
-from bayplan.runtime.native.containers import Containers
+from bayplan.runtime.native.containers import Containers, mountpoints
+from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.load import Loader
+from bayplan.runtime.native.images.made import commit, import_tree
+from bayplan.runtime.native.images.pack import pack_tree
 from bayplan.runtime.native.images.push import push
+from bayplan.runtime.native.images.save import save
+from bayplan.runtime.native.images.tree import walk
 from bayplan.runtime.protocol import Report, silent
 
 
@@ -70,6 +78,55 @@ class NativeImageVerbs:
         if found.reference is None:
             raise DeclarationError(f"{name} names no repository", hint="tag it, then push it by that name")
         return push(self.store, self.images.client, found.reference, found.digest, report)
+
+    def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
+        """Names are kept; what was named by digest or id is written without one."""
+        found = [self.catalog.find(name, self._users()) for name in names]
+        save(self.store, [(item.reference, item.digest) for item in found], target, form, report)
+
+    def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> dict[str, str]:
+        """By the settings' policy."""
+        wanted = new_name(name) if name else None
+        policy = self.images.settings.signature_policy
+        found = Loader(self.store, self.images.layers, policy, report).load(source, wanted)
+        return {ImageReference.parse(text).familiar: digest for text, digest in found.items()}
+
+    def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
+        """One layer."""
+        return import_tree(self.store, self.images.layers, source, new_name(name), comment, report)
+
+    def export(self, container: str, target: BinaryIO) -> None:
+        """Its own layer over those of its image."""
+        with self.store.in_use():
+            pack_tree(*self._tree(container), target)
+
+    def commit(self, container: str, name: str, comment: str = "", report: Report = silent) -> str:
+        """On top of the image the container was made from."""
+        wanted = new_name(name)
+        upper, lowers = self._tree(container)
+        base = str(self.containers.records.get(self._id(container))["image_digest"])
+        return commit(self.store, self.images.layers, base, upper, lowers, wanted, comment, report)
+
+    def diff(self, container: str) -> Iterator[tuple[str, str]]:
+        """Sorted by path."""
+        upper, lowers = self._tree(container)
+        for entry in walk(upper, lowers, changes_only=True):
+            kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
+            yield kind, f"/{entry.name}"
+
+    def _tree(self, container: str) -> tuple[Path, list[Path]]:
+        """The container's own layer, and what lies below it, topmost first."""
+        container_id = self._id(container)
+        facts = json.loads(self.containers.records.bundle(container_id)["facts"])
+        settings = self.images.settings
+        below = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(settings.state_root)]
+        return Paths.of(settings, container_id).upper, below
+
+    def _id(self, container: str) -> str:
+        found = self.containers.find(container)
+        if found is None:
+            raise NotFoundError(f"container {container} does not exist", hint="see `bayplan status`")
+        return found
 
     def _only_name(self, text: str, found: Found, held: dict[str, str]) -> set[str]:
         names = [name for name, digest in held.items() if digest == found.digest]
