@@ -19,6 +19,7 @@ from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.record.journal import Journal
+from bayplan.runtime.images import Freed
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
@@ -199,3 +200,9 @@ def commit_container(runtime: Runtime, container: str, name: str, comment: str, 
     """Make an image of a container, which nobody removes meanwhile; returns its digest."""
     with runtime.lock(f"image commit {container}"):
         return runtime.image_verbs.commit(container, name, comment, report)
+
+
+def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
+    """Free what nothing needs, or only list it; no change of the host comes between."""
+    with runtime.lock("image prune"):
+        return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)

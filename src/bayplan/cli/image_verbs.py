@@ -73,6 +73,20 @@ def push(options: Namespace) -> int:
     return 0
 
 
+def prune(options: Namespace) -> int:
+    """The list that is deleted, or with --dry-run would be."""
+    with app.opened() as (runtime, _):
+        found = app.prune_images(runtime, unused=options.all, dry_run=options.dry_run)
+    if options.json:
+        print(json.dumps([item.model_dump() for item in found]))
+        return 0
+    for item in found:
+        print(f"{item.kind:<5}  {item.name}" + (f"  {size(item.size_bytes)}" if item.size_bytes else ""))
+    total = size(sum(item.size_bytes for item in found))
+    print(f"{'Would free' if options.dry_run else 'Freed'} {total} in {len(found)} things.")
+    return 0
+
+
 def size(count: int) -> str:
     """Bytes in the unit that leaves one to three digits before the point (1024-based)."""
     value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]

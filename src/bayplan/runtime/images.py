@@ -45,6 +45,15 @@ class Pushed(Model):
     present: int = 0
 
 
+class Freed(Model):
+    """One thing that a prune frees: ``kind`` is name, blob (as it was pulled) or layer (unpacked)."""
+
+    kind: str
+    name: str
+    digest: str = ""
+    size_bytes: int = 0
+
+
 class ImageVerbs(Protocol):
     """Every name is a reference, a digest, or an id of at least 12 hexadecimal digits.
 
@@ -99,3 +108,10 @@ class ImageVerbs(Protocol):
 
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """What a container changed: ``A`` added, ``C`` changed or ``D`` deleted, and the absolute path."""
+
+    def prune(self, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
+        """Free what nothing needs; with ``unused`` also the names of images that no container was made from.
+
+        Returns the list of what is freed, or with ``dry_run`` would be: the same one. Raises BusyError while images are
+        pulled, built or loaded.
+        """

@@ -133,8 +133,8 @@ EVIL = {
 
 @pytest.mark.parametrize("data", EVIL.values(), ids=EVIL.keys())
 def test_a_malformed_archive_leaves_no_name(core, data):
-    said = json.loads(json.dumps(core("image", "load", "-i", "-", "--json", stdin=data, code=1)))
-    assert said["kind"] in ("CorruptStateError",)
+    said = core("image", "load", "-i", "-", "--json", stdin=data, code=1)
+    assert said["kind"] == "CorruptStateError"
     assert len(core("image", "ls", "--json")) == 1
 
 

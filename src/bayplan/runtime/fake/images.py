@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import Container
-from bayplan.runtime.images import HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.images import Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.protocol import Report, silent
 
 if TYPE_CHECKING:
@@ -102,6 +102,15 @@ class FakeImageVerbs:
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """Nothing changes here."""
         return iter(())
+
+    def prune(self, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
+        """Names are all there is."""
+        held = self.engine.local_images
+        names = [name for name, digest in sorted(held.items()) if unused and not self._users(digest)]
+        for name in () if dry_run else names:
+            self.engine.calls.append(f"prune {name}")
+            del held[name]
+        return [Freed(kind="name", name=name) for name in names]
 
     def _digest(self, name: str) -> str:
         digest = self.engine.local_images.get(name)

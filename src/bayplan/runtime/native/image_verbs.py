@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
-from bayplan.runtime.images import HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.images import Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
@@ -17,6 +17,7 @@ from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.images.load import Loader
 from bayplan.runtime.native.images.made import commit, import_tree
 from bayplan.runtime.native.images.pack import pack_tree
+from bayplan.runtime.native.images.prune import Lease, Pruner
 from bayplan.runtime.native.images.push import push
 from bayplan.runtime.native.images.save import save
 from bayplan.runtime.native.images.tree import walk
@@ -113,6 +114,22 @@ class NativeImageVerbs:
         for entry in walk(upper, lowers, changes_only=True):
             kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
             yield kind, f"/{entry.name}"
+
+    def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
+        """List and deletion under one lease, so that the one is the other."""
+        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        made = list(self.images.builder.cache.kept())
+        chains, blobs = {item.chain for item in made}, {item.digest for item in made}
+        rows = self.containers.records.database.query("SELECT facts FROM bundles")
+        chains |= {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
+        with Lease(self.store):
+            found = pruner.find(unused=unused, chains=chains, blobs=blobs)
+            if not dry_run:
+                pruner.delete(found)
+        for item in () if dry_run else found:
+            if item.kind == "name":
+                self.images.builder.forget(str(ImageReference.parse(item.name)))
+        return found
 
     def _tree(self, container: str) -> tuple[Path, list[Path]]:
         """The container's own layer, and what lies below it, topmost first."""

@@ -40,20 +40,21 @@ class Loader:
         Raises CorruptStateError for what is malformed, DeclarationError when an image has no name.
         """
         with self.store.in_use(), opened(path, self.store.blobs) as source:
+            where = str(path) if isinstance(path, Path) else "standard input"
             is_layout = source.has("oci-layout")
             if not is_layout and not source.has("manifest.json"):
-                raise UnsupportedError("neither an OCI image layout nor a docker-archive", where=str(path))
+                raise CorruptStateError("neither an OCI image layout nor a docker-archive", where=where)
             if isinstance(path, Path):
                 kind = ("oci" if path.is_dir() else "oci-archive") if is_layout else "docker-archive"
                 policy.check_path(kind, path, self.policy_file)
             found = list((self._layout if is_layout else self._docker)(source))
             if not found:
-                raise CorruptStateError("it holds no image", where=str(path))
+                raise CorruptStateError("it holds no image", where=where)
             if name and len({digest for _, digest in found}) > 1:
                 raise DeclarationError("the archive holds several images", hint="leave out the name")
             names = {str(ref): digest for ref, digest in found if ref} if name is None else {str(name): found[0][1]}
             if not names:
-                raise DeclarationError("the archive names no image", where=str(path), hint="give it one with --name")
+                raise DeclarationError("the archive names no image", where=where, hint="give it one with --name")
             for digest in set(names.values()):
                 # Says at once whether every layer is what the configuration says, and can be unpacked.
                 self.layers.ensure(self.store.get(digest), self.store, self.report)

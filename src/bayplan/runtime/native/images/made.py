@@ -64,7 +64,7 @@ def commit(  # noqa: PLR0917 - as above
             nonlocal count
             count = pack_changes(upper, lowers, target) if upper.is_dir() else 0
 
-        layer, diff_id = _stored(store, write)
+        layer, diff_id = _stored(store, write, wanted=lambda: count > 0)
         row: dict[str, Any] = {"created_by": "bayplan image commit", "comment": comment}
         made = [layer] if count else []
         if not count:
@@ -111,7 +111,9 @@ def _finish(  # noqa: PLR0917 - as above
     return digest
 
 
-def _stored(store: ImageStore, write: Callable[[BinaryIO], None]) -> tuple[dict[str, Any], str]:
+def _stored(
+    store: ImageStore, write: Callable[[BinaryIO], None], wanted: Callable[[], bool] = lambda: True
+) -> tuple[dict[str, Any], str]:
     """A layer blob of what ``write`` writes, compressed; its descriptor and diff id."""
     with tempfile.TemporaryFile(prefix=".part-", dir=store.blobs) as file:
         sink = _Gzip(cast("BinaryIO", file))
@@ -120,7 +122,7 @@ def _stored(store: ImageStore, write: Callable[[BinaryIO], None]) -> tuple[dict[
         size = file.tell()
         file.seek(0)
         digest = f"sha256:{sink.packed.hexdigest()}"
-        if not store.blob(digest).exists():
+        if wanted() and not store.blob(digest).exists():
             store.write(digest, iter(lambda: file.read(1 << 20), b""))
     kind = f"{LAYER_TYPE}+gzip"
     return {"mediaType": kind, "digest": digest, "size": size}, f"sha256:{sink.plain.hexdigest()}"
