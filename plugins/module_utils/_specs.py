@@ -19,6 +19,7 @@ ENGINE = {
             'name_server': {'type': 'str'},
             'workers': {'type': 'int'},
             'registries_conf': {'type': 'list', 'elements': 'path'},
+            'signature_policy': {'type': 'path'},
         },
     },
     'bayplan_command': {'type': 'path'},

@@ -87,6 +87,15 @@ def prune(options: Namespace) -> int:
     return 0
 
 
+def copy(options: Namespace) -> int:
+    """Only what the other host lacks."""
+    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+        done = runtime.image_verbs.copy(options.image, options.target, options.bridge, ticker.report)
+    said = f"copied {done.name}: {done.digest} ({done.blobs} blobs, {size(done.size_bytes)})"
+    print(json.dumps(done.model_dump()) if options.json else said)
+    return 0
+
+
 def size(count: int) -> str:
     """Bytes in the unit that leaves one to three digits before the point (1024-based)."""
     value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from pydantic import Field
+
 from bayplan.models import Model
+from bayplan.models.types import Digest
 from bayplan.runtime.protocol import Report, silent
 
 
@@ -52,6 +55,26 @@ class Freed(Model):
     name: str
     digest: str = ""
     size_bytes: int = 0
+
+
+class Blob(Model):
+    """A blob that another host offers."""
+
+    digest: Digest
+    size: int = Field(ge=0)
+
+
+class Copied(Model):
+    """What went to another host."""
+
+    name: str
+    digest: str
+    blobs: int
+    size_bytes: int
+
+
+Ask = Callable[[Sequence[str]], Iterator[tuple[str, Iterator[bytes]]]]
+"""Asks the other host for blobs by digest; gives each with its content, which is to be read to its end."""
 
 
 class ImageVerbs(Protocol):
@@ -115,3 +138,12 @@ class ImageVerbs(Protocol):
         Returns the list of what is freed, or with ``dry_run`` would be: the same one. Raises BusyError while images are
         pulled, built or loaded.
         """
+
+    def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
+        """Give the image of a name to the host of an ``ssh://`` address, where ``bridge`` is the command to run.
+
+        Only blobs that host lacks are sent. Raises UnavailableError, RuntimeFailureError with what went wrong there.
+        """
+
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+        """The other side of ``copy``: asks for what is missing, checks all, names the image; how many blobs came."""

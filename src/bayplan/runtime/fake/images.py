@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import Container
-from bayplan.runtime.images import Freed, HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.protocol import Report, silent
 
 if TYPE_CHECKING:
@@ -111,6 +111,14 @@ class FakeImageVerbs:
             self.engine.calls.append(f"prune {name}")
             del held[name]
         return [Freed(kind="name", name=name) for name in names]
+
+    def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
+        """As ``save``."""
+        raise UnsupportedError("this engine keeps no layers")
+
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+        """As ``save``."""
+        raise UnsupportedError("this engine keeps no layers")
 
     def _digest(self, name: str) -> str:
         digest = self.engine.local_images.get(name)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
-from bayplan.runtime.images import Freed, HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
@@ -19,7 +19,9 @@ from bayplan.runtime.native.images.made import commit, import_tree
 from bayplan.runtime.native.images.pack import pack_tree
 from bayplan.runtime.native.images.prune import Lease, Pruner
 from bayplan.runtime.native.images.push import push
+from bayplan.runtime.native.images.receive import receive
 from bayplan.runtime.native.images.save import save
+from bayplan.runtime.native.images.send import Remote, send
 from bayplan.runtime.native.images.tree import walk
 from bayplan.runtime.protocol import Report, silent
 
@@ -130,6 +132,18 @@ class NativeImageVerbs:
             if item.kind == "name":
                 self.images.builder.forget(str(ImageReference.parse(item.name)))
         return found
+
+    def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
+        """Over the system's ssh."""
+        remote, found = Remote.parse(target), self.catalog.find(name, self._users())
+        if found.reference is None:
+            raise DeclarationError(f"{name} is no name", hint="tag it: the other host needs a name too")
+        count, size = send(self.store, found.reference, found.digest, remote, bridge=bridge, report=report)
+        return Copied(name=found.reference.familiar, digest=found.digest, blobs=count, size_bytes=size)
+
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+        """Under the collector's lease until the image has its name."""
+        return receive(self.store, self.images.layers, new_name(name), manifest, blobs, ask)
 
     def _tree(self, container: str) -> tuple[Path, list[Path]]:
         """The container's own layer, and what lies below it, topmost first."""
