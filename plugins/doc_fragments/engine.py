@@ -64,6 +64,10 @@ options:
         - containers-registries.conf(5) files to read instead of the system's.
         type: list
         elements: path
+      signature_policy:
+        description:
+        - containers-policy.json(5) file to read instead of the user's or the system's.
+        type: path
   bayplan_command:
     description:
     - The command C(bayplan) on the target; looked for in the usual places when unset.

@@ -21,6 +21,7 @@ ENGINE = {
             'log_max_size': {'type': 'str'},
             'log_max_file': {'type': 'int'},
             'registries_conf': {'type': 'list', 'elements': 'path'},
+            'signature_policy': {'type': 'path'},
         },
     },
     'bayplan_command': {'type': 'path'},

@@ -21,6 +21,7 @@ from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.verbs import Command, Done, carry_out
 from bayplan.record.journal import Journal
+from bayplan.runtime.images import Freed
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         yield runtime
     finally:
         runtime.close()
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Runtime, Settings]]:
+    """The engine of this host by the settings of file and environment."""
+    settings = load_settings()
+    with open_runtime(settings) as runtime:
+        yield runtime, settings
 
 
 def plan(
@@ -202,3 +211,27 @@ def command(
 def status(project: str, runtime: Runtime) -> Snapshot:
     """What a project has on the host."""
     return runtime.observe(Scope(project=project))
+
+
+def tag_image(runtime: Runtime, source: str, target: str) -> str:
+    """Give an image another name; returns its digest."""
+    with runtime.lock(f"image tag {target}"):
+        return runtime.image_verbs.tag(source, target)
+
+
+def remove_images(runtime: Runtime, names: Sequence[str]) -> Sequence[str]:
+    """Remove names of images and what only they used; returns the names that are gone."""
+    with runtime.lock("image rm"):
+        return runtime.image_verbs.remove(names)
+
+
+def commit_container(runtime: Runtime, container: str, name: str, comment: str, report: Report = silent) -> str:
+    """Make an image of a container, which nobody removes meanwhile; returns its digest."""
+    with runtime.lock(f"image commit {container}"):
+        return runtime.image_verbs.commit(container, name, comment, report)
+
+
+def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
+    """Free what nothing needs, or only list it; no change of the host comes between."""
+    with runtime.lock("image prune"):
+        return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)

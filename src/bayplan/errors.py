@@ -7,6 +7,7 @@
     │   ├── UnsupportedError     this host or engine cannot honour what was asked
     │   ├── ConflictError        the host holds something that is in the way (port, subnet, name); names the owner
     │   ├── NotFoundError        an image, container, file ... that was named does not exist
+    │   ├── AccessDeniedError    a registry refuses these credentials, or none were given
     │   ├── StalePlanError       the world moved after the plan was made
     │   ├── CorruptStateError    records on disk fail their check; never read as "empty"
     │   └── RuntimeFailureError  a container, a build step, a health check failed; carries its last output
@@ -84,6 +85,12 @@ class ConflictError(TerminalError):
 
 class NotFoundError(TerminalError):
     """A thing that was named does not exist. Nothing was changed."""
+
+    exit_code = 2
+
+
+class AccessDeniedError(TerminalError):
+    """A registry refuses these credentials, or wants some. Nothing was changed there."""
 
     exit_code = 2
 

@@ -2,6 +2,7 @@
 
 Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
 ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
+``image_receive`` is another request, with its own answers (``bridge.images``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
 null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well
 when a step of an apply failed. Values that may be secret are masked by the engine.
@@ -14,9 +15,10 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from bayplan import app
+from bayplan.bridge import images
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
 from bayplan.models import ResourceId, Settings, Stack
@@ -40,11 +42,41 @@ class _Collector(logging.Handler):
 
 def main(stdin: TextIO, stdout: TextIO) -> int:
     """Answer one request. Always writes one JSON object; the exit code is 0 when it could be written."""
+    source = getattr(stdin, "buffer", None)
     with redirect_stdout(sys.stderr):
-        response = respond(stdin.read())
+        if source is None:
+            response = respond(stdin.read())
+        else:
+            line = source.readline()
+            request = _streamed(line)
+            # What follows the request of an image are its blobs, not text.
+            if request is not None:
+                response = _received(request, source, stdout.buffer)
+            else:
+                response = respond((line + source.read()).decode(errors="surrogateescape"))
     stdout.write(json.dumps(response) + "\n")
     stdout.flush()
     return 0
+
+
+def _streamed(line: bytes) -> dict[str, Any] | None:
+    if images.VERB.encode() not in line:
+        return None
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) and request.get("verb") == images.VERB else None
+
+
+def _received(request: Mapping[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> dict[str, Any]:
+    try:
+        settings = app.load_settings(overrides=request.get("settings") or {})
+        return images.receive(request, settings, stdin, stdout)
+    except BayplanError as error:
+        return _failure(error)
+    except OSError as error:
+        return _failure(RuntimeFailureError(str(error)))
 
 
 def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import host, log_lines, verbs, volumes
+from bayplan.cli import host, image_parser, log_lines, verbs, volumes
 from bayplan.cli.container_options import add_container_verbs, add_looking_verbs
 
 
@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     pull.add_argument("image", nargs="*", help="image references")
     add_container_verbs(partial(_verb, sub))
     add_looking_verbs(partial(_verb, sub))
+    image_parser.add(sub)
     volumes.add(sub)
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")

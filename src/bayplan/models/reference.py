@@ -37,18 +37,18 @@ class ImageReference:
         if not isinstance(value, str) or not value:
             raise ValueError(f"not an image reference: {value!r}")
         name, _, digest = value.partition("@")
-        if "@" in value and not _DIGEST.match(digest):
+        if "@" in value and not _DIGEST.fullmatch(digest):
             raise ValueError(f"image {value!r}: a digest is sha256: and 64 hexadecimal digits")
         head, colon, tail = name.rpartition(":")
         tag = None
         if colon and "/" not in tail:
             name, tag = head, tail
-            if not _TAG.match(tag):
+            if not _TAG.fullmatch(tag):
                 raise ValueError(f"image {value!r}: {tag!r} is not a tag")
         registry, repository = _split(name)
-        if not _REGISTRY.match(registry):
+        if not _REGISTRY.fullmatch(registry):
             raise ValueError(f"image {value!r}: {registry!r} is not a registry host")
-        if not _REPOSITORY.match(repository) or len(repository) > 255:
+        if not _REPOSITORY.fullmatch(repository) or len(repository) > 255:
             raise ValueError(f"image {value!r}: {repository!r} is not a repository name (lower case, digits, ._-/)")
         return cls(registry, repository, tag or (None if digest else "latest"), digest or None)
 

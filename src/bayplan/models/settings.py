@@ -41,6 +41,9 @@ class Settings(Model):
     registries_conf: tuple[Path, ...] = Field(
         (), description="containers-registries.conf(5) files to read instead of the system's."
     )
+    signature_policy: Path | None = Field(
+        None, description="containers-policy.json(5) file to read instead of the user's or the system's."
+    )
 
     @property
     def lock_file(self) -> Path:

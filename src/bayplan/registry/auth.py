@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayplan.registry import helpers
+
 _PARAMETER = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9_-]*)(?=\s|,|$)")
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
@@ -54,17 +56,42 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 
 def credentials_for(registry: str, repository: str) -> Credentials | None:
-    """The most exact entry of the first file that has one; None means anonymous. Unreadable files are skipped."""
+    """The most exact entry of the first file that has one; None means anonymous. Unreadable files are skipped.
+
+    In each file a helper of the registry (``credHelpers``) comes first, then its ``auths``, then ``credsStore``.
+    """
     for path in _files():
         try:
             document = json.loads(path.read_bytes())
-            auths = document.get("auths") or {}
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError):
             continue
-        for key in _keys(registry, repository):
-            if isinstance(auths, dict) and (found := _entry(auths.get(key))):
-                return found
+        found = _of_file(document, registry, repository) if isinstance(document, dict) else None
+        if found:
+            return found
     return None
+
+
+def _of_file(document: dict[str, Any], registry: str, repository: str) -> Credentials | None:
+    own = document.get("credHelpers")
+    for key in _keys(registry, repository) if isinstance(own, dict) else ():
+        if isinstance(own, dict) and own.get(key) and (found := _of_helper(str(own[key]), key)):
+            return found
+    auths = document.get("auths")
+    for key in _keys(registry, repository):
+        if isinstance(auths, dict) and (found := _entry(auths.get(key))):
+            return found
+    if document.get("credsStore"):
+        server = _HUB_KEYS[0] if registry == "docker.io" else registry
+        return _of_helper(str(document["credsStore"]), server)
+    return None
+
+
+def _of_helper(name: str, server: str) -> Credentials | None:
+    found = helpers.get(name, server)
+    if found is None:
+        return None
+    user, secret = found
+    return Credentials("" if user == helpers.TOKEN_USER else user, secret)
 
 
 def _files() -> list[Path]:

@@ -3,52 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import platform as host_platform
 import re
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin, urlsplit
 
 from bayplan.errors import BayplanError, CorruptStateError, NotFoundError, UnavailableError, UnsupportedError
 from bayplan.models.reference import ImageReference
 from bayplan.models.settings import Settings
-from bayplan.registry import mirrors
-from bayplan.registry.auth import Challenge, credentials_for, parse_challenges
+from bayplan.registry import documents, mirrors, policy
+from bayplan.registry.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
+from bayplan.registry.failures import failure
+from bayplan.registry.limits import Limits
 from bayplan.registry.mirrors import Endpoint
+from bayplan.registry.platforms import choose
+from bayplan.registry.tokens import Scope
+from bayplan.registry.transport import Transport
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3 import BaseHTTPResponse
 
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-INDEX_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_MAX_DOCUMENT = 8 << 20
-_ATTEMPTS = 4
-_LONGEST_WAIT_S = 30.0
-_REDIRECTS = 5
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+__all__ = ["INDEX_TYPES", "MANIFEST_TYPES", "RegistryClient"]
+_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 
 class RegistryClient:
-    """Pull side of registries, with mirrors and credentials. Thread-safe; connections are kept."""
+    """Pull side of registries, with mirrors, credentials and policy. Thread-safe; connections are kept."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._conf = settings.registries_conf
+    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
+        self._settings = settings
         self._tables: tuple[dict[str, Any], ...] | None = None
-        self._pool: PoolManager | None = None
-        self._tokens: dict[tuple[str, str], str] = {}
-        self._lock = threading.Lock()
+        self.transport = Transport(limits)
+        self.limits = self.transport.limits
 
     def resolve(self, ref: ImageReference, platform: str | None = None) -> tuple[str, int]:
         """Digest of the platform's manifest and the bytes of its config and layers.
@@ -61,64 +47,86 @@ class RegistryClient:
     def select(self, ref: ImageReference, platform: str | None = None) -> tuple[str, bytes, dict[str, Any]]:
         """Digest, bytes and content of the platform's manifest, through an index if there is one."""
         digest, data, document = self.manifest(ref)
-        if document.get("mediaType") in INDEX_TYPES or "manifests" in document:
-            chosen = _choose(document, platform, ref)
-            digest, data, document = self.manifest(ref.with_digest(chosen))
+        if documents.is_index(document):
+            digest, data, document = self.manifest(ref.with_digest(choose(document, platform, ref)))
         if "config" not in document or "layers" not in document:
             raise UnsupportedError("not an image manifest that can be pulled (schema 1?)", where=str(ref))
-        _check(document, ref)
+        documents.check_manifest(document, ref)
         return digest, data, document
 
     def manifest(self, ref: ImageReference) -> tuple[str, bytes, dict[str, Any]]:
-        """Digest, bytes and content of what the reference names, checked against its digest if it has one."""
-        from urllib3.exceptions import HTTPError
+        """Digest, bytes and content of what the reference names, checked against its digest if it has one.
 
+        Raises UnsupportedError when the policy forbids it, before anything is asked for.
+        """
+        policy.check_docker(ref, self._settings.signature_policy)
         target = ref.digest or ref.tag or "latest"
         headers = {"Accept": ", ".join(MANIFEST_TYPES + INDEX_TYPES)}
-        response = self._first(ref, f"manifests/{target}", headers)
-        try:
-            data = response.read(_MAX_DOCUMENT + 1)
-        except HTTPError as error:
-            raise UnavailableError(f"the manifest was cut: {error}", where=ref.registry, hint="try again") from error
-        finally:
-            response.release_conn()
+        for left in reversed(range(self.limits.attempts)):
+            response = self._first(ref, f"manifests/{target}", headers)
+            try:
+                data = self.transport.document(response, MAX_DOCUMENT)
+                break
+            except UnavailableError as error:
+                if not left:
+                    what = f"the manifest {error.what}"
+                    raise UnavailableError(what, where=ref.registry, hint="try again") from error
+            finally:
+                response.close()
+            self._pause(self.limits.attempts - left)
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        if len(data) > _MAX_DOCUMENT or (ref.digest and digest != ref.digest):
+        if len(data) > MAX_DOCUMENT or (ref.digest and digest != ref.digest):
             raise CorruptStateError(f"the registry answered {digest}, {len(data)} bytes", where=str(ref))
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise CorruptStateError("the manifest is not JSON", where=str(ref)) from error
-        if not isinstance(document, dict):
-            raise CorruptStateError("the manifest is not an object", where=str(ref))
-        _check_kind(document, response.headers.get("Content-Type", ""), ref)
-        return digest, data, document
+        return digest, data, documents.read(data, response.headers.get("Content-Type", ""), ref)
 
     def fetch_blob(self, ref: ImageReference, digest: str, size: int) -> Iterator[bytes]:
-        """Chunks of a blob; raises CorruptStateError after the last one when size or sha256 differ."""
-        from urllib3.exceptions import HTTPError
+        """Chunks of a blob, resumed where it was cut; always asked of the registry, never of a descriptor's ``urls``.
 
-        response = self._first(ref, f"blobs/{digest}", {})
+        Raises CorruptStateError after the last one when size or sha256 differ, UnavailableError when it is cut too
+        often.
+        """
         found, count = hashlib.sha256(), 0
-        try:
-            for chunk in response.stream(1 << 20, decode_content=False):
-                count += len(chunk)
-                if count > size:
+        idle, cuts = 0, 0
+        while True:
+            begin = count
+            try:
+                for chunk in self._part(ref, digest, count):
+                    count += len(chunk)
+                    if count > size:
+                        break
+                    found.update(chunk)
+                    yield chunk
+                if count >= size:
                     break
-                found.update(chunk)
-                yield chunk
-        except HTTPError as error:
-            raise UnavailableError(f"blob {digest} was cut: {error}", where=ref.registry, hint="try again") from error
-        finally:
-            response.close()
+                self._cut(count, size)
+            except UnavailableError as error:
+                idle, cuts = (0 if count > begin else idle + 1), cuts + 1
+                if error.where or idle >= self.limits.attempts or cuts > self.limits.cuts:
+                    what = error.what if error.where else f"blob {digest} {error.what}"
+                    raise UnavailableError(what, where=error.where or ref.registry, hint="try again") from error
+            self._pause(max(1, idle))
         if count != size or f"sha256:{found.hexdigest()}" != digest:
             raise CorruptStateError(f"blob {digest} arrived changed ({count} of {size} bytes)", where=str(ref))
 
+    def _part(self, ref: ImageReference, digest: str, begin: int) -> Iterator[bytes]:
+        """The blob from a byte on; a registry that knows no ranges sends all of it, whose start is dropped."""
+        response = self._first(ref, f"blobs/{digest}", {"Range": f"bytes={begin}-"} if begin else {})
+        try:
+            skip = 0 if response.status == 206 else begin
+            if response.status == 206:
+                match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+                if not match or int(match[1]) != begin:
+                    raise CorruptStateError(f"blob {digest}: the registry sent another range", where=str(ref))
+            for chunk in self.transport.chunks(response):
+                kept, skip = chunk[skip:], max(0, skip - len(chunk))
+                if kept:
+                    yield kept
+        finally:
+            response.close()
+
     def _first(self, ref: ImageReference, path: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        if self._tables is None:
-            self._tables = mirrors.load(self._conf)
         failures: list[BayplanError] = []
-        for endpoint in mirrors.endpoints(ref, self._tables):
+        for endpoint in self.endpoints(ref):
             try:
                 return self._get(endpoint, f"{endpoint.base}/v2/{endpoint.repository}/{path}", headers, ref)
             except (NotFoundError, UnavailableError) as error:
@@ -129,164 +137,26 @@ class RegistryClient:
             missing[0].hint += f"; elsewhere: {failures[-1]}"
         raise (missing or failures[-1:])[0]
 
+    def endpoints(self, ref: ImageReference) -> tuple[Endpoint, ...]:
+        """Mirrors and the place itself, which comes last."""
+        if self._tables is None:
+            self._tables = mirrors.load(self._settings.registries_conf)
+        return mirrors.endpoints(ref, self._tables)
+
     def _get(self, end: Endpoint, url: str, headers: Mapping[str, str], ref: ImageReference) -> BaseHTTPResponse:
-        authorization = self._tokens.get((end.host, end.repository))
-        response = self._request(end, url, headers, authorization)
-        if response.status == 401:
-            challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-            response.close()
-            authorization = self._authorize(end, challenges)
-            response = self._request(end, url, headers, authorization)
-        if response.status == 200:
+        response = self.transport.request(end, "GET", url, Scope(end.repository), headers=headers)
+        if response.status == 200 or (response.status == 206 and "Range" in headers):
             return response
-        response.close()
         if response.status in (401, 403, 404):
+            response.close()
             denied = "" if response.status == 404 else " or access is denied"
             hint = "check the spelling of name and tag, or log in to the registry"
             raise NotFoundError(f"image {ref} does not exist{denied}", where=f"registry {end.host}", hint=hint)
-        raise UnavailableError(f"the registry answered {response.status}", where=end.host, hint="try again later")
+        raise failure(response, str(ref), end.host)
 
-    def _request(self, end: Endpoint, url: str, headers: Mapping[str, str], auth: str | None) -> BaseHTTPResponse:
-        """GET with redirects; credentials stay with the origin they were meant for."""
-        origin = urlsplit(url)[:2]
-        for _ in range(_REDIRECTS):
-            own = {"Authorization": auth} if auth and urlsplit(url)[:2] == origin else {}
-            response = self._send(end, url, {**headers, **own})
-            if response.status not in (301, 302, 303, 307, 308):
-                return response
-            response.close()
-            url = _joined(url, response.headers.get("Location", ""), end)
-            if urlsplit(url).scheme != "https" and not end.insecure:
-                raise UnavailableError(f"redirected to plain HTTP: {url}", where=end.host)
-        raise UnavailableError("too many redirects", where=end.host)
+    @staticmethod
+    def _cut(count: int, size: int) -> None:
+        raise UnavailableError(f"was cut after {count} of {size} bytes")
 
-    def _send(self, end: Endpoint, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        from urllib3.exceptions import HTTPError
-
-        wait = 0.5
-        for attempt in range(_ATTEMPTS):
-            try:
-                pool = self._connections()
-                response = pool.request(
-                    "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
-                )
-            except HTTPError as error:
-                hint = "is it running, and is it marked insecure in registries.conf if it speaks plain HTTP?"
-                raise UnavailableError(
-                    f"cannot be reached: {error}", where=f"registry {end.host}", hint=hint
-                ) from error
-            if response.status not in (429, 503) or attempt == _ATTEMPTS - 1:
-                break
-            after = response.headers.get("Retry-After", "")
-            response.close()
-            time.sleep(min(float(after) if after.isdigit() else wait, _LONGEST_WAIT_S))
-            wait *= 2
-        return response
-
-    def _authorize(self, end: Endpoint, challenges: tuple[Challenge, ...]) -> str | None:
-        known = credentials_for(end.host, end.repository)
-        for challenge in challenges:
-            value = None
-            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                value = self._token(end, challenge.parameters)
-            elif challenge.scheme == "basic" and known and known.user:
-                value = known.basic
-            if value:
-                self._tokens[(end.host, end.repository)] = value
-                return value
-        return None
-
-    def _token(self, end: Endpoint, parameters: Mapping[str, str]) -> str | None:
-        """The token endpoint of the Docker registry token specification."""
-        from urllib3.exceptions import HTTPError
-
-        known = credentials_for(end.host, end.repository)
-        query = {"scope": parameters.get("scope") or f"repository:{end.repository}:pull"}
-        if "service" in parameters:
-            query["service"] = parameters["service"]
-        realm = _joined("", parameters["realm"], end)
-        if urlsplit(realm).scheme != "https" and not end.insecure:
-            raise UnavailableError("its token service speaks plain HTTP", where=f"registry {end.host}")
-        if _is_link_local(realm):
-            raise UnavailableError(f"its token service {realm} is link-local", where=f"registry {end.host}")
-        headers = {"Authorization": known.basic} if known and known.user else {}
-        response = self._send(end, f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}", headers)
-        try:
-            answer = json.loads(response.read(_MAX_DOCUMENT)) if response.status == 200 else {}
-        except HTTPError as error:
-            raise UnavailableError(f"its token service failed: {error}", where=f"registry {end.host}") from error
-        except (ValueError, RecursionError):
-            answer = {}
-        finally:
-            response.close()
-        token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
-        return f"Bearer {token}" if isinstance(token, str) and _TOKEN.fullmatch(token) else None
-
-    def _connections(self) -> PoolManager:
-        with self._lock:
-            if self._pool is None:
-                from urllib3 import PoolManager, Timeout
-
-                self._pool = PoolManager(maxsize=16, timeout=Timeout(connect=10, read=60))
-            return self._pool
-
-
-def _joined(base: str, target: str, end: Endpoint) -> str:
-    """An address that a registry gave. Raises UnavailableError when it is none."""
-    try:
-        found = urljoin(base, target)
-        urlsplit(found)
-    except ValueError as error:
-        raise UnavailableError(f"it named a malformed address: {error}", where=f"registry {end.host}") from error
-    return found
-
-
-def _is_link_local(url: str) -> bool:
-    """Where clouds serve a machine's own credentials (169.254.169.254): no place a registry may send us to."""
-    try:
-        return ip_address((urlsplit(url).hostname or "").partition("%")[0]).is_link_local
-    except ValueError:
-        return False
-
-
-def _check_kind(document: Mapping[str, Any], content_type: str, ref: ImageReference) -> None:
-    """One reading only: what is a manifest to one client and an index to another is refused (CVE-2021-41190)."""
-    said, sent = document.get("mediaType"), content_type.partition(";")[0].strip()
-    known = MANIFEST_TYPES + INDEX_TYPES
-    if said and sent in known and said != sent:
-        raise CorruptStateError(f"the registry sent {sent}, the document says {said}", where=str(ref))
-    kind = said or sent
-    is_image, is_index = "config" in document or "layers" in document, "manifests" in document
-    if (is_image and (is_index or kind in INDEX_TYPES)) or (is_index and kind in MANIFEST_TYPES):
-        raise CorruptStateError("it can be read as a manifest and as an index", where=str(ref))
-
-
-def _check(manifest: Mapping[str, Any], ref: ImageReference) -> None:
-    """Every digest and size before anything is asked for by them. Raises CorruptStateError."""
-    layers = manifest["layers"]
-    for item in [manifest["config"], *(layers if isinstance(layers, list) else [None])]:
-        fields = item if isinstance(item, dict) else {}
-        size = fields.get("size")
-        if not _DIGEST.fullmatch(str(fields.get("digest"))) or type(size) is not int or size < 0:
-            raise CorruptStateError("the manifest is malformed: no digest or size", where=str(ref))
-    if manifest["config"]["size"] > _MAX_DOCUMENT:
-        raise CorruptStateError(f"its configuration is larger than {_MAX_DOCUMENT} bytes", where=str(ref))
-
-
-def _choose(index: dict[str, Any], platform: str | None, ref: ImageReference) -> str:
-    machine = host_platform.machine()
-    wanted = (platform or f"linux/{_MACHINES.get(machine, machine)}").split("/")
-    offered = []
-    entries = index.get("manifests")
-    for entry in entries if isinstance(entries, list) else ():
-        own = entry.get("platform") or {} if isinstance(entry, dict) else {}
-        if not isinstance(own, dict):
-            continue
-        offered.append("/".join(str(own[key]) for key in ("os", "architecture", "variant") if own.get(key)))
-        if [own.get("os"), own.get("architecture"), own.get("variant")][: len(wanted)] == wanted:
-            digest = str(entry.get("digest"))
-            if not _DIGEST.fullmatch(digest):
-                raise CorruptStateError(f"the index is malformed: {digest!r} is no digest", where=str(ref))
-            return digest
-    hint = f"it has {', '.join(sorted(set(offered)))}"
-    raise NotFoundError(f"image {ref} has no manifest for {'/'.join(wanted)}", where=ref.registry, hint=hint)
+    def _pause(self, count: int) -> None:
+        time.sleep(min(self.limits.first_wait_s * 2 ** (count - 1), self.limits.longest_wait_s))

@@ -15,12 +15,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pydantic import Field, SecretBytes
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
 from bayplan.runtime.verbs import Verbs
+
+if TYPE_CHECKING:
+    from bayplan.runtime.images import ImageVerbs
 
 
 class State(StrEnum):
@@ -298,6 +301,10 @@ class Runtime(Verbs, Protocol):
 
         Raises ConflictError naming the running containers that use it, or for content without ``replace``.
         """
+
+    @property
+    def image_verbs(self) -> ImageVerbs:
+        """Images as a user handles them by name."""
 
     def close(self) -> None:
         """Free sockets and files."""

@@ -1,14 +1,19 @@
-"""A registry on loopback."""
+"""A registry on loopback, and a core of its own for each test."""
 
+import json
+import os
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import urllib3
+
+from busybox import add_busybox
 
 
 @pytest.fixture
@@ -43,3 +48,56 @@ def registry(root):
         http.clear()
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def core(root, request):
+    """A core with an image of busybox; gives what runs ``bayplan`` on it, with its places as attributes."""
+    tag = root.name
+    run = Path(f"/run/bayplan-tests/{tag}")
+    conf = root / "registries.conf"
+    hosts = [request.getfixturevalue("registry")] if "registry" in request.fixturenames else []
+    conf.write_text("".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in hosts))
+    environment = {
+        **os.environ,
+        "BAYPLAN_STATE_ROOT": str(root / "state"),
+        "BAYPLAN_RUN_ROOT": str(run),
+        "BAYPLAN_ADDRESS_POOL": "10.211.0.0/16",
+        "BAYPLAN_INTERFACE_PREFIX": f"i{tag[:3]}",
+        "BAYPLAN_NFT_TABLE": f"bayplan_test_{tag}",
+        "BAYPLAN_CGROUP_PARENT": f"/bayplan-test-{tag}",
+        "BAYPLAN_REGISTRIES_CONF": str(conf),
+        "HOME": str(root / "home"),
+    }
+    add_busybox(root / "state/images")
+
+    def call(*arguments, code=0, stdin=None, **extra):
+        argv = [sys.executable, "-m", "bayplan", *(str(item) for item in arguments)]
+        done = subprocess.run(argv, env={**environment, **extra}, capture_output=True, check=False, input=stdin)
+        said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        assert done.returncode == code, said
+        if "-" in arguments and not code:
+            return done.stdout
+        return json.loads(said[0]) if "--json" in arguments else said[0] + said[1]
+
+    call.root, call.env, call.state = root, environment, root / "state"
+    yield call
+    file = root / "compose.yaml"
+    if file.exists():
+        call("-f", file, "destroy", "--volumes")
+    shutil.rmtree(run, ignore_errors=True)
+    for item in Path("/sys/fs/cgroup").glob(f"*/bayplan-test-{tag}"):
+        item.rmdir()
+
+
+@pytest.fixture
+def container(core):
+    """Starts containers: ``container('sh', '-c', ...)`` gives the name of one that runs the command on busybox."""
+
+    def start(*command, image="lab/busybox"):
+        service = {"image": image, "command": list(command), "network_mode": "host", "stop_grace_period": "100ms"}
+        (core.root / "compose.yaml").write_text(json.dumps({"name": "bpi", "services": {"one": service}}))
+        core("-f", core.root / "compose.yaml", "apply", "--json")
+        return "bpi-one-1"
+
+    return start

@@ -11,8 +11,10 @@ from bayplan.errors import BayplanError, CorruptStateError, NotFoundError, Unava
 from bayplan.models.reference import ImageReference
 from bayplan.models.settings import Settings
 from bayplan.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient
+from bayplan.registry.limits import Limits
 
 DIGEST = "sha256:" + "1" * 64
+QUICK = Limits(attempts=2, first_wait_s=0.01, longest_wait_s=0.05)
 PART = {"digest": DIGEST, "size": 1}
 IMAGE = {"mediaType": MANIFEST_TYPES[0], "config": PART, "layers": [PART]}
 
@@ -45,7 +47,7 @@ def serve(tmp_path):
         host = f"127.0.0.1:{server.server_port}"
         conf = tmp_path / "registries.conf"
         conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
-        return RegistryClient(Settings(registries_conf=(conf,))), ImageReference.parse(f"{host}/app:1")
+        return RegistryClient(Settings(registries_conf=(conf,)), QUICK), ImageReference.parse(f"{host}/app:1")
 
     yield start
     for server, thread in started:

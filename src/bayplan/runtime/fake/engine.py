@@ -24,6 +24,7 @@ from bayplan.models import (
     Stack,
     Volume,
 )
+from bayplan.runtime.fake.images import FakeImageVerbs
 from bayplan.runtime.protocol import (
     ExecResult,
     Facts,
@@ -286,6 +287,11 @@ class FakeRuntime:
     def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
         """Forget the content."""
         self._call("import", name)
+
+    @property
+    def image_verbs(self) -> FakeImageVerbs:
+        """Over ``local_images``."""
+        return FakeImageVerbs(self)
 
     def close(self) -> None:
         """Nothing is held."""

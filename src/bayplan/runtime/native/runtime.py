@@ -64,6 +64,7 @@ from bayplan.system.namespaces import NetworkNamespace
 
 if TYPE_CHECKING:
     from bayplan.runtime.native.builds import Builds
+    from bayplan.runtime.native.image_verbs import NativeImageVerbs
 
 IN_PLACE = CONTAINER_IN_PLACE | {"ports"}
 _WAIT_RESTARTS = 6
@@ -88,6 +89,13 @@ class NativeRuntime(NativeVerbs):
         from bayplan.runtime.native.builds import Builds
 
         return Builds(self.settings, self.networks)
+
+    @cached_property
+    def image_verbs(self) -> NativeImageVerbs:
+        """Images by name, loaded at first use."""
+        from bayplan.runtime.native.image_verbs import NativeImageVerbs
+
+        return NativeImageVerbs(self.images, self.containers)
 
     # -- reading -----------------------------------------------------------------------------------------------
 

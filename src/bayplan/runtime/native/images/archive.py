@@ -30,11 +30,12 @@ _HEADERS = frozenset(
 )
 
 
-class _Info(tarfile.TarInfo):
+class GuardedInfo(tarfile.TarInfo):
     """An entry whose headers are bounded, and whose damage is an error: tarfile takes it for the archive's end."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
+        """The next entry. Raises ReadError for a damaged one."""
         try:
             return super().fromtarfile(tarfile_)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
@@ -64,7 +65,7 @@ class Unpacker:
     def unpack(self, stream: BinaryIO) -> None:
         """Write all entries. Raises CorruptStateError or UnsupportedError naming the entry, TarError, OSError."""
         total = 0
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Info) as tar:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=GuardedInfo) as tar:
             for count, info in enumerate(tar, start=1):
                 tar.members.clear()  # type: ignore[attr-defined]  # a list of millions would stay in memory
                 total += info.size if info.isreg() else 0
@@ -79,7 +80,7 @@ class Unpacker:
     def _entry(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
         if info.size < 0 or not (0 <= info.uid <= _MAX_ID and 0 <= info.gid <= _MAX_ID):
             raise CorruptStateError(f"entry {info.name!r} has an impossible owner or size")
-        name = _clean(info.name)
+        name = clean(info.name)
         if not name:
             self._attributes(self._root, ".", info)
             self._times["."] = info.mtime
@@ -147,7 +148,7 @@ class Unpacker:
         self._attributes(parent, base, info)
 
     def _link(self, info: tarfile.TarInfo, parent: int, base: str) -> None:
-        head, _, name = _clean(info.linkname).rpartition("/")
+        head, _, name = clean(info.linkname).rpartition("/")
         try:
             source = open_in_root(self._root, head, os.O_PATH | os.O_DIRECTORY)
             try:
@@ -185,7 +186,8 @@ class Unpacker:
             os.close(fd)
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
+    """A name of an archive without what says nothing. Raises CorruptStateError for one that leads out of it."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise CorruptStateError(f"entry {name!r} of a layer leads out of it")

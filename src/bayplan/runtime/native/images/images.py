@@ -109,8 +109,16 @@ class Images:
             return
         if digest in used and list(self.store.list().values()).count(digest) == 1:
             raise ConflictError(f"image {name} is used by a container", hint="remove the container first")
+        self.forget(reference)
+        self.collect(used)
+
+    def forget(self, reference: ImageReference) -> None:
+        """Remove a name; ``collect`` frees the space."""
         self.store.remove(reference)
         self.builder.forget(str(reference))
+
+    def collect(self, used: Collection[str]) -> None:
+        """Free what neither a name, nor a container (``used``), nor the cache of builds needs."""
         kept = list(self.builder.cache.kept())
         self.store.collect(
             self.layers.root,

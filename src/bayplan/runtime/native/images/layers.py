@@ -121,6 +121,30 @@ class _Hashed:
             raise ValueError(f"its content is {found}, the image says {diff_id}")
 
 
+class plain:  # noqa: N801 - used as a function that opens
+    """A layer archive without its compression, to be read to its end; closes ``file`` with itself.
+
+    Reading raises CorruptStateError when the compressed data are broken.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._stream, self._faults = _decompressed(file)
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file."""
+        try:
+            return bytes(self._stream.read(size))
+        except self._faults as error:
+            raise CorruptStateError(f"compressed data are broken: {error}") from error
+
+    def __enter__(self) -> plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
 def _decompressed(file: BinaryIO) -> tuple[Any, tuple[type[Exception], ...]]:
     """The plain stream and what its decoder raises for broken data.
 

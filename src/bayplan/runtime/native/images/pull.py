@@ -8,6 +8,7 @@ from typing import Any
 from bayplan.errors import CorruptStateError
 from bayplan.models.reference import ImageReference
 from bayplan.registry.client import RegistryClient
+from bayplan.runtime.native.images.push import SOURCE
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import Descriptor, descriptor
 from bayplan.runtime.protocol import Progress, Report, silent
@@ -55,7 +56,7 @@ def _pull(  # noqa: PLR0917 - as above
             raise
     store.write(found, [data])
     store.get(found)
-    store.tag(ref, found)
+    store.tag(ref, found, {SOURCE: source.name})
     return found
 
 

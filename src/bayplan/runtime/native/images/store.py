@@ -9,16 +9,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import CorruptStateError, NotFoundError
+from bayplan.errors import BayplanError, CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config, layer_ids
 from bayplan.system.files import atomic_write, fsync_dir, locked
@@ -26,7 +28,16 @@ from bayplan.system.files import atomic_write, fsync_dir, locked
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _PART = ".part-"
+_log = logging.getLogger("bayplan.images")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Digests of blobs, and chain ids of unpacked layers."""
+
+    blobs: set[str]
+    chains: set[str]
 
 
 class ImageStore:
@@ -166,10 +177,10 @@ class ImageStore:
             return self._collect(layers_root, set(keep_chains), kept | set(self.list().values()), set(keep_blobs))
 
     def _collect(self, layers_root: Path | None, chains: set[str], digests: set[str], used: set[str]) -> int:
-        for digest in digests:
-            image = self.get(digest)
-            used |= {digest, self.document(digest)["config"]["digest"], *(layer.digest for layer in image.layers)}
-            chains |= set(image.chain_ids)
+        needed, broken = self.needs(digests)
+        for digest, why in broken.items():
+            _log.warning("image %s is damaged (%s): pull or remove it", self._named(digest), why)
+        used, chains = used | needed.blobs, chains | needed.chains
         names = {digest.removeprefix("sha256:") for digest in used}
         dead = [path for path in self.blobs.iterdir() if path.name not in names]
         for path in dead:
@@ -181,6 +192,28 @@ class ImageStore:
             # By one rename: a cut removal must not leave a part of a layer under its name.
             shutil.rmtree(path if path.name.startswith(_PART) else path.rename(path.with_name(_PART + path.name)))
         return len(dead) + len(old)
+
+    def needs(self, digests: Iterable[str]) -> tuple[Needs, dict[str, str]]:
+        """What images hold on to, and which of them are damaged, with the reason; of those as much as can be told."""
+        blobs: set[str] = set()
+        chains: set[str] = set()
+        broken: dict[str, str] = {}
+        for digest in digests:
+            blobs.add(digest)
+            try:
+                manifest = self.document(digest)
+                parts = [manifest["config"], *manifest["layers"]]
+                blobs |= {found for item in parts if _DIGEST.fullmatch(found := str(item["digest"]))}
+                chains |= set(self.get(digest).chain_ids)
+            except BayplanError as error:
+                broken[digest] = error.what
+            except (KeyError, TypeError, AttributeError):
+                broken[digest] = "its manifest is malformed"
+        return Needs(blobs, chains), broken
+
+    def _named(self, digest: str) -> str:
+        names = [name for name, other in self.list().items() if other == digest]
+        return ", ".join(names) or digest
 
     @staticmethod
     def _digest_of(entries: Iterable[dict[str, Any]], name: str) -> str | None:

@@ -1,0 +1,177 @@
+"""The verbs of ``bayplan image`` on this core: its store, layers and containers put together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.models import ImageReference
+from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.native.containers import Containers, mountpoints
+from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
+from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.load import Loader
+from bayplan.runtime.native.images.made import commit, import_tree
+from bayplan.runtime.native.images.pack import pack_tree
+from bayplan.runtime.native.images.prune import Lease, Pruner
+from bayplan.runtime.native.images.push import push
+from bayplan.runtime.native.images.receive import receive
+from bayplan.runtime.native.images.save import save
+from bayplan.runtime.native.images.send import Remote, send
+from bayplan.runtime.native.images.tree import walk
+from bayplan.runtime.protocol import Report, silent
+
+
+class NativeImageVerbs:
+    """Implements ``runtime.images.ImageVerbs``."""
+
+    def __init__(self, images: Images, containers: Containers) -> None:
+        self.images, self.containers = images, containers
+        self.store = images.store
+        self.catalog = Catalog(images.store, images.layers.root)
+
+    def summaries(self) -> list[ImageSummary]:
+        """All images."""
+        return self.catalog.summaries(self._users())
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """In Docker's fields."""
+        return self.catalog.inspect(name, self._users())
+
+    def history(self, name: str) -> list[HistoryEntry]:
+        """Newest first."""
+        return self.catalog.history(name, self._users())
+
+    def tag(self, source: str, target: str) -> str:
+        """Another name; under the collector's lease, so that the image cannot go meanwhile."""
+        wanted = new_name(target)
+        with self.store.in_use():
+            digest = self.catalog.find(source, self._users()).digest
+            self.store.get(digest)
+            self.store.tag(wanted, digest)
+        return digest
+
+    def remove(self, names: Sequence[str]) -> list[str]:
+        """Everything is checked before the first name goes."""
+        users, held = self._users(), self.store.list()
+        gone: set[str] = set()
+        for name in names:
+            found = self.catalog.find(name, users)
+            gone |= {str(found.reference)} if found.reference else self._only_name(name, found, held)
+        for digest in {held[name] for name in gone if name in held}:
+            left = [name for name, other in held.items() if other == digest and name not in gone]
+            if users.get(digest) and not left:
+                name = next(item for item in gone if held.get(item) == digest)
+                raise ConflictError(
+                    f"image {ImageReference.parse(name).familiar} is used by containers {', '.join(users[digest])}",
+                    hint="remove those first",
+                )
+        for name in sorted(gone):
+            self.images.forget(ImageReference.parse(name))
+        self.images.collect(users)
+        return [ImageReference.parse(name).familiar for name in sorted(gone)]
+
+    def push(self, name: str, report: Report = silent) -> Pushed:
+        """By a name only: it says where to."""
+        found = self.catalog.find(name, self._users())
+        if found.reference is None:
+            raise DeclarationError(f"{name} names no repository", hint="tag it, then push it by that name")
+        return push(self.store, self.images.client, found.reference, found.digest, report)
+
+    def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
+        """Names are kept; what was named by digest or id is written without one."""
+        found = [self.catalog.find(name, self._users()) for name in names]
+        save(self.store, [(item.reference, item.digest) for item in found], target, form, report)
+
+    def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> dict[str, str]:
+        """By the settings' policy."""
+        wanted = new_name(name) if name else None
+        policy = self.images.settings.signature_policy
+        found = Loader(self.store, self.images.layers, policy, report).load(source, wanted)
+        return {ImageReference.parse(text).familiar: digest for text, digest in found.items()}
+
+    def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
+        """One layer."""
+        return import_tree(self.store, self.images.layers, source, new_name(name), comment, report)
+
+    def export(self, container: str, target: BinaryIO) -> None:
+        """Its own layer over those of its image."""
+        with self.store.in_use():
+            pack_tree(*self._tree(container), target)
+
+    def commit(self, container: str, name: str, comment: str = "", report: Report = silent) -> str:
+        """On top of the image the container was made from."""
+        wanted = new_name(name)
+        upper, lowers = self._tree(container)
+        base = str(self.containers.records.get(self._id(container))["image_digest"])
+        return commit(self.store, self.images.layers, base, upper, lowers, wanted, comment, report)
+
+    def diff(self, container: str) -> Iterator[tuple[str, str]]:
+        """Sorted by path."""
+        upper, lowers = self._tree(container)
+        for entry in walk(upper, lowers, changes_only=True):
+            kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
+            yield kind, f"/{entry.name}"
+
+    def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
+        """List and deletion under one lease, so that the one is the other."""
+        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        made = list(self.images.builder.cache.kept())
+        chains, blobs = {item.chain for item in made}, {item.digest for item in made}
+        rows = self.containers.records.database.query("SELECT facts FROM bundles")
+        chains |= {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
+        with Lease(self.store):
+            found = pruner.find(unused=unused, chains=chains, blobs=blobs)
+            if not dry_run:
+                pruner.delete(found)
+        for item in () if dry_run else found:
+            if item.kind == "name":
+                self.images.builder.forget(str(ImageReference.parse(item.name)))
+        return found
+
+    def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
+        """Over the system's ssh."""
+        remote, found = Remote.parse(target), self.catalog.find(name, self._users())
+        if found.reference is None:
+            raise DeclarationError(f"{name} is no name", hint="tag it: the other host needs a name too")
+        count, size = send(self.store, found.reference, found.digest, remote, bridge=bridge, report=report)
+        return Copied(name=found.reference.familiar, digest=found.digest, blobs=count, size_bytes=size)
+
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+        """Under the collector's lease until the image has its name."""
+        return receive(self.store, self.images.layers, new_name(name), manifest, blobs, ask)
+
+    def _tree(self, container: str) -> tuple[Path, list[Path]]:
+        """The container's own layer, and what lies below it, topmost first."""
+        container_id = self._id(container)
+        facts = json.loads(self.containers.records.bundle(container_id)["facts"])
+        settings = self.images.settings
+        below = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(settings.state_root)]
+        return Paths.of(settings, container_id).upper, below
+
+    def _id(self, container: str) -> str:
+        found = self.containers.find(container)
+        if found is None:
+            raise NotFoundError(f"container {container} does not exist", hint="see `bayplan status`")
+        return found
+
+    def _only_name(self, text: str, found: Found, held: dict[str, str]) -> set[str]:
+        names = [name for name, digest in held.items() if digest == found.digest]
+        if len(names) > 1:
+            said = ", ".join(ImageReference.parse(name).familiar for name in names)
+            raise ConflictError(f"{text} has {len(names)} names", hint=f"remove it by name: {said}")
+        if not names:
+            used = ", ".join(self._users().get(found.digest, ()))
+            raise ConflictError(f"{text} has no name and is used by containers {used}", hint="remove those first")
+        return set(names)
+
+    def _users(self) -> dict[str, list[str]]:
+        rows = self.containers.records.database.query("SELECT image_digest, name FROM containers ORDER BY name")
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            found.setdefault(str(row[0]), []).append(str(row[1]))
+        return found

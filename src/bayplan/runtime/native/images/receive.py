@@ -1,0 +1,44 @@
+"""An image taken from another host, blob by blob; named only when all of it is here and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bayplan.errors import CorruptStateError, DeclarationError
+from bayplan.models.reference import ImageReference
+from bayplan.registry.documents import DIGEST, check_manifest
+from bayplan.runtime.images import Ask, Blob
+from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.store import ImageStore
+
+
+def receive(  # noqa: PLR0917 - the order of the signature is the order of the work
+    store: ImageStore, layers: Layers, ref: ImageReference, manifest: str, blobs: Sequence[Blob], ask: Ask
+) -> int:
+    """Ask for what is missing and name the image; how many blobs came. Raises CorruptStateError."""
+    if not DIGEST.fullmatch(manifest) or manifest not in {item.digest for item in blobs}:
+        raise DeclarationError("the manifest is not among the blobs", where="request")
+    with store.in_use():
+        sizes = {item.digest: item.size for item in blobs}
+        missing = [digest for digest in sizes if not store.blob(digest).exists()]
+        for digest, chunks in ask(missing):
+            store.write(digest, _bounded(digest, sizes[digest], chunks))
+        document = store.document(manifest)
+        if "config" not in document or "layers" not in document:
+            raise CorruptStateError(f"{manifest} is no manifest of an image")
+        check_manifest(document, ref)
+        absent = [layer.digest for layer in store.get(manifest).layers if not store.blob(layer.digest).exists()]
+        if absent:
+            raise CorruptStateError(f"layer {absent[0]} was not offered", where=str(ref))
+        layers.ensure(store.get(manifest), store)
+        store.tag(ref, manifest)
+    return len(missing)
+
+
+def _bounded(digest: str, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    count = 0
+    for chunk in chunks:
+        count += len(chunk)
+        if count > size:
+            raise CorruptStateError(f"blob {digest} is larger than the {size} bytes that were said")
+        yield chunk

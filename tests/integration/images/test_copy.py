@@ -1,0 +1,127 @@
+"""An image given to another host: a real sshd on loopback, and behind it a core of its own."""
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.skipif(SSHD is None or shutil.which("ssh") is None, reason="package openssh-server is not installed"),
+]
+
+
+@pytest.fixture
+def other(core):
+    """Address of the other host, the command of its bridge, the environment of its core, and that of the sender."""
+    root = core.root / "other"
+    root.mkdir()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / name], check=True, timeout=60)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (root / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host\nAuthorizedKeysFile {root}/user.pub\n"
+        f"PermitRootLogin prohibit-password\nStrictModes no\nUsePAM no\nPidFile none\n"
+    )
+    key = (root / "host.pub").read_text()
+    (root / "known").write_text(f"[127.0.0.1]:{port} {key}")
+    (root / "ssh_config").write_text(f"IdentityFile {root}/user\nUserKnownHostsFile {root}/known\nIdentitiesOnly yes\n")
+    (root / "bin").mkdir()
+    wrapper = root / "bin/ssh"
+    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {root}/ssh_config "$@"\n')
+    wrapper.chmod(0o755)
+    privileges = Path("/run/sshd")
+    made = not privileges.exists()
+    privileges.mkdir(exist_ok=True)
+    with (root / "log").open("wb") as log:
+        server = subprocess.Popen([SSHD, "-D", "-e", "-f", root / "sshd_config"], stdout=log, stderr=log)
+    run = Path("/run/bayplan-tests") / secrets.token_hex(4)
+    own = {
+        "BAYPLAN_STATE_ROOT": str(root / "state"),
+        "BAYPLAN_RUN_ROOT": str(run),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
+    }
+    own |= {name: core.env[name] for name in ("BAYPLAN_NFT_TABLE", "BAYPLAN_INTERFACE_PREFIX", "BAYPLAN_CGROUP_PARENT")}
+    words = ["env", *(f"{name}={value}" for name, value in own.items()), sys.executable, "-m", "bayplan", "bridge"]
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            assert server.poll() is None, (root / "log").read_text()
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield f"ssh://root@127.0.0.1:{port}", shlex.join(words), own, {"PATH": f"{root}/bin:{os.environ['PATH']}"}
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(run, ignore_errors=True)
+        if made:
+            privileges.rmdir()
+
+
+def test_only_what_the_other_host_lacks_is_sent(core, other):
+    address, bridge, own, path = other
+    first = core("image", "copy", "lab/busybox", address, "--bridge", bridge, "--json", **path)
+    there = core("image", "ls", "--json", **own)
+    here = core("image", "ls", "--json")
+    assert there == here
+    assert first["blobs"] == 3
+    core("image", "tag", "lab/busybox", "lab/again:2")
+    again = core("image", "copy", "lab/again:2", address, "--bridge", bridge, "--json", **path)
+    assert (again["blobs"], again["size_bytes"]) == (0, 0)
+    assert core("image", "ls", "--json", **own)[0]["names"] == ["lab/again:2", "lab/busybox:latest"]
+
+
+def test_what_goes_wrong_there_is_told_here(core, other):
+    address, bridge, own, path = other
+    assert "without an answer" in core("image", "copy", "lab/busybox", address, "--bridge", "exit 7", code=3, **path)
+    assert "no bridge" in core("image", "copy", "lab/busybox", address, "--bridge", "echo hello", code=1, **path)
+    gone = core("image", "copy", "lab/busybox", "ssh://root@127.0.0.1:1", code=3, **path)
+    assert "Connection refused" in gone
+    assert core("image", "ls", "--json", **own) == []
+
+
+@pytest.mark.parametrize(
+    "bad", ["ssh://-oProxyCommand=x", "ssh://a@-x", "http://h", "ssh://h/path", "ssh://u:p@h", "h"]
+)
+def test_an_address_cannot_be_an_option(core, bad):
+    assert "no host to copy to" in core("image", "copy", "lab/busybox", bad, code=2)
+
+
+def test_a_bridge_takes_no_other_content(core):
+    digest = core("image", "ls", "--json")[0]["digest"]
+    request = {
+        "verb": "image_receive",
+        "name": "x:1",
+        "manifest": digest,
+        "blobs": [{"digest": "sha256:" + "1" * 64, "size": 3}],
+    }
+    request["blobs"].append({"digest": digest, "size": 1})
+    frames = struct.pack(">I", 3) + b"abc" + struct.pack(">I", 0)
+    for data, text in (
+        (frames, "has digest"),
+        (struct.pack(">I", 9) + b"abcdefghi", "larger than"),
+        (b"\0", "ended in"),
+    ):
+        said = core("bridge", stdin=json.dumps(request).encode() + b"\n" + data)
+        last = json.loads(said.splitlines()[-1])
+        assert last["failed"]
+        assert text in last["msg"]
+    bad = core("bridge", stdin=json.dumps({**request, "name": "../X"}).encode() + b"\n")
+    assert "image name" in bad
+    assert len(core("image", "ls", "--json")[0]["names"]) == 1
