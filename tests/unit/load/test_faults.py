@@ -88,7 +88,7 @@ def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
 
 
 UNBUILT = ["devices: ['vendor.com/class=name']", "runtime: runsc", "logging: {driver: journald}", "links: [b]",
-           "ports: ['80']", "network_mode: bridge", "deploy: {update_config: {}}", "post_start: []",
+           "network_mode: bridge", "deploy: {update_config: {}}", "post_start: []",
            "isolation: hyperv", "logging: {options: {max-size: 1m}}",
            "blkio_config: {weight_device: []}", "gpus: 1"]  # fmt: skip
 
