@@ -75,7 +75,7 @@ def other(core):
 
 
 def test_only_what_the_other_host_lacks_is_sent(core, other):
-    address, _, own, path = other
+    address, bridge, own, path = other
     first = core("image", "copy", "lab/busybox", address, "--bridge", bridge, "--json", **path)
     there = core("image", "ls", "--json", **own)
     here = core("image", "ls", "--json")
