@@ -21,6 +21,10 @@ options:
     type: str
     choices:
     - local
+  driver_opts:
+    description:
+    - 'A mount instead of a directory: type, o and device, as mount(8) has them.'
+    type: dict
   labels:
     description:
     - Labels of the volume.

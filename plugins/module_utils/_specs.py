@@ -66,6 +66,7 @@ SPECS = {
         **{
             'name': {'type': 'str', 'required': True},
             'driver': {'type': 'str', 'choices': ['local']},
+            'driver_opts': {'type': 'dict'},
             'labels': {'type': 'dict'},
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
         },

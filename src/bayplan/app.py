@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -20,6 +21,9 @@ from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
+
+if TYPE_CHECKING:
+    from bayplan.runtime.native.resume import Resumed
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
 _PREFIX = "BAYPLAN_"
@@ -64,6 +68,14 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         yield runtime
     finally:
         runtime.close()
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Runtime, Settings]]:
+    """The engine that the settings name, and the settings."""
+    settings = load_settings()
+    with open_runtime(settings) as runtime:
+        yield runtime, settings
 
 
 def plan(
@@ -168,6 +180,14 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def resume(runtime: Runtime) -> Sequence[Resumed]:
+    """Start what a reboot ended. An engine of its own does that by itself: then nothing is left to do."""
+    from bayplan.runtime.native.resume import resume as resume_native
+    from bayplan.runtime.native.runtime import NativeRuntime
+
+    return resume_native(runtime) if isinstance(runtime, NativeRuntime) else ()
 
 
 def status(project: str, runtime: Runtime) -> Snapshot:

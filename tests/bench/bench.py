@@ -1,7 +1,8 @@
-"""Figures of the native core on this machine: ``bench.py [start|stack] [--count N] [--json]``.
+"""Figures of the native core on this machine: ``bench.py [start|stack|residents] [--count N] [--json]``.
 
     start   one container with network, published port and volume, made and started in this process
     stack   N containers (100) of one Compose file by the command line: up, up again, down
+    residents   memory of monitors and supervisor, its share of a core with N health checks every 10 s
 
 Needs root. Everything is made in a core of its own and removed again. No bar is asserted: figures go with date and
 machine into docs/benchmarks.md.
@@ -22,11 +23,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import residents
+
 from bayplan.models import Container, Endpoint, Network, Port, ResourceId, Settings, Volume, VolumeMount
 from bayplan.models.base import Kind
 from bayplan.runtime.native.runtime import NativeRuntime
 from bayplan.system import cgroups
 from busybox import add_busybox
+
+_CROWD, _WIDE = 250, "16.0/20"
 
 
 def _run_root():
@@ -86,9 +91,7 @@ def start(count):
     return {"start_ms": taken}
 
 
-def stack(count):
-    """Seconds of wall time for the command line: up, up again (nothing to do), down."""
-    text = f"""
+STACK = """
 name: bench
 services:
   web:
@@ -99,6 +102,11 @@ services:
     stop_grace_period: 0s
 volumes: {{data: {{}}}}
 """
+
+
+@contextmanager
+def project(text):
+    """Settings of a core of its own, and a function that calls the command on a stack and gives the seconds."""
     with core() as settings, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "compose.yaml")
         file.write_text(text)
@@ -111,6 +119,15 @@ volumes: {{data: {{}}}}
             subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             return time.perf_counter() - began
 
+        yield settings, call
+
+
+def stack(count):
+    """Seconds of wall time for the command line: up, up again (nothing to do), down."""
+    text = STACK.format(count=count)
+    if count > _CROWD:
+        text += f"networks: {{default: {{ipam: {{config: [{{subnet: 10.218.{_WIDE}}}]}}}}}}\n"
+    with project(text) as (_, call):
         return {
             "up_s": [call("apply")],
             "again_s": [call("apply")],
@@ -118,15 +135,27 @@ volumes: {{data: {{}}}}
         }
 
 
+def watched(count):
+    """See ``residents``."""
+    with project(residents.STACK.format(count=count)) as (settings, call):
+        call("apply")
+        try:
+            return residents.measure(settings)
+        finally:
+            call("destroy")
+
+
 def main():
     """Run what is asked for, print minimum, median and maximum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", metavar="start|stack", help="what to measure; both when none is named")
+    parser.add_argument(
+        "what", nargs="*", metavar="start|stack|residents", help="what to measure; all when none is named"
+    )
     parser.add_argument("--count", type=int, default=100, help="containers of the stack")
     parser.add_argument("--runs", type=int, default=5, help="how often the stack is brought up")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    unknown = set(options.what) - {"start", "stack"}
+    unknown = set(options.what) - {"start", "stack", "residents"}
     if unknown:
         parser.error(f"nothing is measured under the name {', '.join(sorted(unknown))}")
     figures = {}
@@ -136,6 +165,8 @@ def main():
         for _ in range(options.runs):
             for name, values in stack(options.count).items():
                 figures.setdefault(f"stack_{options.count}_{name}", []).extend(values)
+    if not options.what or "residents" in options.what:
+        figures |= watched(options.count)
     if options.json:
         print(json.dumps(figures))
         return

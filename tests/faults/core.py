@@ -163,6 +163,11 @@ class Core:
         with closing(sqlite3.connect(self.settings.state_root / "state.db")) as connection:
             return connection.execute(sql).fetchall()
 
+    def write(self, sql):
+        """Change the record file, as a fault would."""
+        with closing(sqlite3.connect(self.settings.state_root / "state.db")) as connection, connection:
+            connection.execute(sql)
+
     def kill_all(self):
         """SIGKILL to every process that names this core's run root: monitors, runtimes."""
         for pid in self._processes():

@@ -96,16 +96,21 @@ def run(runtime, stack):
     return plan, outcome
 
 
-def damage(runtime, draw):
-    """Containers end, or lose a part, as drawn."""
-    for key, item in list(runtime.resources.items()):
+def damage(runtime, stack, draw):
+    """Containers end, or lose a part, as drawn.
+
+    Drawn for every declared resource: which of them a cut run has made depends on the order of its threads.
+    """
+    for declared in stack.resources():
+        what = draw.draw(st.sampled_from(("", "", "in-place", "end", "restart")), label=str(declared.id))
+        item = runtime.resources.get(declared.id)
+        if item is None or not what:
+            continue
         running = item.status.state is State.RUNNING
-        kinds = ("", "", "in-place", *(("end", "restart") if running else ()))
-        what = draw.draw(st.sampled_from(kinds), label=str(key))
-        if what == "end":
-            runtime._set(key.name, state=State.EXITED, exit_code=1)
-        elif what:
-            runtime.resources[key] = item.model_copy(update={"defects": {"a part is gone": what}})
+        if what == "end" and running:
+            runtime._set(declared.name, state=State.EXITED, exit_code=1)
+        elif what == "in-place" or (what == "restart" and running):
+            runtime.resources[declared.id] = item.model_copy(update={"defects": {"a part is gone": what}})
 
 
 def fields_of(item):
@@ -119,7 +124,7 @@ def test_any_start_reaches_the_declaration_and_stays(pair, cut, draw):
     runtime = FakeRuntime()
     runtime.fail = {draw.draw(CUTS): "cut"}
     run(runtime, first)
-    damage(runtime, draw)
+    damage(runtime, first, draw)
     runtime.fail = {cut: "cut"}
     with suppress(RuntimeFailureError):  # raised when a record cannot be brought up to date before the first step
         run(runtime, second)
@@ -141,7 +146,7 @@ def test_what_is_planned_is_what_is_done_field_for_field(pair, draw):
     first, second = pair
     runtime = FakeRuntime()
     run(runtime, first)
-    damage(runtime, draw)
+    damage(runtime, first, draw)
     before = dict(runtime.resources)
     plan, outcome = run(runtime, second)
     assert [step.resource for step in outcome.done] == sorted(

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Looking for pydantic plugins reads the metadata of every distribution there is, 40 ms here; none is wanted.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # A short run that makes many small objects and hardly a cycle: the usual threshold looks for them all the time.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     if arguments[:1] == ["bridge"]:
         from bayplan.bridge.main import main as bridge
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import verbs
+from bayplan.cli import host, verbs, volumes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
+    volumes.add(sub)
+    resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
+    resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 

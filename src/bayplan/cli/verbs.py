@@ -6,8 +6,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from bayplan.runtime.protocol import Observed, Runtime
 
 def plan(options: Namespace) -> int:
     """Print the plan."""
-    with _opened() as (runtime, _):
+    with app.opened() as (runtime, _):
         made = app.plan(_stack(options), runtime)
     _print(options, render.as_json(made), render.as_text(made))
     return 5 if options.detailed_exitcode and made.changed else 0
@@ -32,7 +31,7 @@ def plan(options: Namespace) -> int:
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
-    with _opened() as (runtime, settings):
+    with app.opened() as (runtime, settings):
         stack = _stack(options)
         return _carry_out(options, lambda: app.plan(stack, runtime), runtime, settings)
 
@@ -42,14 +41,14 @@ def destroy(options: Namespace) -> int:
     target: Stack | str = options.project_name or ""
     if not target or options.images or options.file:
         target = _stack(options)
-    with _opened() as (runtime, settings):
+    with app.opened() as (runtime, settings):
         asked = {"volumes": options.volumes, "images": options.images}
         return _carry_out(options, lambda: app.plan_destroy(target, runtime, **asked), runtime, settings)
 
 
 def status(options: Namespace) -> int:
     """Print what is there."""
-    with _opened() as (runtime, _):
+    with app.opened() as (runtime, _):
         found = app.status(_project(options), runtime).resources.values()
     items = sorted(found, key=lambda item: (list(Kind).index(item.actual.kind), item.id.name))
     _print(options, [_status_json(item) for item in items], "\n".join(_status_line(item) for item in items))
@@ -58,7 +57,7 @@ def status(options: Namespace) -> int:
 
 def logs(options: Namespace) -> int:
     """Print the lines of every named container; follow interleaves only one."""
-    with _opened() as (runtime, _):
+    with app.opened() as (runtime, _):
         names = _container_names(options, runtime)
         if options.follow and len(names) > 1:
             raise DeclarationError("--follow takes one container", hint=f"name one of: {', '.join(names)}")
@@ -81,7 +80,7 @@ def execute(options: Namespace) -> int:
     for entry in options.env:
         key, equals, value = entry.partition("=")
         environment[key] = value if equals else os.environ.get(key, "")
-    with _opened() as (runtime, _):
+    with app.opened() as (runtime, _):
         options.service = [options.service]
         name = _container_names(options, runtime)[0]
         terminal = not options.no_tty and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
@@ -104,7 +103,7 @@ def pull(options: Namespace) -> int:
     """Fetch images: asks the registry for each, whatever its pull policy."""
     images = [Image(name=name) for name in options.image] or [item for item in _stack(options).images if not item.build]
     wanted = tuple(item.model_copy(update={"pull": "always"}) for item in images)
-    with _opened() as (runtime, settings):
+    with app.opened() as (runtime, settings):
         return _carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 
 
@@ -145,13 +144,6 @@ def _carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, s
         error.exit_code = 1 if outcome.done and error.exit_code == DeclarationError.exit_code else error.exit_code
         raise
     return 0
-
-
-@contextmanager
-def _opened() -> Iterator[tuple[Runtime, Settings]]:
-    settings = app.load_settings()
-    with app.open_runtime(settings) as runtime:
-        yield runtime, settings
 
 
 def _stack(options: Namespace) -> Stack:

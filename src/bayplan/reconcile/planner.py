@@ -260,11 +260,13 @@ class _Planner:
             for item in users:
                 desired = self.stack.find(item.id)
                 if desired is not None:
-                    earlier = self.steps.get(item.id)
-                    why = f"{step.resource} is re-created"
-                    self.steps[item.id] = self._make(
-                        desired, Action.RECREATE, why, earlier.fields if earlier else (), Change.RECREATE
-                    )
+                    fields, why = self._found(item.id), f"{step.resource} is re-created"
+                    self.steps[item.id] = self._make(desired, Action.RECREATE, why, fields, Change.RECREATE)
+
+    def _found(self, item: ResourceId) -> tuple[FieldChange, ...]:
+        """The changed fields found so far, also those that would only have been noted: its new step shows them."""
+        known = self.steps.get(item) or self.noted.get(item)
+        return known.fields if known else ()
 
     def _follow_namespace_and_restart(self) -> None:
         """Containers that share a namespace with one that starts anew, or asked to restart with it, follow it."""
@@ -274,7 +276,6 @@ class _Planner:
     def _follow(self, container: Container) -> bool:
         if container.id in self.steps or self.snapshot.get(container.id) is None or container.id in self.stopped:
             return False
-        note = self.noted.get(container.id)
         why = ""
         for owner in sorted(namespace_owners(container), key=str):
             step = self.steps.get(owner)
@@ -285,7 +286,7 @@ class _Planner:
             if not why and dependency.restart and any(item and item.action is Action.RECREATE for item in steps):
                 why = f"{dependency.service} is re-created, and depends_on asks for a restart"
         if why:
-            fields = note.fields if note else ()
+            fields = self._found(container.id)
             self.steps[container.id] = self._make(container, Action.RESTART, why, fields, Change.RESTART)
         return bool(why)
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from pydantic import Field, SecretBytes
 
@@ -275,6 +275,18 @@ class Runtime(Protocol):
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container. Not captured, it has the caller's own standard streams."""
+
+    def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Every volume this engine has, each with the names of the containers that mount it."""
+
+    def export_volume(self, name: str, out: BinaryIO) -> None:
+        """Write a volume's content as a tar archive. Raises RuntimeFailureError when it is not whole."""
+
+    def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
+        """Fill a volume from a tar archive, all of it or nothing.
+
+        Raises ConflictError naming the running containers that use it, or for content without ``replace``.
+        """
 
     def close(self) -> None:
         """Free sockets and files."""

@@ -122,6 +122,15 @@ def enter(path: str) -> None:
             (directory / "cgroup.procs").write_text("0")
 
 
+def put(pid: int, path: str) -> None:
+    """Put another process of ours into a group, as ``enter`` does with this one."""
+    for hierarchy in _tracking():
+        directory = hierarchy / path.lstrip("/")
+        with suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "cgroup.procs").write_text(str(pid))
+
+
 def expect_move() -> None:
     """Tell the kernel that a process will soon change its group; returns at once.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,25 @@ def bind(source: str, target: str) -> None:
 def unmount(target: str, *, detach: bool = False) -> None:
     """Unmount by umount2(2); ``detach`` takes it out of the tree now and lets go when it is no longer used."""
     _check(_libc.umount2(target.encode(), MNT_DETACH if detach else 0), f"unmount of {target}")
+
+
+def mounted_at_or_below(path: Path) -> list[str]:
+    """Where something is mounted on ``path`` or in it, as this mount namespace sees it (proc_pid_mountinfo(5)).
+
+    Not by comparing devices, as ``Path.is_mount`` does: a directory bound from the same file system has the same.
+    """
+    top = os.path.realpath(path)
+    found = []
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        point = os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]))
+        if point == top or point.startswith(f"{top}/"):
+            found.append(point)
+    return found
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted on exactly this directory."""
+    return os.path.realpath(path) in mounted_at_or_below(path)
 
 
 def make_private(target: str = "/") -> None:

@@ -54,9 +54,10 @@ def read_volume(node: Node, key: str, project: str) -> Volume:
     driver, options = node.get("driver"), node.get("driver_opts")
     if driver and as_text(driver) != "local":
         raise not_built(driver, f"volume driver {as_text(driver)!r} is not built yet")
-    if options and as_map(options):
-        raise not_built(options)
-    return make(Volume, node, {"name": name, "labels": {**text_map(node.get("labels")), **own}})
+    values: dict[str, Any] = {"name": name, "labels": {**text_map(node.get("labels")), **own}}
+    if options:
+        values["driver_opts"] = {option: as_text(value) for option, value in as_map(options).items()}
+    return make(Volume, node, values)
 
 
 def read_network(node: Node, key: str, project: str) -> Network:

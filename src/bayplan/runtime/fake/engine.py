@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import BinaryIO
 
 from pydantic import SecretBytes
 
@@ -222,6 +223,18 @@ class FakeRuntime:
         """Pretend success."""
         self._call("exec", name)
         return ExecResult(0)
+
+    def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Those that were made; who mounts them is not kept."""
+        return [(item, ()) for item in self.resources.values() if item.actual.kind is Kind.VOLUME]
+
+    def export_volume(self, name: str, out: BinaryIO) -> None:
+        """There is no content."""
+        self._call("export", name)
+
+    def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
+        """Forget the content."""
+        self._call("import", name)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -7,6 +7,7 @@ anything else and removed last, so that a sweep under the host's lock finds what
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -82,7 +83,7 @@ class _Executor:
                 attached = self.networks.attach(workspace.id, [Endpoint(network=self.network)], ())
                 spec = self._spec(command, workspace, paths)
                 addresses = {name: str(address) for name, address in attached.addresses.items()}
-                resolver.write(paths.run, spec, attached.netns.path, resolver.Told("build", addresses))
+                resolver.write(paths.run, json.dumps(spec), attached.netns.path, resolver.Told("build", addresses))
                 process = lifecycle.start(self.runtime, workspace.id, paths, command.lowerdirs)
                 while not process.wait(_FOREVER_S):
                     pass

@@ -19,6 +19,7 @@ from bayplan.models import (
     Resource,
     ResourceId,
     Settings,
+    Volume,
     VolumeMount,
 )
 from bayplan.runtime.native.containers import grants
@@ -58,6 +59,8 @@ def check(
         leaving,
     )
     for resource in resources:
+        if isinstance(resource, Volume):
+            volumes.check(resource)
         if isinstance(resource, Container):
             check_options(resource, database.path.parent / "seccomp")
             _check_owners(resource, resources, database)

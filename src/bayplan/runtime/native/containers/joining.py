@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Container
@@ -48,14 +48,18 @@ class Joined:
         if kind == "network":
             self.files = bundle
 
-    def put_in(self, spec: dict[str, Any]) -> None:
-        """Name the namespaces in a configuration."""
+    def put_in(self, config: str) -> str:
+        """A configuration, as JSON text, with the namespaces named in it."""
+        if not self.held:
+            return config
+        spec = json.loads(config)
         others = [item for item in spec["linux"]["namespaces"] if item["type"] not in self.held]
         mine = [{"type": kind, "path": f"/proc/{os.getpid()}/fd/{fd}"} for kind, fd in self.held.items()]
         spec["linux"]["namespaces"] = [*others, *mine]
         for entry in spec["mounts"]:
             if self.files and entry["destination"] in _NAMES:
                 entry["source"] = str(self.files / Path(entry["destination"]).name)
+        return json.dumps(spec)
 
     def furnish(self, bundle: Path) -> None:
         """Show the owner's shared memory below the bundle, in the mount namespace of the caller."""

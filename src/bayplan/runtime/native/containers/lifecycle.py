@@ -12,6 +12,7 @@ from pathlib import Path
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.supervisor.place import monitors_cgroup
 from bayplan.system import cgroups, mounts, namespaces
 from bayplan.system.processes import Process, find_by_argument
 
@@ -52,6 +53,8 @@ def start(
         mounts.mount_overlay(lowerdirs, paths.upper, paths.work, paths.rootfs)
         furnish(paths.run)
         runtime.create(container_id, paths, *streams)
+        monitor = paths.monitor_pid_file.read_text()
+        cgroups.put(int(monitor), monitors_cgroup(runtime.settings))
         ready.result()
         runtime.start(container_id)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import threading
 from pathlib import Path
 
+_making = threading.Lock()
 _DIRECTORIES = ("dev", "etc", "proc", "sys")
 _FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 
@@ -19,7 +21,12 @@ def layer(state_root: Path) -> Path:
     path = state_root / "mountpoints"
     if path.is_dir():
         return path
-    # Under the host's lock nobody else makes one: what is there was left by a kill.
+    with _making:
+        return path if path.is_dir() else _create(state_root, path)
+
+
+def _create(state_root: Path, path: Path) -> Path:
+    # Under the host's lock no other process makes one: what is there was left by a kill.
     for left in state_root.glob(".mountpoints.*"):
         shutil.rmtree(left, ignore_errors=True)
     state_root.mkdir(parents=True, exist_ok=True, mode=0o700)

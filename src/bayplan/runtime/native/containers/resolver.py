@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
-from typing import Any
 
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_NEW_NETWORK = json.dumps({"type": "network"})
 _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 # systemd-resolved.service(8): the servers behind its stub on loopback.
 _RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
@@ -31,8 +31,8 @@ class Told:
     """What was declared for resolv.conf(5), instead of what the host has."""
 
 
-def write(bundle: Path, spec: dict[str, Any], netns: Path | None, told: Told) -> None:
-    """Write the three files, and config.json with the namespace in it."""
+def write(bundle: Path, config: str, netns: Path | None, told: Told) -> None:
+    """Write the three files, and config.json (``config`` as JSON text) with the namespace in it."""
     own = "".join(f"{address}\t{_names(told)}\n" for address in sorted(set(told.addresses.values())))
     files = {
         "hosts": _HOSTS + own,
@@ -49,9 +49,10 @@ def write(bundle: Path, spec: dict[str, Any], netns: Path | None, told: Told) ->
         finally:
             os.close(fd)
     if netns is not None:
-        others = [item for item in spec["linux"]["namespaces"] if item["type"] != "network"]
-        spec["linux"]["namespaces"] = [*others, {"type": "network", "path": str(netns)}]
-    (bundle / "config.json").write_text(json.dumps(spec))
+        # In the text: to read and write the whole of it would take longer than all else here. Within a string of JSON
+        # quotes are escaped, so that this is found nowhere else.
+        config = config.replace(_NEW_NETWORK, json.dumps({"type": "network", "path": str(netns)}), 1)
+    (bundle / "config.json").write_text(config)
 
 
 def _names(told: Told) -> str:

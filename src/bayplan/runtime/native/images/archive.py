@@ -47,10 +47,16 @@ class _Info(tarfile.TarInfo):
 
 
 class Unpacker:
-    """Unpack tar streams below ``root_fd``. ``max_entries`` and ``max_bytes`` bound what one layer may make."""
+    """Unpack tar streams below ``root_fd``. ``max_entries`` and ``max_bytes`` bound what one layer may make.
 
-    def __init__(self, root_fd: int, *, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
+    ``whiteouts`` False takes names that mark deletions in a layer for plain names.
+    """
+
+    def __init__(
+        self, root_fd: int, *, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES, whiteouts: bool = True
+    ) -> None:
         self._root = root_fd
+        self._whiteouts = whiteouts
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._times: dict[str, float] = {}
@@ -81,7 +87,7 @@ class Unpacker:
         head, _, base = name.rpartition("/")
         parent = self._directory(head)
         try:
-            if base.startswith(_WHITEOUT):
+            if self._whiteouts and base.startswith(_WHITEOUT):
                 self._whiteout(parent, base)
             else:
                 self._make(tar, info, parent, base)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bayplan import __version__
 from bayplan.errors import BusyError
-from bayplan.runtime.native.supervisor.place import Files, Roots, cgroup
+from bayplan.runtime.native.supervisor.place import Files, Roots, cgroup, tidy_cgroups
 from bayplan.runtime.native.supervisor.records import needs_watch, runs
 from bayplan.system import cgroups
 from bayplan.system.files import atomic_write, locked
@@ -75,7 +75,7 @@ def settle(settings: Settings, database: Database) -> None:
     if not needed:
         _await_end(Files.of(settings))
         cgroups.remove(cgroup(settings), patience_s=0.5)  # empty, when one was killed
-        cgroups.remove_empty(settings.cgroup_parent)
+        tidy_cgroups(settings)
     elif there is None:
         try:
             started = _start(settings)

@@ -17,7 +17,7 @@ from bayplan import __version__
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.client import wake
 from bayplan.runtime.native.supervisor.loop import Supervisor
-from bayplan.runtime.native.supervisor.place import Files, Place, cgroup
+from bayplan.runtime.native.supervisor.place import Files, Place, cgroup, tidy_cgroups
 from bayplan.runtime.native.supervisor.records import needs_watch, runs
 from bayplan.system import cgroups
 from bayplan.system.files import atomic_write
@@ -72,7 +72,7 @@ def main(settings_file: str, ready_fd: int) -> int:
         files.holder.unlink(missing_ok=True)
         cgroups.leave(own)
         # Whoever removed the last container may have been killed before it could.
-        cgroups.remove_empty(own.rpartition("/")[0])
+        tidy_cgroups(place)
     log.say("ends: " + ("asked to" if supervisor.ending else "no container needs it"))
     return 0
 

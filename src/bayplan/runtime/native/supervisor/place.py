@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bayplan.system import cgroups
+
 
 class Roots(Protocol):
     """What ``Settings`` and ``Place`` have in common."""
@@ -86,3 +88,14 @@ class Files:
 def cgroup(roots: Roots) -> str:
     """The process's own group: it must not end with the service or the session that happened to start it."""
     return f"{roots.cgroup_parent}/supervisor"
+
+
+def monitors_cgroup(roots: Roots) -> str:
+    """The group of the containers' monitors, for the same reason: systemd ends what is in a service's group with it."""
+    return f"{roots.cgroup_parent}/monitors"
+
+
+def tidy_cgroups(roots: Roots) -> None:
+    """Remove the core's groups as far as they are empty."""
+    for path in (monitors_cgroup(roots), cgroup(roots), roots.cgroup_parent):
+        cgroups.remove_empty(path)

@@ -8,12 +8,16 @@ import threading
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Settings, Volume, VolumeMount
 from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.volumes import options, transfer
 from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
+from bayplan.system import mounts
+from bayplan.system.processes import Process, boot_id
 
 _DELETED = ".deleted-"
 
@@ -37,7 +41,7 @@ class Volumes:
                 "INSERT INTO volumes VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET declared = excluded.declared",
                 (volume.name, project, volume.model_dump_json(), datetime.now(UTC).isoformat()),
             )
-        self._make(volume.name)
+        self._make(volume)
 
     def update_labels(self, volume: Volume) -> None:
         """Record changed labels."""
@@ -46,13 +50,24 @@ class Volumes:
 
     def heal(self, name: str) -> None:
         """Make a directory that is gone anew, empty. Raises NotFoundError for a volume that has no record."""
-        if not self.database.query("SELECT 1 FROM volumes WHERE name = ?", (name,)):
-            raise NotFoundError(f"volume {name} does not exist", hint="declare it, or create it first")
-        self._make(name)
+        self._make(self._declared(name))
 
-    def _make(self, name: str) -> None:
-        (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o711)
-        self.path(name).mkdir(exist_ok=True, mode=0o755)
+    def _declared(self, name: str) -> Volume:
+        rows = self.database.query("SELECT declared FROM volumes WHERE name = ?", (name,))
+        if not rows:
+            raise NotFoundError(f"volume {name} does not exist", hint="declare it, or create it first")
+        return Volume.model_validate_json(rows[0]["declared"])
+
+    def _make(self, volume: Volume) -> None:
+        (self.root / volume.name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        data = self.path(volume.name)
+        transfer.mend(data)
+        data.mkdir(exist_ok=True, mode=0o755)
+        options.attach(volume, data)
+
+    def check(self, volume: Volume) -> None:
+        """Refuse what this host cannot make. Raises NotFoundError."""
+        options.check(volume)
 
     def delete(self, name: str) -> None:
         """Remove a volume and its data; absent is no error. Raises ConflictError naming the containers that use it."""
@@ -60,6 +75,8 @@ class Volumes:
         if users:
             raise ConflictError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")
         if (self.root / name).exists():
+            # What is mounted there is not ours: let go of before anything is removed.
+            options.detach(self.path(name))
             # By one rename: a cut removal must not leave a part of the data under the name.
             (self.root / name).rename(self.root / f"{_DELETED}{secrets.token_hex(8)}")
         self.sweep()
@@ -69,7 +86,9 @@ class Volumes:
     def sweep(self) -> None:
         """Remove the data of deleted volumes that a cut removal left. Only under the host's lock."""
         for item in self.root.glob(f"{_DELETED}*"):
-            shutil.rmtree(item, ignore_errors=True)
+            # A mount that somebody made in it since is somebody's data.
+            if not mounts.mounted_at_or_below(item):
+                shutil.rmtree(item, ignore_errors=True)
 
     def users(self, name: str) -> list[str]:
         """Names of the containers that mount it."""
@@ -80,20 +99,46 @@ class Volumes:
                 found.append(str(row["name"]))
         return found
 
-    def observe(self, project: str | None, names: Collection[str] = ()) -> list[Observed]:
-        """A project's volumes, and those that are named."""
+    def observe(self, project: str | None, names: Collection[str] = (), *, everything: bool = False) -> list[Observed]:
+        """A project's volumes, and those that are named; or all there are."""
         found = []
         for row in self.database.query("SELECT * FROM volumes ORDER BY name"):
-            if (project is None or row["project"] != project) and row["name"] not in names:
+            if not everything and (project is None or row["project"] != project) and row["name"] not in names:
                 continue
             declared = Volume.model_validate_json(row["declared"])
-            whole = (self.root / declared.name / "_data").is_dir()
-            defects = {} if whole else {"its directory is gone": "in-place"}
-            status = Status(state=State.READY if whole else State.DEFECT)
+            defects = self._defects(declared)
+            status = Status(state=State.DEFECT if defects else State.READY)
             found.append(
                 Observed(actual=declared, declared=declared, status=status, project=row["project"], defects=defects)
             )
         return found
+
+    def _defects(self, declared: Volume) -> dict[str, str]:
+        data = self.path(declared.name)
+        if not data.is_dir():
+            return {"its directory is gone": "in-place"}
+        if declared.driver_opts and not mounts.is_mounted(data):
+            return {"it is not mounted": "in-place"}
+        return {}
+
+    def export(self, name: str, out: BinaryIO) -> None:
+        """Write its content as a tar archive. Raises NotFoundError, RuntimeFailureError."""
+        self._declared(name)
+        transfer.export(self.path(name), out)
+
+    def load(self, name: str, source: BinaryIO, *, replace: bool) -> None:
+        """Fill it from a tar archive. Raises NotFoundError, ConflictError naming what runs on it or what is in it."""
+        self._make(self._declared(name))
+        running = [user for user in self.users(name) if self._runs(user)]
+        if running:
+            raise ConflictError(f"volume {name} is used by {', '.join(running)}", hint="stop those first")
+        transfer.load(self.path(name), source, replace=replace)
+
+    def _runs(self, container: str) -> bool:
+        rows = self.database.query("SELECT pid, pid_start, boot_id FROM containers WHERE name = ?", (container,))
+        return any(
+            row["boot_id"] == boot_id() and row["pid"] and Process(row["pid"], row["pid_start"]).alive for row in rows
+        )
 
     def fill(self, name: str, lowerdirs: Sequence[Path], target: str) -> None:
         """Give an empty volume the image's content at ``target``; ``lowerdirs`` are topmost first. See ``fill``.

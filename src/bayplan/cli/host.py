@@ -1,0 +1,44 @@
+"""Verbs about the host itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+
+from bayplan import app
+
+_UNIT = """\
+[Unit]
+Description=Containers of Bayplan that run again after a reboot
+Documentation=man:systemd.service(5)
+Wants=network-online.target
+After=network-online.target local-fs.target nftables.service firewalld.service ufw.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={python} -m bayplan resume
+# Containers do not end with the unit; `bayplan destroy` or a stop of the host ends them.
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def resume(options: Namespace) -> int:
+    """Start what a reboot ended. 1 when something does not start."""
+    if options.print_unit:
+        print(_UNIT.format(python=sys.executable), end="")
+        return 0
+    with app.opened() as (runtime, _):
+        found = app.resume(runtime)
+    if options.json:
+        print(json.dumps([{"name": item.name, "error": item.error} for item in found]))
+    else:
+        for item in found:
+            print(f"{item.name}: {item.error or 'started'}")
+        if not found:
+            print("Nothing to start.")
+    return 1 if any(item.error for item in found) else 0

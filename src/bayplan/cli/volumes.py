@@ -1,0 +1,156 @@
+"""``bayplan volume``: what there is, removal, and content in and out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from bayplan import app
+from bayplan.cli.printable import printable
+from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.models import Kind, ResourceId
+from bayplan.runtime.protocol import Observed, Runtime
+
+
+def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The verbs and their options."""
+    parser = sub.add_parser("volume", help="list, remove, export and import volumes")
+    verbs = parser.add_subparsers(dest="volume_verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.add_argument("--json", action="store_true", help="print JSON instead of text")
+        made.set_defaults(run=run)
+        return made
+
+    verb("ls", ls, "list volumes")
+    verb("inspect", inspect, "show volumes whole").add_argument("name", nargs="+")
+    verb("rm", rm, "remove volumes and their data").add_argument("name", nargs="+")
+    pruned = verb("prune", prune, "remove the volumes that no container mounts: their data is lost")
+    pruned.add_argument("--dry-run", action="store_true", help="only list them")
+    pruned.add_argument("-f", "--force", action="store_true", help="do not ask")
+    out = verb("export", export, "write a volume's content as a tar archive")
+    out.add_argument("name")
+    out.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of standard output")
+    into = verb("import", load, "fill a volume from a tar archive, all of it or nothing")
+    into.add_argument("name")
+    into.add_argument("file", nargs="?", type=Path, help="instead of standard input")
+    into.add_argument("--replace", action="store_true", help="what is in it is lost")
+
+
+def ls(options: Namespace) -> int:
+    """One line for each volume."""
+    with app.opened() as (runtime, _):
+        found = runtime.volumes_there()
+    lines = []
+    for item, users in found:
+        columns = (f"{item.id.name:<40}", f"{item.project or '-':<20}", ", ".join(users) or "unused", *item.defects)
+        lines.append(" ".join(columns))
+    _print(options, [_as_json(item, users) for item, users in found], "\n".join(lines))
+    return 0
+
+
+def inspect(options: Namespace) -> int:
+    """JSON in any case."""
+    with app.opened() as (runtime, _):
+        found = {item.id.name: (item, users) for item, users in runtime.volumes_there()}
+    _known(options.name, found)
+    print(json.dumps([_as_json(*found[name]) for name in options.name], indent=None if options.json else 2))
+    return 0
+
+
+def rm(options: Namespace) -> int:
+    """All of them or, when one is used or unknown, none."""
+    with app.opened() as (runtime, _), runtime.lock("removal of volumes"):
+        found = {item.id.name: users for item, users in runtime.volumes_there()}
+        _known(options.name, found)
+        for name in options.name:
+            if found[name]:
+                users = ", ".join(found[name])
+                raise ConflictError(f"volume {name} is used by containers {users}", hint="remove those first")
+        _remove(runtime, options.name)
+    _print(options, {"removed": options.name}, "\n".join(options.name))
+    return 0
+
+
+def prune(options: Namespace) -> int:
+    """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
+    with app.opened() as (runtime, _), runtime.lock("removal of unused volumes"):
+        unused = [item.id.name for item, users in runtime.volumes_there() if not users]
+        if unused and not options.dry_run:
+            _confirm(options, unused)
+            _remove(runtime, unused)
+    _print(options, {"removed": [] if options.dry_run else unused, "unused": unused}, "\n".join(unused))
+    return 0
+
+
+def export(options: Namespace) -> int:
+    """A file appears under its name when it is whole."""
+    with app.opened() as (runtime, _):
+        if options.output is None:
+            if sys.stdout.isatty():
+                raise DeclarationError("an archive is not written to a terminal", hint="name a file with -o")
+            runtime.export_volume(options.name, sys.stdout.buffer)
+            return 0
+        aside = options.output.with_name(f".{options.output.name}.part")
+        try:
+            with aside.open("wb") as file:
+                runtime.export_volume(options.name, file)
+            aside.replace(options.output)
+        finally:
+            aside.unlink(missing_ok=True)
+    return 0
+
+
+def load(options: Namespace) -> int:
+    """From a file or standard input."""
+    with app.opened() as (runtime, _), runtime.lock(f"import into volume {options.name}"):
+        if options.file is None:
+            runtime.import_volume(options.name, sys.stdin.buffer, replace=options.replace)
+            return 0
+        try:
+            file = options.file.open("rb")
+        except OSError as error:
+            raise NotFoundError(f"{options.file} cannot be read: {error.strerror}") from error
+        with file:
+            runtime.import_volume(options.name, file, replace=options.replace)
+    return 0
+
+
+def _confirm(options: Namespace, names: list[str]) -> None:
+    if options.force:
+        return
+    if not sys.stdin.isatty():
+        raise DeclarationError(
+            f"{len(names)} volumes and their data would be removed", hint="--dry-run lists them, --force removes them"
+        )
+    print("\n".join(names), file=sys.stderr)
+    if input("Remove these volumes and their data? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise KeyboardInterrupt
+
+
+def _remove(runtime: Runtime, names: list[str]) -> None:
+    for name in names:
+        runtime.delete(ResourceId(kind=Kind.VOLUME, name=name))
+
+
+def _known(names: list[str], found: dict[str, Any]) -> None:
+    for name in names:
+        if name not in found:
+            raise NotFoundError(f"volume {name} does not exist", hint="see `bayplan volume ls`")
+
+
+def _as_json(item: Observed, users: tuple[str, ...]) -> dict[str, Any]:
+    declared = item.actual.model_dump(mode="json")
+    return {**declared, "project": item.project, "users": list(users), "defects": list(item.defects)}
+
+
+def _print(options: Namespace, data: Any, text: str) -> None:
+    if options.json:
+        print(json.dumps(data))
+    elif text:
+        print(printable(text))
