@@ -1,6 +1,7 @@
 """Containers of one core without networks and images: made, run, and looked at from inside and from the kernel."""
 
 import secrets
+import time
 from pathlib import Path
 
 from bayplan.models import Container, Duration
@@ -29,7 +30,19 @@ class Host:
     def start(self, name, *command, **options):
         made = self.create(name, *command, **options)
         self.containers.start(made, None, {})
+        for _ in range(1000):
+            if not self._is_runtime(made):
+                break
+            time.sleep(0.005)
         return made
+
+    def _is_runtime(self, container_id):
+        """Whether the first process is still the OCI runtime, about to become the container's program."""
+        try:
+            program = str(proc(self.pid(container_id), "exe").readlink())
+            return program.startswith("/memfd:") or program.endswith("crun")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
     def output(self, name, script, **options):
         """What a shell script in a new container wrote, once it has ended well."""

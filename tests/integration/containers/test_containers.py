@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
 from bayplan.models import Container, Duration, Volume
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.resolver import inside
@@ -124,12 +124,6 @@ def test_names_are_unique_and_can_be_handed_over(core):
     core.containers.rename(made, "a.old", superseded=True)
     core.create("a", "/bin/true")
     assert {item.actual.name: item.superseded for item in core.containers.observe("p")} == {"a": False, "a.old": True}
-
-
-def test_what_is_not_built_is_refused_and_leaves_no_record(core):
-    with pytest.raises(UnsupportedError, match="secrets"):
-        core.create("a", "/bin/true", secrets=({"source": "s", "target": "/run/secrets/s"},))
-    assert core.containers.observe("p") == []
 
 
 def test_a_volume_is_filled_once_kept_and_guarded(core):

@@ -20,6 +20,7 @@ services:
     image: lab/busybox
     command: [sleep, '600']
     ipc: shareable
+    volumes: ['./made:/made']
     environment: {ROUND: "${ROUND:-1}"}
     sysctls: {net.ipv4.ip_unprivileged_port_start: "81"}
     stop_grace_period: 100ms
@@ -44,6 +45,7 @@ def test_a_side_car_shares_follows_and_is_left_alone(project):
     assert same(first, "net")
     assert same(first, "ipc")
     assert Path(f"/proc/{first['side']}/root/etc/hosts").read_text().count("main") >= 1
+    assert (project.file.parent / "made").is_dir()
     assert "Nothing to do" in project("plan")
     shown = project("plan", ROUND="2")
     assert "shares a namespace of container bps-main-1" in shown

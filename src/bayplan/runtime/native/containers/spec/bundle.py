@@ -58,6 +58,6 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
             "sysctl": isolation.sysctls(container),
             "maskedPaths": hidden,
             "readonlyPaths": read_only,
-            "rootfsPropagation": mounts.root_propagation(container),
+            **mounts.root_propagation(container),
         },
     }

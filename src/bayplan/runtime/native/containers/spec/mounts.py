@@ -65,12 +65,12 @@ def _tmpfs(item: TmpfsMount) -> list[str]:
     ]
 
 
-def root_propagation(container: Container) -> str:
-    """``linux.rootfsPropagation``: mounts pass in or out only where a bind asks for it (mount_namespaces(7))."""
+def root_propagation(container: Container) -> dict[str, str]:
+    """``linux.rootfsPropagation``, only where a bind lets mounts pass in or out (mount_namespaces(7))."""
     asked = {item.propagation for item in container.mounts if isinstance(item, BindMount)}
     if asked & {"shared", "rshared"}:
-        return "shared"
-    return "slave" if asked & {"slave", "rslave"} else "private"
+        return {"rootfsPropagation": "shared"}
+    return {"rootfsPropagation": "slave"} if asked & {"slave", "rslave"} else {}
 
 
 def parts(container: Container, volumes: Mapping[str, Path]) -> list[tuple[str, str, str]]:
