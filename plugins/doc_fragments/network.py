@@ -37,6 +37,10 @@ options:
     description:
     - Part of the subnet from which addresses are given; all of it when unset.
     type: str
+  aux_addresses:
+    description:
+    - Addresses of the subnet that others have, by name; never given.
+    type: dict
   mtu:
     description:
     - Largest packet, bytes.

@@ -59,6 +59,7 @@ SPECS = {
             'subnet': {'type': 'str'},
             'gateway': {'type': 'str'},
             'ip_range': {'type': 'str'},
+            'aux_addresses': {'type': 'dict'},
             'mtu': {'type': 'int'},
             'labels': {'type': 'dict'},
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},

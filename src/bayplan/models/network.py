@@ -28,6 +28,9 @@ class Network(Resource):
     ip_range: Annotated[IPv4Network | None, RECREATE] = Field(
         None, description="Part of the subnet from which addresses are given; all of it when unset."
     )
+    aux_addresses: Annotated[dict[str, IPv4Address], RECREATE] = Field(
+        default_factory=dict, description="Addresses of the subnet that others have, by name; never given."
+    )
     mtu: Annotated[int | None, RECREATE] = Field(None, ge=576, le=65535, description="Largest packet, bytes.")
     labels: Annotated[dict[str, str], IN_PLACE] = Field(default_factory=dict, description="Labels of the network.")
     external: Annotated[bool, NO_CHANGE] = Field(
@@ -42,8 +45,8 @@ class Network(Resource):
     @model_validator(mode="after")
     def _inside_subnet(self) -> Network:
         if self.subnet is None:
-            if self.gateway or self.ip_range:
-                raise ValueError("gateway and ip_range need a subnet")
+            if self.gateway or self.ip_range or self.aux_addresses:
+                raise ValueError("gateway, ip_range and aux_addresses need a subnet")
             return self
         if self.subnet.prefixlen > 30:
             raise ValueError(f"subnet {self.subnet} has no room for a gateway and a container")
@@ -51,6 +54,9 @@ class Network(Resource):
             raise ValueError(f"gateway {self.gateway} is not in subnet {self.subnet}")
         if self.ip_range and not self.ip_range.subnet_of(self.subnet):
             raise ValueError(f"ip_range {self.ip_range} is not in subnet {self.subnet}")
+        for name, address in self.aux_addresses.items():
+            if address not in self.subnet:
+                raise ValueError(f"aux_addresses: {name} {address} is not in subnet {self.subnet}")
         return self
 
 

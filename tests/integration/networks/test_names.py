@@ -325,7 +325,7 @@ def test_many_changes_at_once_are_told_in_few_reloads_and_none_is_lost(core, mon
     monkeypatch.setattr(
         core.runtime.networks.name_server.daemon, "reload", lambda process: reloads.append(1) or reload(process)
     )
-    boxes = [secrets.token_hex(32) for _ in range(60)]
+    boxes = [secrets.token_hex(32) for _ in range(200)]
     with core.change():
         core.network("n")
         core.box("client", "n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bayplan.errors import ConflictError
-from bayplan.models import Endpoint, Network, Port, Settings
+from bayplan.models import Container, Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.system import namespaces, nftables
@@ -152,6 +152,30 @@ def test_a_fixed_address_and_its_conflict(networks):
     assert networks.attach(container(), [fixed], []).addresses["a"] == address
     with pytest.raises(ConflictError, match=f"{address} of network a is held"):
         networks.attach(container(), [fixed], [])
+
+
+def test_what_others_have_is_never_given(networks):
+    others = {"router": inside(networks, 2), "printer": inside(networks, 3)}
+    declared = Network(name="a", subnet=f"{inside(networks, 0)}/29", aux_addresses=others)
+    networks.create(declared, "p")
+    given = {networks.attach(container(), [Endpoint(network="a")], []).addresses["a"] for _ in range(3)}
+    assert given == {inside(networks, number) for number in (4, 5, 6)}
+    with pytest.raises(ConflictError, match="network a has no free address left"):
+        networks.attach(container(), [Endpoint(network="a")], [])
+    asked = Container(name="c", image="x", networks=[Endpoint(network="a", ipv4_address=inside(networks, 3))])
+    with pytest.raises(ConflictError, match="is the gateway's, an edge or in aux_addresses"):
+        networks.check_all([declared], [asked])
+
+
+def test_the_way_out_is_that_of_the_first_network_that_has_one(networks):
+    networks.create(Network(name="inner", internal=True), "p")
+    networks.create(Network(name="one"), "p")
+    networks.create(Network(name="two"), "p")
+    box = networks.attach(container(), [Endpoint(network=name) for name in ("inner", "one", "two")], [])
+    text = namespaces.in_network(box.netns.path, lambda: Path("/proc/thread-self/net/route").read_text())
+    default = [line.split() for line in text.splitlines() if line.split()[1] == "00000000"]
+    assert [line[0] for line in default] == ["eth1"]
+    assert str(box.gateway) == networks.observe("p", ["one"])[1].status.addresses["gateway"]
 
 
 def test_what_is_in_the_way_is_refused_by_name(networks):

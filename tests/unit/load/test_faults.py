@@ -102,6 +102,35 @@ def test_known_but_unbuilt_is_refused_as_such(attribute: str, tmp_path: Path) ->
     assert caught.value.where.line == 4
 
 
+BRIDGE = "com.docker.network.bridge"
+UNBUILT_OF_NETWORKS = {
+    f"driver_opts: {{{BRIDGE}.enable_icc: 'false'}}": "enable_icc: false is not built yet",
+    f"driver_opts: {{{BRIDGE}.name: br7}}": "bridge.name: br7 is not built yet",
+    f"driver_opts: {{{BRIDGE}.host_binding_ipv4: 127.0.0.1}}": "host_binding_ipv4: 127.0.0.1 is not built yet",
+    "enable_ipv6: true": "enable_ipv6",
+    "driver: macvlan": "'macvlan' is not built yet",
+    "ipam: {config: [{subnet: 10.0.0.0/24}, {subnet: 10.0.1.0/24}]}": "more than one address range",
+    "ipam: {config: [{subnet: 'fd00::/64'}]}": "IPv6 addresses are not built yet",
+}
+
+
+@pytest.mark.parametrize("attribute", UNBUILT_OF_NETWORKS)
+def test_what_of_networks_is_unbuilt_is_refused_by_name(attribute: str, tmp_path: Path) -> None:
+    text = f"services: {{a: {{image: x, networks: [n]}}}}\nnetworks:\n  n:\n    {attribute}\n"
+    with pytest.raises(NotBuiltYetError) as caught:
+        load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    assert UNBUILT_OF_NETWORKS[attribute] in str(caught.value)
+    assert isinstance(caught.value.where, Location)
+    assert caught.value.where.line == 4
+
+
+def test_options_of_networks_that_are_so_anyway_are_taken(tmp_path: Path) -> None:
+    options = f"{{{BRIDGE}.enable_icc: 'true', com.docker.network.driver.mtu: 1400}}"
+    text = f"services: {{a: {{image: x, networks: [n]}}}}\nnetworks: {{n: {{driver_opts: {options}}}}}\n"
+    stack = load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    assert stack.networks[0].mtu == 1400
+
+
 def test_cycle_is_printed(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"(b -> c -> b|c -> b -> c)"):
         load_text(FAULTS["cycle"][0], label="c.yaml", project_directory=tmp_path, project_name="p", environment={})

@@ -153,8 +153,7 @@ NETWORK_BUILT = frozenset(
 )
 IPAM_BUILT = frozenset({"driver", "config"})
 IPAM_KNOWN = frozenset({"options"})
-POOL_BUILT = frozenset({"subnet", "gateway", "ip_range"})
-POOL_KNOWN = frozenset({"aux_addresses"})
+POOL_BUILT = frozenset({"subnet", "gateway", "ip_range", "aux_addresses"})
 
 VOLUME_BUILT = frozenset({"driver", "driver_opts", "external", "labels", "name"})
 

@@ -21,6 +21,12 @@ from bayplan.load.compose.validate import make
 from bayplan.models import Network, Volume, labels
 
 _MTU = "com.docker.network.driver.mtu"
+_AS_ALWAYS = {
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",  # noqa: S104 - compared with, not bound
+}
+"""Options of Docker's bridge that may say what is so anyway (docs.docker.com, "Bridge network driver")."""
 
 
 def final_name(node: Node | None, key: str, project: str) -> str:
@@ -79,15 +85,18 @@ def read_network(node: Node, key: str, project: str) -> Network:
             raise not_built(found)
     if options := node.get("driver_opts"):
         for option, value in as_map(options).items():
-            if option != _MTU:
-                raise not_built(value)
-            values["mtu"] = as_integer(value)
+            if option == _MTU:
+                values["mtu"] = as_integer(value)
+            elif option not in _AS_ALWAYS or as_text(value) != _AS_ALWAYS[option]:
+                raise not_built(value, f"{option}: {as_text(value)} is not built yet")
     if ipam := node.get("ipam"):
         values |= _ipam(ipam)
-    return make(Network, node, values, {"subnet": "ipam", "gateway": "ipam", "ip_range": "ipam"})
+    return make(
+        Network, node, values, {"subnet": "ipam", "gateway": "ipam", "ip_range": "ipam", "aux_addresses": "ipam"}
+    )
 
 
-def _ipam(node: Node) -> dict[str, str]:
+def _ipam(node: Node) -> dict[str, Any]:
     check_keys(node, built=keys.IPAM_BUILT, known=keys.IPAM_KNOWN)
     if (driver := node.get("driver")) and as_text(driver) != "default":
         raise not_built(driver, f"IPAM driver {as_text(driver)!r} is not built yet")
@@ -95,13 +104,16 @@ def _ipam(node: Node) -> dict[str, str]:
     pools = as_list(config) if config else []
     if len(pools) > 1:
         raise not_built(pools[1], "more than one address range is not built yet")
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for pool in pools:
-        check_keys(pool, built=keys.POOL_BUILT, known=keys.POOL_KNOWN)
+        check_keys(pool, built=keys.POOL_BUILT)
         for name, value in as_map(pool).items():
+            if name == "aux_addresses":
+                values[name] = text_map(value)
+                continue
             if ":" in as_text(value):
                 raise not_built(value, "IPv6 addresses are not built yet")
             values[name] = as_text(value)
         if pool.get("subnet") is None and values:
-            raise wrong(pool, "gateway and ip_range need a subnet")
+            raise wrong(pool, "gateway, ip_range and aux_addresses need a subnet")
     return values

@@ -29,6 +29,12 @@ def gateway_of(network: Network, subnet: IPv4Network) -> IPv4Address:
     return network.gateway or subnet.network_address + 1
 
 
+def unusable(network: Network, subnet: IPv4Network) -> frozenset[IPv4Address]:
+    """Nobody's addresses: the network's own, broadcast, the gateway, and those that others have."""
+    edges = (subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet))
+    return frozenset((*edges, *network.aux_addresses.values()))
+
+
 def lease(
     tx: sqlite3.Connection,
     network: Network,
@@ -73,7 +79,7 @@ def mac_of(address: IPv4Address) -> str:
 
 def _candidates(network: Network, subnet: IPv4Network, known: set[str]) -> Iterator[IPv4Address]:
     """Addresses that are not ``known``, lowest first. An object for each that is held would take longest of a lease."""
-    edges = (subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet))
+    edges = unusable(network, subnet)
     known = known.union(str(item) for item in edges)
     allowed = network.ip_range or subnet
     numbers = range(int(allowed.network_address), int(allowed.broadcast_address) + 1)

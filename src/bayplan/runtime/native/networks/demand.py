@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from bayplan.errors import ConflictError
 from bayplan.models import Container, Endpoint, Network
-from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, gateway_of
+from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, unusable
 from bayplan.runtime.native.state import Database
 
 
@@ -48,8 +48,7 @@ def _check_network(
 ) -> None:
     room = network.ip_range or subnet
     size = room.num_addresses if room else 1 << (IPv4Address(0).max_prefixlen - NETWORK_PREFIX)
-    # The network's own address, its broadcast address and the gateway are nobody's.
-    edges = {subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet)} if subnet else set()
+    edges = unusable(network, subnet) if subnet else frozenset[IPv4Address]()
     usable = size - (sum(edge in room for edge in edges) if room and subnet else 3)
     if len(asked) + len(held) > usable:
         raise ConflictError(
@@ -64,6 +63,11 @@ def _check_network(
         if subnet and address not in subnet:
             raise ConflictError(
                 f"address {address} is not in {subnet} of network {network.name}", where=str(container.id)
+            )
+        if address in edges:
+            raise ConflictError(
+                f"address {address} of network {network.name} is the gateway's, an edge or in aux_addresses",
+                where=str(container.id),
             )
         owner = given.setdefault(str(address), container.name)
         if owner != container.name:

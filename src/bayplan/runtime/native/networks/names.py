@@ -26,6 +26,8 @@ _PEERS = """
     JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
     WHERE own.container_id = ? ORDER BY own.position, c.id
 """
+_LISTED = 128
+"""Members of a network up to which each lists all others; beyond, all lists would grow with their square."""
 _SOON_S = 0.2
 _PAUSE_TIMES = 10
 
@@ -111,7 +113,10 @@ class Names:
         for position, *columns in self.database.query(_PEERS, (container_id,)):
             networks.setdefault(position, []).append(self._line(*columns))
         lines: list[str] = []
+        asks = any(len(peers) > _LISTED for peers in networks.values()) and self._asks_us(container_id)
         for peers in networks.values():
+            if asks and len(peers) > _LISTED:
+                continue
             # Some libraries take the first line only: each container begins elsewhere, so that all replicas are asked.
             begin = zlib.crc32(container_id.encode()) % len(peers)
             lines += peers[begin:] + peers[:begin]
@@ -120,6 +125,19 @@ class Names:
             host = self._host_gateway(container_id) if "host-gateway" in extra.values() else ""
             lines += [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
         return "".join(lines).encode()
+
+    def _asks_us(self, container_id: str) -> bool:
+        """Whether it has our name server, which knows every peer; one that has not needs the whole list."""
+        rows = self.database.query(
+            "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network WHERE e.container_id = ?",
+            (container_id,),
+        )
+        try:
+            text = (self.settings.run_root / "containers" / container_id / "resolv.conf").read_bytes()[:_OWN_BYTES]
+        except OSError:
+            return False
+        told = [line.split()[1:2] for line in text.decode(errors="replace").splitlines() if "nameserver" in line]
+        return any([str(row[0])] in told for row in rows)
 
     def _line(self, address: str, aliases: str, container_id: str, name: str, service: str) -> str:
         """A line of hosts(5) for one peer, made once for all that list it."""

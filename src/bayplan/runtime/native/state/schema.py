@@ -58,6 +58,7 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO shared_ports SELECT host_ip, published, protocol, container_id, target, address FROM ports;
     DROP TABLE ports;
     ALTER TABLE shared_ports RENAME TO ports;
+    CREATE INDEX ports_container ON ports (container_id);
     CREATE TABLE last_ports (
         container TEXT NOT NULL, host_ip TEXT NOT NULL, protocol TEXT NOT NULL, target INTEGER NOT NULL,
         published INTEGER NOT NULL, PRIMARY KEY (container, host_ip, protocol, target, published)

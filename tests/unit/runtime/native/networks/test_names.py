@@ -133,3 +133,21 @@ def test_no_thread_is_torn_off_at_the_end_of_the_process(core):
     names.close()
     assert started
     assert not any(thread.daemon or thread.is_alive() for thread in started)
+
+
+def test_the_members_of_a_large_network_are_listed_only_for_who_has_no_name_server(core):
+    settings, database, names = core
+    with database.transaction() as tx:
+        for number in range(128):
+            add(tx, settings, f"many{number}", {"front": f"10.9.0.{number + 20}"})
+    names.write("web")
+    assert hosts_of(settings, "web").count("p-many") == 128
+    resolv = settings.run_root / "containers/web/resolv.conf"
+    resolv.write_text("nameserver 192.0.2.53\n")
+    names.write("web")
+    assert hosts_of(settings, "web").count("p-many") == 128
+    resolv.write_text("search x\nnameserver 10.9.0.1\n")
+    names.write("web")
+    assert "many" not in hosts_of(settings, "web")
+    # Its other network is small.
+    assert "10.9.1.3\tstore p-store-1 also\n" in hosts_of(settings, "web")

@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from bayplan.errors import CorruptStateError, UnsupportedError
-from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.state import Database, schema
+from bayplan.runtime.native.state import database as database_module
 
 
 def test_opens_twice_and_keeps_rows(tmp_path):
@@ -62,3 +63,20 @@ def test_threads_share_it(tmp_path):
         thread.join()
     assert len(database.query("SELECT * FROM leases")) == 120
     database.close()
+
+
+def test_published_ports_outlive_the_schema_in_which_replicas_share_them(tmp_path, monkeypatch):
+    path = tmp_path / "s.db"
+    with monkeypatch.context() as patch:
+        before = next(number for number, script in enumerate(schema.MIGRATIONS) if "shared_ports" in script)
+        patch.setattr(database_module, "MIGRATIONS", schema.MIGRATIONS[:before])
+        older = Database(path)
+        with older.transaction() as tx:
+            tx.execute("INSERT INTO ports VALUES ('0.0.0.0', 80, 'tcp', 'one', 7000, '10.0.0.2')")
+        older.close()
+    newer = Database(path)
+    with newer.transaction() as tx:
+        tx.execute("INSERT INTO ports VALUES ('0.0.0.0', 80, 'tcp', 'two', 7000, '10.0.0.3')")
+    rows = newer.query("SELECT container_id, published, address FROM ports ORDER BY container_id")
+    assert [tuple(row) for row in rows] == [("one", 80, "10.0.0.2"), ("two", 80, "10.0.0.3")]
+    newer.close()
