@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import image_parser, verbs
+from bayplan.cli import image_parser, login_verbs, verbs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,6 +37,12 @@ def build_parser() -> argparse.ArgumentParser:
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
     image_parser.add(sub)
+    login = _verb(sub, "login", login_verbs.login, "keep credentials for a registry, after it accepted them")
+    login.add_argument("registry", help="host[:port]")
+    login.add_argument("-u", "--username", required=True, help="user")
+    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    logout = _verb(sub, "logout", login_verbs.logout, "forget the credentials for a registry")
+    logout.add_argument("registry", help="host[:port]")
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 

@@ -88,7 +88,7 @@ def test_only_what_the_other_host_lacks_is_sent(core, other):
 
 
 def test_what_goes_wrong_there_is_told_here(core, other):
-    address, bridge, own, path = other
+    address, _, own, path = other
     assert "without an answer" in core("image", "copy", "lab/busybox", address, "--bridge", "exit 7", code=3, **path)
     assert "no bridge" in core("image", "copy", "lab/busybox", address, "--bridge", "echo hello", code=1, **path)
     gone = core("image", "copy", "lab/busybox", "ssh://root@127.0.0.1:1", code=3, **path)
