@@ -186,7 +186,7 @@ class ImageStore:
         for path in dead:
             path.unlink(missing_ok=True)
         keep = {chain.removeprefix("sha256:") for chain in chains}
-        # A container may run from a damaged image, whose layers nobody can name then: none is freed until that is mended.
+        # A container may run from a damaged image, whose layers nobody can name: none is freed until that is mended.
         trees = layers_root.iterdir() if layers_root and layers_root.exists() and not broken else ()
         old = [path for path in trees if path.is_dir() and path.name not in keep]
         for path in old:
