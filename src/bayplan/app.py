@@ -235,3 +235,17 @@ def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[F
     """Free what nothing needs, or only list it; no change of the host comes between."""
     with runtime.lock("image prune"):
         return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)
+
+
+def login(settings: Settings, registry: str, user: str, password: str) -> str:
+    """Keep credentials that the registry accepts; returns where."""
+    from bayplan.registry import login as room
+
+    return room.login(settings, registry, user, password)
+
+
+def logout(registry: str) -> bool:
+    """Forget credentials; whether there were some."""
+    from bayplan.registry import login as room
+
+    return room.logout(registry)

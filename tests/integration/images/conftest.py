@@ -26,12 +26,25 @@ def root():
 
 @pytest.fixture
 def registry(root):
+    yield from serve(root)
+
+
+@pytest.fixture
+def locked_registry(root):
+    """A registry that knows one user: ``user`` with the password ``not-so-secret``."""
+    (root / "htpasswd").write_text("user:$2b$04$OhagQDV4Mse73AwwQRTGcexDgt7BqnQHVvZmg.9OWaIrSLGMAapuO\n")
+    yield from serve(root, f"auth: {{htpasswd: {{realm: tests, path: {root / 'htpasswd'}}}}}\n")
+
+
+def serve(root, more=""):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{probe.getsockname()[1]}"
     conf = root / "registry.yml"
     store = root / "registry"
-    conf.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\nhttp: {{addr: '{host}'}}\n")
+    conf.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\nhttp: {{addr: '{host}'}}\n{more}"
+    )
     with (root / "registry.log").open("wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", str(conf)], stdout=log, stderr=log)
     http = urllib3.PoolManager(retries=False)
@@ -56,7 +69,8 @@ def core(root, request):
     tag = root.name
     run = Path(f"/run/bayplan-tests/{tag}")
     conf = root / "registries.conf"
-    hosts = [request.getfixturevalue("registry")] if "registry" in request.fixturenames else []
+    names = {"registry", "locked_registry"} & set(request.fixturenames)
+    hosts = [request.getfixturevalue(name) for name in names]
     conf.write_text("".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in hosts))
     environment = {
         **os.environ,

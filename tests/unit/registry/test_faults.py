@@ -37,6 +37,11 @@ def faulty(tmp_path):
                 self.close_connection = True
                 step(self)
 
+            def do_POST(self):
+                asked.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                self.close_connection = True
+                script.pop(0)(self)
+
             def log_message(self, *arguments):
                 pass
 
@@ -216,3 +221,30 @@ def test_the_best_variant_that_runs_is_taken(faulty, platform, there, chosen):
             client.select(ref, platform)
     else:
         assert client.select(ref, platform)[0] == digest
+
+
+def test_an_identity_token_is_changed_for_an_access_token(faulty, monkeypatch, tmp_path):
+    seen = []
+
+    def challenge(handler):
+        realm = f"http://{handler.headers['Host']}/token"
+        status(401, WWW_Authenticate=f'Bearer realm="{realm}",service="here"')(handler)
+
+    def answered(handler):
+        seen.append(handler.headers.get("Authorization"))
+        body(b'{"access_token": "short-lived"}')(handler)
+
+    def wanted(handler):
+        seen.append(handler.headers.get("Authorization"))
+        body(document, kind=MANIFEST_TYPES[0])(handler)
+
+    document = json.dumps({"mediaType": MANIFEST_TYPES[0], "config": PART, "layers": []}).encode()
+    client, ref, asked = faulty(challenge, answered, wanted)
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {ref.registry: {"identitytoken": "kept"}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    client.select(ref)
+    assert seen == [None, "Bearer short-lived"]
+    sent = asked[1][1]
+    assert "grant_type=refresh_token" in sent
+    assert "refresh_token=kept" in sent
+    assert "scope=repository%3Aapp%3Apull" in sent

@@ -186,7 +186,8 @@ class ImageStore:
         for path in dead:
             path.unlink(missing_ok=True)
         keep = {chain.removeprefix("sha256:") for chain in chains}
-        trees = layers_root.iterdir() if layers_root and layers_root.exists() else ()
+        # A container may run from a damaged image, whose layers nobody can name: none is freed until that is mended.
+        trees = layers_root.iterdir() if layers_root and layers_root.exists() and not broken else ()
         old = [path for path in trees if path.is_dir() and path.name not in keep]
         for path in old:
             # By one rename: a cut removal must not leave a part of a layer under its name.

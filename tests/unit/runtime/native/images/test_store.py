@@ -83,3 +83,18 @@ def test_a_layer_cannot_name_a_directory_of_the_host(tmp_path, diff_id):
         store.get(digest)
     with pytest.raises(CorruptStateError, match="not a sha256 digest"):
         Layers(tmp_path / "layers").path(str(diff_id))
+
+
+def test_collection_names_a_damaged_image_and_keeps_unpacked_layers_until_it_is_mended(tmp_path, caplog):
+    store, layers = ImageStore(tmp_path / "images"), tmp_path / "layers"
+    broken, gone = image(store, b"one"), image(store, b"two")
+    store.tag(REF, broken)
+    (layers / ("2" * 64)).mkdir(parents=True)
+    store.blob(broken).write_bytes(b"{}")
+    assert store.collect(layers) > 0
+    assert "r.example/app:1 is damaged" in caplog.text
+    assert not store.blob(gone).exists()
+    assert (layers / ("2" * 64)).is_dir()
+    store.remove(REF)
+    store.collect(layers)
+    assert list(layers.iterdir()) == []
