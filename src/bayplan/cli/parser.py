@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bayplan import __version__
 from bayplan.cli import log_lines, verbs
-from bayplan.cli.container_options import add_container_verbs, add_looking_verbs
+from bayplan.cli.container_options import add_container_verbs, add_looking_verbs, add_stream_verbs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     execute.add_argument("-u", "--user", help="user[:group] in the container")
     execute.add_argument("-w", "--workdir", help="directory the command starts in")
     execute.add_argument("-e", "--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
+    execute.add_argument("-d", "--detach", action="store_true", help="do not wait for its end")
+    execute.add_argument("-i", "--interactive", action=argparse.BooleanOptionalAction, default=True, help="pass stdin")
+    execute.add_argument("-t", "--tty", action="store_true", help="a terminal even when the caller has none")
     execute.add_argument("-T", "--no-tty", action="store_true", help="no terminal even when there is one")
     execute.add_argument("service", help="service or container")
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
@@ -44,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     pull.add_argument("image", nargs="*", help="image references")
     add_container_verbs(partial(_verb, sub))
     add_looking_verbs(partial(_verb, sub))
+    add_stream_verbs(partial(_verb, sub))
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 

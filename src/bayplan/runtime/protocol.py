@@ -279,9 +279,13 @@ class Runtime(Verbs, Protocol):
         tty: bool = False,
         stdin: bytes | None = None,
         capture: bool = True,
+        detach: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
-        """Run a command in a running container. Not captured, it has the caller's own standard streams."""
+        """Run a command in a running container. Not captured, it has the caller's own standard streams.
+
+        Exit code 127: there is no such command; 126: it cannot be run. ``detach`` does not wait for its end.
+        """
 
     def close(self) -> None:
         """Free sockets and files."""
