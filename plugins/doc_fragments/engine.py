@@ -51,6 +51,14 @@ options:
         description:
         - Steps of an apply that may run at once.
         type: int
+      log_max_size:
+        description:
+        - 'A container''s log is cut when it has reached this size; unset: it grows.'
+        type: str
+      log_max_file:
+        description:
+        - Files of a log that stay when it is cut.
+        type: int
       registries_conf:
         description:
         - containers-registries.conf(5) files to read instead of the system's.

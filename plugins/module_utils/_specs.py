@@ -18,6 +18,8 @@ ENGINE = {
             'oci_runtime': {'type': 'str'},
             'name_server': {'type': 'str'},
             'workers': {'type': 'int'},
+            'log_max_size': {'type': 'str'},
+            'log_max_file': {'type': 'int'},
             'registries_conf': {'type': 'list', 'elements': 'path'},
         },
     },
