@@ -8,6 +8,7 @@ import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError, StalePlanError, UnsupportedError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import events as happened
 from bayplan.reconcile.apply import Event, Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -204,6 +206,17 @@ def command(
     journal = Journal(settings.state_root / "record.db")
     try:
         return carry_out(asked, names, runtime, journal, workers=settings.workers, lock_timeout=lock_timeout)
+    finally:
+        journal.close()
+
+
+def events(
+    project: str, runtime: Runtime, settings: Settings, *, since: datetime | None = None, until: datetime | None = None
+) -> list[happened.Event]:
+    """What happened to a project's resources, oldest first."""
+    journal = Journal(settings.state_root / "record.db")
+    try:
+        return happened.events(project, runtime, journal, since=since, until=until)
     finally:
         journal.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bayplan.cli import lives, looking
+from bayplan.cli import happened, lives, looking, streams
 
 Add = Callable[[str, object, str], argparse.ArgumentParser]
 
@@ -50,6 +50,22 @@ def add_looking_verbs(add: Add) -> None:
     listing.add_argument("-a", "--all", action="store_true", help="those that do not run too")
     listing.add_argument("-q", "--quiet", action="store_true", help="ids only")
     _services(listing)
+
+
+def add_stream_verbs(add: Add) -> None:
+    """Attach."""
+    copying = add("cp", streams.copy, "copy files between a container and this host; owners are kept")
+    copying.add_argument("-a", "--archive", action="store_true", help="owners are kept (they always are)")
+    copying.add_argument("source", help="SERVICE:PATH, PATH, or - for a tar from standard input")
+    copying.add_argument("target", help="PATH, SERVICE:PATH, or - for a tar to standard output")
+    copying.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
+    events = add("events", happened.events, "print what happened and happens to the project")
+    events.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
+    events.add_argument("--until", metavar="TIME", help="like --since; without it, go on")
+    attach = add("attach", streams.attach, "join this terminal to a running container")
+    attach.add_argument("--no-stdin", action="store_true", help="output only")
+    attach.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="ctrl-p,ctrl-q")
+    attach.add_argument("service", help="service or container")
 
 
 def _services(parser: argparse.ArgumentParser, *, some: bool = False) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bayplan import __version__
 from bayplan.cli import host, image_parser, log_lines, login_verbs, verbs, volumes
-from bayplan.cli.container_options import add_container_verbs, add_looking_verbs
+from bayplan.cli.container_options import add_container_verbs, add_looking_verbs, add_stream_verbs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     execute.add_argument("-u", "--user", help="user[:group] in the container")
     execute.add_argument("-w", "--workdir", help="directory the command starts in")
     execute.add_argument("-e", "--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
+    execute.add_argument("-d", "--detach", action="store_true", help="do not wait for its end")
+    execute.add_argument("-i", "--interactive", action=argparse.BooleanOptionalAction, default=True, help="pass stdin")
+    execute.add_argument("-t", "--tty", action="store_true", help="a terminal even when the caller has none")
     execute.add_argument("-T", "--no-tty", action="store_true", help="no terminal even when there is one")
     execute.add_argument("service", help="service or container")
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
@@ -44,17 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     pull.add_argument("image", nargs="*", help="image references")
     add_container_verbs(partial(_verb, sub))
     add_looking_verbs(partial(_verb, sub))
-    image_parser.add(sub)
-    volumes.add(sub)
-    resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
-    resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
-    login = _verb(sub, "login", login_verbs.login, "keep credentials for a registry, after it accepted them")
-    login.add_argument("registry", help="host[:port]")
-    login.add_argument("-u", "--username", required=True, help="user")
-    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    logout = _verb(sub, "logout", login_verbs.logout, "forget the credentials for a registry")
-    logout.add_argument("registry", help="host[:port]")
-    sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
+to    sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 
 

@@ -69,15 +69,19 @@ def execute(options: Namespace) -> int:
     with _opened() as (runtime, _):
         options.service = [options.service]
         name = _container_names(options, runtime)[0]
-        terminal = not options.no_tty and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+        terminal = options.tty or (
+            not options.no_tty and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+        )
         result = runtime.exec(
             name,
             command,
             user=options.user,
             environment=environment,
             working_dir=options.workdir,
-            tty=terminal,
+            tty=terminal and not options.detach,
             capture=options.json,
+            detach=options.detach,
+            stdin=None if options.interactive and not options.detach else b"",
         )
     if options.json:
         streams = {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}

@@ -80,6 +80,16 @@ class Journal:
             rows = self._connection.execute("SELECT id, project, began FROM runs WHERE ended IS NULL").fetchall()
         return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
 
+    def steps(self) -> list[tuple[str, str, str, str, str, str]]:
+        """Every step that came to an end: time, project, resource, action, phase, error; oldest first."""
+        with self._lock, self._understood():
+            rows = self._connection.execute(
+                "SELECT s.at, r.project, s.resource, s.action, s.phase, s.error"
+                " FROM steps s JOIN runs r ON r.id = s.run"
+                " WHERE s.phase IN ('done', 'failed') ORDER BY s.at"
+            ).fetchall()
+        return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -286,9 +286,13 @@ class Runtime(Verbs, Protocol):
         tty: bool = False,
         stdin: bytes | None = None,
         capture: bool = True,
+        detach: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
-        """Run a command in a running container. Not captured, it has the caller's own standard streams."""
+        """Run a command in a running container. Not captured, it has the caller's own standard streams.
+
+        Exit code 127: there is no such command; 126: it cannot be run. ``detach`` does not wait for its end.
+        """
 
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every volume this engine has, each with the names of the containers that mount it."""

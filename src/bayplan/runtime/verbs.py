@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from bayplan.system.process_table import ProcessRow
 from bayplan.system.usage import Usage
@@ -41,3 +41,18 @@ class Verbs(Protocol):
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         """The container in the shape of `docker inspect`; values that may hold secrets are masked."""
+
+    def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """Join the caller's standard streams to its own until it ends; its exit code, None when detached by the keys.
+
+        Raises ConflictError when it does not run.
+        """
+
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+        """Copy a path of it to ``target`` of the host; None: as a tar to ``sink``. Owners are kept, links not followed.
+
+        No link that is made meanwhile leads out of its root. Raises NotFoundError.
+        """
+
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+        """Copy ``source`` of the host to a path of it; None: a tar from ``stream`` into that directory."""

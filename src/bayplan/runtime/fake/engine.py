@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from pydantic import SecretBytes
 
@@ -242,6 +242,18 @@ class FakeRuntime:
         held = self.resources[ResourceId(kind=Kind.CONTAINER, name=name)]
         return {"Id": held.handle, "Name": f"/{name}", "State": {"Status": held.status.state.value}}
 
+    def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """It ends at once."""
+        return 0
+
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+        """There are no files here."""
+        raise NotFoundError(f"{path} does not exist")
+
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+        """There are no files here."""
+        raise NotFoundError(f"{path} does not exist")
+
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Everything here is at once what it should be."""
         self._call("wait", name, record=False)
@@ -270,6 +282,7 @@ class FakeRuntime:
         tty: bool = False,
         stdin: bytes | None = None,
         capture: bool = True,
+        detach: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Pretend success."""

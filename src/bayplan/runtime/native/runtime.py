@@ -322,6 +322,7 @@ class NativeRuntime(NativeVerbs):
         tty: bool = False,
         stdin: bytes | None = None,
         capture: bool = True,
+        detach: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in it."""
@@ -334,6 +335,7 @@ class NativeRuntime(NativeVerbs):
             tty=tty,
             stdin=stdin,
             capture=capture,
+            detach=detach,
             timeout=timeout,
         )
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 from bayplan.errors import ConflictError
 from bayplan.models import Settings, VolumeMount
-from bayplan.runtime.native.containers import Containers
+from bayplan.runtime.native.containers import Containers, copy
 from bayplan.runtime.native.containers import verbs as hand
+from bayplan.runtime.native.containers.attach import attach
 from bayplan.runtime.native.containers.inspect import inspect
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.networks import Networks
@@ -80,5 +85,57 @@ class NativeVerbs:
         places = {item.source: str(self.volumes.path(item.source)) for item in mounts if isinstance(item, VolumeMount)}
         return inspect(self.containers, container_id, [dict(row) for row in rows], places)
 
+    def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """Join the caller's streams to its own."""
+        container_id = self._id(name)
+        hand.running(self.containers, container_id)
+        tty = self.containers.declared(container_id).tty
+        paths = Paths.of(self.settings, container_id)
+        ended = attach(paths, tty=tty, stdin=stdin, keys=detach_keys)
+        return hand.await_end(self.containers, container_id) if ended else None
+
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+        """Copy a path of it to the host."""
+        container_id = self._id(name)
+
+        def work(root: int) -> None:
+            if target is None:
+                copy.read(root, path, sink)
+                return
+            with _host() as host, tempfile.TemporaryFile() as spool:
+                head, called = copy.place(host, path, str(Path(target).absolute()) + "/" * target.endswith("/"))
+                copy.read(root, path, spool, called)
+                spool.seek(0)
+                copy.write(host, head, spool)
+
+        copy.with_root(self.containers, container_id, path, work)
+
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+        """Copy from the host to a path of it."""
+        container_id = self._id(name)
+
+        def work(root: int) -> None:
+            if source is None:
+                copy.write(root, path, stream)
+                return
+            given = str(Path(source).absolute()) + ("/." if source.endswith("/.") else "")
+            with _host() as host, tempfile.TemporaryFile() as spool:
+                head, called = copy.place(root, given, path)
+                copy.read(host, given, spool, called)
+                spool.seek(0)
+                copy.write(root, head, spool)
+
+        copy.with_root(self.containers, container_id, path, work)
+
     def _id(self, name: str) -> str:
         raise NotImplementedError  # pragma: no cover - NativeRuntime has it
+
+
+@contextmanager
+def _host() -> Iterator[int]:
+    """The host's root."""
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -180,6 +180,10 @@ class Containers(Observations):
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
         self.records.set(container_id, exit_code=code, finished_at=now())
 
+    def layers(self, container_id: str) -> list[Path]:
+        """The read-only layers below its own, topmost first."""
+        return [Path(item) for item in self._facts(container_id)["lowerdirs"]]
+
     def stop_signal(self, container_id: str) -> str:
         """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
         return self.declared(container_id).stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"

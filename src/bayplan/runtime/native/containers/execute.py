@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _DRAIN_S = 2.0
 TIMED_OUT = 124
 """Exit code of a command that was killed at its deadline, as timeout(1) has it."""
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
 
 
 def process_file(
@@ -58,17 +62,76 @@ def run(
     stdin: bytes | None,
     capture: bool,
     timeout_s: float | None,
+    detach: bool = False,
 ) -> ExecResult:
-    """Run the process and wait for it. At the deadline it is killed and the code is ``TIMED_OUT``."""
+    """Run the process and wait for it. At the deadline it is killed and the code is ``TIMED_OUT``.
+
+    One that cannot be run gives 127 when it is not there and 126 when it is not executable, and the runtime's message
+    as its errors (docker exec; POSIX shell, "Exit Status for Commands"). ``detach`` waits only for its start; with a
+    terminal and not captured, the terminal is carried to the caller's streams.
+    """
+    from bayplan.runtime.protocol import ExecResult
+
     file = paths.run / f"exec-{secrets.token_hex(8)}.json"
-    pid_file = file.with_suffix(".pid")
+    pid_file, log = file.with_suffix(".pid"), file.with_suffix(".log")
     file.write_text(json.dumps(process))
+    argv = runtime.command(f"--log={log}", "exec", "--process", str(file), "--pid-file", str(pid_file))
     try:
-        argv = runtime.command("exec", "--process", str(file), "--pid-file", str(pid_file), container_id)
-        return namespaces.in_private_mounts(lambda: _communicate(argv, pid_file, stdin, capture, timeout_s))
+        if detach:
+            code = _spawn([*argv, "--detach", container_id], subprocess.DEVNULL, subprocess.DEVNULL).wait()
+            done = ExecResult(code)
+        elif process["terminal"] and not capture:
+            done = ExecResult(_on_terminal(argv, container_id, paths))
+        else:
+            done = namespaces.in_private_mounts(
+                lambda: _communicate([*argv, container_id], pid_file, stdin, capture, timeout_s)
+            )
+        return _understood(done, log, capture=capture)
     finally:
-        file.unlink(missing_ok=True)
-        pid_file.unlink(missing_ok=True)
+        for item in (file, pid_file, log):
+            item.unlink(missing_ok=True)
+
+
+def _spawn(argv: list[str], stdin: int, output: int) -> subprocess.Popen[bytes]:
+    """Only the start is made in the private mount namespace: the child keeps it."""
+    return namespaces.in_private_mounts(lambda: subprocess.Popen(argv, stdin=stdin, stdout=output, stderr=output))
+
+
+def _on_terminal(argv: list[str], container_id: str, paths: Paths) -> int:
+    from bayplan.runtime.native.containers import terminal
+
+    console = terminal.ConsoleSocket(paths.run)
+    try:
+        whole = [*argv, "--console-socket", str(console.path), container_id]
+        child = _spawn(whole, subprocess.DEVNULL, subprocess.DEVNULL)
+        master = console.receive(child)
+    finally:
+        console.close()
+    if master is not None:
+        try:
+            terminal.relay(master, child)
+        finally:
+            os.close(master)
+    return child.wait()
+
+
+def _understood(done: ExecResult, log: Path, *, capture: bool) -> ExecResult:
+    """The result; what the runtime itself said means that the command was not run."""
+    from bayplan.runtime.protocol import ExecResult
+
+    said = log.read_text(errors="replace").strip() if log.exists() else ""
+    if not said or not done.exit_code or done.exit_code == TIMED_OUT:
+        return done
+    lowered = said.lower()
+    if "chdir" not in lowered and ("not found" in lowered or "no such file" in lowered):
+        code = NOT_FOUND
+    elif any(word in lowered for word in ("permission denied", "exec format", "is a directory", "chdir")):
+        code = NOT_EXECUTABLE
+    else:
+        raise RuntimeFailureError(f"the command could not be run: {said}", output=said)
+    if not capture:
+        sys.stderr.write(f"{said}\n")
+    return ExecResult(code, done.stdout, done.stderr + said.encode())
 
 
 def _communicate(

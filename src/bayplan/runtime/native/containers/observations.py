@@ -129,6 +129,7 @@ class Observations:
         tty: bool = False,
         stdin: bytes | None = None,
         capture: bool = True,
+        detach: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container; killed at the timeout (exit code 124). Raises RuntimeFailureError."""
@@ -149,7 +150,14 @@ class Observations:
         )
         timeout_s = timeout.total_seconds() if timeout else None
         return execute.run(
-            self.runtime, container_id, paths, process, stdin=stdin, capture=capture, timeout_s=timeout_s
+            self.runtime,
+            container_id,
+            paths,
+            process,
+            stdin=stdin,
+            capture=capture,
+            timeout_s=timeout_s,
+            detach=detach,
         )
 
     def _failure(self, row: sqlite3.Row, why: str) -> RuntimeFailureError:

@@ -1,0 +1,56 @@
+"""cp in and out of live and stopped containers, and against one that swaps directories for links meanwhile."""
+
+import os
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+def test_in_and_out_keep_owners_modes_and_links(bayplan, tmp_path):
+    bayplan("apply")
+    tree = tmp_path / "tree"
+    (tree / "deep").mkdir(parents=True)
+    (tree / "deep/file").write_text("content")
+    os.chown(tree / "deep/file", 1234, 4321)
+    (tree / "deep/file").chmod(0o4751)
+    (tree / "link").symlink_to("/etc/nowhere")
+    for stopped in (False, True):
+        bayplan("cp", str(tree), f"app:/copy{stopped}")
+        bayplan("cp", str(tree / "deep/file"), "app:/bin")
+        bayplan("cp", f"app:/copy{stopped}", str(tmp_path / f"back{stopped}"))
+        made = tmp_path / f"back{stopped}/deep/file"
+        assert made.read_text() == "content"
+        assert (made.stat().st_uid, made.stat().st_gid, made.stat().st_mode & 0o7777) == (1234, 4321, 0o4751)
+        assert str((tmp_path / f"back{stopped}/link").readlink()) == "/etc/nowhere"
+        assert "does not exist" in bayplan("cp", "app:/absent", str(tmp_path), code=2)
+        bayplan("stop", "-t", "0", "app")
+    bayplan("start", "app")
+    assert bayplan("exec", "app", "cat", "/bin/file") == "content"
+    assert bayplan("exec", "app", "cat", "/copyTrue/deep/file") == "content"
+    assert "between a container and this host" in bayplan("cp", "/a", "/b", code=2)
+
+
+def test_a_directory_swapped_for_a_link_leads_to_nothing_of_the_host(bayplan, tmp_path):
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    (decoy / "secret").write_text("of the host")
+    (tmp_path / "in").write_text("payload")
+    loop = (
+        f"mkdir -p /real /swap; echo mine > /real/secret; ln -s {decoy} /out; echo go > /go;"
+        "while :; do mv /swap /x; mv /out /swap; mv /swap /out; mv /x /swap; done"
+    )
+    bayplan("apply")
+    bayplan("exec", "app", "sh", "-c", "mkdir /swap; echo mine > /swap/secret")
+    bayplan("exec", "-d", "app", "sh", "-c", loop)
+    while "go" not in bayplan("exec", "app", "sh", "-c", "cat /go; true"):
+        time.sleep(0.05)
+    for turn in range(12):
+        for arguments in (("app:/swap/secret", str(tmp_path / f"got{turn}")), (str(tmp_path / "in"), "app:/swap/in")):
+            done = bayplan.popen("cp", *arguments, stdout=-1, stderr=-1)
+            done.communicate(timeout=60)
+        got = tmp_path / f"got{turn}"
+        assert not got.exists() or got.read_text() == "mine\n"
+    assert sorted(item.name for item in decoy.iterdir()) == ["secret"]
+    assert (decoy / "secret").read_text() == "of the host"
