@@ -242,3 +242,59 @@ def test_removing_the_image_forgets_its_results(core, context):
     assert len(layers) == 1
     core.build(context)
     assert len(core.ran()) == 2
+
+
+HEREDOCS = """\
+FROM lab/base
+ARG WHO=world
+COPY <<plain <<"quoted" /in/
+hello $WHO
+plain
+hello $WHO
+quoted
+RUN <<EOF
+echo one > /lines
+echo $WHO two >> /lines
+EOF
+RUN cat <<-A > /a && cat <<'B' > /b
+\ttab $WHO
+A
+$WHO
+B
+RUN <<EOF
+#!/bin/cat
+the script itself
+EOF
+RUN <<EOF
+#!/bin/sh
+echo "$0" > /name
+EOF
+CMD ["cat", "/in/plain", "/in/quoted", "/lines", "/a", "/b", "/name"]
+"""
+
+
+def test_heredocs_are_files_and_commands(core, context):
+    write(context, Dockerfile=HEREDOCS)
+    first = core.build(context)
+    said = ["hello world", "hello $WHO", "one", "world two", "tab world", "$WHO", "/dev/pipes/EOF"]
+    assert core.output() == said
+    # Scripts leave nothing in the layer, and another text is another step.
+    stored = core.runtime.images.store.get(first)
+    layer = core.runtime.images.layers.path(stored.chain_ids[-1])
+    assert [path.name for path in layer.iterdir() if path.name != "etc"] == ["name"]
+    write(context, Dockerfile=HEREDOCS.replace('echo "$0"', 'echo "$0 again"'))
+    assert core.build(context) != first
+    assert len(core.ran()) == 1
+    write(context, Dockerfile=HEREDOCS.replace("hello $WHO", "hi", 1))
+    core.build(context)
+    assert core.ran()[0].split()[2] == "COPY"
+    assert core.output()[0] == "hi"
+
+
+def test_heredocs_give_the_same_image_on_two_cores(core, context):
+    write(context, Dockerfile=HEREDOCS)
+    second = Core(1)
+    try:
+        assert core.build(context) == second.build(context)
+    finally:
+        second.close()

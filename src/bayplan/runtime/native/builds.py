@@ -111,12 +111,23 @@ class _Executor:
             {},
         )
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return build_spec(_DECLARED, bundle, self.settings)
+        spec = build_spec(_DECLARED, bundle, self.settings)
+        if command.script is not None:
+            spec["mounts"].append(_script(command.script, command.arguments[0], paths.run / "script"))
+        return spec
 
 
 def _paths(settings: Settings, workspace: Workspace) -> Paths:
     run = settings.run_root / "builds" / workspace.id
     return Paths(workspace.path, run, f"{settings.cgroup_parent}/{workspace.id}")
+
+
+def _script(text: str, target: str, source: Path) -> dict[str, Any]:
+    """The program of a heredoc, read-only below the container's own /dev: no layer holds it."""
+    source.write_text(text)
+    source.chmod(0o755)
+    options = ["bind", "ro", "rprivate", "nosuid", "nodev"]
+    return {"destination": target, "type": "bind", "source": str(source), "options": options}
 
 
 def _remove_mount_points(upper: Path, destinations: Sequence[str], lowerdirs: Sequence[Path]) -> None:

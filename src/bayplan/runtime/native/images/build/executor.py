@@ -50,6 +50,8 @@ class Command:
     user: str
     working_dir: str
     lowerdirs: tuple[Path, ...]
+    script: str | None = None
+    """Text of the program that ``arguments`` name, when the Dockerfile holds it."""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,13 @@ class Run:
     hidden: tuple[str, ...]
     user: str
     working_dir: str
+    script: str | None = None
+    """A heredoc with ``#!``: the file that ``arguments`` name."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides the files it starts on."""
-        return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir]
+        own = [] if self.script is None else [self.script]
+        return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir, *own]
 
 
 @dataclass(frozen=True)
