@@ -298,3 +298,17 @@ def test_heredocs_give_the_same_image_on_two_cores(core, context):
         assert core.build(context) == second.build(context)
     finally:
         second.close()
+
+
+def test_caches_stay_between_builds_and_out_of_the_image(core, context):
+    mounts = "--mount=type=cache,target=/c,id=k,sharing=locked,mode=0700 --mount=type=tmpfs,target=/t,size=1m"
+    text = "FROM lab/base\nRUN {0} echo {1} >> /c/seen; cp /c/seen /out; touch /t/x; ls -ld /c > /mode\n"
+    write(context, Dockerfile=text.format(mounts, 1))
+    core.build(context)
+    write(context, Dockerfile=text.format(mounts, 2))
+    digest = core.build(context)
+    assert core.output(command=("cat", "/out")) == ["1", "2"]
+    assert core.output(command=("cat", "/mode"))[0].startswith("drwx------")
+    stored = core.runtime.images.store.get(digest)
+    layer = core.runtime.images.layers.path(stored.chain_ids[-1])
+    assert {path.name for path in layer.iterdir()} - {"etc"} == {"out", "mode"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bayplan.runtime.native.images.build.runmounts import Mount
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -52,6 +54,7 @@ class Command:
     lowerdirs: tuple[Path, ...]
     script: str | None = None
     """Text of the program that ``arguments`` name, when the Dockerfile holds it."""
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bayplan.models import Build
-from bayplan.runtime.native.images.build import config, copies
+from bayplan.runtime.native.images.build import config, copies, runmounts
 from bayplan.runtime.native.images.build import steps as model
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.steps import Run
@@ -38,6 +38,11 @@ def lower(item: Instruction, stage: Stage) -> Run:
         str(settings.get("User") or ""),
         stage.directory(),
         script,
+        tuple(
+            runmounts.read(item, value, stage.directory(), lambda text: stage.expand(item, text))
+            for name, value in item.flags
+            if name == "mount"
+        ),
     )
 
 

@@ -150,7 +150,9 @@ class Build:
             else (f"{EPOCH}={self.recipe.epoch}",)
         )
         environment = (*step.environment, *step.hidden, *stamp)
-        command = Command(step.arguments, environment, step.user, step.working_dir, tuple(lowers), step.script)
+        command = Command(
+            step.arguments, environment, step.user, step.working_dir, tuple(lowers), step.script, step.mounts
+        )
         done = self.executor.run(command, place)
         if done.exit_code:
             raise RuntimeFailureError(
