@@ -312,3 +312,14 @@ def test_caches_stay_between_builds_and_out_of_the_image(core, context):
     stored = core.runtime.images.store.get(digest)
     layer = core.runtime.images.layers.path(stored.chain_ids[-1])
     assert {path.name for path in layer.iterdir()} - {"etc"} == {"out", "mode"}
+
+
+def test_a_command_without_network_has_loopback_alone(core, context):
+    write(context, Dockerfile="FROM lab/base\nRUN --network=none ip -o link > /links; ip route > /route\n")
+    core.build(context)
+    (link,) = core.output(command=("cat", "/links"))
+    assert " lo:" in link
+    assert core.output(command=("cat", "/route")) == []
+    write(context, Dockerfile="FROM lab/base\nRUN --network=default ip -o link > /links; ip route > /route\n")
+    core.build(context)
+    assert len(core.output(command=("cat", "/links"))) == 2

@@ -79,9 +79,11 @@ class _Executor:
     def run(self, command: Command, workspace: Workspace) -> Outcome:
         paths = _paths(self.settings, workspace)
         with self._lock:
-            self.networks.create(Network(name=self.network), "")
+            places = [Endpoint(network=self.network)] if command.network != "none" else []
+            if places:
+                self.networks.create(Network(name=self.network), "")
             try:
-                attached = self.networks.attach(workspace.id, [Endpoint(network=self.network)], ())
+                attached = self.networks.attach(workspace.id, places, ())
                 spec = self._spec(command, workspace, paths)
                 addresses = {name: str(address) for name, address in attached.addresses.items()}
                 resolver.write(paths.run, spec, attached.netns.path, resolver.Told("build", addresses))

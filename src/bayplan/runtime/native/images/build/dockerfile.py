@@ -22,13 +22,13 @@ _DIRECTIVE = re.compile(r"^#\s*([a-zA-Z]+)\s*=\s*(.+?)\s*$")
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
 _FLAGS = {
     "FROM": {"platform"},
-    "RUN": {"mount"},
+    "RUN": {"mount", "network"},
     "COPY": {"from", "chown", "chmod"},
     "ADD": {"chown", "chmod"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _LATER_FLAGS = {
-    "RUN": {"network", "security", "device"},
+    "RUN": {"security", "device"},
     "COPY": {"link", "parents", "exclude"},
     "ADD": {"link", "exclude", "checksum", "keep-git-dir", "unpack"},
 }

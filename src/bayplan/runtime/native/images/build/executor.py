@@ -55,6 +55,7 @@ class Command:
     script: str | None = None
     """Text of the program that ``arguments`` name, when the Dockerfile holds it."""
     mounts: tuple[Mount, ...] = ()
+    network: str = "default"
 
 
 @dataclass(frozen=True)

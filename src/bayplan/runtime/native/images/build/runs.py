@@ -43,7 +43,16 @@ def lower(item: Instruction, stage: Stage) -> Run:
             for name, value in item.flags
             if name == "mount"
         ),
+        _network(item, item.flag("network") or "default"),
     )
+
+
+def _network(item: Instruction, name: str) -> str:
+    if name == "host":
+        raise item.later("--network=host", "the host's network is given to no build")
+    if name not in ("default", "none"):
+        raise item.wrong(f"--network={name} is none, default or host")
+    return name
 
 
 def _command(item: Instruction, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:

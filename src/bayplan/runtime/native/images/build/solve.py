@@ -151,7 +151,14 @@ class Build:
         )
         environment = (*step.environment, *step.hidden, *stamp)
         command = Command(
-            step.arguments, environment, step.user, step.working_dir, tuple(lowers), step.script, step.mounts
+            step.arguments,
+            environment,
+            step.user,
+            step.working_dir,
+            tuple(lowers),
+            step.script,
+            step.mounts,
+            step.network,
         )
         done = self.executor.run(command, place)
         if done.exit_code:

@@ -27,11 +27,14 @@ class Run:
     script: str | None = None
     """A heredoc with ``#!``: the file that ``arguments`` name."""
     mounts: tuple[Mount, ...] = ()
+    network: str = "default"
+    """``default`` is one made for the build, ``none`` is loopback alone."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides the files it starts on."""
         own: list[Any] = [] if self.script is None else [self.script]
         own += [vars(item) for item in self.mounts]
+        own += [self.network] if self.network != "default" else []
         return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir, *own]
 
 

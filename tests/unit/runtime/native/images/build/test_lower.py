@@ -135,6 +135,8 @@ def test_copy_targets(lower):
         ("FROM triggers\n", NotBuiltYetError, "inline:1: FROM: ONBUILD"),
         ("FROM --platform=linux/s390x base\n", UnsupportedError, "platform linux/s390x"),
         ("FROM base\nRUN --mount=type=secret,id=x a\n", NotBuiltYetError, "inline:2: RUN: --mount=type=secret"),
+        ("FROM base\nRUN --network=host a\n", NotBuiltYetError, "host's network is given to no build"),
+        ("FROM base\nRUN --network=x a\n", DeclarationError, "is none, default or host"),
         ("FROM base\nRUN --mount=type=cache,target=../.. a\n", DeclarationError, "a path other than /"),
         ("FROM base\nRUN --mount=type=cache,target=/proc/x a\n", DeclarationError, "not in /proc or /sys"),
         ("FROM base\nRUN --mount=type=tmpfs,target=/x,id=a a\n", DeclarationError, "tmpfs has size, target"),
