@@ -47,7 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
     pull.add_argument("image", nargs="*", help="image references")
     add_container_verbs(partial(_verb, sub))
     add_looking_verbs(partial(_verb, sub))
-to    sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
+    add_stream_verbs(partial(_verb, sub))
+    image_parser.add(sub)
+    volumes.add(sub)
+    resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
+    resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
+    login = _verb(sub, "login", login_verbs.login, "keep credentials for a registry, after it accepted them")
+    login.add_argument("registry", help="host[:port]")
+    login.add_argument("-u", "--username", required=True, help="user")
+    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    logout = _verb(sub, "logout", login_verbs.logout, "forget the credentials for a registry")
+    logout.add_argument("registry", help="host[:port]")
+    sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
     return parser
 
 

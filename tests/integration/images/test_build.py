@@ -242,3 +242,84 @@ def test_removing_the_image_forgets_its_results(core, context):
     assert len(layers) == 1
     core.build(context)
     assert len(core.ran()) == 2
+
+
+HEREDOCS = """\
+FROM lab/base
+ARG WHO=world
+COPY <<plain <<"quoted" /in/
+hello $WHO
+plain
+hello $WHO
+quoted
+RUN <<EOF
+echo one > /lines
+echo $WHO two >> /lines
+EOF
+RUN cat <<-A > /a && cat <<'B' > /b
+\ttab $WHO
+A
+$WHO
+B
+RUN <<EOF
+#!/bin/cat
+the script itself
+EOF
+RUN <<EOF
+#!/bin/sh
+echo "$0" > /name
+EOF
+CMD ["cat", "/in/plain", "/in/quoted", "/lines", "/a", "/b", "/name"]
+"""
+
+
+def test_heredocs_are_files_and_commands(core, context):
+    write(context, Dockerfile=HEREDOCS)
+    first = core.build(context)
+    said = ["hello world", "hello $WHO", "one", "world two", "tab world", "$WHO", "/dev/pipes/EOF"]
+    assert core.output() == said
+    # Scripts leave nothing in the layer, and another text is another step.
+    stored = core.runtime.images.store.get(first)
+    layer = core.runtime.images.layers.path(stored.chain_ids[-1])
+    assert [path.name for path in layer.iterdir() if path.name != "etc"] == ["name"]
+    write(context, Dockerfile=HEREDOCS.replace('echo "$0"', 'echo "$0 again"'))
+    assert core.build(context) != first
+    assert len(core.ran()) == 1
+    write(context, Dockerfile=HEREDOCS.replace("hello $WHO", "hi", 1))
+    core.build(context)
+    assert core.ran()[0].split()[2] == "COPY"
+    assert core.output()[0] == "hi"
+
+
+def test_heredocs_give_the_same_image_on_two_cores(core, context):
+    write(context, Dockerfile=HEREDOCS)
+    second = Core(1)
+    try:
+        assert core.build(context) == second.build(context)
+    finally:
+        second.close()
+
+
+def test_caches_stay_between_builds_and_out_of_the_image(core, context):
+    mounts = "--mount=type=cache,target=/c,id=k,sharing=locked,mode=0700 --mount=type=tmpfs,target=/t,size=1m"
+    text = "FROM lab/base\nRUN {0} echo {1} >> /c/seen; cp /c/seen /out; touch /t/x; ls -ld /c > /mode\n"
+    write(context, Dockerfile=text.format(mounts, 1))
+    core.build(context)
+    write(context, Dockerfile=text.format(mounts, 2))
+    digest = core.build(context)
+    assert core.output(command=("cat", "/out")) == ["1", "2"]
+    assert core.output(command=("cat", "/mode"))[0].startswith("drwx------")
+    stored = core.runtime.images.store.get(digest)
+    layer = core.runtime.images.layers.path(stored.chain_ids[-1])
+    assert {path.name for path in layer.iterdir()} - {"etc"} == {"out", "mode"}
+
+
+def test_a_command_without_network_has_loopback_alone(core, context):
+    write(context, Dockerfile="FROM lab/base\nRUN --network=none ip -o link > /links; ip route > /route\n")
+    core.build(context)
+    (link,) = core.output(command=("cat", "/links"))
+    assert " lo:" in link
+    assert core.output(command=("cat", "/route")) == []
+    write(context, Dockerfile="FROM lab/base\nRUN --network=default ip -o link > /links; ip route > /route\n")
+    core.build(context)
+    assert len(core.output(command=("cat", "/links"))) == 2

@@ -14,7 +14,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from bayplan.runtime.native.containers.spec import Bundle, build_spec, process_e
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
+from bayplan.runtime.native.images.build.runmounts import Mount
 from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
+from bayplan.system.files import locked
 
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
@@ -78,15 +80,18 @@ class _Executor:
     def run(self, command: Command, workspace: Workspace) -> Outcome:
         paths = _paths(self.settings, workspace)
         with self._lock:
-            self.networks.create(Network(name=self.network), "")
+            places = [Endpoint(network=self.network)] if command.network != "none" else []
+            if places:
+                self.networks.create(Network(name=self.network), "")
             try:
-                attached = self.networks.attach(workspace.id, [Endpoint(network=self.network)], ())
+                attached = self.networks.attach(workspace.id, places, ())
                 spec = self._spec(command, workspace, paths)
                 addresses = {name: str(address) for name, address in attached.addresses.items()}
                 resolver.write(paths.run, json.dumps(spec), attached.netns.path, resolver.Told("build", addresses))
-                process = lifecycle.start(self.runtime, workspace.id, paths, command.lowerdirs)
-                while not process.wait(_FOREVER_S):
-                    pass
+                with self._caches(command):
+                    process = lifecycle.start(self.runtime, workspace.id, paths, command.lowerdirs)
+                    while not process.wait(_FOREVER_S):
+                        pass
                 code = lifecycle.await_exit_file(paths, workspace.id, _EXIT_FILE_S)
                 if code is None:
                     raise RuntimeFailureError("the monitor of a build step ended without an exit code")
@@ -112,12 +117,52 @@ class _Executor:
             {},
         )
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return build_spec(_DECLARED, bundle, self.settings)
+        spec = build_spec(_DECLARED, bundle, self.settings)
+        if command.script is not None:
+            spec["mounts"].append(_script(command.script, command.arguments[0], paths.run / "script"))
+        spec["mounts"] += [self._mount(item) for item in command.mounts]
+        return spec
+
+    def _cache(self, item: Mount) -> Path:
+        return self.settings.state_root / "build-mounts" / item.place
+
+    def _mount(self, item: Mount) -> dict[str, Any]:
+        """One mount of the runtime configuration; makes the directory of a cache."""
+        safe = ["nosuid", "nodev"]
+        if item.kind == "tmpfs":
+            options = [*safe, *([f"size={item.size}"] if item.size else [])]
+            return {"destination": item.target, "type": "tmpfs", "source": "tmpfs", "options": options}
+        data = self._cache(item) / "data"
+        if not data.is_dir():
+            data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = data.with_name(secrets.token_hex(8))
+            fresh.mkdir()
+            os.chown(fresh, item.uid, item.gid)
+            fresh.chmod(item.mode)
+            with suppress(OSError):  # another build was faster
+                fresh.rename(data)
+        return {"destination": item.target, "type": "bind", "source": str(data), "options": ["bind", "rprivate", *safe]}
+
+    @contextmanager
+    def _caches(self, command: Command) -> Iterator[None]:
+        """Hold the caches that only one command at a time may use, in one order for all builds."""
+        with ExitStack() as held:
+            for path in sorted({self._cache(item) for item in command.mounts if item.kind == "cache" and item.locked}):
+                held.enter_context(locked(path / "lock", "build step"))
+            yield
 
 
 def _paths(settings: Settings, workspace: Workspace) -> Paths:
     run = settings.run_root / "builds" / workspace.id
     return Paths(workspace.path, run, f"{settings.cgroup_parent}/{workspace.id}")
+
+
+def _script(text: str, target: str, source: Path) -> dict[str, Any]:
+    """The program of a heredoc, read-only below the container's own /dev: no layer holds it."""
+    source.write_text(text)
+    source.chmod(0o755)
+    options = ["bind", "ro", "rprivate", "nosuid", "nodev"]
+    return {"destination": target, "type": "bind", "source": str(source), "options": options}
 
 
 def _remove_mount_points(upper: Path, destinations: Sequence[str], lowerdirs: Sequence[Path]) -> None:

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 
 from bayplan.errors import DeclarationError, Location, NotBuiltYetError
+from bayplan.runtime.native.images.build import heredoc
+from bayplan.runtime.native.images.build.heredoc import Heredoc
 
 BUILT = frozenset(
     (
@@ -18,15 +20,15 @@ BUILT = frozenset(
 KNOWN_ONLY = {"ONBUILD": "", "MAINTAINER": "write LABEL org.opencontainers.image.authors instead"}
 _DIRECTIVE = re.compile(r"^#\s*([a-zA-Z]+)\s*=\s*(.+?)\s*$")
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
-_HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)[A-Za-z_][\w.]*\1(?=\s|$)""")
 _FLAGS = {
     "FROM": {"platform"},
+    "RUN": {"mount", "network"},
     "COPY": {"from", "chown", "chmod"},
     "ADD": {"chown", "chmod"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _LATER_FLAGS = {
-    "RUN": {"mount", "network", "security", "device"},
+    "RUN": {"security", "device"},
     "COPY": {"link", "parents", "exclude"},
     "ADD": {"link", "exclude", "checksum", "keep-git-dir", "unpack"},
 }
@@ -42,6 +44,7 @@ class Instruction:
     flags: tuple[tuple[str, str], ...] = ()
     words: tuple[str, ...] | None = None
     escape: str = "\\"
+    heredocs: tuple[Heredoc, ...] = ()
 
     def flag(self, name: str) -> str | None:
         """The value of ``--name=``."""
@@ -56,13 +59,21 @@ class Instruction:
         return NotBuiltYetError(f"{self.name}: {what} is not built yet", where=self.where, hint=hint)
 
     def __str__(self) -> str:
-        return " ".join((self.name, *(f"--{name}={value}" for name, value in self.flags), self.text))
+        text = " ".join((self.name, *(f"--{name}={value}" for name, value in self.flags), self.text))
+        return text + "".join(item.written() for item in self.heredocs)
+
+    @property
+    def title(self) -> str:
+        """Its first line."""
+        return str(self).partition("\n")[0]
 
 
 def parse(text: str, file: str) -> tuple[Instruction, ...]:
     """Every instruction in order. Raises DeclarationError or NotBuiltYetError with file and line."""
     escape = _directives(text, file)
-    found = [_instruction(line, number, file, escape) for number, line in _joined(text, escape)]
+    found = [
+        _instruction(line, Location(file, number), escape, own) for number, line, own in _joined(text, file, escape)
+    ]
     if not found:
         raise DeclarationError("the Dockerfile has no instruction", where=Location(file), hint="it starts with FROM")
     return tuple(found)
@@ -85,31 +96,38 @@ def _directives(text: str, file: str) -> str:
     return escape
 
 
-def _joined(text: str, escape: str) -> list[tuple[int, str]]:
-    """Logical lines with the number of their first: continuations joined, comments and empty lines inside dropped."""
-    found: list[tuple[int, str]] = []
+def _joined(text: str, file: str, escape: str) -> list[tuple[int, str, tuple[Heredoc, ...]]]:
+    """Logical lines with the number of their first and their heredocs.
+
+    Continuations are joined; comments and empty lines inside are dropped, but for those of a heredoc.
+    """
+    found: list[tuple[int, str, tuple[Heredoc, ...]]] = []
     pieces: list[str] = []
-    first = 0
+    first, at = 0, 0
+    lines = text.removeprefix("\ufeff").split("\n")
     continued = re.compile(rf"{re.escape(escape)}[ \t]*$")
-    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+    while at < len(lines):
+        raw, at = lines[at].rstrip("\r"), at + 1
         if raw.lstrip().startswith("#") or not raw.strip():
             continue
-        first = first if pieces else number
+        first = first if pieces else at
         shortened = continued.sub("", raw)
         pieces.append(shortened)
         if shortened == raw:
-            found.append((first, "".join(pieces).strip()))
-            pieces = []
+            line, pieces = "".join(pieces).strip(), []
+            own, count = heredoc.read(line, lines[at:], escape, Location(file, first))
+            at += count
+            found.append((first, line, own))
     if pieces:
-        found.append((first, "".join(pieces).strip()))
+        found.append((first, "".join(pieces).strip(), ()))
     return [item for item in found if item[1]]
 
 
-def _instruction(line: str, number: int, file: str, escape: str) -> Instruction:
+def _instruction(line: str, where: Location, escape: str, own: tuple[Heredoc, ...]) -> Instruction:
     word, _, rest = line.partition(" ") if " " in line.replace("\t", " ") else (line, "", "")
     if "\t" in word:
         word, _, rest = line.partition("\t")
-    name, where = word.upper(), Location(file, number)
+    name = word.upper()
     if name in KNOWN_ONLY:
         raise NotBuiltYetError(f"{name} is not built yet", where=where, hint=KNOWN_ONLY[name])
     if name not in BUILT:
@@ -118,9 +136,7 @@ def _instruction(line: str, number: int, file: str, escape: str) -> Instruction:
             f"unknown instruction {word!r}", where=where, hint=f"did you mean {near[0]}?" if near else ""
         )
     flags, text = _flags(name, rest.strip(), where)
-    found = Instruction(name, text, where, flags, _json(text), escape)
-    if name in ("RUN", "COPY", "ADD") and found.words is None and _HEREDOC.search(text):
-        raise found.later("a heredoc (<<)", "write the lines with && or copy a file")
+    found = Instruction(name, text, where, flags, _json(text), escape, own)
     if not text:
         raise found.wrong("says nothing")
     return found

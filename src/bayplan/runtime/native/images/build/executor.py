@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bayplan.runtime.native.images.build.runmounts import Mount
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -50,6 +52,10 @@ class Command:
     user: str
     working_dir: str
     lowerdirs: tuple[Path, ...]
+    script: str | None = None
+    """Text of the program that ``arguments`` name, when the Dockerfile holds it."""
+    mounts: tuple[Mount, ...] = ()
+    network: str = "default"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
-def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
+def expand(word: str, variables: Mapping[str, str], escape: str = "\\", *, keep_quotes: bool = False) -> str:
     """A word with its variables replaced and its quotes taken off. Raises ValueError saying what is malformed."""
-    return _Lexer(word, variables, escape).word()
+    return _Lexer(word, variables, escape, keep_quotes=keep_quotes).word()
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
@@ -57,8 +57,9 @@ def pairs(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[t
 
 
 class _Lexer:
-    def __init__(self, text: str, variables: Mapping[str, str], escape: str) -> None:
+    def __init__(self, text: str, variables: Mapping[str, str], escape: str, *, keep_quotes: bool) -> None:
         self.text, self.variables, self.escape, self.at = text, variables, escape, 0
+        self.keep_quotes = keep_quotes
 
     def word(self, stop: str = "") -> str:
         """Up to the sign ``stop`` outside of quotes, or the end."""
@@ -67,9 +68,9 @@ class _Lexer:
             sign = self.text[self.at]
             if stop and sign == stop:
                 return out
-            if sign == "'":
+            if sign == "'" and not self.keep_quotes:
                 out += self._single()
-            elif sign == '"':
+            elif sign == '"' and not self.keep_quotes:
                 out += self._double()
             elif sign == self.escape:
                 self.at += 1

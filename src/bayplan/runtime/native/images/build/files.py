@@ -36,6 +36,14 @@ class Entry:
     uid: int = 0
     gid: int = 0
     xattrs: tuple[tuple[str, str], ...] = ()
+    data: bytes | None = None
+    """What a file holds that stands in the Dockerfile itself."""
+
+    @classmethod
+    def written(cls, name: str, text: str) -> Entry:
+        """A file whose text stands in the Dockerfile."""
+        data = text.encode()
+        return cls("", name, "file", 0o644, hashlib.sha256(data).hexdigest(), data=data)
 
 
 def content_key(groups: Iterable[tuple[Entry, ...]]) -> str:
@@ -97,6 +105,8 @@ class Files:
 
     def open(self, entry: Entry) -> int:
         """A descriptor of a regular file's content. Raises OSError."""
+        if entry.data is not None:
+            return _in_memory(entry.data)
         return open_in_root(self.fd, entry.at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 
     def _names(self, path: str) -> list[str]:
@@ -197,3 +207,11 @@ class Files:
             return tuple((name, os.getxattr(path, name).hex()) for name in names)
         finally:
             os.close(fd)
+
+
+def _in_memory(data: bytes) -> int:
+    fd = os.memfd_create("bayplan")
+    with os.fdopen(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

@@ -10,26 +10,22 @@ from typing import Any
 
 from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError
 from bayplan.models import Build
-from bayplan.runtime.native.images.build import config, stages
+from bayplan.runtime.native.images.build import config, copies, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
 from bayplan.runtime.native.images.build.dockerfile import Instruction, parse
-from bayplan.runtime.native.images.build.expand import expand, split
+from bayplan.runtime.native.images.build.expand import expand
 from bayplan.runtime.native.images.build.files import Files, content_key
 from bayplan.runtime.native.images.build.ignore import Ignore
-from bayplan.runtime.native.images.build.sources import archive_kind, is_url
 from bayplan.runtime.native.images.build.steps import (
     Copy,
     Fingerprint,
     MakeDirectory,
     Recipe,
-    Run,
     Stage,
     digest_of,
 )
 
 EPOCH = "SOURCE_DATE_EPOCH"
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-PROXIES = frozenset((*_PROXIES, *(name.lower() for name in _PROXIES)))
 
 
 def recipe(build: Build, bases: Bases) -> Recipe:
@@ -60,8 +56,8 @@ def _fingerprint(
 ) -> Fingerprint:
     outer = instructions[: instructions.index(next(item for item in instructions if item.name == "FROM"))]
     lines = [*outer, *(item for draft in drafts for item in (draft.head, *draft.body))]
-    args = {name: value for name, value in build.args.items() if name not in PROXIES}
-    rows = [[item.name, item.text, item.words, item.flags] for item in lines]
+    args = {name: value for name, value in build.args.items() if name not in runs.PROXIES}
+    rows = [[item.name, item.text, item.words, item.flags, [vars(own) for own in item.heredocs]] for item in lines]
     copies = [step for stage in result for step in stage.steps if isinstance(step, Copy)]
     sources = [*(stage.base for stage in result), *(step.source for step in copies)]
     return Fingerprint(
@@ -157,101 +153,40 @@ class _Lowered:
     def _read(self, item: Instruction) -> None:
         match item.name:
             case "RUN":
-                self._run(item)
+                self.stage.steps.append(runs.lower(item, self))
             case "COPY" | "ADD":
-                self._copy(item)
+                self.stage.steps.append(copies.lower(item, self))
             case "WORKDIR":
-                path = posixpath.normpath(posixpath.join(self._directory(), self._expand(item, item.text)))
+                path = posixpath.normpath(posixpath.join(self.directory(), self.expand(item, item.text)))
                 self.stage.config["WorkingDir"] = path
                 self.stage.steps.append(MakeDirectory(item, path))
             case "ARG":
-                for name, default in stages.arguments(item, self._variables()):
+                for name, default in stages.arguments(item, self.variables()):
                     value = self.build.args.get(name, default if default is not None else self.outer.get(name))
                     if value is not None:
                         self.arguments[name] = value
             case _:
                 self.command_set = config.apply(
-                    item, self.stage.config, lambda text: self._expand(item, text), self._variables(), self.command_set
+                    item, self.stage.config, lambda text: self.expand(item, text), self.variables(), self.command_set
                 )
 
-    def _variables(self) -> dict[str, str]:
-        """ENV goes over ARG of the same name."""
+    def variables(self) -> dict[str, str]:
+        """What instructions may use: ENV goes over ARG of the same name."""
         return {**self.arguments, **self._env()}
 
     def _env(self) -> dict[str, str]:
         return dict(entry.partition("=")[::2] for entry in self.stage.config.get("Env") or ())
 
-    def _expand(self, item: Instruction, text: str) -> str:
-        return expand(text, self._variables(), item.escape)
+    def expand(self, item: Instruction, text: str) -> str:
+        """A word with its variables replaced. Raises ValueError."""
+        return expand(text, self.variables(), item.escape)
 
-    def _directory(self) -> str:
+    def directory(self) -> str:
+        """The working directory so far."""
         return str(self.stage.config.get("WorkingDir") or "/")
 
-    def _run(self, item: Instruction) -> None:
-        shell = self.stage.config.get("Shell") or config.SHELL
-        variables = self._variables()
-        hidden = {name: value for name, value in self.build.args.items() if name in PROXIES and name not in variables}
-        self.stage.steps.append(
-            Run(
-                item,
-                item.words if item.words is not None else (*shell, item.text),
-                tuple(f"{key}={value}" for key, value in variables.items()),
-                tuple(f"{key}={value}" for key, value in hidden.items()),
-                str(self.stage.config.get("User") or ""),
-                self._directory(),
-            )
-        )
-
-    def _copy(self, item: Instruction) -> None:
-        words = list(item.words) if item.words is not None else split(item.text, item.escape)
-        words = [self._expand(item, word) for word in words]
-        if len(words) < 2:
-            raise item.wrong("needs a source and a destination")
-        *patterns, target = words
-        into = target.endswith("/") or target in (".", "..") or target.endswith("/.")
-        if len(patterns) > 1 and not into:
-            raise item.wrong("with several sources the destination is a directory", f"write {target}/")
-        for pattern in patterns if item.name == "ADD" else ():
-            if is_url(pattern):
-                raise item.later(f"the URL {pattern}", "fetch it in a RUN, or copy a file")
-        mode = item.flag("chmod")
-        if mode and (not set(mode) <= set("01234567") or len(mode) > 5):
-            raise item.later(f"--chmod={mode}", "write it in octal")
-        step = Copy(
-            item,
-            self._source(item),
-            tuple(patterns),
-            posixpath.normpath(posixpath.join(self._directory(), target)),
-            into,
-            self._expand(item, item.flag("chown") or ""),
-            int(mode, 8) if mode else None,
-        )
-        if step.source is None:
-            groups = tuple(self.files.entries(path) for pattern in patterns for path in self._matches(item, pattern))
-            if len(groups) > 1 and not into:
-                raise item.wrong(f"{patterns[0]} matches {len(groups)} files", f"write {target}/")
-            if item.name == "ADD":
-                self._refuse_archives(item, step, groups)
-            step = Copy(**{**vars(step), "groups": groups})
-        self.stage.steps.append(step)
-
-    def _matches(self, item: Instruction, pattern: str) -> tuple[str, ...]:
-        found = tuple(path for path in self.files.match(pattern) if self.files.exists(path))
-        if not found:
-            hint = "the context is what `build.context` names, without what .dockerignore leaves out"
-            raise NotFoundError(f"{item.name}: {pattern} is not in the context", where=item.where, hint=hint)
-        return found
-
-    def _refuse_archives(self, item: Instruction, step: Copy, groups: Sequence[Any]) -> None:
-        for entry in (group[0] for group in groups if group[0].kind == "file"):
-            kind = archive_kind(self.files.open(entry))
-            if kind:
-                raise item.later(f"unpacking {entry.at} ({kind})", "COPY it and unpack it in a RUN")
-
-    def _source(self, item: Instruction) -> int | Base | None:
-        name = item.flag("from")
-        if name is None:
-            return None
+    def source(self, item: Instruction, name: str) -> int | Base:
+        """The stage or image of a ``from``. Raises DeclarationError, NotFoundError."""
         other = stages.index_of(self.drafts, name, self.stage.index)
         if other is not None:
             return other

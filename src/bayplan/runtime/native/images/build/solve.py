@@ -73,7 +73,7 @@ class Build:
             tree = self._start(stage, trees)
             for step in stage.steps:
                 number += 1
-                title = f"step {number}/{total} {step.instruction}"
+                title = f"step {number}/{total} {step.instruction.title}"
                 keys = [self._key(step, tree, trees)]
                 made = self._cached(keys[0]) if self.use_cache else None
                 if made is None and isinstance(step, Copy) and step.source is not None:
@@ -150,11 +150,20 @@ class Build:
             else (f"{EPOCH}={self.recipe.epoch}",)
         )
         environment = (*step.environment, *step.hidden, *stamp)
-        command = Command(step.arguments, environment, step.user, step.working_dir, tuple(lowers))
+        command = Command(
+            step.arguments,
+            environment,
+            step.user,
+            step.working_dir,
+            tuple(lowers),
+            step.script,
+            step.mounts,
+            step.network,
+        )
         done = self.executor.run(command, place)
         if done.exit_code:
             raise RuntimeFailureError(
-                f"image {self.name}: {step.instruction} ended with exit code {done.exit_code}",
+                f"image {self.name}: {step.instruction.title} ended with exit code {done.exit_code}",
                 where=step.instruction.where,
                 output="\n".join(done.lines),
             )

@@ -11,6 +11,7 @@ from bayplan.errors import Location
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.files import Entry, content_key
+from bayplan.runtime.native.images.build.runmounts import Mount
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,18 @@ class Run:
     hidden: tuple[str, ...]
     user: str
     working_dir: str
+    script: str | None = None
+    """A heredoc with ``#!``: the file that ``arguments`` name."""
+    mounts: tuple[Mount, ...] = ()
+    network: str = "default"
+    """``default`` is one made for the build, ``none`` is loopback alone."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides the files it starts on."""
-        return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir]
+        own: list[Any] = [] if self.script is None else [self.script]
+        own += [vars(item) for item in self.mounts]
+        own += [self.network] if self.network != "default" else []
+        return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir, *own]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""RUN lowered to a step: the command, its variables, what is mounted for it. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from bayplan.models import Build
+from bayplan.runtime.native.images.build import config, copies, runmounts
+from bayplan.runtime.native.images.build import steps as model
+from bayplan.runtime.native.images.build.dockerfile import Instruction
+from bayplan.runtime.native.images.build.steps import Run
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+PROXIES = frozenset((*_PROXIES, *(name.lower() for name in _PROXIES)))
+SCRIPTS = "/dev/pipes"
+"""Where a heredoc with ``#!`` lies while it runs: in the container's /dev, so that no layer holds it."""
+
+
+class Stage(copies.Stage, Protocol):
+    """The stage a command runs in."""
+
+    build: Build
+    stage: model.Stage
+
+
+def lower(item: Instruction, stage: Stage) -> Run:
+    """The step. Raises DeclarationError, NotBuiltYetError, NotFoundError, ValueError."""
+    settings = stage.stage.config
+    variables = stage.variables()
+    hidden = {name: value for name, value in stage.build.args.items() if name in PROXIES and name not in variables}
+    arguments, script = _command(item, settings)
+    return Run(
+        item,
+        arguments,
+        tuple(f"{key}={value}" for key, value in variables.items()),
+        tuple(f"{key}={value}" for key, value in hidden.items()),
+        str(settings.get("User") or ""),
+        stage.directory(),
+        script,
+        tuple(
+            runmounts.read(item, value, stage.directory(), lambda text: stage.expand(item, text))
+            for name, value in item.flags
+            if name == "mount"
+        ),
+        _network(item, item.flag("network") or "default"),
+    )
+
+
+def _network(item: Instruction, name: str) -> str:
+    if name == "host":
+        raise item.later("--network=host", "the host's network is given to no build")
+    if name not in ("default", "none"):
+        raise item.wrong(f"--network={name} is none, default or host")
+    return name
+
+
+def _command(item: Instruction, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
+    """What to run, and the text of the program that a heredoc is.
+
+    A heredoc alone is the command itself, for the interpreter that its ``#!`` names or else the shell; with anything
+    around it the shell gets the lines as they stand (Dockerfile reference, "Here-Documents").
+    """
+    if item.words is not None:
+        return item.words, None
+    shell = tuple(settings.get("Shell") or config.SHELL)
+    if len(item.heredocs) == 1 and len(item.text.split()) == 1 and item.text.startswith("<<"):
+        (own,) = item.heredocs
+        if own.data.startswith("#!"):
+            return (f"{SCRIPTS}/{own.name}",), own.data
+        return (*shell, own.data), None
+    return (*shell, item.text + "".join(here.written() for here in item.heredocs)), None
