@@ -61,6 +61,7 @@ from bayplan.runtime.protocol import (
 )
 from bayplan.system.files import locked
 from bayplan.system.namespaces import NetworkNamespace
+from bayplan.system.processes import Process
 
 if TYPE_CHECKING:
     from bayplan.runtime.native.builds import Builds
@@ -401,7 +402,8 @@ class NativeRuntime(NativeVerbs):
             return item
         defects = dict(self.networks.endpoint_defects(item.handle, kernel))
         declared = item.declared
-        process = self.containers.process(item.handle)
+        # By its number, not by its record: a change that is under way may have removed that meanwhile.
+        process = Process.of(item.status.pid) if item.status.pid else None
         if isinstance(declared, Container) and process:
             defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
