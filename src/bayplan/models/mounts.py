@@ -30,7 +30,9 @@ class BindMount(Model):
     source: AbsolutePath = Field(description="Path on the host.")
     target: AbsolutePath = Field(description="Path in the container.")
     read_only: bool = Field(False, description="Mount read-only.")
-    create_host_path: bool = Field(False, description="Make a missing source directory (Compose's short syntax does).")
+    create_host_path: bool = Field(
+        False, description="Make a missing source directory; one that is missing is refused otherwise."
+    )
     propagation: Literal["private", "rprivate", "shared", "rshared", "slave", "rslave"] = Field(
         "rprivate", description="Whether mounts made later pass between host and container (mount_namespaces(7))."
     )

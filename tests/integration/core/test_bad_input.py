@@ -27,7 +27,7 @@ CASES = {
     "cycle": (GOOD + "    depends_on: [b]\n  b: {image: lab/busybox, depends_on: [a]}\n", "a -> b -> a|b -> a -> b"),
     "two of one name": (GOOD + "    container_name: n\n  b: {image: lab/busybox, container_name: n}\n", "{file}:8"),
     "missing bind": (
-        GOOD + "    volumes: [{type: bind, source: ./gone, target: /gone, bind: {create_host_path: false}}]\n",
+        GOOD + "    volumes: ['./gone:/gone']\n",
         "bind source .*/gone does not exist",
     ),
     "image that is nowhere": (GOOD.replace("lab/busybox", "lab/gone") + "    pull_policy: never\n", "lab/gone"),

@@ -59,7 +59,7 @@ def test_short_spellings_are_the_long_ones(ask):
         "ports": [{"host_ip": "127.0.0.1", "published": 8080, "target": 80, "protocol": "udp"}],
         "mounts": [
             {"type": "volume", "source": "data", "target": "/data", "read_only": True},
-            {"type": "bind", "source": "/srv", "target": "/srv", "create_host_path": True},
+            {"type": "bind", "source": "/srv", "target": "/srv"},
         ],
         "networks": [{"network": "front"}],
         "restart": {"condition": "no"},

@@ -73,7 +73,7 @@ class MountReader:
             elif option not in ("cached", "delegated", "consistent"):
                 raise wrong(node, f"unknown mount option {option!r} in {text!r}")
         if bind:
-            return make(BindMount, node, {**values, "source": self.path(source), "create_host_path": True})
+            return make(BindMount, node, {**values, "source": self.path(source)})
         return make(VolumeMount, node, {**values, "source": self._volume(node, source, target)})
 
     def _long(self, node: Node) -> Mount:
@@ -90,7 +90,7 @@ class MountReader:
             if source is None:
                 raise wrong(node, "a bind mount needs a source")
             options = _options(node, "bind", built={"propagation", "create_host_path", "recursive"}, known={"selinux"})
-            values |= {"source": self.path(as_text(source)), "create_host_path": True, **options}
+            values |= {"source": self.path(as_text(source)), **options}
             return make(BindMount, node, values)
         if name == "volume":
             options = _options(node, "volume", built={"nocopy", "subpath"}, known={"labels"})
