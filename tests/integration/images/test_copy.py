@@ -51,7 +51,6 @@ def other(core):
     own = {
         "BAYPLAN_STATE_ROOT": str(root / "state"),
         "BAYPLAN_RUN_ROOT": str(run),
-        "PYTHONPATH": os.environ["PYTHONPATH"],
     }
     own |= {name: core.env[name] for name in ("BAYPLAN_NFT_TABLE", "BAYPLAN_INTERFACE_PREFIX", "BAYPLAN_CGROUP_PARENT")}
     words = ["env", *(f"{name}={value}" for name, value in own.items()), sys.executable, "-m", "bayplan", "bridge"]
