@@ -20,7 +20,7 @@ services:
     image: lab/busybox
     command: [sleep, '600']
     ipc: shareable
-    volumes: ['./made:/made']
+    volumes: [{type: bind, source: ./made, target: /made, bind: {create_host_path: true}}]
     environment: {ROUND: "${ROUND:-1}"}
     sysctls: {net.ipv4.ip_unprivileged_port_start: "81"}
     stop_grace_period: 100ms

@@ -50,6 +50,7 @@ def write(container: Container, settings: Settings, container_id: str) -> None:
     for grant, file in entries(container, settings, container_id):
         if grant.content is None:
             continue
+        file.parent.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the run root of the first container
         for directory in (file.parent.parent, file.parent):
             _make_own(directory)
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
