@@ -21,9 +21,9 @@ def test_the_small_init_is_the_first_process_reaps_and_forwards_signals(host):
         pytest.skip("no small init is installed")
     script = "trap 'exit 7' TERM; (sleep 0.01 &) ; echo ready; while :; do sleep 0.05; done"
     made = host.start("a", "/bin/sh", "-c", script, init=True)
-    assert proc(host.pid(made), "cmdline").read_bytes().split(b"\0")[:2] == [b"/dev/init", b"--"]
     while not any(host.containers.logs(made)):
         time.sleep(0.01)
+    assert proc(host.pid(made), "cmdline").read_bytes().split(b"\0")[:2] == [b"/dev/init", b"--"]
     host.containers.stop(made)
     assert host.containers.status(made).exit_code == 7
     assert not (host.containers._paths(made).upper / "dev").exists()
