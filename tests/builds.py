@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 from bayplan.models import Build, Container, Duration, Image, ImageReference, Settings
@@ -154,7 +155,9 @@ class Core:
         return {item["name"]: item["id"] for item in self.command(file, "status", "--json") if item.get("id")}
 
     def close(self):
-        left = self.left()
+        deadline = time.monotonic() + 3
+        while (left := self.left()) and time.monotonic() < deadline:
+            time.sleep(0.02)  # a monitor ends a moment after its container
         self.runtime.close()
         cgroups.remove(self.settings.cgroup_parent)
         shutil.rmtree(self.settings.state_root)

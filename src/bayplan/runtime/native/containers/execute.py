@@ -74,6 +74,10 @@ def run(
 
     file = paths.run / f"exec-{secrets.token_hex(8)}.json"
     pid_file, log = file.with_suffix(".pid"), file.with_suffix(".log")
+    size = (terminal.window(1) or terminal.window(0)) if process["terminal"] and not capture else None
+    if size:
+        # From its begin: set after the start, it comes too late for a program that asks at once (config.md, "process").
+        process = {**process, "consoleSize": {"height": size[0], "width": size[1]}}
     file.write_text(json.dumps(process))
     argv = runtime.command(f"--log={log}", "exec", "--process", str(file), "--pid-file", str(pid_file))
     try:

@@ -80,7 +80,12 @@ class Observations:
             verdict = Health.NONE
             if running and probe:
                 # One of the two checks, never both: the supervisor may come or go meanwhile.
-                verdict = status.health if client.is_alive(self.settings) else probe.look()
+                try:
+                    verdict = status.health if client.is_alive(self.settings) else probe.look()
+                except RuntimeFailureError:
+                    if self._runs(container_id):
+                        raise
+                    continue  # it ended meanwhile: say that, not that a check could not be run in it
                 status = status.model_copy(update={"health": verdict})
             if running and (condition == Condition.STARTED or verdict is Health.HEALTHY):
                 return status
