@@ -74,7 +74,7 @@ def run(
 
     file = paths.run / f"exec-{secrets.token_hex(8)}.json"
     pid_file, log = file.with_suffix(".pid"), file.with_suffix(".log")
-    size = (terminal.window(1) or terminal.window(0)) if process["terminal"] and not capture else None
+    size = _window() if process["terminal"] and not capture else None
     if size:
         # From its begin: set after the start, it comes too late for a program that asks at once (config.md, "process").
         process = {**process, "consoleSize": {"height": size[0], "width": size[1]}}
@@ -99,6 +99,13 @@ def run(
 def _spawn(argv: list[str], stdin: int, output: int) -> subprocess.Popen[bytes]:
     """Only the start is made in the private mount namespace: the child keeps it."""
     return namespaces.in_private_mounts(lambda: subprocess.Popen(argv, stdin=stdin, stdout=output, stderr=output))
+
+
+def _window() -> tuple[int, int] | None:
+    """Rows and columns of the caller's terminal."""
+    from bayplan.runtime.native.containers import terminal
+
+    return terminal.window(1) or terminal.window(0)
 
 
 def _on_terminal(argv: list[str], container_id: str, paths: Paths) -> int:
