@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
-import zlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +19,12 @@ from bayplan.runtime.native.images.convert import (
     encoded,
     oci_manifest,
 )
+from bayplan.runtime.native.images.layer_bytes import GzipSink
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.pack import pack_changes
 from bayplan.runtime.native.images.reading import seekable
 from bayplan.runtime.native.images.store import MANIFEST_TYPE, ImageStore
 from bayplan.runtime.protocol import Report
-
-_GZIP_LEVEL, _GZIP_WINDOW = 6, 31
 
 
 def import_tree(  # noqa: PLR0917 - the order of the signature is the order of the work
@@ -116,37 +113,14 @@ def _stored(
 ) -> tuple[dict[str, Any], str]:
     """A layer blob of what ``write`` writes, compressed; its descriptor and diff id."""
     with tempfile.TemporaryFile(prefix=".part-", dir=store.blobs) as file:
-        sink = _Gzip(cast("BinaryIO", file))
+        sink = GzipSink(cast("BinaryIO", file))
         write(cast("BinaryIO", sink))
         sink.finish()
-        size = file.tell()
         file.seek(0)
-        digest = f"sha256:{sink.packed.hexdigest()}"
-        if wanted() and not store.blob(digest).exists():
-            store.write(digest, iter(lambda: file.read(1 << 20), b""))
+        if wanted() and not store.blob(sink.digest).exists():
+            store.write(sink.digest, iter(lambda: file.read(1 << 20), b""))
     kind = f"{LAYER_TYPE}+gzip"
-    return {"mediaType": kind, "digest": digest, "size": size}, f"sha256:{sink.plain.hexdigest()}"
-
-
-class _Gzip:
-    """gzip without time or name; hashes both sides."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._zip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-        self.plain, self.packed = hashlib.sha256(), hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.plain.update(data)
-        self._out(self._zip.compress(data))
-        return len(data)
-
-    def finish(self) -> None:
-        self._out(self._zip.flush())
-
-    def _out(self, data: bytes) -> None:
-        self.packed.update(data)
-        self._file.write(data)
+    return {"mediaType": kind, "digest": sink.digest, "size": sink.size}, sink.diff_id
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> None:

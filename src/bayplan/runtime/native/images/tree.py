@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bayplan.errors import UnsupportedError
+from bayplan.runtime.native.images import layer_bytes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = "trusted.overlay.opaque"
-_REFUSED = frozenset({"trusted.overlay.redirect", "trusted.overlay.metacopy"})
 _MAX_DEPTH = 500
 
 
@@ -108,20 +108,10 @@ class _Walk:
 
 def attributes(entry: Entry) -> dict[str, bytes]:
     """Extended attributes that belong to the file, not to the overlay. Raises UnsupportedError for redirects."""
-    path = f"/proc/self/fd/{entry.fd}/{entry.base}"
-    found = {}
     try:
-        for key in sorted(os.listxattr(path, follow_symlinks=False)):
-            if key in _REFUSED:
-                raise UnsupportedError(
-                    f"the overlay of this kernel keeps {key} of /{entry.name}, which layers cannot",
-                    hint="set redirect_dir and metacopy of the module overlay to N",
-                )
-            if not key.startswith("trusted."):
-                found[key] = os.getxattr(path, key, follow_symlinks=False)
+        return layer_bytes.attributes(f"/proc/self/fd/{entry.fd}/{entry.base}", f"/{entry.name}")
     except FileNotFoundError:
         return {}
-    return found
 
 
 def _lower(lowers: Sequence[int], base: str) -> tuple[os.stat_result | None, list[int]]:

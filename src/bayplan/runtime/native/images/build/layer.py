@@ -1,27 +1,22 @@
 """An overlay's upper directory as a layer archive: the same files give the same bytes.
 
 Names sorted, times held to the epoch, numeric owners, whiteouts as the OCI image specification has them ("Layer
-Filesystem Changeset"), gzip without time or name (RFC 1952). zlib's own output, not isal's: that one depends on the
-processor.
+Filesystem Changeset").
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tarfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from bayplan.errors import UnsupportedError
+from bayplan.runtime.native.images.layer_bytes import GzipSink, attributes
 
 _OPAQUE = "trusted.overlay.opaque"
-_REFUSED = frozenset({"trusted.overlay.redirect", "trusted.overlay.metacopy"})
-_GZIP_LEVEL = 6
-_GZIP_WINDOW = 31  # zlib.h: 15 bits of window, 16 for a gzip header
 
 
 @dataclass(frozen=True)
@@ -40,41 +35,19 @@ def pack(tree: Path, target: Path, epoch: int) -> Packed:
     Raises UnsupportedError for what a layer cannot hold (device nodes).
     """
     with target.open("wb") as file:
-        sink = _Sink(file)
+        sink = GzipSink(file)
         writer = _Writer(sink, epoch)
         with tarfile.open(fileobj=cast("BinaryIO", sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
             writer.tar = tar
             writer.directory(str(tree), "")
         sink.finish()
-    return Packed(f"sha256:{sink.plain.hexdigest()}", f"sha256:{sink.packed.hexdigest()}", sink.size, writer.count == 0)
-
-
-class _Sink:
-    """Hashes what is written, compresses it, and hashes that."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._zip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-        self.plain, self.packed, self.size = hashlib.sha256(), hashlib.sha256(), 0
-
-    def write(self, data: bytes) -> int:
-        self.plain.update(data)
-        self._out(self._zip.compress(data))
-        return len(data)
-
-    def finish(self) -> None:
-        self._out(self._zip.flush())
-
-    def _out(self, data: bytes) -> None:
-        self.packed.update(data)
-        self.size += len(data)
-        self._file.write(data)
+    return Packed(sink.diff_id, sink.digest, sink.size, writer.count == 0)
 
 
 class _Writer:
     tar: tarfile.TarFile
 
-    def __init__(self, sink: _Sink, epoch: int) -> None:
+    def __init__(self, sink: GzipSink, epoch: int) -> None:
         self.sink, self.epoch, self.count = sink, epoch, 0
         self._links: dict[tuple[int, int], str] = {}
 
@@ -126,17 +99,10 @@ class _Writer:
             self._add(info, file)
 
     def _attributes(self, where: str, info: tarfile.TarInfo) -> None:
-        found: dict[str, str] = {}
-        for key in sorted(os.listxattr(where, follow_symlinks=False)):
-            if key in _REFUSED:
-                raise UnsupportedError(
-                    f"the overlay of this kernel keeps {key}, which layers cannot",
-                    hint="set redirect_dir and metacopy of the module overlay to N",
-                )
-            if not key.startswith("trusted."):
-                value = os.getxattr(where, key, follow_symlinks=False)
-                found[f"SCHILY.xattr.{key}"] = value.decode("utf-8", "surrogateescape")
-        info.pax_headers = found
+        kept = attributes(where, f"/{info.name}")
+        info.pax_headers = {
+            f"SCHILY.xattr.{key}": value.decode("utf-8", "surrogateescape") for key, value in kept.items()
+        }
 
     def _info(self, name: str, kind: bytes) -> tarfile.TarInfo:
         info = tarfile.TarInfo(name)
