@@ -2,22 +2,14 @@
 
 import pytest
 
-from faults.core import COMPOSE, Core, add_image, free_port
+from faults.core import small_core
 
 
 @pytest.fixture
 def core(tmp_path):
     """Driven by the command; everything is destroyed at the end, and nothing may stay."""
-    file = tmp_path / "compose.yaml"
-    file.write_text(COMPOSE)
-    made = Core(file, {"PORT": str(free_port())})
-    add_image(made.settings.state_root / "images")
-    try:
+    with small_core(tmp_path) as made:
         yield made
-        made.call("destroy", "--volumes")
-        assert made.left() == []
-    finally:
-        made.remove()
 
 
 @pytest.fixture

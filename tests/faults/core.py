@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -219,6 +219,21 @@ class Core:
         temporary = [*made.state_root.rglob(".part-*"), *made.state_root.rglob(".lock-*")]
         temporary += [*(made.state_root / "images").glob(".*.json.*"), *made.state_root.glob("volumes/.*")]
         return found + [f"unfinished {item}" for item in temporary]
+
+
+@contextmanager
+def small_core(directory, compose=COMPOSE, **options):
+    """A core with a declaration and an image for it; everything is destroyed at the end, and nothing may stay."""
+    file = directory / "compose.yaml"
+    file.write_text(compose)
+    made = Core(file, {"PORT": str(free_port())}, **options)
+    add_image(made.settings.state_root / "images")
+    try:
+        yield made
+        made.call("destroy", "--volumes")
+        assert made.left() == []
+    finally:
+        made.remove()
 
 
 def ask(port, timeout_s=20.0):

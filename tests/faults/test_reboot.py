@@ -9,7 +9,7 @@ import pytest
 
 from bayplan.system import cgroups
 from bayplan.system.processes import Process
-from faults.core import COMPOSE, Core, add_image, ask, free_port
+from faults.core import COMPOSE, ask, small_core
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 ALWAYS = COMPOSE.replace("    networks: [front, back]\n", "    networks: [front, back]\n    restart: always\n").replace(
@@ -19,16 +19,8 @@ ALWAYS = COMPOSE.replace("    networks: [front, back]\n", "    networks: [front,
 
 @pytest.fixture
 def core(tmp_path):
-    file = tmp_path / "compose.yaml"
-    file.write_text(ALWAYS)
-    made = Core(file, {"PORT": str(free_port())}, pool="10.219.0.0/16")
-    add_image(made.settings.state_root / "images")
-    try:
+    with small_core(tmp_path, ALWAYS, pool="10.219.0.0/16") as made:
         yield made
-        made.call("destroy", "--volumes")
-        assert made.left() == []
-    finally:
-        made.remove()
 
 
 def reboot(core, *, run_root_survives=False):

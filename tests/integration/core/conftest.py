@@ -1,44 +1,32 @@
 """A core of its own and a Compose file that the test writes."""
 
 import os
-import secrets
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from busybox import add_busybox
+from faults.core import Core, add_image
 
 
 @pytest.fixture
 def project(tmp_path):
-    tag = secrets.token_hex(2)
-    state, run = Path(f"/var/lib/bayplan-tests/{tag}"), Path(f"/run/bayplan-tests/{tag}")
-    environment = {
-        **os.environ,
-        "BAYPLAN_STATE_ROOT": str(state),
-        "BAYPLAN_RUN_ROOT": str(run),
-        "BAYPLAN_ADDRESS_POOL": "10.212.0.0/16",
-        "BAYPLAN_INTERFACE_PREFIX": f"s{tag[:3]}",
-        "BAYPLAN_NFT_TABLE": f"bayplan_test_{tag}",
-        "BAYPLAN_CGROUP_PARENT": f"/bayplan-test-{tag}",
-    }
-    add_busybox(state / "images")
-    file = tmp_path / "compose.yaml"
+    """Calls the command; everything is destroyed at the end, and nothing may stay."""
+    made = Core(tmp_path / "compose.yaml", pool="10.212.0.0/16")
+    add_image(made.settings.state_root / "images")
 
     def call(*arguments, ok=True, **variables):
-        command = [sys.executable, "-m", "bayplan", "-f", str(file), *arguments]
-        environ = {**environment, **variables}
+        command = [*made.command, "-f", str(made.file), *arguments]
+        environ = {**os.environ, **made.environment, **variables}
         done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False, timeout=120)
         assert (done.returncode == 0) is ok, done.stdout + done.stderr
         call.said.append(done.stdout + done.stderr)
         return done.stdout if ok else done.stdout + done.stderr
 
     call.said = []
-    call.run, call.state, call.file = run, state, file
-    yield call
-    call("destroy")
-    shutil.rmtree(state)
-    shutil.rmtree(run, ignore_errors=True)
+    call.run, call.state, call.file = made.settings.run_root, made.settings.state_root, made.file
+    try:
+        yield call
+        call("destroy", "--volumes")
+        assert made.left() == []
+    finally:
+        made.remove()

@@ -8,23 +8,15 @@ import subprocess
 import pytest
 
 from bayplan.system.processes import find_by_argument
-from faults.core import COMPOSE, Core, add_image, ask, free_port
+from faults.core import ask, small_core
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
 @pytest.fixture
 def core(tmp_path):
-    file = tmp_path / "compose.yaml"
-    file.write_text(COMPOSE)
-    made = Core(file, {"PORT": str(free_port())}, pool="10.218.0.0/16")
-    add_image(made.settings.state_root / "images")
-    try:
+    with small_core(tmp_path, pool="10.218.0.0/16") as made:
         yield made
-        made.call("destroy", "--volumes")
-        assert made.left() == []
-    finally:
-        made.remove()
 
 
 def steps(plan):
