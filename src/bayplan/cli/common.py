@@ -51,8 +51,11 @@ def container_names(options: Namespace, runtime: Runtime) -> list[str]:
     return [item.id.name for item in containers(options, runtime)]
 
 
-def containers(options: Namespace, runtime: Runtime) -> list[Observed]:
-    """Like ``container_names``, with what was observed. Raises NotFoundError naming what is there."""
+def containers(options: Namespace, runtime: Runtime, *, none_too: bool = False) -> list[Observed]:
+    """Like ``container_names``, with what was observed. Raises NotFoundError naming what is there.
+
+    ``none_too``: a project without containers is no error when none is named.
+    """
     wanted: Sequence[str] = options.service
     if wanted and not options.project_name and not options.file and not find_files(Path.cwd()):
         scope = Scope(names=tuple(ResourceId(kind=Kind.CONTAINER, name=name) for name in wanted))
@@ -63,7 +66,7 @@ def containers(options: Namespace, runtime: Runtime) -> list[Observed]:
     called = [(item.actual.service, item.id.name) for item in found if isinstance(item.actual, Container)]
     missing = [one for one in wanted if not any(one in names for names in called)]
     chosen = [item for item, names in zip(found, called, strict=True) if not wanted or set(names) & set(wanted)]
-    if missing or not chosen:
+    if missing or not (chosen or none_too):
         there = ", ".join(sorted({service or name for service, name in called})) or "none"
         raise NotFoundError(f"no container of {', '.join(missing) or 'this project'}", hint=f"there are: {there}")
     return chosen

@@ -75,7 +75,8 @@ def inspect(options: Namespace) -> int:
 def ps(options: Namespace) -> int:
     """List them."""
     with opened() as (runtime, _):
-        chosen = [item for item in containers(options, runtime) if options.all or item.status.state in LIVE]
+        found = containers(options, runtime, none_too=True)
+        chosen = [item for item in found if options.all or item.status.state in LIVE]
     if options.quiet:
         show(options, [item.handle for item in chosen], "\n".join(item.handle for item in chosen))
         return 0

@@ -12,7 +12,7 @@ from typing import Any
 from bayplan.cli.common import opened
 from bayplan.cli.printable import printable
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
-from bayplan.models import Kind, ResourceId
+from bayplan.models import Kind, ResourceId, Volume, labels
 from bayplan.runtime.protocol import Observed, Runtime
 
 
@@ -30,7 +30,8 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verb("ls", ls, "list volumes")
     verb("inspect", inspect, "show volumes whole").add_argument("name", nargs="+")
     verb("rm", rm, "remove volumes and their data").add_argument("name", nargs="+")
-    pruned = verb("prune", prune, "remove the volumes that no container mounts: their data is lost")
+    pruned = verb("prune", prune, "remove anonymous volumes that no container mounts: their data is lost")
+    pruned.add_argument("-a", "--all", action="store_true", help="those with names too")
     pruned.add_argument("--dry-run", action="store_true", help="only list them")
     pruned.add_argument("-f", "--force", action="store_true", help="do not ask")
     out = verb("export", export, "write a volume's content as a tar archive")
@@ -80,7 +81,8 @@ def rm(options: Namespace) -> int:
 def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
     with opened() as (runtime, _), runtime.lock("removal of unused volumes"):
-        unused = [item.id.name for item, users in runtime.volumes_there() if not users]
+        there = [item for item, users in runtime.volumes_there() if not users]
+        unused = [item.id.name for item in there if options.all or _is_anonymous(item)]
         if unused and not options.dry_run:
             _confirm(options, unused)
             _remove(runtime, unused)
@@ -119,6 +121,10 @@ def load(options: Namespace) -> int:
         with file:
             runtime.import_volume(options.name, file, replace=options.replace)
     return 0
+
+
+def _is_anonymous(item: Observed) -> bool:
+    return isinstance(item.actual, Volume) and labels.ANONYMOUS in item.actual.labels
 
 
 def _confirm(options: Namespace, names: list[str]) -> None:

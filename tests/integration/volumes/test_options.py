@@ -157,14 +157,27 @@ def test_a_killed_import_loses_nothing(core, tmp_path):
 def test_unused_volumes_are_listed_and_just_those_removed(core):
     core.call("apply")
     assert core.call("volume", "rm", "vol_data", code=2).count("used by containers vol-app-1") == 1
-    assert core.call("volume", "prune", "--dry-run", "--json")["unused"] == []
+    assert core.call("volume", "prune", "--all", "--dry-run", "--json")["unused"] == []
     core.call("destroy")
+    # One with a name waits for its stack.
+    assert core.call("volume", "prune", "--force", "--json")["removed"] == []
+    assert core.data.is_dir()
     (found,) = core.call("volume", "ls", "--json")
     assert (found["name"], found["users"], found["project"]) == ("vol_data", [], "vol")
     assert core.call("volume", "inspect", "vol_data", "--json")[0]["driver"] == "local"
-    assert core.call("volume", "prune", "--dry-run") == "vol_data\n"
-    assert "--force removes them" in core.call("volume", "prune", code=2)
+    assert core.call("volume", "prune", "--all", "--dry-run") == "vol_data\n"
+    assert "--force removes them" in core.call("volume", "prune", "-a", code=2)
     assert core.data.is_dir()
-    assert core.call("volume", "prune", "--force", "--json")["removed"] == ["vol_data"]
+    assert core.call("volume", "prune", "-a", "--force", "--json")["removed"] == ["vol_data"]
     assert not core.data.exists()
     assert "does not exist" in core.call("volume", "rm", "vol_data", code=2)
+
+
+def test_a_volume_that_nobody_named_is_pruned(core):
+    core.file.write_text(core.file.read_text().replace('"data:/data"', '"data:/data", /scratch'))
+    core.call("apply")
+    core.call("destroy")
+    (nameless,) = core.call("volume", "prune", "--dry-run", "--json")["unused"]
+    assert nameless != "vol_data"
+    assert core.call("volume", "prune", "--force", "--json")["removed"] == [nameless]
+    assert [item["name"] for item in core.call("volume", "ls", "--json")] == ["vol_data"]

@@ -86,7 +86,7 @@ class Assembler:
         ]
         volumes = [read_volume(self.declared["volumes"][key], key, project) for key in self.used["volumes"]]
         own = {labels.PROJECT: project, labels.MANAGED: "true"}
-        volumes += [Volume(name=name, labels=own) for name in self.anonymous]
+        volumes += [Volume(name=name, labels={**own, labels.ANONYMOUS: ""}) for name in self.anonymous]
         return Stack(
             name=project,
             images=tuple(self.images.found.values()),
