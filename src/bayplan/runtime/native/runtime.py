@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from pydantic import SecretBytes
 
@@ -339,19 +339,6 @@ class NativeRuntime(NativeVerbs):
             detach=detach,
             timeout=timeout,
         )
-
-    def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
-        """Every volume, with its users."""
-        found = self.volumes.observe(None, everything=True)
-        return [(item, tuple(self.volumes.users(item.id.name))) for item in found]
-
-    def export_volume(self, name: str, out: BinaryIO) -> None:
-        """Its content as a tar archive."""
-        self.volumes.export(name, out)
-
-    def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
-        """Its content from a tar archive."""
-        self.volumes.load(name, source, replace=replace)
 
     def close(self) -> None:
         """Free sockets and files."""

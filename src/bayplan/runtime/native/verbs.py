@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from bayplan.errors import ConflictError
 from bayplan.models import Settings, VolumeMount
@@ -19,7 +19,7 @@ from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.volumes import Volumes
-from bayplan.runtime.protocol import never
+from bayplan.runtime.protocol import Observed, never
 from bayplan.system import cgroups, process_table, usage
 from bayplan.system.process_table import ProcessRow
 from bayplan.system.usage import Usage
@@ -126,6 +126,19 @@ class NativeVerbs:
                 copy.write(root, head, spool)
 
         copy.with_root(self.containers, container_id, path, work)
+
+    def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Every volume, with its users."""
+        found = self.volumes.observe(None, everything=True)
+        return [(item, tuple(self.volumes.users(item.id.name))) for item in found]
+
+    def export_volume(self, name: str, out: BinaryIO) -> None:
+        """Its content as a tar archive."""
+        self.volumes.export(name, out)
+
+    def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
+        """Its content from a tar archive."""
+        self.volumes.load(name, source, replace=replace)
 
     def _id(self, name: str) -> str:
         raise NotImplementedError  # pragma: no cover - NativeRuntime has it
