@@ -1,7 +1,5 @@
 """``python -m bayplan``."""
 
-import sys
+from bayplan.cli.main import entry
 
-from bayplan.cli.main import main
-
-sys.exit(main())
+entry()

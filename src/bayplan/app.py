@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,17 +15,18 @@ from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError, StalePlanError, UnsupportedError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
-from bayplan.reconcile import events as happened
-from bayplan.reconcile.apply import Event, Outcome, apply_plan
+from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
-from bayplan.reconcile.verbs import Command, Done, carry_out
+from bayplan.reconcile.walk import Event
 from bayplan.record.journal import Journal
-from bayplan.runtime.images import Freed
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 
 if TYPE_CHECKING:
+    from bayplan.reconcile import events as happened
+    from bayplan.reconcile.verbs import Command, Done
+    from bayplan.runtime.images import Freed
     from bayplan.runtime.native.resume import Resumed
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
@@ -43,6 +43,8 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
     path = Path(environ.get("BAYPLAN_CONFIG", str(CONFIG_FILE)))
     values: dict[str, object] = {}
     if path.is_file():
+        import tomllib
+
         try:
             values.update(tomllib.loads(path.read_text()))
         except tomllib.TOMLDecodeError as error:
@@ -203,6 +205,8 @@ def command(
     lock_timeout: Duration | None = None,
 ) -> Done:
     """Do a verb to the named containers, as a change of the host that is journaled. See ``reconcile.verbs``."""
+    from bayplan.reconcile.verbs import carry_out
+
     journal = Journal(settings.state_root / "record.db")
     try:
         return carry_out(asked, names, runtime, journal, workers=settings.workers, lock_timeout=lock_timeout)
@@ -214,6 +218,8 @@ def events(
     project: str, runtime: Runtime, settings: Settings, *, since: datetime | None = None, until: datetime | None = None
 ) -> list[happened.Event]:
     """What happened to a project's resources, oldest first."""
+    from bayplan.reconcile import events as happened
+
     journal = Journal(settings.state_root / "record.db")
     try:
         return happened.events(project, runtime, journal, since=since, until=until)

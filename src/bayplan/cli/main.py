@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return bridge(sys.stdin, sys.stdout)
     from bayplan.cli.parser import build_parser
 
+    gc.freeze()  # what was loaded stays loaded
     options = build_parser().parse_args(arguments)
     logging.basicConfig(format="Warning: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -54,6 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _explain(RuntimeFailureError(str(error)), as_json=getattr(options, "json", False))
         return 1
+
+
+def entry() -> None:
+    """The command itself: ends the process.
+
+    Everything is closed and written when ``main`` is back. Taking the interpreter apart would only cost the time of
+    letting go of each object, 20 to 40 ms.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            code = code or 1
+    os._exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from bayplan.cli.printable import printable
-from bayplan.reconcile.apply import Event, Phase
+from bayplan.reconcile.walk import Event, Phase
 from bayplan.runtime.protocol import Progress
 
 if TYPE_CHECKING:

@@ -68,8 +68,12 @@ class ResourceId(Model):
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name}"
 
+    # Compared and hashed far more often than anything else: the model's own ways look at every field by name.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResourceId) and self.name == other.name and self.kind is other.kind
+
     def __hash__(self) -> int:
-        return hash((self.kind, self.name))
+        return hash(self.name)
 
 
 class Resource(Model):

@@ -60,17 +60,20 @@ def carry_out(
         failed: dict[str, BayplanError] = {}
         with journal.run(project, []) as number:
 
-            def work(name: str) -> None:
+            def reached(name: str, phase: str, error: str = "") -> None:
                 resource = str(ResourceId(kind=Kind.CONTAINER, name=name))
-                journal.step(number, resource, asked.verb, "started")
+                journal.steps_reached(number, [(resource, asked.verb, phase, error)])
+
+            def work(name: str) -> None:
+                reached(name, "started")
                 try:
                     _do(asked, name, runtime)
                 except BayplanError as error:
                     failed[name] = error
-                    journal.step(number, resource, asked.verb, "failed", str(error))
+                    reached(name, "failed", str(error))
                 else:
                     done.append(name)
-                    journal.step(number, resource, asked.verb, "done")
+                    reached(name, "done")
 
             with ThreadPoolExecutor(max_workers=workers, thread_name_prefix=asked.verb) as pool:
                 for level in levels([item.actual for item in found.values()], reverse=asked.verb in _ENDING):

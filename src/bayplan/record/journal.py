@@ -50,12 +50,12 @@ class Journal:
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
         """One apply, from the intent (each resource ``planned``) to its outcome. Gives the run's number."""
-        with self._lock, self._understood():
-            cursor = self._connection.execute(
+        with self._written() as connection:
+            cursor = connection.execute(
                 "INSERT INTO runs (project, pid, began) VALUES (?, ?, ?)", (project, os.getpid(), _now())
             )
             number = int(cursor.lastrowid or 0)
-            self._connection.executemany(
+            connection.executemany(
                 "INSERT INTO steps (run, resource, action, phase, at) VALUES (?, ?, '', 'planned', ?)",
                 [(number, resource, _now()) for resource in resources],
             )
@@ -66,12 +66,14 @@ class Journal:
             raise
         self._end(number, "ended")
 
-    def step(self, run: int, resource: str, action: str, phase: str, error: str = "") -> None:
-        """A step reached a phase."""
-        with self._lock, self._understood():
-            self._connection.execute(
+    def steps_reached(self, run: int, steps: Sequence[tuple[str, str, str, str]]) -> None:
+        """Steps reached a phase: resource, action, phase, error (empty when there is none). All are kept, or none."""
+        if not steps:
+            return
+        with self._written() as connection:
+            connection.executemany(
                 "INSERT INTO steps (run, resource, action, phase, error, at) VALUES (?, ?, ?, ?, ?, ?)",
-                (run, resource, action, phase, error, _now()),
+                [(run, *step, _now()) for step in steps],
             )
 
     def interrupted(self) -> list[tuple[int, str, str]]:
@@ -93,6 +95,19 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    @contextmanager
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        """One change of the file, whole or not at all."""
+        with self._lock, self._understood():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from bayplan.system.process_table import ProcessRow
-from bayplan.system.usage import Usage
+if TYPE_CHECKING:
+    from bayplan.system.process_table import ProcessRow
+    from bayplan.system.usage import Usage
 
 
 class Verbs(Protocol):

@@ -1,4 +1,7 @@
-"""The hand-given verbs of the native core (``bayplan.runtime.verbs``), over its containers and networks."""
+"""The hand-given verbs of the native core (``bayplan.runtime.verbs``), over its containers and networks.
+
+What a single verb needs is loaded by it: an apply, which needs none of it, shall begin soon.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError
 from bayplan.models import Settings, VolumeMount
-from bayplan.runtime.native.containers import Containers, copy
+from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
-from bayplan.runtime.native.containers.attach import attach
-from bayplan.runtime.native.containers.inspect import inspect
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import Observed, never
-from bayplan.system import cgroups, process_table, usage
-from bayplan.system.process_table import ProcessRow
-from bayplan.system.usage import Usage
+from bayplan.system import cgroups
+
+if TYPE_CHECKING:
+    from bayplan.system.process_table import ProcessRow
+    from bayplan.system.usage import Usage
 
 
 class NativeVerbs:
@@ -60,21 +63,27 @@ class NativeVerbs:
 
     def processes(self, name: str) -> Sequence[ProcessRow]:
         """What runs in its cgroup."""
+        from bayplan.system import process_table
+
         container_id = self._id(name)
         hand.running(self.containers, container_id)
         return process_table.rows(cgroups.members(Paths.of(self.settings, container_id).cgroup))
 
     def usage(self, name: str) -> Usage:
         """What its cgroup and the links of its network namespace count."""
+        from bayplan.system import usage
+
         container_id = self._id(name)
         process = self.containers.process(container_id)
         if process is None:
-            return Usage()
+            return usage.Usage()
         own = self.containers.declared(container_id).network_mode != "host"
         return usage.read(Paths.of(self.settings, container_id).cgroup, process.pid if own else None)
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         """Its record and what is now."""
+        from bayplan.runtime.native.containers.inspect import inspect
+
         container_id = self._id(name)
         rows = self.database.query(
             "SELECT e.*, n.subnet, n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
@@ -87,6 +96,8 @@ class NativeVerbs:
 
     def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
         """Join the caller's streams to its own."""
+        from bayplan.runtime.native.containers.attach import attach
+
         container_id = self._id(name)
         hand.running(self.containers, container_id)
         tty = self.containers.declared(container_id).tty
@@ -96,6 +107,8 @@ class NativeVerbs:
 
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
         """Copy a path of it to the host."""
+        from bayplan.runtime.native.containers import copy
+
         container_id = self._id(name)
 
         def work(root: int) -> None:
@@ -112,6 +125,8 @@ class NativeVerbs:
 
     def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
         """Copy from the host to a path of it."""
+        from bayplan.runtime.native.containers import copy
+
         container_id = self._id(name)
 
         def work(root: int) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
-from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.layers import Layers
-from bayplan.runtime.native.images.pull import pull
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import StoredImage
 from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
+    from bayplan.registry.client import RegistryClient
     from bayplan.runtime.native.images.build.builder import Builder, Session
 
 
@@ -47,7 +46,9 @@ class Images:
 
     @property
     def client(self) -> RegistryClient:
-        """The registry client, made at first use."""
+        """The registry client, loaded and made at first use: most runs ask no registry."""
+        from bayplan.registry.client import RegistryClient
+
         with self._lock:
             self._client = self._client or RegistryClient(self.settings)
             return self._client
@@ -77,6 +78,8 @@ class Images:
         if image.build is not None:
             self.builder.create(image, image.build, digest, report)
             return
+        from bayplan.runtime.native.images.pull import pull
+
         found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
         self.layers.ensure(self.store.get(found), self.store, report)
 

@@ -12,7 +12,11 @@ import os
 import threading
 import time
 import zlib
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from sqlite3 import Row
 
 from bayplan.models import Settings
 from bayplan.runtime.native.networks.zones import names_of
@@ -21,11 +25,17 @@ from bayplan.runtime.native.state import Database
 _log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
-_PEERS = """
-    SELECT own.position, peer.address, peer.aliases, c.id, c.name, c.service FROM endpoints own
-    JOIN endpoints peer ON peer.network = own.network JOIN containers c ON c.id = peer.container_id
-    WHERE own.container_id = ? ORDER BY own.position, c.id
+_OWN = """
+    SELECT c.id, c.declared, e.network, (SELECT count(*) FROM endpoints peer WHERE peer.network = e.network) AS size
+    FROM containers c LEFT JOIN endpoints e ON e.container_id = c.id
+    WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id, e.position
 """
+_MEMBERS = """
+    SELECT e.address, e.aliases, c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
+    FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY c.id
+"""
+_AT_ONCE = 64
+"""Lists that are made of one reading of the records, and during whose writing no other list is written."""
 _LISTED = 128
 """Members of a network up to which each lists all others; beyond, all lists would grow with their square."""
 _SOON_S = 0.2
@@ -45,20 +55,26 @@ class Names:
         """There while a list is still to be written: the next process that changes the host then writes all of them."""
         self._begun = settings.run_root / "names-begun"
         """There while the lists are being written: one that was killed at it is seen by the next process."""
-        self._lines: dict[tuple[str, ...], str] = {}
+        self._lines: dict[tuple[str | None, ...], str] = {}
         self._pause_s = _SOON_S
         self._lock = threading.Lock()
         self._guard = threading.Lock()
         self._writing = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def write(self, container_id: str) -> None:
-        """List the peers, as they are recorded now, in this container's hosts file; one without a file is passed."""
-        path = self.settings.run_root / "containers" / container_id / "hosts"
+    def write(self, *container_ids: str) -> None:
+        """List the peers, as they are recorded now, in the containers' hosts files; one without a file is passed."""
+        files = {item: self.settings.run_root / "containers" / item / "hosts" for item in container_ids}
         # Read and written under one lock: a list that was read earlier must not be written later.
         with self._lock:
-            if path.exists():
-                _rewrite(path, self._peers(container_id))
+            there = [item for item, path in files.items() if path.exists()]
+            for container_id, peers in self._peers(there).items():
+                try:
+                    _rewrite(files[container_id], peers)
+                except OSError as error:
+                    if len(container_ids) == 1:
+                        raise
+                    _log.warning("hosts file of container %.12s: %s", container_id, error)
 
     def changed(self) -> None:
         """Records changed: every hosts file is brought up to them soon, at the latest by ``close``."""
@@ -99,32 +115,40 @@ class Names:
                     if not self._begun.exists():  # another thread has written what this one was to write
                         return
             began = time.monotonic()
-            for row in self.database.query("SELECT DISTINCT container_id FROM endpoints"):
-                try:
-                    self.write(str(row[0]))
-                except OSError as error:
-                    _log.warning("hosts file of container %.12s: %s", row[0], error)
+            ids = [str(row[0]) for row in self.database.query("SELECT DISTINCT container_id FROM endpoints")]
+            for begin in range(0, len(ids), _AT_ONCE):
+                self.write(*ids[begin : begin + _AT_ONCE])
             self._begun.unlink(missing_ok=True)
             # Many lists take long: the change under way is not held up by them for more than a small part of the time.
             self._pause_s = max(_SOON_S, _PAUSE_TIMES * (time.monotonic() - began))
 
-    def _peers(self, container_id: str) -> bytes:
-        networks: dict[int, list[str]] = {}
-        for position, *columns in self.database.query(_PEERS, (container_id,)):
-            networks.setdefault(position, []).append(self._line(*columns))
-        lines: list[str] = []
-        asks = any(len(peers) > _LISTED for peers in networks.values()) and self._asks_us(container_id)
-        for peers in networks.values():
-            if asks and len(peers) > _LISTED:
-                continue
-            # Some libraries take the first line only: each container begins elsewhere, so that all replicas are asked.
-            begin = zlib.crc32(container_id.encode()) % len(peers)
-            lines += peers[begin:] + peers[:begin]
-        for row in self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,)):
-            extra = json.loads(row["declared"]).get("extra_hosts") or {}
-            host = self._host_gateway(container_id) if "host-gateway" in extra.values() else ""
-            lines += [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
-        return "".join(lines).encode()
+    def _peers(self, container_ids: Sequence[str]) -> dict[str, bytes]:
+        """What each of them lists. The members of a network are read once for all."""
+        members: dict[str, list[str]] = {}
+        found: dict[str, bytes] = {}
+        rows = self.database.query(_OWN, (json.dumps(container_ids),))
+        for container_id, own in groupby(rows, itemgetter("id")):
+            attached = list(own)
+            asks = any(row["size"] > _LISTED for row in attached) and self._asks_us(container_id)
+            lines: list[str] = []
+            for row in attached:
+                if row["network"] is None or (asks and row["size"] > _LISTED):
+                    continue
+                peers = members.get(row["network"])
+                if peers is None:
+                    listed = self.database.query(_MEMBERS, (row["network"],))
+                    peers = members[row["network"]] = [self._line(row) for row in listed]
+                # Some libraries take the first line only: each begins elsewhere, so that all replicas are asked.
+                begin = zlib.crc32(container_id.encode()) % len(peers)
+                lines += peers[begin:] + peers[:begin]
+            lines += self._extra(container_id, attached[0]["declared"])
+            found[container_id] = "".join(lines).encode()
+        return found
+
+    def _extra(self, container_id: str, declared: str) -> list[str]:
+        extra = json.loads(declared).get("extra_hosts") or {}
+        host = self._host_gateway(container_id) if "host-gateway" in extra.values() else ""
+        return [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
 
     def _asks_us(self, container_id: str) -> bool:
         """Whether it has our name server, which knows every peer; one that has not needs the whole list."""
@@ -139,18 +163,12 @@ class Names:
         told = [line.split()[1:2] for line in text.decode(errors="replace").splitlines() if "nameserver" in line]
         return any([str(row[0])] in told for row in rows)
 
-    def _line(self, address: str, aliases: str, container_id: str, name: str, service: str) -> str:
+    def _line(self, member: Row) -> str:
         """A line of hosts(5) for one peer, made once for all that list it."""
-        key = (address, aliases, container_id, name, service)
+        key = tuple(member)
         line = self._lines.get(key)
         if line is None:
-            # Declared host names never change: another one is another container.
-            rows = self.database.query("SELECT declared FROM containers WHERE id = ?", (container_id,))
-            declared = rows[0]["declared"] if rows else "{}"
-            names = names_of(
-                {"aliases": aliases, "id": container_id, "name": name, "service": service, "declared": declared}
-            )
-            line = self._lines[key] = f"{address}\t{' '.join(names)}\n"
+            line = self._lines[key] = f"{member['address']}\t{' '.join(names_of(member))}\n"
         return line
 
     def _host_gateway(self, container_id: str) -> str:

@@ -23,6 +23,7 @@ from bayplan.runtime.native.state import Database
 from bayplan.system import sockets
 
 _SOON_S = 0.1
+_PAUSE_TIMES = 10  # a reload waits this many times as long as the last one took: they take a small part of the time
 _LOADED_S = 2.0
 _ANSWER_HOLDS_S = 1.0
 _CLOSING_S = 0.2  # a killed process of many threads is gone a moment before its last thread closes its sockets
@@ -47,6 +48,7 @@ class NameServer:
         self._guard = threading.Lock()
         self._timer: threading.Timer | None = None
         self._asked = self._covered = 0
+        self._pause_s = _SOON_S
         self._known: frozenset[str] = frozenset()
         self._refused: dict[str, tuple[float, str]] = {}
         """Gateway to the moment it was asked whether it can be served, and what is against it."""
@@ -67,7 +69,7 @@ class NameServer:
         with self._guard:
             self._asked += 1
             if self._timer is None:
-                self._timer = threading.Timer(_SOON_S, self._settle_later)
+                self._timer = threading.Timer(self._pause_s, self._settle_later)
                 self._timer.daemon = False  # torn off inside a library at the process's end, it could crash it
                 self._timer.start()
         if at_once or not self._known.issuperset(networks):
@@ -82,13 +84,14 @@ class NameServer:
         with self._settling:
             if self._covered >= asked and not anyway:
                 return
-            covered = self._asked
+            covered, began = self._asked, time.monotonic()
             try:
                 with _alone(self.settings.run_root):
                     self._bring()
             except (BayplanError, OSError):
                 self._known = frozenset()
             self._covered = covered
+            self._pause_s = max(_SOON_S, _PAUSE_TIMES * (time.monotonic() - began))
 
     def close(self) -> None:
         """Let no reload be open."""

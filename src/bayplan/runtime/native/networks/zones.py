@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from sqlite3 import Row
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _NOWHERE = "255.255.255.255"  # refused at once by the kernel (ip(7), SO_BROADCAST): the query never leaves the host
 _RECORDED = """
     SELECT n.name AS network, n.bridge, n.gateway, n.declared AS network_declared, e.container_id, e.address, e.aliases,
-           c.id, c.name, c.service, c.declared
+           c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN networks n ON n.name = e.network LEFT JOIN containers c ON c.id = e.container_id
     ORDER BY n.bridge, c.name, e.address
 """
@@ -61,13 +61,13 @@ class Zone:
         return True
 
 
-def names_of(row: Row | Mapping[str, str]) -> tuple[str, ...]:
+def names_of(row: Row) -> tuple[str, ...]:
     """What a container is called on a network: service, name, aliases, first digits of its id, host name.
 
     What is no name (a space would end it in hosts(5)) is left out.
     """
-    declared = json.loads(row["declared"])
-    every = (row["service"], row["name"], *json.loads(row["aliases"]), row["id"][:_SHORT_ID], declared.get("hostname"))
+    aliases = json.loads(row["aliases"])
+    every = (row["service"], row["name"], *aliases, row["id"][:_SHORT_ID], row["hostname"])
     return tuple(dict.fromkeys(name for name in every if name and _NAME.fullmatch(name)))
 
 

@@ -64,4 +64,8 @@ MIGRATIONS: tuple[str, ...] = (
         published INTEGER NOT NULL, PRIMARY KEY (container, host_ip, protocol, target, published)
     ) STRICT;
     """,
+    """
+    CREATE INDEX endpoints_network ON endpoints (network);
+    CREATE INDEX leases_owner ON leases (owner);
+    """,
 )

@@ -113,7 +113,7 @@ def test_lists_that_were_being_written_at_a_kill_are_written_by_the_next_process
     settings, database, names = core
     names.changed()
 
-    def killed(container_id):
+    def killed(*container_ids):
         raise SystemExit  # nothing of this process goes on, as after a SIGKILL
 
     monkeypatch.setattr(names, "write", killed)
