@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, get_args
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, RootModel
 from pydantic.fields import FieldInfo
@@ -47,6 +49,13 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, validate_default=False)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; what a ``cached_property`` of this one keeps is not taken along."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
 
 class Kind(StrEnum):
     """The kinds of resource, in the order in which they are made."""
@@ -59,8 +68,14 @@ class Kind(StrEnum):
     CONTAINER = "container"
 
 
-class ResourceId(Model):
-    """Names one resource on one host: its kind and its final name there."""
+@dataclass(frozen=True, eq=False)
+class ResourceId:
+    """Names one resource on one host: its kind and its final name there.
+
+    No model: a plan makes, compares and hashes these far more often than anything else.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     kind: Kind
     name: str
@@ -68,7 +83,6 @@ class ResourceId(Model):
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name}"
 
-    # Compared and hashed far more often than anything else: the model's own ways look at every field by name.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ResourceId) and self.name == other.name and self.kind is other.kind
 
@@ -86,7 +100,7 @@ class Resource(Model):
         """The resource's kind."""
         raise NotImplementedError  # pragma: no cover - each resource has its own
 
-    @property
+    @cached_property
     def id(self) -> ResourceId:
         """Kind and name."""
         return ResourceId(kind=self.kind, name=self.name)

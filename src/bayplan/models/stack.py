@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from pydantic import Field
 
@@ -37,11 +38,23 @@ class Stack(Model):
 
     def find(self, wanted: ResourceId) -> Resource | None:
         """The resource of that kind and name, if declared."""
-        return next((item for item in self.resources() if item.id == wanted), None)
+        return self._by_id.get(wanted)
 
     def containers_of(self, service: str) -> tuple[Container, ...]:
         """The containers of a service; outside a stack, the container of that name."""
-        return tuple(item for item in self.containers if service in (item.service, item.name))
+        return self._by_service.get(service, ())
+
+    @cached_property
+    def _by_id(self) -> dict[ResourceId, Resource]:
+        return {item.id: item for item in reversed(tuple(self.resources()))}
+
+    @cached_property
+    def _by_service(self) -> dict[str, tuple[Container, ...]]:
+        found: dict[str, list[Container]] = {}
+        for item in self.containers:
+            for called in dict.fromkeys((item.service, item.name)):
+                found.setdefault(called, []).append(item)
+        return {called: tuple(items) for called, items in found.items()}
 
 
 RESOURCE_MODELS: dict[Kind, type[Resource]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 from bayplan.errors import BayplanError, RuntimeFailureError, StoppedError
@@ -114,7 +115,7 @@ class Executor:
                 self.runtime.restore(aside, desired.name)
             raise
         if aside:
-            self.runtime.delete(desired.id.model_copy(update={"name": aside}))
+            self.runtime.delete(replace(desired.id, name=aside))
 
     def _digest(self, container: Container) -> str:
         """The planned digest; for an image that this apply built, what came out of the build."""

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from bayplan.system.files import read_kernel_file
 from bayplan.system.processes import Process
 
 ROOT = Path("/sys/fs/cgroup")
@@ -69,25 +70,9 @@ def members(path: str) -> tuple[Process, ...]:
     pids: set[bytes] = set()
     for hierarchy in hierarchies():
         for directory in _tree(hierarchy / path.lstrip("/")):
-            pids.update(_read(f"{directory}/cgroup.procs").split())
+            pids.update(read_kernel_file(f"{directory}/cgroup.procs").split())
     found = (Process.of(int(pid)) for pid in sorted(pids))
     return tuple(process for process in found if process)
-
-
-def _read(path: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        pieces = []
-        while piece := os.read(fd, 1 << 16):
-            pieces.append(piece)
-        return b"".join(pieces)
-    except OSError:  # the group went away meanwhile
-        return b""
-    finally:
-        os.close(fd)
 
 
 def remove(path: str, *, patience_s: float = 0.0) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.system import cgroups
+from bayplan.system.files import read_kernel_file
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.002
@@ -52,13 +53,7 @@ def thaw(path: str) -> None:
 
 def is_frozen(path: str) -> bool:
     """Whether the group was told to stop."""
-    file = _file(path)
-    if file is None:
-        return False
-    try:
-        return file.read_text().strip() in ("1", "FROZEN", "FREEZING")
-    except OSError:  # gone meanwhile
-        return False
+    return read_kernel_file(str(_place(path))).strip() in (b"1", b"FROZEN", b"FREEZING")
 
 
 def _stands(file: Path) -> bool:
@@ -69,9 +64,12 @@ def _stands(file: Path) -> bool:
 
 def _file(path: str) -> Path | None:
     """The file that freezes the group; None when the host has none for it."""
+    found = _place(path)
+    return found if found.exists() else None
+
+
+def _place(path: str) -> Path:
     relative = path.lstrip("/")
     if cgroups.is_unified(cgroups.ROOT):
-        found = cgroups.ROOT / relative / "cgroup.freeze"
-    else:
-        found = cgroups.ROOT / "freezer" / relative / "freezer.state"
-    return found if found.exists() else None
+        return cgroups.ROOT / relative / "cgroup.freeze"
+    return cgroups.ROOT / "freezer" / relative / "freezer.state"

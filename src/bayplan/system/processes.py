@@ -9,6 +9,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from bayplan.system.files import read_kernel_file
+
 _STAT_STARTTIME = 22  # proc(5), /proc/pid/stat field (22)
 _STAT_STATE = 3
 
@@ -34,10 +36,7 @@ class Process:
     @property
     def arguments(self) -> tuple[str, ...]:
         """Its command line; empty when it is gone."""
-        try:
-            data = Path(f"/proc/{self.pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return ()
+        data = read_kernel_file(f"/proc/{self.pid}/cmdline")
         return tuple(data.decode(errors="replace").split("\0")[:-1])
 
     def catches(self, number: int) -> bool:
@@ -124,13 +123,12 @@ def find_by_argument(*arguments: str) -> list[Process]:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    data = read_kernel_file(f"/proc/{pid}/stat")
+    if not data:
         return None
     # The command's name stands in parentheses and may hold anything, so count from its end.
-    fields = text.rpartition(")")[2].split()
-    return fields[0], int(fields[_STAT_STARTTIME - _STAT_STATE])
+    fields = data.rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[_STAT_STARTTIME - _STAT_STATE])
 
 
 def bounding_set() -> int:
