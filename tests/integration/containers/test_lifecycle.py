@@ -173,3 +173,56 @@ def test_a_hundred_layers(core, tmp_path):
     lifecycle.start(core.runtime, container_id, paths, layers)
     lifecycle.await_exit_file(paths, container_id, 10)
     assert sum(line.text.startswith("file") for line in logs.read(paths.log)) == 100
+
+
+class Asked(OciRuntime):
+    """Remembers what the OCI runtime was asked as a program."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.asked = []
+
+    def _run(self, *arguments, feed=b""):
+        self.asked.append(arguments[0])
+        super()._run(*arguments, feed=feed)
+
+
+def test_a_start_and_an_end_without_hooks_need_no_process_of_the_runtime(core):
+    core.runtime = Asked(core.settings)
+    container_id, paths, process = core.start("/bin/sleep", "60")
+    assert process.alive
+    lifecycle.stop(process, signal.SIGKILL, 5, paths.cgroup)
+    assert lifecycle.await_exit_file(paths, container_id, 10) == 137
+    lifecycle.remove(core.runtime, container_id, paths, started=True)
+    assert core.runtime.asked == []
+    assert not (core.runtime.root / container_id).exists()
+
+
+def test_hooks_of_a_bundle_run(core, tmp_path):
+    core.runtime = Asked(core.settings)
+    container_id, paths = core.prepare("/bin/sleep", "60")
+    spec = json.loads((paths.run / "config.json").read_text())
+    said = tmp_path / "said"
+    spec["hooks"] = {
+        name: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {name} >> {said}"]}]
+        for name in ("poststart", "poststop")
+    }
+    (paths.run / "config.json").write_text(json.dumps(spec))
+    process = lifecycle.start(core.runtime, container_id, paths, [core.rootfs])
+    lifecycle.stop(process, signal.SIGKILL, 5, paths.cgroup)
+    lifecycle.remove(core.runtime, container_id, paths, started=True)
+    assert said.read_text().split() == ["poststart", "poststop"]
+
+
+def test_a_container_that_died_before_its_start_is_left_to_the_runtime_to_explain(core):
+    container_id, paths = core.prepare("/bin/sleep", "60")
+
+    class Ended(Asked):
+        def start(self, container_id, *, hooks=False):
+            lifecycle.kill(paths.cgroup)
+            super().start(container_id, hooks=hooks)
+
+    core.runtime = Ended(core.settings)
+    with pytest.raises(RuntimeFailureError, match="start failed"):
+        lifecycle.start(core.runtime, container_id, paths, [core.rootfs])
+    assert core.runtime.asked == ["start"]

@@ -56,7 +56,7 @@ def start(
         monitor = paths.monitor_pid_file.read_text()
         cgroups.put(int(monitor), monitors_cgroup(runtime.settings))
         ready.result()
-        runtime.start(container_id)
+        runtime.start(container_id, hooks=_has_hooks(paths))
 
     def prepare() -> None:
         try:
@@ -147,9 +147,20 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
             while found := find_by_argument(*programs):
                 _end(found, container_id)
     kill(paths.cgroup)
-    namespaces.in_private_mounts(lambda: runtime.delete(container_id))
+    if started and not _has_hooks(paths):
+        runtime.forget(container_id)
+    else:
+        namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
     shutil.rmtree(paths.run, ignore_errors=True)
+
+
+def _has_hooks(paths: Paths) -> bool:
+    """Whether the bundle may have hooks (runtime specification, config.md, "POSIX-platform Hooks")."""
+    try:
+        return b'"hooks"' in (paths.run / "config.json").read_bytes()
+    except FileNotFoundError:
+        return True
 
 
 def _end(processes: Sequence[Process], container_id: str) -> None:
