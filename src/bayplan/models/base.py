@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 
@@ -106,13 +106,6 @@ class Resource(Model):
         return ResourceId(kind=self.kind, name=self.name)
 
 
-T = TypeVar("T")
-
-
-class Items(RootModel[tuple[T, ...]], Generic[T]):
-    """A tuple as a model, for (de)serialising lists of resources."""
-
-
 def change_of(info: FieldInfo) -> Change:
     """The way of change a field is annotated with; a field without one is a mistake in the model.
 
@@ -132,8 +125,3 @@ def is_sensitive(info: FieldInfo) -> bool:
 def comparable_fields(model: type[Resource]) -> Mapping[str, tuple[FieldInfo, Change]]:
     """The fields of a resource that the diff looks at, with their way of change; ``name`` is identity."""
     return {name: (info, change_of(info)) for name, info in model.model_fields.items() if name != "name"}
-
-
-def element_types(info: FieldInfo) -> tuple[Any, ...]:
-    """The type arguments of a field's annotation, for generated documentation."""
-    return get_args(info.annotation)
