@@ -3,6 +3,7 @@
 A field carries its type, its documentation, its default and how a change of it is applied (``Change``).
 """
 
+from bayplan.models.anonymous import anonymous_name, volumes_of_image, with_image_volumes
 from bayplan.models.base import (
     Change,
     Kind,
@@ -26,7 +27,7 @@ from bayplan.models.container import (
 from bayplan.models.image import Build, Image, PullPolicy
 from bayplan.models.isolation import Device
 from bayplan.models.limits import BlockIo, DeviceRate, Resources, Ulimit
-from bayplan.models.mounts import BindMount, Mount, TmpfsMount, VolumeMount
+from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
 from bayplan.models.secret import Config, FileGrant, Secret
@@ -55,6 +56,7 @@ __all__ = [
     "FileGrant",
     "HealthCheck",
     "Image",
+    "ImageMount",
     "ImageReference",
     "Kind",
     "Logging",
@@ -75,7 +77,10 @@ __all__ = [
     "Ulimit",
     "Volume",
     "VolumeMount",
+    "anonymous_name",
     "change_of",
     "comparable_fields",
     "is_sensitive",
+    "volumes_of_image",
+    "with_image_volumes",
 ]

@@ -47,6 +47,15 @@ class ImageReader:
         self.found[full] = _joined(known, image, service) if known else image
         return self.found[full].name
 
+    def mounted(self, node: Node) -> str:
+        """An image that is mounted, as first spelled in the stack. Raises DeclarationError."""
+        name = as_text(node)
+        try:
+            full = str(ImageReference.parse(name))
+        except ValueError as error:
+            raise wrong(node, str(error)) from error
+        return self.found.setdefault(full, make(Image, node, {"name": name})).name
+
     def _build(self, node: Node) -> Build:
         if not isinstance(node.value, dict):
             return Build(context=self._context(node))

@@ -33,10 +33,13 @@ from bayplan.models import (
     Settings,
     Volume,
     VolumeMount,
+    volumes_of_image,
+    with_image_volumes,
 )
 from bayplan.runtime.native import checks
 from bayplan.runtime.native.containers import Containers, grants, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
+from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.state import Database
@@ -352,6 +355,8 @@ class NativeRuntime(NativeVerbs):
         if earlier is not None:
             self._delete_container(earlier)
         stored, lowerdirs = self.images.rootfs(container.image, digest, report)
+        container = self._with_image_volumes(container, stored.config.volumes, project)
+        container, mounted = mounted_images(container, lambda name, known: self.images.rootfs(name, known, report))
         container_id = secrets.token_hex(32)
         self.containers.reserve(container_id, container, project, stored.digest)
         volumes = {
@@ -364,7 +369,15 @@ class NativeRuntime(NativeVerbs):
                 Path(mount.source).mkdir(parents=True)
             if isinstance(mount, VolumeMount) and not mount.nocopy and not mount.subpath:
                 self.volumes.fill(mount.source, lowerdirs, mount.target)
-        self.containers.create(container_id, stored.config, lowerdirs, volumes)
+        self.containers.create(container_id, stored.config, lowerdirs, volumes, mounted)
+
+    def _with_image_volumes(self, container: Container, paths: Sequence[str], project: str) -> Container:
+        """With the volumes that its image asks for; one that the plan could not know of is made here."""
+        found = with_image_volumes(container, paths)
+        for volume in volumes_of_image(found, project):
+            if not self.volumes.path(volume.name).is_dir():
+                self.volumes.create(volume, project)
+        return found
 
     def _delete_container(self, container_id: str) -> None:
         self.networks.leave(container_id)
@@ -408,4 +421,4 @@ class NativeRuntime(NativeVerbs):
         return container_id
 
     def _image_digests(self) -> frozenset[str]:
-        return frozenset(str(row[0]) for row in self.database.query("SELECT DISTINCT image_digest FROM containers"))
+        return frozenset(self.containers.records.images())

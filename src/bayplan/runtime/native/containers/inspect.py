@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bayplan.models import BindMount, Container, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, Container, ImageMount, TmpfsMount, VolumeMount
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.protocol import Health, State, Status
@@ -151,6 +151,8 @@ def _mounts(declared: Container, volumes: Mapping[str, str]) -> list[dict[str, A
                 }
             case BindMount():
                 source = {"Type": "bind", "Source": item.source, "RW": not item.read_only}
+            case ImageMount():
+                source = {"Type": "image", "Source": item.source, "RW": False}
             case TmpfsMount():
                 source = {"Type": "tmpfs", "Source": "", "RW": True}
         found.append({**source, "Destination": item.target})
