@@ -118,3 +118,27 @@ def test_faults(tmp_path: Path, attributes: tuple[str, ...], line: int, part: st
     assert part in str(caught.value)
     assert isinstance(caught.value.where, Location)
     assert caught.value.where.line in (line, 3)
+
+
+def test_logging(tmp_path: Path) -> None:
+    made = read(tmp_path, "logging: {driver: local, options: {max-size: 10m, max-file: '2'}}").logging
+    assert made
+    assert (made.driver, made.max_size, made.max_file) == ("k8s-file", 10 << 20, 2)
+    tagged = read(tmp_path, "logging: {driver: journald, options: {tag: t}}").logging
+    assert tagged
+    assert (tagged.driver, tagged.tag) == ("journald", "t")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("logging: {driver: none, options: {max-size: 1m}}", "mean nothing with the log driver none"),
+        ("logging: {options: {max-size: 12}}", "greater than or equal to 1024"),
+        ("logging: {options: {tag: x}}", "a tag means nothing"),
+        ("logging: {options: {compress: 'true'}}", "log option compress is not built yet"),
+        ("logging: {driver: syslog}", "log driver 'syslog' is not built yet"),
+    ],
+)
+def test_logging_that_cannot_be(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DeclarationError, match=said):
+        read(tmp_path, text)

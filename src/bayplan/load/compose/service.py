@@ -209,15 +209,24 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
 
 
 def logging(node: Node) -> Logging:
-    """``logging``; Docker's json-file is our own form. Raises DeclarationError."""
+    """``logging``; Docker's json-file and local are our own form, k8s-file. Raises DeclarationError."""
     check_keys(node, built=keys.LOGGING_BUILT)
     driver, options = node.get("driver"), node.get("options")
     name = as_text(driver) if driver else "json-file"
-    if name not in ("json-file", "local", "k8s-file", "none"):
+    if name not in ("json-file", "local", "k8s-file", "journald", "none"):
         raise not_built(driver or node, f"log driver {name!r} is not built yet")
+    values: dict[str, Any] = {"driver": name if name in ("none", "journald") else "k8s-file"}
+    readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
+        "max-size": ("max_size", _size),
+        "max-file": ("max_file", as_integer),
+        "tag": ("tag", as_text),
+    }
     for key, value in as_map(options).items() if options else ():
-        raise not_built(value, f"log option {key} is not built yet")
-    return Logging(driver="none" if name == "none" else "k8s-file")
+        if key not in readers:
+            raise not_built(value, f"log option {key} is not built yet")
+        field, read = readers[key]
+        values[field] = read(value)
+    return make(Logging, node, values, {"max_size": "options", "max_file": "options"})
 
 
 def _signal(node: Node) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import Container, Resources
+from bayplan.runtime.native.containers import journal
 from bayplan.runtime.native.containers.spec import isolation, process
 from bayplan.system import cgroups
 
@@ -32,6 +33,8 @@ def check_options(container: Container, cache: Path) -> None:
         isolation.seccomp_annotation(container, isolation.capabilities(container), cache)
         if container.init:
             process.init_program()
+        if container.logging and container.logging.driver == "journald":
+            journal.check()
     except BayplanError as error:
         error.where = error.where or where
         raise

@@ -45,6 +45,7 @@ from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
+from bayplan.runtime.native.supervisor.records import log_limits
 from bayplan.runtime.native.verbs import NativeVerbs
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
@@ -407,7 +408,8 @@ class NativeRuntime(NativeVerbs):
         if isinstance(declared, Container) and process:
             defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
-        watched = kept or item.status.health is not Health.NONE or self.settings.log_max_size is not None
+        cut = isinstance(declared, Container) and log_limits(declared.model_dump(mode="json"), self.settings)
+        watched = kept or item.status.health is not Health.NONE or cut
         if watched and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         ports = tuple(str(port) for port in self.networks.published_of(item.handle))
