@@ -26,7 +26,7 @@ from bayplan.models.container import (
 )
 from bayplan.models.image import Build, Image, PullPolicy
 from bayplan.models.isolation import Device
-from bayplan.models.limits import BlockIo, DeviceRate, Resources, Ulimit
+from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, Ulimit
 from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
@@ -50,6 +50,7 @@ __all__ = [
     "Dependency",
     "Device",
     "DeviceRate",
+    "DeviceWeight",
     "Digest",
     "Duration",
     "Endpoint",

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
-from bayplan.models.isolation import Device
+from bayplan.models.isolation import CdiName, Device
 from bayplan.models.limits import Resources, Ulimit
 from bayplan.models.mounts import Mount
 from bayplan.models.network import Endpoint
@@ -189,6 +189,9 @@ class Container(Resource):
         " mask=PATH:PATH, unmask=ALL or PATH:PATH, apparmor= and label= where the host has them.",
     )
     devices: Annotated[tuple[Device, ...], RECREATE] = Field((), description="Devices of the host given to it.")
+    cdi_devices: Annotated[tuple[CdiName, ...], RECREATE] = Field(
+        (), description="Devices by the names that their drivers give them (CDI), such as C(vendor.com/class=name)."
+    )
     device_cgroup_rules: Annotated[tuple[DeviceRule, ...], RECREATE] = Field(
         (), description="Devices it may use by number, such as C(c 1:3 rwm)."
     )

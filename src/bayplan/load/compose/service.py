@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.isolation import block_io, devices, security_options
+from bayplan.load.compose.isolation import block_io, cdi_devices, devices, security_options
 from bayplan.load.compose.nodes import (
     Node,
     as_flag,
@@ -205,7 +205,10 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "ulimits": _ulimits,
         "healthcheck": healthcheck,
     }
-    return {name: read(found) for name, read in readers.items() if (found := service.get(name))}
+    values = {name: read(found) for name, read in readers.items() if (found := service.get(name))}
+    if found := service.get("devices"):
+        values["cdi_devices"] = cdi_devices(found)
+    return values
 
 
 def logging(node: Node) -> Logging:

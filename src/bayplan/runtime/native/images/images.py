@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.runtime.native.images.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import StoredImage, image_config
@@ -30,6 +31,7 @@ class Images:
         self._builder: Builder | None = None
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
+        self._asked = Asked(settings.state_root / "asked")
         self._read: dict[str, StoredImage] = {}
         """Documents by digest, so that a hundred containers of one image read them once; a digest never changes."""
 
@@ -58,12 +60,15 @@ class Images:
         if image.build is not None:
             return self._with_volumes(self.builder.resolve(image, image.build))
         local = self.store.find(image.reference)
-        if local and image.pull is not PullPolicy.ALWAYS:
+        due = image.pull_every and self._asked.is_due(image, image.pull_every)
+        if local and image.pull is not PullPolicy.ALWAYS and not due:
             found = ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
             return self._with_volumes(found)
         if image.pull is PullPolicy.NEVER:
             raise NotFoundError(f"image {image.name} is not on this host", hint="its pull policy is `never`")
         digest, _, manifest = self.client.select(image.reference, image.platform)
+        if image.pull_every and digest == local:
+            self._asked.note(image)
         if local == digest:
             found = ResolvedImage(name=image.name, digest=digest, present=True, origin=ImageOrigin.REGISTRY)
             return self._with_volumes(found)
@@ -97,6 +102,7 @@ class Images:
         from bayplan.runtime.native.images.pull import pull
 
         found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
+        self._asked.note(image)
         self.layers.ensure(self.store.get(found), self.store, report)
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
