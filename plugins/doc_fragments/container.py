@@ -206,6 +206,10 @@ options:
         description:
         - Most processes and threads.
         type: int
+      hugetlb:
+        description:
+        - Most memory in huge pages of each size, such as C(2MB), bytes.
+        type: dict
       blkio:
         description:
         - Limits of block devices.
@@ -215,6 +219,22 @@ options:
             description:
             - Relative weight among containers (500 is usual).
             type: int
+          weight_device:
+            description:
+            - Relative weight for single devices.
+            type: list
+            elements: dict
+            suboptions:
+              path:
+                description:
+                - The device on the host, such as /dev/sda.
+                type: str
+                required: true
+              weight:
+                description:
+                - Relative weight among containers.
+                type: int
+                required: true
           read_bps:
             description:
             - Most bytes read a second, for each device.
@@ -327,6 +347,11 @@ options:
         description:
         - 'Read, write, make: any of r, w and m.'
         type: str
+  cdi_devices:
+    description:
+    - Devices by the names that their drivers give them (CDI), such as C(vendor.com/class=name).
+    type: list
+    elements: str
   device_cgroup_rules:
     description:
     - Devices it may use by number, such as C(c 1:3 rwm).
@@ -386,11 +411,24 @@ options:
     suboptions:
       driver:
         description:
-        - A file of the core's, or nowhere.
+        - A file of the core's, systemd's journal, or nowhere.
         type: str
         choices:
         - k8s-file
+        - journald
         - none
+      max_size:
+        description:
+        - The file is cut when it has reached this size; the core's setting when unset.
+        type: str
+      max_file:
+        description:
+        - Files that stay then; the core's setting when unset.
+        type: int
+      tag:
+        description:
+        - What the journal's entries are tagged with (CONTAINER_TAG).
+        type: str
   oom_score_adj:
     description:
     - How readily the kernel kills it when memory is short (proc(5)).

@@ -24,6 +24,10 @@ options:
     - always
     - never
     - build
+  pull_every:
+    description:
+    - Ask the registry again when its last answer is older than this.
+    type: str
   platform:
     description:
     - os/architecture[/variant] to take from a multi-platform image; the host's when unset.

@@ -33,6 +33,7 @@ SPECS = {
         **{
             'name': {'type': 'str', 'required': True},
             'pull': {'type': 'str', 'choices': ['missing', 'always', 'never', 'build']},
+            'pull_every': {'type': 'str'},
             'platform': {'type': 'str'},
             'build': {
                 'type': 'dict',
@@ -127,10 +128,19 @@ SPECS = {
                     'cpuset': {'type': 'str'},
                     'cpuset_mems': {'type': 'str'},
                     'pids': {'type': 'int'},
+                    'hugetlb': {'type': 'dict'},
                     'blkio': {
                         'type': 'dict',
                         'options': {
                             'weight': {'type': 'int'},
+                            'weight_device': {
+                                'type': 'list',
+                                'elements': 'dict',
+                                'options': {
+                                    'path': {'type': 'str', 'required': True},
+                                    'weight': {'type': 'int', 'required': True},
+                                },
+                            },
                             'read_bps': {
                                 'type': 'list',
                                 'elements': 'dict',
@@ -182,6 +192,7 @@ SPECS = {
                     'permissions': {'type': 'str'},
                 },
             },
+            'cdi_devices': {'type': 'list', 'elements': 'str'},
             'device_cgroup_rules': {'type': 'list', 'elements': 'str'},
             'pid': {'type': 'str'},
             'ipc': {'type': 'str'},
@@ -193,7 +204,15 @@ SPECS = {
             'init': {'type': 'bool'},
             'tty': {'type': 'bool'},
             'stdin_open': {'type': 'bool'},
-            'logging': {'type': 'dict', 'options': {'driver': {'type': 'str', 'choices': ['k8s-file', 'none']}}},
+            'logging': {
+                'type': 'dict',
+                'options': {
+                    'driver': {'type': 'str', 'choices': ['k8s-file', 'journald', 'none']},
+                    'max_size': {'type': 'str'},
+                    'max_file': {'type': 'int'},
+                    'tag': {'type': 'str'},
+                },
+            },
             'oom_score_adj': {'type': 'int'},
             'stop_signal': {'type': 'str'},
             'stop_grace_period': {'type': 'str'},

@@ -56,8 +56,8 @@ TABLES = ("containers", "endpoints", "leases", "ports", "networks", "volumes", "
 _SETTLE_S = 5.0
 
 
-def layer(*, padding=0):
-    """A tar of static busybox with its links, and ``padding`` bytes that no compression shrinks."""
+def layer(*, padding=0, files=()):
+    """A tar of static busybox with its links, ``files`` (path, content) and ``padding`` bytes of noise."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add("/bin/busybox", "bin/busybox")
@@ -65,6 +65,10 @@ def layer(*, padding=0):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
+        for path, text in files:
+            info = tarfile.TarInfo(path)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
         if padding:
             info = tarfile.TarInfo("padding")
             info.size = padding
@@ -72,8 +76,11 @@ def layer(*, padding=0):
     return archive.getvalue()
 
 
-def add_image(root, name="lab/busybox", data=None):
-    """Write an image of one layer straight into a store, not unpacked yet. Gives the layer's digest."""
+def add_image(root, name="lab/busybox", data=None, **options):
+    """Write an image of one layer straight into a store, not unpacked yet. Gives the layer's digest.
+
+    ``options`` are further fields of its configuration (``Volumes``, ``Labels``).
+    """
     store = ImageStore(root)
 
     def put(content):
@@ -83,7 +90,7 @@ def add_image(root, name="lab/busybox", data=None):
 
     data = data or layer()
     digest = put(data)
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}}
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"], **options}}
     config["rootfs"] = {"type": "layers", "diff_ids": [digest]}
     text = json.dumps(config).encode()
     kind = "application/vnd.oci.image"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError
-from bayplan.models import RESOURCE_MODELS, Container, Image, Kind, ResourceId, Stack
+from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, ResourceId, Stack
 
 _TEXT_MAPS = ("environment", "labels", "sysctls", "extra_hosts", "annotations")
 _FIELDS = {Kind.IMAGE: "images", Kind.NETWORK: "networks", Kind.VOLUME: "volumes", Kind.CONTAINER: "containers"}
@@ -65,6 +65,9 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
         found[_FIELDS[kind]].append(resource)
         if isinstance(resource, Container) and resource.image not in [image.name for image in found["images"]]:
             found["images"].append(Image(name=resource.image))
+        for mount in resource.mounts if isinstance(resource, Container) else ():
+            if isinstance(mount, ImageMount) and mount.source not in [image.name for image in found["images"]]:
+                found["images"].append(Image(name=mount.source))
     return Stack(name="", **{name: tuple(values) for name, values in found.items()})
 
 

@@ -27,6 +27,7 @@ def add_container_verbs(add: Add) -> None:
         made[name].add_argument("-t", "--timeout", type=_seconds, metavar="SECONDS", help="before SIGKILL; 0: at once")
     made["kill"].add_argument("-s", "--signal", default="SIGKILL", help="name or number; SIGKILL")
     made["rm"].add_argument("-f", "--force", action="store_true", help="running ones too")
+    made["rm"].add_argument("-v", "--volumes", action="store_true", help="the volumes too that nobody named")
     made["rename"] = add("rename", lives.rename, "give a container another name; an apply sees that as drift")
     for parser in made.values():
         parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")

@@ -25,6 +25,7 @@ def change(options: Namespace) -> int:
         signal=getattr(options, "signal", "SIGKILL"),
         grace=None if seconds is None else Duration(seconds=seconds),
         force=getattr(options, "force", False),
+        volumes=getattr(options, "volumes", False),
     )
     with opened() as (runtime, settings):
         chosen = containers(options, runtime)

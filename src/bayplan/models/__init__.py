@@ -3,6 +3,7 @@
 A field carries its type, its documentation, its default and how a change of it is applied (``Change``).
 """
 
+from bayplan.models.anonymous import anonymous_name, volumes_of_image, with_image_volumes
 from bayplan.models.base import (
     Change,
     Kind,
@@ -25,8 +26,8 @@ from bayplan.models.container import (
 )
 from bayplan.models.image import Build, Image, PullPolicy
 from bayplan.models.isolation import Device
-from bayplan.models.limits import BlockIo, DeviceRate, Resources, Ulimit
-from bayplan.models.mounts import BindMount, Mount, TmpfsMount, VolumeMount
+from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, Ulimit
+from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
 from bayplan.models.secret import Config, FileGrant, Secret
@@ -49,12 +50,14 @@ __all__ = [
     "Dependency",
     "Device",
     "DeviceRate",
+    "DeviceWeight",
     "Digest",
     "Duration",
     "Endpoint",
     "FileGrant",
     "HealthCheck",
     "Image",
+    "ImageMount",
     "ImageReference",
     "Kind",
     "Logging",
@@ -75,7 +78,10 @@ __all__ = [
     "Ulimit",
     "Volume",
     "VolumeMount",
+    "anonymous_name",
     "change_of",
     "comparable_fields",
     "is_sensitive",
+    "volumes_of_image",
+    "with_image_volumes",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
-from bayplan.models.isolation import Device
+from bayplan.models.isolation import CdiName, Device
 from bayplan.models.limits import Resources, Ulimit
 from bayplan.models.mounts import Mount
 from bayplan.models.network import Endpoint
@@ -79,7 +79,24 @@ class HealthCheck(Model):
 class Logging(Model):
     """Where what it writes is kept."""
 
-    driver: Literal["k8s-file", "none"] = Field("k8s-file", description="A file of the core's, or nowhere.")
+    driver: Literal["k8s-file", "journald", "none"] = Field(
+        "k8s-file", description="A file of the core's, systemd's journal, or nowhere."
+    )
+    max_size: ByteSize | None = Field(
+        None, ge=1024, description="The file is cut when it has reached this size; the core's setting when unset."
+    )
+    max_file: int | None = Field(
+        None, ge=1, le=1000, description="Files that stay then; the core's setting when unset."
+    )
+    tag: str | None = Field(None, description="What the journal's entries are tagged with (CONTAINER_TAG).")
+
+    @model_validator(mode="after")
+    def _of_the_driver(self) -> Logging:
+        if self.driver != "k8s-file" and (self.max_size is not None or self.max_file is not None):
+            raise ValueError(f"max-size and max-file mean nothing with the log driver {self.driver}")
+        if self.driver != "journald" and self.tag is not None:
+            raise ValueError("a tag means nothing with another log driver than journald")
+        return self
 
 
 class RestartCondition(StrEnum):
@@ -172,6 +189,9 @@ class Container(Resource):
         " mask=PATH:PATH, unmask=ALL or PATH:PATH, apparmor= and label= where the host has them.",
     )
     devices: Annotated[tuple[Device, ...], RECREATE] = Field((), description="Devices of the host given to it.")
+    cdi_devices: Annotated[tuple[CdiName, ...], RECREATE] = Field(
+        (), description="Devices by the names that their drivers give them (CDI), such as C(vendor.com/class=name)."
+    )
     device_cgroup_rules: Annotated[tuple[DeviceRule, ...], RECREATE] = Field(
         (), description="Devices it may use by number, such as C(c 1:3 rwm)."
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from bayplan.models.base import NO_CHANGE, RECREATE, Kind, Model, Resource
 from bayplan.models.reference import ImageReference
+from bayplan.models.types import Duration
 
 
 class PullPolicy(StrEnum):
@@ -38,6 +39,9 @@ class Image(Resource):
 
     name: str = Field(description="The image's reference as declared; its identity on the host.")
     pull: Annotated[PullPolicy, NO_CHANGE] = Field(PullPolicy.MISSING, description="When to ask the registry.")
+    pull_every: Annotated[Duration | None, NO_CHANGE] = Field(
+        None, description="Ask the registry again when its last answer is older than this."
+    )
     platform: Annotated[str | None, RECREATE] = Field(
         None, description="os/architecture[/variant] to take from a multi-platform image; the host's when unset."
     )

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from bayplan.models.base import Model
 from bayplan.models.types import AbsolutePath
+
+CdiName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*$"),
+]
+"""``vendor.com/class=name`` (Container Device Interface specification, "CDI JSON Specification")."""
 
 
 class Device(Model):

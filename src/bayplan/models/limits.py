@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from bayplan.models.base import Model
 from bayplan.models.types import AbsolutePath, ByteSize
@@ -29,10 +29,18 @@ class DeviceRate(Model):
     rate: ByteSize = Field(description="Bytes or operations a second.")
 
 
+class DeviceWeight(Model):
+    """The share of a block device's time among containers."""
+
+    path: AbsolutePath = Field(description="The device on the host, such as /dev/sda.")
+    weight: int = Field(ge=10, le=1000, description="Relative weight among containers.")
+
+
 class BlockIo(Model):
     """Limits of block devices; unset is unlimited."""
 
     weight: int | None = Field(None, ge=10, le=1000, description="Relative weight among containers (500 is usual).")
+    weight_device: tuple[DeviceWeight, ...] = Field((), description="Relative weight for single devices.")
     read_bps: tuple[DeviceRate, ...] = Field((), description="Most bytes read a second, for each device.")
     write_bps: tuple[DeviceRate, ...] = Field((), description="Most bytes written a second, for each device.")
     read_iops: tuple[DeviceRate, ...] = Field((), description="Most reads a second, for each device.")
@@ -60,6 +68,9 @@ class Resources(Model):
     cpuset: str | None = Field(None, pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$", description="Processors, such as 0-1,3.")
     cpuset_mems: str | None = Field(None, pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$", description="Memory nodes, such as 0.")
     pids: int | None = Field(None, ge=1, description="Most processes and threads.")
+    hugetlb: dict[Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[KMG]B$")], ByteSize] = Field(
+        default_factory=dict, description="Most memory in huge pages of each size, such as C(2MB), bytes."
+    )
     blkio: BlockIo | None = Field(None, description="Limits of block devices.")
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ class VolumeMount(Model):
     subpath: Annotated[str, StringConstraints(pattern=r"^[^/\x00].*$")] | None = Field(
         None, description="Directory or file in the volume to mount instead of all of it; it must be there."
     )
+    of_image: bool = Field(False, description="Asked for by the image (its VOLUME); set by the core, not declared.")
 
 
 class BindMount(Model):
@@ -56,4 +57,17 @@ class TmpfsMount(Model):
     mode: int | None = Field(None, ge=0, le=0o7777, description="Permission bits of its root; 1777 when unset.")
 
 
-Mount = Annotated[VolumeMount | BindMount | TmpfsMount, Field(discriminator="type")]
+class ImageMount(Model):
+    """The files of another image, read-only."""
+
+    type: Literal["image"] = "image"
+    source: str = Field(description="Reference of the image.")
+    target: AbsolutePath = Field(description="Path in the container.")
+    read_only: Literal[True] = Field(True, description="Images are never written to.")
+    subpath: Annotated[str, StringConstraints(pattern=r"^[^/\x00].*$")] | None = Field(
+        None, description="Directory or file in the image to mount instead of all of it; it must be there."
+    )
+    digest: str = Field("", description="Manifest that the reference stood for; set when the plan is made.")
+
+
+Mount = Annotated[VolumeMount | BindMount | TmpfsMount | ImageMount, Field(discriminator="type")]

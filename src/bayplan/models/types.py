@@ -164,7 +164,8 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 """A name of an environment variable: anything without ``=`` and NUL."""
 
 
-def _absolute(value: str) -> str:
+def absolute(value: str) -> str:
+    """A normalised absolute path. Raises ValueError for any other."""
     if not value.startswith("/"):
         raise ValueError(f"path {value!r} must be absolute")
     if "\x00" in value or ".." in value.split("/"):
@@ -172,5 +173,5 @@ def _absolute(value: str) -> str:
     return value if value == "/" else "/" + "/".join(part for part in value.split("/") if part)
 
 
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+AbsolutePath = Annotated[str, AfterValidator(absolute)]
 """An absolute path, normalised (no doubled or trailing slash), without ``..``."""

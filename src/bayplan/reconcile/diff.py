@@ -63,6 +63,9 @@ def _unset(value: Any) -> bool:
 
 def _canonical(name: str, value: Any) -> Any:
     shown = plain(value)
+    if name == "mounts" and isinstance(shown, list):
+        # What the image asks for changes with the image, and is no field of the declaration.
+        shown = [item for item in shown if not item.get("of_image")]
     if name in _UNORDERED and isinstance(shown, list):
         return sorted(map(repr, shown))
     return shown if not _unset(shown) and shown != [] else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bayplan.errors import BayplanError, RuntimeFailureError, StoppedError
-from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, Kind, ResourceId
+from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, ImageMount, Kind, ResourceId
 from bayplan.reconcile.plan import Action, Note, Plan, Step, Wait
 from bayplan.runtime.protocol import Report, Runtime, Scope
 
@@ -89,7 +89,8 @@ class Executor:
         if isinstance(desired, Image):
             digest = self.plan.images[desired.name].digest
         elif isinstance(desired, Container):
-            digest = self._digest(desired)
+            digest = self._digest(desired.image)
+            desired = self._with_mounted(desired)
         self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
         if isinstance(desired, Container) and step.runs:
             self.runtime.start(desired.name)
@@ -103,7 +104,7 @@ class Executor:
             self.runtime.delete(step.resource)
             self._create(step)
             return
-        self.runtime.prepare(desired, digest=self._digest(desired), report=self.report)
+        self.runtime.prepare(desired, digest=self._digest(desired.image), report=self.report)
         aside = self.runtime.supersede(desired.name)
         try:
             self._create(step)
@@ -117,14 +118,22 @@ class Executor:
         if aside:
             self.runtime.delete(replace(desired.id, name=aside))
 
-    def _digest(self, container: Container) -> str:
+    def _with_mounted(self, container: Container) -> Container:
+        """With the digests of mounted images; those that this apply built have theirs only now."""
+        mounts = tuple(
+            item.model_copy(update={"digest": self._digest(item.source)}) if isinstance(item, ImageMount) else item
+            for item in container.mounts
+        )
+        return container if mounts == container.mounts else container.model_copy(update={"mounts": mounts})
+
+    def _digest(self, image: str) -> str:
         """The planned digest; for an image that this apply built, what came out of the build."""
-        resolved = self.plan.images.get(container.image)
+        resolved = self.plan.images.get(image)
         if resolved is None:
             return ""
         if resolved.digest.startswith(_BUILD_PREFIX):
             # What is here now, not what the declaration stands for now: its context may have moved since.
-            wanted = ResourceId(kind=Kind.IMAGE, name=container.image)
+            wanted = ResourceId(kind=Kind.IMAGE, name=image)
             found = self.runtime.observe(Scope(names=(wanted,))).get(wanted)
             return found.image_digest if found else ""
         return resolved.digest
@@ -136,7 +145,7 @@ class Executor:
         change = step.fields[0]
         if not str(change.after).startswith(_BUILD_PREFIX) or change.why != step.why:
             return False
-        return bool(self._digest(step.desired) == change.before)
+        return bool(self._digest(step.desired.image) == change.before)
 
     def _await(self, condition: Wait, step: Step) -> None:
         limit = _START_TIMEOUT

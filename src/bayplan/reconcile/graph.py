@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from bayplan.errors import DeclarationError
-from bayplan.models import Container, Kind, Resource, ResourceId, Stack, VolumeMount
+from bayplan.models import Container, ImageMount, Kind, Resource, ResourceId, Stack, VolumeMount
 from bayplan.runtime.protocol import Snapshot
 
 _CONTAINER_MODE = "container:"
@@ -20,6 +20,9 @@ def requirements(resource: Resource, stack: Stack) -> frozenset[ResourceId]:
     needed |= {ResourceId(kind=Kind.NETWORK, name=item.network) for item in resource.networks}
     needed |= {
         ResourceId(kind=Kind.VOLUME, name=item.source) for item in resource.mounts if isinstance(item, VolumeMount)
+    }
+    needed |= {
+        ResourceId(kind=Kind.IMAGE, name=item.source) for item in resource.mounts if isinstance(item, ImageMount)
     }
     needed |= {ResourceId(kind=Kind.SECRET, name=item.source) for item in resource.secrets}
     needed |= {ResourceId(kind=Kind.CONFIG, name=item.source) for item in resource.configs}
@@ -65,6 +68,9 @@ def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[Reso
             if isinstance(mount, VolumeMount)
         }
         used.add(ResourceId(kind=Kind.IMAGE, name=container.image))
+        used |= {
+            ResourceId(kind=Kind.IMAGE, name=one.source) for one in container.mounts if isinstance(one, ImageMount)
+        }
         used |= namespace_owners(container)
         for dependency in container.depends_on:
             used |= set(by_service.get(dependency.service, ()))

@@ -7,7 +7,19 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bayplan.errors import ConflictError, NotFoundError, UnavailableError
-from bayplan.models import Change, Condition, Container, Image, Kind, Resource, ResourceId, RestartCondition, Stack
+from bayplan.models import (
+    Change,
+    Condition,
+    Container,
+    Image,
+    Kind,
+    Resource,
+    ResourceId,
+    RestartCondition,
+    Stack,
+    VolumeMount,
+)
+from bayplan.reconcile import image_mounts
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, namespace_owners, removal_order, requirements
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
@@ -64,9 +76,11 @@ def make_plan(
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
-    scope = scope or default_scope(stack)
-    scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *absent))))
     images = {item.name: _resolved(item, runtime) for item in stack.images}
+    declared, stack = stack, image_mounts.complete(stack, images)
+    scope = scope or default_scope(stack)
+    added = (item.id for item in stack.volumes if item not in declared.volumes)
+    scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *absent))))
     snapshot = runtime.observe(scope)
     return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(absent)
 
@@ -304,11 +318,23 @@ class _Planner:
             elif item.superseded:
                 doomed[item.id] = "left by an interrupted replacement"
             elif self.stack.find(item.id) is None and item.managed and self._in_project(item):
+                if item.id.name in self._of_images():
+                    continue
                 if item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
                     self.kept.append(f"{item.id} is no longer declared; data is never removed unasked")
                 else:
                     doomed[item.id] = "no longer declared"
         return doomed
+
+    def _of_images(self) -> frozenset[str]:
+        """Volumes that images have asked for, of containers that stay: an image that is not built yet may again."""
+        return frozenset(
+            mount.source
+            for item in self.snapshot.of(Kind.CONTAINER)
+            if isinstance(item.actual, Container) and self.stack.find(item.id) is not None
+            for mount in item.actual.mounts
+            if isinstance(mount, VolumeMount) and mount.of_image
+        )
 
     def _in_project(self, item: Observed) -> bool:
         return self.scope.project is not None and item.project == self.scope.project

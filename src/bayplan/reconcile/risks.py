@@ -45,6 +45,8 @@ def _of_isolation(resource: Container) -> Iterator[str]:
             yield f"isolation: {option} takes a protection away"
     for device in resource.devices:
         yield f"isolation: uses the host's device {device.source}"
+    for name in resource.cdi_devices:
+        yield f"isolation: uses the host's device {name}, with all that its driver asks for"
     for rule in resource.device_cgroup_rules:
         yield f"isolation: may use devices {rule}"
 

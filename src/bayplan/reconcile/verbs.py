@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError
-from bayplan.models import Container, Duration, Kind, ResourceId
+from bayplan.models import Container, Duration, Kind, ResourceId, Volume, VolumeMount, labels
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Observed, Runtime, Scope, Snapshot, State
 
@@ -21,12 +21,16 @@ _ENDING = frozenset({"stop", "kill", "remove"})
 
 @dataclass(frozen=True)
 class Command:
-    """A verb and its options. ``verb`` is start, stop, kill, pause, unpause, restart, remove or rename."""
+    """A verb and its options. ``verb`` is start, stop, kill, pause, unpause, restart, remove or rename.
+
+    ``volumes``: with a container that is removed go the volumes that nobody named and no other container has.
+    """
 
     verb: str
     signal: str = "SIGKILL"
     grace: Duration | None = None
     force: bool = False
+    volumes: bool = False
     new_name: str = ""
 
 
@@ -126,7 +130,7 @@ def _do(asked: Command, name: str, runtime: Runtime) -> None:
         "kill": lambda: runtime.kill(name, asked.signal),
         "pause": lambda: runtime.pause(name),
         "unpause": lambda: runtime.unpause(name),
-        "remove": lambda: runtime.delete(ResourceId(kind=Kind.CONTAINER, name=name)),
+        "remove": lambda: _remove(asked, name, runtime),
         "rename": lambda: runtime.rename(name, asked.new_name),
     }
     if asked.verb == "restart":
@@ -134,3 +138,16 @@ def _do(asked: Command, name: str, runtime: Runtime) -> None:
         runtime.start(name)
     else:
         acts[asked.verb]()
+
+
+def _remove(asked: Command, name: str, runtime: Runtime) -> None:
+    wanted = ResourceId(kind=Kind.CONTAINER, name=name)
+    found = runtime.observe(Scope(names=(wanted,))).get(wanted) if asked.volumes else None
+    runtime.delete(wanted)
+    if found is None or not isinstance(found.actual, Container):
+        return
+    mine = {item.source for item in found.actual.mounts if isinstance(item, VolumeMount)}
+    for volume, users in runtime.volumes_there():
+        nameless = isinstance(volume.actual, Volume) and labels.ANONYMOUS in volume.actual.labels
+        if volume.id.name in mine and nameless and not users:
+            runtime.delete(volume.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,20 @@ class RegistryClient:
         """
         digest, _, manifest = self.select(ref, platform)
         return digest, sum(item["size"] for item in [manifest["config"], *manifest["layers"]])
+
+    def config(self, ref: ImageReference, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration of a manifest, for what a plan tells before a pull. Raises CorruptStateError for none."""
+        wanted = manifest["config"]
+        if wanted["size"] > MAX_DOCUMENT:
+            raise CorruptStateError(f"the configuration has {wanted['size']} bytes", where=str(ref))
+        data = b"".join(self.fetch_blob(ref, wanted["digest"], wanted["size"]))
+        try:
+            config = json.loads(data)
+        except ValueError as error:
+            raise CorruptStateError(f"the configuration is no JSON: {error}", where=str(ref)) from error
+        if not isinstance(config, dict):
+            raise CorruptStateError("the configuration is no JSON object", where=str(ref))
+        return config
 
     def select(self, ref: ImageReference, platform: str | None = None) -> tuple[str, bytes, dict[str, Any]]:
         """Digest, bytes and content of the platform's manifest, through an index if there is one."""

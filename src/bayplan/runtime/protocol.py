@@ -128,6 +128,8 @@ class ResolvedImage(Model):
     origin: ImageOrigin
     size_bytes: int = 0
     why: str = ""
+    volumes: tuple[str, ...] | None = None
+    """Paths at which the image asks for a volume; None while nobody knows."""
 
 
 class Facts(Model):

@@ -87,9 +87,9 @@ def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
         assert caught.value.where.line == line
 
 
-UNBUILT = ["devices: ['vendor.com/class=name']", "runtime: runsc", "logging: {driver: journald}", "links: [b]",
+UNBUILT = ["runtime: runsc", "logging: {driver: syslog}", "links: [b]",
            "network_mode: bridge", "deploy: {update_config: {}}", "post_start: []",
-           "isolation: hyperv", "logging: {options: {max-size: 1m}}",
+           "isolation: hyperv", "logging: {options: {compress: 'true'}}",
            "blkio_config: {weight_device: []}", "gpus: 1"]  # fmt: skip
 
 

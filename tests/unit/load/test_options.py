@@ -118,3 +118,52 @@ def test_faults(tmp_path: Path, attributes: tuple[str, ...], line: int, part: st
     assert part in str(caught.value)
     assert isinstance(caught.value.where, Location)
     assert caught.value.where.line in (line, 3)
+
+
+def test_logging(tmp_path: Path) -> None:
+    made = read(tmp_path, "logging: {driver: local, options: {max-size: 10m, max-file: '2'}}").logging
+    assert made
+    assert (made.driver, made.max_size, made.max_file) == ("k8s-file", 10 << 20, 2)
+    tagged = read(tmp_path, "logging: {driver: journald, options: {tag: t}}").logging
+    assert tagged
+    assert (tagged.driver, tagged.tag) == ("journald", "t")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("logging: {driver: none, options: {max-size: 1m}}", "mean nothing with the log driver none"),
+        ("logging: {options: {max-size: 12}}", "greater than or equal to 1024"),
+        ("logging: {options: {tag: x}}", "a tag means nothing"),
+        ("logging: {options: {compress: 'true'}}", "log option compress is not built yet"),
+        ("logging: {driver: syslog}", "log driver 'syslog' is not built yet"),
+    ],
+)
+def test_logging_that_cannot_be(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DeclarationError, match=said):
+        read(tmp_path, text)
+
+
+def test_devices_by_cdi_name_and_weights(tmp_path: Path) -> None:
+    made = read(
+        tmp_path,
+        "devices: [/dev/null, 'nvidia.com/gpu=all']",
+        "blkio_config: {weight_device: [{path: /dev/vda, weight: 20}]}",
+    )
+    assert (made.cdi_devices, [one.source for one in made.devices]) == (("nvidia.com/gpu=all",), ["/dev/null"])
+    assert made.resources.blkio
+    assert made.resources.blkio.weight_device[0].weight == 20
+
+
+@pytest.mark.parametrize(("text", "hours"), [("daily", 24), ("weekly", 168), ("every_12h", 12), ("every_1d12h", 36)])
+def test_pull_policies_with_a_period(tmp_path: Path, text: str, hours: int) -> None:
+    stack = f"services: {{a: {{image: x, pull_policy: {text}}}}}"
+    (image,) = load_text(stack, label="c", project_directory=tmp_path, project_name="p", environment={}).images
+    assert image.pull_every
+    assert image.pull_every.total_seconds() == hours * 3600
+
+
+@pytest.mark.parametrize("text", ["every_", "every_5", "every_0h", "every_1y", "hourly"])
+def test_pull_policies_that_are_none(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DeclarationError, match="pull_policy"):
+        read(tmp_path, f"pull_policy: {text}")

@@ -151,7 +151,9 @@ class Assembler:
     def _mounts(self, node: Node, name: str) -> tuple[Any, ...]:
         project = self.context.project
         names = {key: final_name(one, key, project) for key, one in self.declared["volumes"].items()}
-        reader = MountReader(self.context.directory, self.context.environment.get("HOME", "/"), names, name)
+        reader = MountReader(
+            self.context.directory, self.context.environment.get("HOME", "/"), names, name, self.images.mounted
+        )
         mounts = {item.target: item for item in self._others_mounts(node, reader)}
         mounts |= {item.target: item for item in reader.read(node)}
         self.used["volumes"] |= dict.fromkeys(sorted(reader.used))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 from bayplan.load.compose import keys
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, wrong
 from bayplan.load.compose.validate import make
-from bayplan.models import Build, Image, ImageReference, PullPolicy
+from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
 
+_PERIODS = {"daily": "1d", "weekly": "1w"}
+_PART = re.compile(r"(\d+)([wdhms])")
+_UNIT_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _POLICIES = {"always": "always", "never": "never", "missing": "missing", "if_not_present": "missing", "build": "build"}
 
 
@@ -37,7 +41,7 @@ class ImageReader:
             raise wrong(given or service, str(error)) from error
         values: dict[str, Any] = {"name": name}
         if policy := service.get("pull_policy"):
-            values["pull"] = _policy(policy)
+            values |= _policy(policy)
         if platform := service.get("platform"):
             values["platform"] = as_text(platform)
         if build:
@@ -46,6 +50,15 @@ class ImageReader:
         known = self.found.get(full)
         self.found[full] = _joined(known, image, service) if known else image
         return self.found[full].name
+
+    def mounted(self, node: Node) -> str:
+        """An image that is mounted, as first spelled in the stack. Raises DeclarationError."""
+        name = as_text(node)
+        try:
+            full = str(ImageReference.parse(name))
+        except ValueError as error:
+            raise wrong(node, str(error)) from error
+        return self.found.setdefault(full, make(Image, node, {"name": name})).name
 
     def _build(self, node: Node) -> Build:
         if not isinstance(node.value, dict):
@@ -74,13 +87,18 @@ class ImageReader:
         return os.path.normpath(self.directory / Path(text).expanduser())
 
 
-def _policy(node: Node) -> PullPolicy:
+def _policy(node: Node) -> dict[str, Any]:
+    """``pull``, or for daily, weekly and every_DURATION ``pull_every``."""
     text = as_text(node)
-    if text in ("daily", "weekly") or text.startswith("every_"):
-        raise not_built(node, f"pull_policy {text} is not built yet")
+    period = _PERIODS.get(text, text.removeprefix("every_") if text.startswith("every_") else "")
+    if period:
+        parts = _PART.findall(period)
+        if not parts or "".join(number + unit for number, unit in parts) != period or set(period) <= set("0wdhms"):
+            raise wrong(node, f"{text!r} is not every_ and a duration", hint="such as every_12h or every_1d12h")
+        return {"pull_every": Duration(seconds=sum(int(number) * _UNIT_S[unit] for number, unit in parts))}
     if text not in _POLICIES:
-        raise wrong(node, f"unknown policy {text!r}", hint=", ".join(_POLICIES))
-    return PullPolicy(_POLICIES[text])
+        raise wrong(node, f"unknown policy {text!r}", hint=", ".join([*_POLICIES, *_PERIODS, "every_DURATION"]))
+    return {"pull": PullPolicy(_POLICIES[text])}
 
 
 def _joined(known: Image, image: Image, service: Node) -> Image:
@@ -90,5 +108,11 @@ def _joined(known: Image, image: Image, service: Node) -> Image:
     if known.platform and image.platform and known.platform != image.platform:
         raise wrong(service, f"image {image.name!r} is wanted for two platforms")
     pull = image.pull if known.pull is PullPolicy.MISSING else known.pull
-    update = {"build": known.build or image.build, "platform": known.platform or image.platform, "pull": pull}
+    periods = [item.pull_every for item in (known, image) if item.pull_every]
+    update = {
+        "build": known.build or image.build,
+        "platform": known.platform or image.platform,
+        "pull": pull,
+        "pull_every": min(periods, default=None),
+    }
     return known.model_copy(update=update)

@@ -10,7 +10,7 @@ from typing import Any
 from bayplan.load.compose import keys
 from bayplan.load.compose.nodes import Node, as_integer, as_list, as_map, as_text, check_keys, not_built, wrong
 from bayplan.load.compose.validate import make
-from bayplan.models import BlockIo, Device, DeviceRate
+from bayplan.models import BlockIo, Device, DeviceRate, DeviceWeight
 
 _SECURITY = re.compile(r"^(no-new-privileges([:=](true|false))?|systempaths[:=]unconfined|(un)?mask[:=].+)$")
 _HAVING_VALUE = ("seccomp", "apparmor", "label")
@@ -39,10 +39,21 @@ def security_options(node: Node, directory: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
+def cdi_devices(node: Node) -> tuple[str, ...]:
+    """Those of ``devices`` that are named as ``vendor.com/class=name``."""
+    return tuple(as_text(item) for item in as_list(node) if _is_cdi(item))
+
+
+def _is_cdi(node: Node) -> bool:
+    return isinstance(node.value, str) and "=" in node.value and not node.value.startswith("/")
+
+
 def devices(node: Node) -> tuple[Device, ...]:
     """``devices``: ``HOST[:CONTAINER[:rwm]]`` or source, target, permissions. Raises DeclarationError."""
     found: dict[str, Device] = {}
     for item in as_list(node):
+        if _is_cdi(item):
+            continue
         if isinstance(item.value, dict):
             check_keys(item, built={"source", "target", "permissions"})
             values: dict[str, Any] = {key: as_text(one) for key, one in as_map(item).items()}
@@ -50,8 +61,6 @@ def devices(node: Node) -> tuple[Device, ...]:
                 raise wrong(item, "names no source")
         else:
             text = as_text(item)
-            if "=" in text and not text.startswith("/"):
-                raise not_built(item, f"a device by its CDI name ({text!r}) is not built yet")
             parts = text.split(":")
             if len(parts) > 3 or not all(parts):
                 raise wrong(item, f"{text!r} is not HOST[:CONTAINER[:rwm]]")
@@ -67,14 +76,24 @@ def devices(node: Node) -> tuple[Device, ...]:
 
 def block_io(node: Node) -> BlockIo:
     """``blkio_config``. Raises DeclarationError."""
-    check_keys(node, built={"weight", *_RATES}, known={"weight_device"})
+    check_keys(node, built={"weight", "weight_device", *_RATES})
     values: dict[str, Any] = {}
     if weight := node.get("weight"):
         values["weight"] = as_integer(weight)
+    if weights := node.get("weight_device"):
+        values["weight_device"] = tuple(_weight(item) for item in as_list(weights))
     for name, field in _RATES.items():
         if rates := node.get(name):
             values[field] = tuple(_rate(item) for item in as_list(rates))
     return make(BlockIo, node, values, {field: name for name, field in _RATES.items()})
+
+
+def _weight(node: Node) -> DeviceWeight:
+    check_keys(node, built={"path", "weight"})
+    path, weight = node.get("path"), node.get("weight")
+    if path is None or weight is None:
+        raise wrong(node, "needs path and weight")
+    return make(DeviceWeight, node, {"path": as_text(path), "weight": as_integer(weight)})
 
 
 def _rate(node: Node) -> DeviceRate:

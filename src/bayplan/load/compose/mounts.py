@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from bayplan.load.compose.nodes import (
     wrong,
 )
 from bayplan.load.compose.validate import make
-from bayplan.models import BindMount, ByteSize, Mount, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, ByteSize, ImageMount, Mount, TmpfsMount, VolumeMount, anonymous_name
 
 _log = logging.getLogger("bayplan.load")
 _PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
@@ -32,13 +31,15 @@ _PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "
 class MountReader:
     """Reads the mounts of one container.
 
-    ``volumes`` maps declared keys to final names; ``used`` and ``anonymous`` collect the keys and the names needed.
+    ``volumes`` maps declared keys to final names, ``image`` takes an image in and gives its name; ``used`` and
+    ``anonymous`` collect the keys and the names needed.
     """
 
     directory: Path
     home: str
     volumes: Mapping[str, str]
     container: str
+    image: Callable[[Node], str] = as_text
     used: set[str] = field(default_factory=set)
     anonymous: list[str] = field(default_factory=list)
 
@@ -77,7 +78,7 @@ class MountReader:
         return make(VolumeMount, node, {**values, "source": self._volume(node, source, target)})
 
     def _long(self, node: Node) -> Mount:
-        check_keys(node, built=keys.MOUNT_BUILT, known=keys.MOUNT_KNOWN)
+        check_keys(node, built=keys.MOUNT_BUILT)
         kind, target, source = node.get("type"), node.get("target"), node.get("source")
         if kind is None or target is None:
             raise wrong(node, "a mount needs type and target")
@@ -99,9 +100,16 @@ class MountReader:
         if name == "tmpfs":
             options = _options(node, "tmpfs", built={"size", "mode"}, known=set())
             return make(TmpfsMount, node, {**values, **options})
-        if name in ("image", "npipe", "cluster"):
+        if name == "image":
+            if source is None:
+                raise wrong(node, "an image mount needs a source")
+            if read_only and not values.pop("read_only"):
+                raise wrong(read_only, "an image cannot be written to")
+            options = _options(node, "image", built={"subpath"}, known=set())
+            return make(ImageMount, node, {**values, "source": self.image(source), **options})
+        if name in ("npipe", "cluster"):
             raise not_built(kind, f"mounts of type {name} are not built yet")
-        raise wrong(kind, f"unknown mount type {name!r}", hint="bind, volume or tmpfs")
+        raise wrong(kind, f"unknown mount type {name!r}", hint="bind, volume, image or tmpfs")
 
     def path(self, text: str) -> str:
         """A host path made absolute: ``~`` is the home directory, others are relative to the project directory."""
@@ -112,7 +120,7 @@ class MountReader:
     def _volume(self, node: Node, key: str, target: str) -> str:
         if not key:
             # A name that the next run finds again: level-based, unlike an engine's random one.
-            name = f"{self.container}_{hashlib.sha256(target.encode()).hexdigest()[:12]}"
+            name = anonymous_name(self.container, target)
             self.anonymous.append(name)
             return name
         if key not in self.volumes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.isolation import block_io, devices, security_options
+from bayplan.load.compose.isolation import block_io, cdi_devices, devices, security_options
 from bayplan.load.compose.nodes import (
     Node,
     as_flag,
@@ -205,19 +205,31 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "ulimits": _ulimits,
         "healthcheck": healthcheck,
     }
-    return {name: read(found) for name, read in readers.items() if (found := service.get(name))}
+    values = {name: read(found) for name, read in readers.items() if (found := service.get(name))}
+    if found := service.get("devices"):
+        values["cdi_devices"] = cdi_devices(found)
+    return values
 
 
 def logging(node: Node) -> Logging:
-    """``logging``; Docker's json-file is our own form. Raises DeclarationError."""
+    """``logging``; Docker's json-file and local are our own form, k8s-file. Raises DeclarationError."""
     check_keys(node, built=keys.LOGGING_BUILT)
     driver, options = node.get("driver"), node.get("options")
     name = as_text(driver) if driver else "json-file"
-    if name not in ("json-file", "local", "k8s-file", "none"):
+    if name not in ("json-file", "local", "k8s-file", "journald", "none"):
         raise not_built(driver or node, f"log driver {name!r} is not built yet")
+    values: dict[str, Any] = {"driver": name if name in ("none", "journald") else "k8s-file"}
+    readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
+        "max-size": ("max_size", _size),
+        "max-file": ("max_file", as_integer),
+        "tag": ("tag", as_text),
+    }
     for key, value in as_map(options).items() if options else ():
-        raise not_built(value, f"log option {key} is not built yet")
-    return Logging(driver="none" if name == "none" else "k8s-file")
+        if key not in readers:
+            raise not_built(value, f"log option {key} is not built yet")
+        field, read = readers[key]
+        values[field] = read(value)
+    return make(Logging, node, values, {"max_size": "options", "max_file": "options"})
 
 
 def _signal(node: Node) -> str:

@@ -20,7 +20,7 @@ from bayplan.models import (
     VolumeMount,
 )
 from bayplan.runtime.native.containers import grants
-from bayplan.runtime.native.containers.records import declaration
+from bayplan.runtime.native.containers.records import Records, declaration
 from bayplan.runtime.native.containers.spec import sharing
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks, published
@@ -98,8 +98,7 @@ def _check_images(names: Collection[str], leaving: Collection[str], images: Imag
         digest = known.get(str(ImageReference.parse(name)))
         if digest is None or list(known.values()).count(digest) > 1:
             continue
-        rows = database.query("SELECT name FROM containers WHERE image_digest = ? ORDER BY name", (digest,))
-        staying = [str(row[0]) for row in rows if str(row[0]) not in leaving]
+        staying = [user for user in Records(database).images().get(digest, ()) if user not in leaving]
         if staying:
             raise ConflictError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
 

@@ -123,7 +123,9 @@ class NativeImageVerbs:
         made = list(self.images.builder.cache.kept())
         chains, blobs = {item.chain for item in made}, {item.digest for item in made}
         rows = self.containers.records.database.query("SELECT facts FROM bundles")
-        chains |= {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
+        for facts in (json.loads(row[0]) for row in rows):
+            trees = [*facts["lowerdirs"], *(layer for item in facts.get("images", ()) for layer in item["layers"])]
+            chains |= {f"sha256:{Path(item).name}" for item in trees}
         with Lease(self.store):
             found = pruner.find(unused=unused, chains=chains, blobs=blobs)
             if not dry_run:
@@ -170,8 +172,4 @@ class NativeImageVerbs:
         return set(names)
 
     def _users(self) -> dict[str, list[str]]:
-        rows = self.containers.records.database.query("SELECT image_digest, name FROM containers ORDER BY name")
-        found: dict[str, list[str]] = {}
-        for row in rows:
-            found.setdefault(str(row[0]), []).append(str(row[1]))
-        return found
+        return self.containers.records.images()

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
-from bayplan.models import Container, Resources
-from bayplan.runtime.native.containers.spec import isolation, process
+from bayplan.models import BlockIo, Container, Resources
+from bayplan.runtime.native.containers import journal
+from bayplan.runtime.native.containers.spec import cdi, isolation, process
 from bayplan.system import cgroups
 
 _IPC_SYSCTL = re.compile(r"kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..+")
@@ -29,9 +30,12 @@ def check_options(container: Container, cache: Path) -> None:
                 what = f"{grant.source} has no content: its variable is not set, or its file cannot be read"
                 raise NotFoundError(what, hint="set the variable, or make the file")
         isolation.devices(container)
+        cdi.check(container)
         isolation.seccomp_annotation(container, isolation.capabilities(container), cache)
         if container.init:
             process.init_program()
+        if container.logging and container.logging.driver == "journald":
+            journal.check()
     except BayplanError as error:
         error.where = error.where or where
         raise
@@ -48,11 +52,12 @@ def _limits(wanted: Resources) -> Iterator[str]:
         "cpu": ("cpus", "cpu_period", "cpu_quota", "cpu_shares", "cpu_rt_period", "cpu_rt_runtime"),
         "cpuset": ("cpuset", "cpuset_mems"),
         "pids": ("pids",),
+        "hugetlb": ("hugetlb",),
         io: ("blkio",),
     }
     for controller, names in needs.items():
         for name in names:
-            if getattr(wanted, name) is not None and controller not in have:
+            if getattr(wanted, name) not in (None, {}) and controller not in have:
                 yield f"{name} needs the cgroup controller {controller}, which this host does not have"
     if wanted.oom_kill_disable and (unified or "memory" not in have):
         yield "oom_kill_disable needs cgroup v1"
@@ -64,7 +69,11 @@ def _limits(wanted: Resources) -> Iterator[str]:
         yield "cpu_rt_runtime needs a kernel with CONFIG_RT_GROUP_SCHED"
     if wanted.memory_swap is not None and not _limits_swap(unified=unified):
         yield "memory_swap: this kernel does not count swap"
-    if wanted.blkio and wanted.blkio.weight is not None and not _weighs(unified=unified):
+    for size in wanted.hugetlb:
+        if not Path(f"/sys/kernel/mm/hugepages/hugepages-{_kib(size)}kB").is_dir():
+            yield f"hugetlb {size}: this kernel has no huge pages of that size"
+    weighs = wanted.blkio and (wanted.blkio.weight is not None or wanted.blkio.weight_device)
+    if weighs and not _weighs(unified=unified):
         yield "blkio weight: no block device of this host has a scheduler with weights (bfq)"
     yield from _processors(wanted)
 
@@ -87,6 +96,10 @@ def _limits_swap(*, unified: bool) -> bool:
 def _weighs(*, unified: bool) -> bool:
     names = ("io.weight", "io.bfq.weight") if unified else ("blkio.weight",)
     return any(cgroups.has_file("blkio", name) for name in names)
+
+
+def _kib(size: str) -> int:
+    return int(size[:-2]) << {"KB": 0, "MB": 10, "GB": 20}[size[-2:]]
 
 
 def _numbers(text: str) -> set[int]:
@@ -144,11 +157,12 @@ def _absolute(value: str) -> str:
 
 
 def _check_paths(container: Container) -> None:
-    blkio = container.resources.blkio
-    for item in (*blkio.read_bps, *blkio.write_bps, *blkio.read_iops, *blkio.write_iops) if blkio else ():
+    blkio = container.resources.blkio or BlockIo()
+    rates = (*blkio.read_bps, *blkio.write_bps, *blkio.read_iops, *blkio.write_iops)
+    for path in (*(item.path for item in blkio.weight_device), *(item.path for item in rates)):
         try:
-            block = stat.S_ISBLK(os.stat(item.path).st_mode)  # noqa: PTH116 - as resources does
+            block = stat.S_ISBLK(os.stat(path).st_mode)  # noqa: PTH116 - as resources does
         except OSError as error:
-            raise NotFoundError(f"block device {item.path}: {error.strerror}", hint="see ls /dev") from error
+            raise NotFoundError(f"block device {path}: {error.strerror}", hint="see ls /dev") from error
         if not block:
-            raise ConflictError(f"{item.path} is no block device", hint="name a whole disk")
+            raise ConflictError(f"{path} is no block device", hint="name a whole disk")

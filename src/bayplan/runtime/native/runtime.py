@@ -33,15 +33,19 @@ from bayplan.models import (
     Settings,
     Volume,
     VolumeMount,
+    volumes_of_image,
+    with_image_volumes,
 )
 from bayplan.runtime.native import checks
 from bayplan.runtime.native.containers import Containers, grants, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
+from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
+from bayplan.runtime.native.supervisor.records import log_limits
 from bayplan.runtime.native.verbs import NativeVerbs
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import (
@@ -352,6 +356,8 @@ class NativeRuntime(NativeVerbs):
         if earlier is not None:
             self._delete_container(earlier)
         stored, lowerdirs = self.images.rootfs(container.image, digest, report)
+        container = self._with_image_volumes(container, stored.config.volumes, project)
+        container, mounted = mounted_images(container, lambda name, known: self.images.rootfs(name, known, report))
         container_id = secrets.token_hex(32)
         self.containers.reserve(container_id, container, project, stored.digest)
         volumes = {
@@ -364,7 +370,15 @@ class NativeRuntime(NativeVerbs):
                 Path(mount.source).mkdir(parents=True)
             if isinstance(mount, VolumeMount) and not mount.nocopy and not mount.subpath:
                 self.volumes.fill(mount.source, lowerdirs, mount.target)
-        self.containers.create(container_id, stored.config, lowerdirs, volumes)
+        self.containers.create(container_id, stored.config, lowerdirs, volumes, mounted)
+
+    def _with_image_volumes(self, container: Container, paths: Sequence[str], project: str) -> Container:
+        """With the volumes that its image asks for; one that the plan could not know of is made here."""
+        found = with_image_volumes(container, paths)
+        for volume in volumes_of_image(found, project):
+            if not self.volumes.path(volume.name).is_dir():
+                self.volumes.create(volume, project)
+        return found
 
     def _delete_container(self, container_id: str) -> None:
         self.networks.leave(container_id)
@@ -394,7 +408,8 @@ class NativeRuntime(NativeVerbs):
         if isinstance(declared, Container) and process:
             defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
-        watched = kept or item.status.health is not Health.NONE or self.settings.log_max_size is not None
+        cut = isinstance(declared, Container) and log_limits(declared.model_dump(mode="json"), self.settings)
+        watched = kept or item.status.health is not Health.NONE or cut
         if watched and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         ports = tuple(str(port) for port in self.networks.published_of(item.handle))
@@ -408,4 +423,4 @@ class NativeRuntime(NativeVerbs):
         return container_id
 
     def _image_digests(self) -> frozenset[str]:
-        return frozenset(str(row[0]) for row in self.database.query("SELECT DISTINCT image_digest FROM containers"))
+        return frozenset(self.containers.records.images())

@@ -1,7 +1,11 @@
 """Files of a log: their order, which of them stay, and readers that go from one into the next."""
 
+import os
+
+import pytest
+
 from bayplan.runtime.native.containers import logs
-from bayplan.runtime.native.containers.rotation import files, rotate
+from bayplan.runtime.native.containers.rotation import files, lost, rotate
 
 LINE = "2025-01-01T00:00:0{}.000000000+00:00 stdout F {}\n"
 
@@ -23,6 +27,32 @@ def test_a_small_one_and_one_that_was_just_renamed_stay(tmp_path):
     assert not rotate(log, tmp_path / "ctl", 10, 3)
     log.rename(tmp_path / "log.1")
     assert not rotate(log, tmp_path / "ctl", 0, 3)
+    assert [item.name for item in files(log)] == ["log.1"]
+
+
+def test_a_monitor_that_was_told_is_not_told_again(tmp_path):
+    log, control = tmp_path / "log", tmp_path / "ctl"
+    os.mkfifo(control)
+    fd = os.open(control, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        log.write_text("x" * 20)
+        assert rotate(log, control, 10, 3)
+        assert os.read(fd, 100) == b"2 0 0\n"
+        assert not rotate(log, control, 10, 3, told=True)
+        with pytest.raises(BlockingIOError):
+            os.read(fd, 100)
+        assert not rotate(log, control, 10, 3)
+        assert os.read(fd, 100) == b"2 0 0\n"
+    finally:
+        os.close(fd)
+
+
+def test_what_is_cut_off_for_good_is_counted(tmp_path):
+    log = tmp_path / "log"
+    for _ in range(5):
+        log.write_text("x" * 20)
+        rotate(log, tmp_path / "ctl", 10, 2)
+    assert lost(log) == 4 * 20
     assert [item.name for item in files(log)] == ["log.1"]
 
 

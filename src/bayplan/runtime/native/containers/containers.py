@@ -20,7 +20,15 @@ from bayplan.runtime.native.containers import grants, health, joining, lifecycle
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
 from bayplan.runtime.native.containers.oci import streams
 from bayplan.runtime.native.containers.records import declaration, now
-from bayplan.runtime.native.containers.spec import Bundle, build_spec, changes, lift, limits, process_environment
+from bayplan.runtime.native.containers.spec import (
+    Bundle,
+    build_spec,
+    changes,
+    image_mounts,
+    lift,
+    limits,
+    process_environment,
+)
 from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
@@ -58,9 +66,17 @@ class Containers(Observations):
         grants.write(container, self.settings, container_id)
 
     def create(
-        self, container_id: str, image: ImageConfig, lowerdirs: Sequence[Path], volumes: Mapping[str, Path]
+        self,
+        container_id: str,
+        image: ImageConfig,
+        lowerdirs: Sequence[Path],
+        volumes: Mapping[str, Path],
+        images: image_mounts.Layers | None = None,
     ) -> None:
-        """Write the bundle of a reserved container. ``lowerdirs`` are topmost first; ``volumes`` name to directory."""
+        """Write the bundle of a reserved container.
+
+        ``lowerdirs`` are topmost first; ``volumes`` name to directory, ``images`` mounted ones to their layers.
+        """
         container = self.declared(container_id)
         for mount in container.mounts:
             if isinstance(mount, VolumeMount) and not volumes[mount.source].is_dir():
@@ -81,6 +97,7 @@ class Containers(Observations):
             "stop_signal": image.stop_signal,
             "healthcheck": health.of_image(image.healthcheck),
             "parts": spec_mounts.parts(container, volumes),
+            "images": image_mounts.facts(container, images or {}),
         }
         spec = build_spec(container, bundle, self.settings)
         for grant, file in grants.entries(container, self.settings, container_id):
@@ -142,6 +159,7 @@ class Containers(Observations):
         def furnish(bundle: Path) -> None:
             shared.furnish(bundle)
             spec_mounts.show_parts(facts.get("parts", ()), bundle)
+            image_mounts.show(facts.get("images", ()), bundle)
 
         with joining.joined(declared, self.running) as shared:
             resolver.write(paths.run, shared.put_in(kept["config"]), netns, told)
@@ -221,7 +239,9 @@ class Containers(Observations):
                 namespaces.in_private_mounts(lambda: self.runtime.update(container_id, given))
                 lift(self._paths(container_id).cgroup, earlier.resources, container.resources)
             self.records.reconfigure(container_id, spec)
-        self.records.set(container_id, declared=container.model_dump_json())
+        # Mounts never change in place; those that the image asked for are in the record only.
+        kept = container.model_copy(update={"mounts": earlier.mounts})
+        self.records.set(container_id, declared=kept.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
             checked = health.check_of(container, self._facts(container_id)) is not None
             begin_health(self.records.database, container_id, checked=checked)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bayplan.models import BindMount, Container, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, Container, ImageMount, TmpfsMount, VolumeMount
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.rotation import lost
 from bayplan.runtime.protocol import Health, State, Status
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -35,7 +36,8 @@ def inspect(
         "Args": arguments[1:],
         "State": _state(containers, container_id, status),
         "Image": row["image_digest"],
-        "LogPath": str(paths.log),
+        "LogPath": "" if declared.logging and declared.logging.driver != "k8s-file" else str(paths.log),
+        "LogLostBytes": lost(paths.log),
         "Name": f"/{row['name']}",
         "RestartCount": status.restarts,
         "Driver": "overlay",
@@ -151,6 +153,8 @@ def _mounts(declared: Container, volumes: Mapping[str, str]) -> list[dict[str, A
                 }
             case BindMount():
                 source = {"Type": "bind", "Source": item.source, "RW": not item.read_only}
+            case ImageMount():
+                source = {"Type": "image", "Source": item.source, "RW": False}
             case TmpfsMount():
                 source = {"Type": "tmpfs", "Source": "", "RW": True}
         found.append({**source, "Destination": item.target})

@@ -19,6 +19,8 @@ from bayplan.runtime.native.containers.rotation import files
 from bayplan.runtime.protocol import LogLine
 
 _POLL_S = 0.1
+_LONGEST = 1 << 20
+"""Characters of a line after which it is given as it is: one without an end must not fill the reader's memory."""
 
 
 def read(
@@ -108,7 +110,7 @@ def _joined(file: Iterable[bytes], pieces: dict[str, LogLine]) -> Iterator[LogLi
         tag, _, text = rest.partition(" ")
         earlier = pieces.pop(stream, None)
         line = LogLine(_time(when), stream, (earlier.text if earlier else "") + text)
-        if tag == "P":
+        if tag == "P" and len(line.text) < _LONGEST:
             pieces[stream] = line
         else:
             yield line

@@ -12,7 +12,7 @@ from typing import Any
 
 from bayplan.errors import RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
-from bayplan.runtime.native.containers import execute, health, lifecycle, logs
+from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import Records, declaration, now
@@ -118,10 +118,15 @@ class Observations:
         until: datetime | None = None,
     ) -> Iterator[LogLine]:
         """What the container wrote, oldest first."""
+        kept = declaration(self.records.get(container_id)["declared"]).logging
+
+        def running() -> bool:
+            return self._runs(container_id)
+
+        if kept and kept.driver == "journald":
+            return journal.read(container_id, follow=follow, tail=tail, since=since, until=until, running=running)
         path = self._paths(container_id).log
-        return logs.read(
-            path, follow=follow, tail=tail, since=since, until=until, running=lambda: self._runs(container_id)
-        )
+        return logs.read(path, follow=follow, tail=tail, since=since, until=until, running=running)
 
     def exec(
         self,

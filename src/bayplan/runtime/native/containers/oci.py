@@ -37,8 +37,10 @@ def streams(container: Container) -> tuple[str, ...]:
     A terminal is a pseudo-terminal of the monitor's; an input that is kept open stays so when a client leaves.
     """
     terminal: tuple[str, ...] = ("-t",) if container.tty else ()
-    if container.logging and container.logging.driver == "none":
-        terminal = ("--log-path=none:", *terminal)
+    kept = container.logging
+    if kept and kept.driver != "k8s-file":
+        tag = (f"--log-tag={kept.tag}",) if kept.tag else ()
+        terminal = (f"--log-path={kept.driver}:", *tag, *terminal)
     return (*terminal, "-i", "--leave-stdin-open") if container.stdin_open else terminal
 
 

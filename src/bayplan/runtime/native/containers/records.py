@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Container
+from bayplan.models import Container, ImageMount
 from bayplan.runtime.native.state.database import Database
 
 
@@ -94,6 +94,15 @@ class Records:
         """Keep another configuration, for the next start."""
         with self.database.transaction() as tx:
             tx.execute("UPDATE bundles SET config = ? WHERE container_id = ?", (json.dumps(config), container_id))
+
+    def images(self) -> dict[str, list[str]]:
+        """Manifests that containers run from or have mounted, each with their names in order."""
+        found: dict[str, list[str]] = {}
+        for row in self.database.query("SELECT image_digest, name, declared FROM containers ORDER BY name"):
+            mounted = (item.digest for item in declaration(row["declared"]).mounts if isinstance(item, ImageMount))
+            for digest in dict.fromkeys((str(row["image_digest"]), *mounted)):
+                found.setdefault(digest, []).append(str(row["name"]))
+        return found
 
     def remove(self, container_id: str, after_last: Callable[[], None] = lambda: None) -> None:
         """Forget the container, its bundle and its health.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bayplan.system.files import atomic_write
+
 _REOPEN = b"2 0 0\n"
 
 
@@ -22,14 +24,15 @@ def files(log: Path) -> list[Path]:
     return [*(numbered[number] for number in sorted(numbered, reverse=True)), *([log] if log.exists() else [])]
 
 
-def rotate(log: Path, control: Path, max_size_bytes: int, max_files: int) -> bool:
+def rotate(log: Path, control: Path, max_size_bytes: int, max_files: int, *, told: bool = False) -> bool:
     """Begin a new file when the log has reached the size; at most ``max_files`` stay. Whether it did.
 
-    A kill between the renames and the message leaves no ``log``: the next call sends the message again.
+    A kill between the renames and the message leaves no ``log``: the message is sent again, unless the caller has
+    ``told`` the monitor itself, which has yet to listen. Told twice it would put a second new file over the first.
     """
     numbered = [item for item in files(log) if item != log]
     if not log.exists():
-        if numbered:
+        if numbered and not told:
             _say(control, _REOPEN)
         return False
     if log.stat().st_size < max_size_bytes:
@@ -38,12 +41,30 @@ def rotate(log: Path, control: Path, max_size_bytes: int, max_files: int) -> boo
         number = int(item.name.rpartition(".")[2])
         # The oldest goes; with one file only, what was written before is gone once the monitor has left it.
         if number >= max(max_files - 1, 1):
+            _count(log, item.stat().st_size)
             item.unlink(missing_ok=True)
         else:
             item.rename(log.with_name(f"{log.name}.{number + 1}"))
     log.rename(log.with_name(f"{log.name}.1"))
     _say(control, _REOPEN)
     return True
+
+
+def lost(log: Path) -> int:
+    """Bytes of the log that were cut off for good so far."""
+    try:
+        return int(_counter(log).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _count(log: Path, size_bytes: int) -> None:
+    """Before the file goes: a kill between the two counts it twice, never not at all."""
+    atomic_write(_counter(log), str(lost(log) + size_bytes).encode(), durable=False)
+
+
+def _counter(log: Path) -> Path:
+    return log.with_name(f"{log.name}-lost")
 
 
 def _say(control: Path, message: bytes) -> None:

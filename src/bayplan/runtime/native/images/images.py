@@ -7,11 +7,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayplan.errors import ConflictError, NotFoundError
+from bayplan.errors import BayplanError, ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.runtime.native.images.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
-from bayplan.runtime.native.images.stored import StoredImage
+from bayplan.runtime.native.images.stored import StoredImage, image_config
 from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Images:
         self._builder: Builder | None = None
         self._client: RegistryClient | None = None
         self._lock = threading.Lock()
+        self._asked = Asked(settings.state_root / "asked")
         self._read: dict[str, StoredImage] = {}
         """Documents by digest, so that a hundred containers of one image read them once; a digest never changes."""
 
@@ -56,22 +58,41 @@ class Images:
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
         if image.build is not None:
-            return self.builder.resolve(image, image.build)
+            return self._with_volumes(self.builder.resolve(image, image.build))
         local = self.store.find(image.reference)
-        if local and image.pull is not PullPolicy.ALWAYS:
-            return ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
+        due = image.pull_every and self._asked.is_due(image, image.pull_every)
+        if local and image.pull is not PullPolicy.ALWAYS and not due:
+            found = ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
+            return self._with_volumes(found)
         if image.pull is PullPolicy.NEVER:
             raise NotFoundError(f"image {image.name} is not on this host", hint="its pull policy is `never`")
-        digest, size = self.client.resolve(image.reference, image.platform)
+        digest, _, manifest = self.client.select(image.reference, image.platform)
+        if image.pull_every and digest == local:
+            self._asked.note(image)
+        if local == digest:
+            found = ResolvedImage(name=image.name, digest=digest, present=True, origin=ImageOrigin.REGISTRY)
+            return self._with_volumes(found)
+        config = self.client.config(image.reference, manifest)
         why = "not on the host" if local is None else "the registry has another image under this name"
         return ResolvedImage(
             name=image.name,
             digest=digest,
-            present=local == digest,
+            present=False,
             origin=ImageOrigin.REGISTRY,
-            size_bytes=size,
-            why="" if local == digest else why,
+            size_bytes=sum(item["size"] for item in [manifest["config"], *manifest["layers"]]),
+            why=why,
+            volumes=image_config(config.get("config") or {}).volumes,
         )
+
+    def _with_volumes(self, found: ResolvedImage) -> ResolvedImage:
+        """With the paths at which it asks for volumes, when it is here."""
+        if not found.present:
+            return found
+        try:
+            volumes = self.store.get(found.digest).config.volumes
+        except BayplanError:  # a broken one is told of by whoever needs it
+            return found
+        return found.model_copy(update={"volumes": volumes})
 
     def create(self, image: Image, digest: str, report: Report = silent) -> None:
         """Pull exactly the planned digest and unpack it, or build what was planned."""
@@ -81,6 +102,7 @@ class Images:
         from bayplan.runtime.native.images.pull import pull
 
         found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
+        self._asked.note(image)
         self.layers.ensure(self.store.get(found), self.store, report)
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:

@@ -42,7 +42,7 @@ _SOON_S = 1.0
 _CHECKS_AT_ONCE = 8
 _TRY_AGAIN_S = 1.0
 _PAUSED_S = 1.0
-_ROTATE_S = 2.0
+_ROTATE_S, _ROTATE_SOON_S = 2.0, 0.05
 
 Act = Callable[[], None]
 
@@ -95,12 +95,16 @@ class Supervisor:
 
     def _rotate(self) -> None:
         """Cut the logs that have grown to their size."""
-        size = self.place.log_max_size
-        self.rotate_at = NEVER if size is None else time.monotonic() + _ROTATE_S
-        if size is not None:
-            for container_id in self.watches:
-                paths = Paths.of(self.place, container_id)
-                rotate(paths.log, paths.control, size, self.place.log_max_file)
+        self.rotate_at = NEVER
+        for watch in self.watches.values():
+            if watch.log_limits is None:
+                continue
+            paths, (size, count) = Paths.of(self.place, watch.run.id), watch.log_limits
+            again = rotate(paths.log, paths.control, size, count, told=watch.told_to_reopen)
+            watch.told_to_reopen = not paths.log.exists()
+            # One that has just been cut may fill up fast: looked at soon, so that it is not far over its size then.
+            watch.rotate_s = max(watch.rotate_s / 4, _ROTATE_SOON_S) if again else min(watch.rotate_s * 2, _ROTATE_S)
+            self.rotate_at = min(self.rotate_at, time.monotonic() + watch.rotate_s)
 
     def close(self) -> None:
         """Free everything; a restart that is under way comes to its end."""
@@ -128,7 +132,9 @@ class Supervisor:
             held = self.watches.get(run.id)
             if held is None:
                 held = self._begin(run)
-            held.read(run, self.database, now)
+            held.read(run, self.database, now, self.place)
+        if any(watch.log_limits for watch in self.watches.values()):
+            self.rotate_at = min(self.rotate_at, now)
         for gone in self.pauses.keys() - found.keys():
             del self.pauses[gone]
         if any(watch.policy.restarts and watch.act_at < now + _SOON_S for watch in self.watches.values()):

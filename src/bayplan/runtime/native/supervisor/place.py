@@ -33,6 +33,10 @@ class Roots(Protocol):
     def log_max_size(self) -> int | None:
         """Size in bytes at which a log is cut; None: never."""
 
+    @property
+    def log_max_file(self) -> int:
+        """Files of a log that stay when it is cut."""
+
 
 @dataclass(frozen=True)
 class Place:

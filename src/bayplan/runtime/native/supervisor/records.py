@@ -82,8 +82,9 @@ def runs(database: Database) -> list[Run]:
 
 def needs_watch(run: Run, roots: Roots) -> bool:
     """Whether somebody must watch it: it is checked, it will be started again, or its log is to be cut."""
-    policy = Policy.of(json.loads(run.declared))
-    cut = roots.log_max_size is not None
+    declared = json.loads(run.declared)
+    policy = Policy.of(declared)
+    cut = log_limits(declared, roots) is not None
     if run.process:
         return policy.restarts or run.health is not None or run.shares or cut
     if not policy.restarts and run.health is None and not cut:
@@ -92,6 +93,15 @@ def needs_watch(run: Run, roots: Roots) -> bool:
     if code is None and not run.finished:
         code = exit_file(roots, run.id)
     return policy.again(code, run.restarts)
+
+
+def log_limits(declared: Mapping[str, Any], roots: Roots) -> tuple[int, int] | None:
+    """Bytes at which its log is cut and how many files stay; None when it is never cut, or is no file."""
+    kept = declared.get("logging") or {}
+    if kept.get("driver", "k8s-file") != "k8s-file":
+        return None
+    size = kept.get("max_size") or roots.log_max_size
+    return None if size is None else (int(size), int(kept.get("max_file") or roots.log_max_file))
 
 
 def exit_file(roots: Roots, container_id: str) -> int | None:

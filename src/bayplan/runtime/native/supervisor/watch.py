@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.check import RunningCheck
+from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.runtime.native.supervisor.policy import Policy
-from bayplan.runtime.native.supervisor.records import Run, image_check
+from bayplan.runtime.native.supervisor.records import Run, image_check, log_limits
 from bayplan.runtime.native.supervisor.schedule import STARTING, Check, Course, age_s
 
 NEVER = float("inf")
@@ -32,10 +33,16 @@ class Watch:
     deadline: float = NEVER
     """When the check that runs is killed."""
     running: RunningCheck | None = field(default=None, repr=False)
+    log_limits: tuple[int, int] | None = None
+    """Bytes at which its log is cut and how many files stay."""
+    told_to_reopen: bool = False
+    """Its monitor was told to begin a new log, and has not yet done so."""
+    rotate_s: float = 2.0
+    """Seconds between two looks at its log."""
     declared: str = field(default="", repr=False)
     """The declaration that policy and check were read from."""
 
-    def read(self, run: Run, database: Database, now: float) -> None:
+    def read(self, run: Run, database: Database, now: float, roots: Roots) -> None:
         """Take in the record, which may have a new declaration."""
         self.run = run
         if run.declared == self.declared:
@@ -43,6 +50,7 @@ class Watch:
         self.declared = run.declared
         declared = json.loads(run.declared)
         self.policy = Policy.of(declared)
+        self.log_limits = log_limits(declared, roots)
         check = None if run.health is None else Check.of(declared["healthcheck"], image_check(database, run.id))
         if check is None:
             self.course, self.check_at = None, NEVER

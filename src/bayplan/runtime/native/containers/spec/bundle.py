@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.models import Container, Settings
-from bayplan.runtime.native.containers.spec import isolation, mounts, process, resources, sharing
+from bayplan.runtime.native.containers.spec import cdi, isolation, mounts, process, resources, sharing
 from bayplan.runtime.native.containers.users import User
 
 
@@ -38,7 +38,7 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
     hidden, read_only = isolation.guarded_paths(container)
     devices, rules = isolation.devices(container)
     named = {} if container.uts == "host" else {"hostname": container.hostname or bundle.container_id[:12]}
-    return {
+    spec: dict[str, Any] = {
         "ociVersion": "1.0.2",
         **named,
         "root": {"path": "rootfs", "readonly": container.read_only},
@@ -61,3 +61,5 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
             **mounts.root_propagation(container),
         },
     }
+    cdi.apply(container, spec)
+    return spec

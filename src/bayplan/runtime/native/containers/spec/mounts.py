@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.errors import NotFoundError
-from bayplan.models import BindMount, Container, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, Container, ImageMount, TmpfsMount, VolumeMount
 from bayplan.runtime.native.containers.spec import process
 from bayplan.system import beneath
 from bayplan.system import mounts as host_mounts
@@ -38,14 +38,17 @@ def section(container: Container, directory: Path, volumes: Mapping[str, Path]) 
         match item:
             case VolumeMount():
                 flags = ["rbind", "rprivate", "nosuid", "ro" if item.read_only else "rw"]
-                source = directory / _part(item.target) if item.subpath else volumes[item.source]
+                source = directory / part(item.target) if item.subpath else volumes[item.source]
                 found.append(mount(item.target, "bind", str(source), flags))
             case BindMount():
                 # rro holds for every mount below (mount_setattr(2)); without it only for the topmost.
                 read_only = "rro" if item.recursive == "readonly" else "ro"
                 flags = ["rbind", item.propagation, read_only if item.read_only else "rw"]
-                source = directory / _part(item.target) if item.recursive == "disabled" else Path(item.source)
+                source = directory / part(item.target) if item.recursive == "disabled" else Path(item.source)
                 found.append(mount(item.target, "bind", str(source), flags))
+            case ImageMount():
+                flags = ["rbind", "rprivate", "nosuid", "nodev", "ro"]
+                found.append(mount(item.target, "bind", str(directory / part(item.target)), flags))
             case TmpfsMount():
                 found.append(mount(item.target, "tmpfs", "tmpfs", _tmpfs(item)))
     return found
@@ -81,9 +84,9 @@ def parts(container: Container, volumes: Mapping[str, Path]) -> list[tuple[str, 
     found = []
     for item in container.mounts:
         if isinstance(item, VolumeMount) and item.subpath:
-            found.append((str(volumes[item.source]), item.subpath, _part(item.target)))
+            found.append((str(volumes[item.source]), item.subpath, part(item.target)))
         elif isinstance(item, BindMount) and item.recursive == "disabled":
-            found.append((item.source, "", _part(item.target)))
+            found.append((item.source, "", part(item.target)))
     return found
 
 
@@ -105,14 +108,15 @@ def show_parts(found: Sequence[Sequence[str]], bundle: Path) -> None:
                 target.touch()
             host_mounts.bind(f"/proc/self/fd/{fd}", str(target))
         except OSError as error:
-            what = f"subpath {subpath} of a volume: {error.strerror}"
+            what = f"subpath {subpath} of a mount: {error.strerror}"
             raise NotFoundError(what, where=top, hint="make it first") from error
         finally:
             for one in {above, fd}:
                 os.close(one)
 
 
-def _part(target: str) -> str:
+def part(target: str) -> str:
+    """The name below the bundle of what is shown at a target."""
     return f"part-{hashlib.sha256(target.encode()).hexdigest()[:12]}"
 
 

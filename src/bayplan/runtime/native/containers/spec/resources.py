@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.models import BlockIo, DeviceRate, Resources
+from bayplan.models import BlockIo, DeviceRate, DeviceWeight, Resources
 from bayplan.system import cgroups
 
 _CPU_PERIOD_US = 100_000
+_NO_LIMIT = 2**63 - 4096
 _THROTTLES = {
     "throttleReadBpsDevice": "read_bps",
     "throttleWriteBpsDevice": "write_bps",
@@ -56,14 +57,20 @@ def limits(wanted: Resources) -> dict[str, Any]:
         "pids": {"limit": wanted.pids},
         "blockIO": _block_io(wanted.blkio or BlockIo()),
     }
+    pages = [{"pageSize": size, "limit": int(limit)} for size, limit in sorted(wanted.hugetlb.items())]
     given = {kind: {key: value for key, value in one.items() if value is not None} for kind, one in found.items()}
-    return {kind: one for kind, one in given.items() if one}
+    return {**{kind: one for kind, one in given.items() if one}, **({"hugepageLimits": pages} if pages else {})}
 
 
 def changes(before: Resources, after: Resources) -> dict[str, Any]:
     """``linux.resources`` that turn a running container's limits into others: what is gone has its default again."""
     old, new = limits(before), limits(after)
     for kind, values in old.items():
+        if kind == "hugepageLimits":
+            sizes = {one["pageSize"] for one in new.get(kind, ())}
+            lifted = [{**one, "limit": _NO_LIMIT} for one in values if one["pageSize"] not in sizes]
+            new[kind] = [*new.get(kind, ()), *lifted]
+            continue
         mine = new.setdefault(kind, {})
         for key, value in values.items():
             if key in _THROTTLES:
@@ -94,9 +101,15 @@ def _number(value: int | None) -> int | None:
 
 def _block_io(wanted: BlockIo) -> dict[str, Any]:
     found: dict[str, Any] = {"weight": wanted.weight}
+    found["weightDevice"] = [_weight(item) for item in wanted.weight_device] or None
     for key, field in _THROTTLES.items():
         found[key] = [_rate(item) for item in getattr(wanted, field)] or None
     return found
+
+
+def _weight(item: DeviceWeight) -> dict[str, int]:
+    number = os.stat(item.path).st_rdev  # noqa: PTH116 - a device's number
+    return {"major": os.major(number), "minor": os.minor(number), "weight": item.weight}
 
 
 def _rate(item: DeviceRate) -> dict[str, int]:
