@@ -77,8 +77,7 @@ class Images:
         if image.build is not None:
             self.builder.create(image, image.build, digest, report)
             return
-        found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
-        self.layers.ensure(self.store.get(found), self.store, report)
+        pull(self.store, self.layers, self.client, image.reference, digest or None, image.platform, report)
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
         """An image and its layers, topmost first. ``digest`` empty means what the name stands for here."""
