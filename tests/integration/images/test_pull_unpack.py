@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import urllib3
@@ -92,12 +93,14 @@ def test_pull_brings_what_was_pushed_and_skips_what_is_there(root, registry):
     own, store, reports = client(root, registry), ImageStore(root / "images"), []
     digest, size = own.resolve(ref)
     assert digest == pushed
-    assert pull(store, own, ref, digest, None, reports.append) == store.find(ref) == pushed
-    assert sum(r.done for r in reports if r.done == r.total) == size
+    layers = Layers(root / "layers")
+    assert pull(store, layers, own, ref, digest, None, reports.append) == store.find(ref) == pushed
+    assert sum(r.done for r in reports if r.done == r.total and "pull" in r.label) == size
     reports.clear()
-    pull(store, own, ref, None, None, reports.append)
+    pull(store, layers, own, ref, None, None, reports.append)
     assert reports == []
-    (lower,) = Layers(root / "layers").ensure(store.get(pushed), store)
+    (lower,) = layers.ensure(store.get(pushed), store, reports.append)
+    assert reports == []
     found = (lower / "sh").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o4755, 7, 1000)
     with pytest.raises(NotFoundError, match="app:none"):
@@ -174,3 +177,27 @@ def test_broken_compression_is_a_corrupt_layer(root, pack):
     with pytest.raises(CorruptStateError, match="compressed data are broken"):
         Layers(root / "layers").ensure(image, store)
     assert [path for path in (root / "layers").iterdir() if path.is_dir()] == []
+
+
+def test_a_layer_that_lies_gives_the_image_no_name_and_leaves_no_directory(root, registry):
+    good, evil = layer(entry("a", data=b"x" * 100_000)), layer(entry("../out", data=b"x"))
+    push(registry, good, evil, good)
+    store, ref = ImageStore(root / "images"), ImageReference.parse(f"{registry}/app:1")
+    with pytest.raises(CorruptStateError, match=r"'\.\./out' of a layer leads out"):
+        pull(store, Layers(root / "layers"), client(root, registry), ref)
+    assert store.list() == {}
+    assert [path for path in (root / "layers").iterdir() if path.is_dir()] == []
+
+
+def test_many_at_once_unpack_each_layer_once_and_wait_for_the_others(root):
+    tars = [layer(entry(f"{number}", data=bytes(2_000_000))) for number in range(4)]
+    unpacked(root / "first", *tars)
+    store, reports = ImageStore(root / "first/images"), []
+    (digest,) = [path.name for path in store.blobs.iterdir() if b"layer.v1.tar" in path.read_bytes()[:2000]]
+    image = store.get(f"sha256:{digest}")
+    with ThreadPoolExecutor(6) as pool:
+        jobs = [pool.submit(Layers(root / "second").ensure, image, store, reports.append) for _ in range(6)]
+    assert len({job.result() for job in jobs}) == 1
+    whole = [item.label for item in reports if item.done == item.total]
+    assert len(set(whole)) == 4
+    assert len([path for path in (root / "second").iterdir() if path.is_dir()]) == 4

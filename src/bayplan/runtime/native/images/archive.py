@@ -11,46 +11,29 @@ import errno
 import os
 import shutil
 import stat
-import tarfile
-from typing import BinaryIO
 
 from bayplan.errors import CorruptStateError, UnsupportedError
+from bayplan.runtime.native.images.tar_stream import Entry, Readable, TarStream
 from bayplan.system.beneath import open_in_root
 
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 256 << 30
 _OPAQUE = "trusted.overlay.opaque"
-_XATTR = "SCHILY.xattr."
 _WHITEOUT = ".wh."
-_MAX_HEADER = 4 << 20  # bytes of extended headers of one entry: tarfile reads them whole into memory
 _MAX_DEPTH = 500
 _MAX_ID = (1 << 32) - 2  # chown(2) takes the highest number for "leave it"
-_HEADERS = frozenset(
-    (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-)
-
-
-class GuardedInfo(tarfile.TarInfo):
-    """An entry whose headers are bounded, and whose damage is an error: tarfile takes it for the archive's end."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
-        """The next entry. Raises ReadError for a damaged one."""
-        try:
-            return super().fromtarfile(tarfile_)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(f"damaged header: {error}") from error
-
-    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.size < 0 or (self.type in _HEADERS and self.size > _MAX_HEADER):
-            raise tarfile.ReadError(f"a header of {self.size} bytes")
-        return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]
+_MAX_TIME = 1 << 62  # ns
+_MAX_OPEN = 64
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_IMPOSSIBLE = frozenset((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EXDEV, errno.EMLINK))
+"""What an archive asks for that no directory of its own can hold."""
 
 
 class Unpacker:
     """Unpack tar streams below ``root_fd``. ``max_entries`` and ``max_bytes`` bound what one layer may make.
 
-    ``whiteouts`` False takes names that mark deletions in a layer for plain names.
+    ``whiteouts`` False takes names that mark deletions in a layer for plain names. Nobody else may write there.
     """
 
     def __init__(
@@ -60,54 +43,83 @@ class Unpacker:
         self._whiteouts = whiteouts
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._times: dict[str, float] = {}
+        self._times: dict[str, int] = {}
+        self._open: dict[str, int] = {}
+        """Directories by name."""
+        self._is_stale = False
+        """Something was taken away since: the same names may lead elsewhere."""
 
-    def unpack(self, stream: BinaryIO) -> None:
-        """Write all entries. Raises CorruptStateError or UnsupportedError naming the entry, TarError, OSError."""
+    def unpack(self, stream: Readable) -> None:
+        """Write all entries. Raises CorruptStateError or UnsupportedError naming the entry, ValueError, OSError."""
         total = 0
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=GuardedInfo) as tar:
-            for count, info in enumerate(tar, start=1):
-                tar.members.clear()  # type: ignore[attr-defined]  # a list of millions would stay in memory
-                total += info.size if info.isreg() else 0
+        tar = TarStream(stream)
+        try:
+            for count, entry in enumerate(tar, start=1):
+                total += entry.size
                 if count > self._max_entries or total > self._max_bytes:
                     raise CorruptStateError(
                         f"layer is larger than {self._max_entries} entries, {self._max_bytes} bytes"
                     )
-                self._entry(tar, info)
+                try:
+                    self._entry(tar, entry)
+                except OSError as error:
+                    if error.errno in _IMPOSSIBLE:
+                        raise CorruptStateError(f"entry {entry.name[:200]!r}: {error.strerror}") from error
+                    raise
+        finally:
+            self._forget()
         for name, when in self._times.items():
             self._stamp(name, when)
 
-    def _entry(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-        if info.size < 0 or not (0 <= info.uid <= _MAX_ID and 0 <= info.gid <= _MAX_ID):
-            raise CorruptStateError(f"entry {info.name!r} has an impossible owner or size")
-        name = clean(info.name)
+    def _entry(self, tar: TarStream, entry: Entry) -> None:
+        if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID) or abs(entry.mtime) > _MAX_TIME:
+            raise CorruptStateError(f"entry {entry.name!r} has an impossible owner or time")
+        name = clean(entry.name)
         if not name:
-            self._attributes(self._root, ".", info)
-            self._times["."] = info.mtime
+            if entry.kind != "directory":
+                raise CorruptStateError(f"entry {entry.name!r} would replace the root by a {entry.kind}")
+            self._attributes(self._root, ".", entry)
+            self._times[""] = entry.mtime
             return
         head, _, base = name.rpartition("/")
+        if self._whiteouts and (head.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in head):
+            raise CorruptStateError(f"entry {entry.name!r} lies below a whiteout")
         parent = self._directory(head)
-        try:
-            if self._whiteouts and base.startswith(_WHITEOUT):
-                self._whiteout(parent, base)
-            else:
-                self._make(tar, info, parent, base)
-                if info.isdir():
-                    self._times[name] = info.mtime
-        finally:
-            os.close(parent)
+        if self._whiteouts and base.startswith(_WHITEOUT):
+            self._whiteout(parent, base)
+        elif entry.kind == "file":
+            self._file(tar, entry, parent, base)
+        else:
+            self._make(entry, parent, base)
+            if entry.kind == "directory":
+                self._times[name] = entry.mtime
 
     def _directory(self, path: str) -> int:
+        if self._is_stale:
+            self._forget()
+        found = self._open.get(path)
+        if found is None:
+            if len(self._open) >= _MAX_OPEN:
+                self._forget()
+            found = self._open[path] = self._opened(path)
+        return found
+
+    def _opened(self, path: str) -> int:
         try:
-            return open_in_root(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+            return open_in_root(self._root, path, _DIRECTORY)
         except FileNotFoundError:
             head, _, base = path.rpartition("/")
-        parent = self._directory(head)
+        parent = self._opened(head)
         try:
             os.mkdir(base, 0o755, dir_fd=parent)
         finally:
             os.close(parent)
-        return open_in_root(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+        return open_in_root(self._root, path, _DIRECTORY)
+
+    def _forget(self) -> None:
+        self._is_stale = False
+        while self._open:
+            os.close(self._open.popitem()[1])
 
     def _whiteout(self, parent: int, base: str) -> None:
         if base == ".wh..wh..opq":
@@ -122,33 +134,53 @@ class Unpacker:
         elif stat.S_ISDIR(found):  # the same layer deletes the lower one and makes it anew
             os.setxattr(_through(parent, hidden), _OPAQUE, b"y", follow_symlinks=False)
 
-    def _make(self, tar: tarfile.TarFile, info: tarfile.TarInfo, parent: int, base: str) -> None:
+    def _file(self, tar: TarStream, entry: Entry, parent: int, base: str) -> None:
+        try:
+            fd = os.open(base, _CREATE, 0o600, dir_fd=parent)
+        except FileExistsError:
+            self._remove(parent, base)
+            fd = os.open(base, _CREATE, 0o600, dir_fd=parent)
+        try:
+            tar.copy(entry, fd)
+            os.fchown(fd, entry.uid, entry.gid)
+            os.fchmod(fd, entry.mode)  # after chown(2), which clears the set-user-id bits
+            for key, value in entry.xattrs.items():
+                _set(fd, key, value)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+        finally:
+            os.close(fd)
+
+    def _make(self, entry: Entry, parent: int, base: str) -> None:
         found = _mode(parent, base)
-        if found is not None and not (info.isdir() and stat.S_ISDIR(found)):
-            _remove(parent, base, found)
+        if found is not None and not (entry.kind == "directory" and stat.S_ISDIR(found)):
+            self._remove(parent, base)
             found = None if not stat.S_ISCHR(found) else found
-        if info.islnk():
-            self._link(info, parent, base)
+        if entry.kind == "link":
+            self._link(entry, parent, base)
             return
-        if info.isdir():
+        if entry.kind == "directory":
             if found is None or stat.S_ISCHR(found):
                 os.mkdir(base, 0o700, dir_fd=parent)
             if found is not None and stat.S_ISCHR(found):
                 os.setxattr(_through(parent, base), _OPAQUE, b"y", follow_symlinks=False)
-        elif info.issym():
-            os.symlink(info.linkname, base, dir_fd=parent)
-        elif info.isfifo():
+        elif entry.kind == "symlink":
+            os.symlink(entry.link, base, dir_fd=parent)
+        elif entry.kind == "fifo":
             os.mkfifo(base, 0o600, dir_fd=parent)
-        elif info.isreg():
-            fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
-            with os.fdopen(fd, "wb") as target:
-                shutil.copyfileobj(tar.extractfile(info), target, 1 << 20)  # type: ignore[arg-type]
         else:
-            raise UnsupportedError(f"entry {info.name!r}: device nodes in image layers are refused")
-        self._attributes(parent, base, info)
+            raise UnsupportedError(f"entry {entry.name!r}: a {entry.kind} in an image layer is refused")
+        self._attributes(parent, base, entry)
 
-    def _link(self, info: tarfile.TarInfo, parent: int, base: str) -> None:
-        head, _, name = clean(info.linkname).rpartition("/")
+    def _remove(self, parent: int, base: str) -> None:
+        mode = _mode(parent, base)
+        if mode is not None and stat.S_ISDIR(mode):
+            shutil.rmtree(base, dir_fd=parent)
+        else:
+            os.unlink(base, dir_fd=parent)
+        self._is_stale = True
+
+    def _link(self, entry: Entry, parent: int, base: str) -> None:
+        head, _, name = clean(entry.link).rpartition("/")
         try:
             source = open_in_root(self._root, head, os.O_PATH | os.O_DIRECTORY)
             try:
@@ -156,34 +188,40 @@ class Unpacker:
             finally:
                 os.close(source)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise CorruptStateError(f"hard link {info.name!r} to {info.linkname!r}, which is not there") from error
+            raise CorruptStateError(f"hard link {entry.name!r} to {entry.link!r}, which is not there") from error
 
     @staticmethod
-    def _attributes(parent: int, base: str, info: tarfile.TarInfo) -> None:
-        os.chown(base, info.uid, info.gid, dir_fd=parent, follow_symlinks=False)
-        if not info.issym():  # after chown(2), which clears the set-user-id bits
-            os.chmod(base, info.mode & 0o7777, dir_fd=parent)
-        for key, value in info.pax_headers.items():
-            name = key.removeprefix(_XATTR)
-            if name == key or name.startswith("trusted.overlay."):
-                continue
-            try:
-                data = value.encode("utf-8", "surrogateescape")
-                os.setxattr(_through(parent, base), name, data, follow_symlinks=False)
-            except OSError as error:
-                if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                    raise
-        os.utime(base, (info.mtime, info.mtime), dir_fd=parent, follow_symlinks=False)
+    def _attributes(parent: int, base: str, entry: Entry) -> None:
+        os.chown(base, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        if entry.kind != "symlink":  # after chown(2), which clears the set-user-id bits
+            os.chmod(base, entry.mode, dir_fd=parent)
+        for key, value in entry.xattrs.items():
+            _set(_through(parent, base), key, value)
+        os.utime(base, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
-    def _stamp(self, name: str, when: float) -> None:
+    def _stamp(self, name: str, when: int) -> None:
         try:
-            fd = open_in_root(self._root, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            fd = open_in_root(self._root, name, _DIRECTORY | os.O_NOFOLLOW)
         except OSError:  # a later entry of the same layer replaced the directory
             return
         try:
-            os.utime(fd, (when, when))
+            os.utime(fd, ns=(when, when))
         finally:
             os.close(fd)
+
+
+def _set(target: int | str, name: str, value: bytes) -> None:
+    """An extended attribute. Those of the overlay are its own to give, and a file system may not have the others."""
+    if name.startswith("trusted.overlay."):
+        return
+    try:
+        if isinstance(target, int):
+            os.setxattr(target, name, value)
+        else:
+            os.setxattr(target, name, value, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.EPERM):
+            raise
 
 
 def clean(name: str) -> str:
@@ -201,13 +239,6 @@ def _mode(parent: int, base: str) -> int | None:
         return os.stat(base, dir_fd=parent, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return None
-
-
-def _remove(parent: int, base: str, mode: int) -> None:
-    if stat.S_ISDIR(mode):
-        shutil.rmtree(base, dir_fd=parent)
-    else:
-        os.unlink(base, dir_fd=parent)
 
 
 def _through(parent: int, base: str) -> str:

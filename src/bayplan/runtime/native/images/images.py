@@ -101,9 +101,8 @@ class Images:
             return
         from bayplan.runtime.native.images.pull import pull
 
-        found = pull(self.store, self.client, image.reference, digest or None, image.platform, report)
+        pull(self.store, self.layers, self.client, image.reference, digest or None, image.platform, report)
         self._asked.note(image)
-        self.layers.ensure(self.store.get(found), self.store, report)
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
         """An image and its layers, topmost first. ``digest`` empty means what the name stands for here."""

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from bayplan.errors import CorruptStateError, NotFoundError
-from bayplan.runtime.native.images.archive import MAX_BYTES, GuardedInfo, clean
-from bayplan.runtime.native.images.layers import plain
+from bayplan.runtime.native.images.archive import MAX_BYTES, clean
+from bayplan.runtime.native.images.compression import Plain
 from bayplan.system.beneath import open_in_root
 
 MAX_DOCUMENT = 8 << 20
 _MAX_MEMBERS = 100_000
 _PIECE = 1 << 20
+_MAX_HEADER = 4 << 20  # bytes of extended headers of one entry: tarfile reads them whole into memory
+_HEADERS = frozenset(
+    (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+)
 _COMPRESSED = re.compile(rb"\x1f\x8b|\x28\xb5\x2f\xfd")
 
 
@@ -80,7 +84,7 @@ def seekable(path: Path | BinaryIO, room: Path) -> Iterator[BinaryIO]:
                 yield copy
                 return
             with tempfile.TemporaryFile(prefix=".part-", dir=room) as whole:
-                _copied(plain(copy), whole)
+                _copied(Plain(copy), whole)
                 whole.seek(0)
                 yield whole
     finally:
@@ -95,6 +99,23 @@ def _copied(source: object, target: object) -> None:
         if count > MAX_BYTES:
             raise CorruptStateError(f"the archive is larger than {MAX_BYTES} bytes")
         target.write(piece)  # type: ignore[attr-defined]  # anything that writes
+
+
+class _GuardedInfo(tarfile.TarInfo):
+    """An entry whose headers are bounded, and whose damage is an error: tarfile takes it for the archive's end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:  # type: ignore[override]
+        """The next entry. Raises ReadError for a damaged one."""
+        try:
+            return super().fromtarfile(tarfile_)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"damaged header: {error}") from error
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size < 0 or (self.type in _HEADERS and self.size > _MAX_HEADER):
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]
 
 
 class _Directory:
@@ -127,7 +148,7 @@ class _Tar:
         self._where = where
         self._members: dict[str, tarfile.TarInfo] = {}
         try:
-            self._tar = tarfile.open(fileobj=file, mode="r:", tarinfo=GuardedInfo)  # noqa: SIM115 - the file is the caller's
+            self._tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_GuardedInfo)  # noqa: SIM115 - the file is the caller's
             for count, info in enumerate(self._tar):
                 if count >= _MAX_MEMBERS:
                     raise CorruptStateError(f"more than {_MAX_MEMBERS} entries", where=where)

@@ -13,13 +13,13 @@ from typing import BinaryIO, cast
 
 from bayplan.errors import ConflictError, DeclarationError
 from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.compression import Plain
 from bayplan.runtime.native.images.convert import (
     INDEX_TYPE,
     descriptor_of,
     encoded,
     oci_manifest,
 )
-from bayplan.runtime.native.images.layers import plain
 from bayplan.runtime.native.images.store import MANIFEST_TYPE, REF_NAME, ImageStore
 from bayplan.runtime.protocol import Progress, Report
 
@@ -111,9 +111,9 @@ def _file(path: Path) -> tuple[int, _Opened]:
 
 def _plain(path: Path) -> tuple[int, _Opened]:
     """A layer without its compression; read once for its size, as a tar entry begins with that."""
-    with path.open("rb") as file, plain(file) as stream:
+    with path.open("rb") as file, Plain(file) as stream:
         size = sum(len(piece) for piece in iter(lambda: stream.read(1 << 20), b""))
-    return size, lambda: cast("BinaryIO", plain(path.open("rb")))
+    return size, lambda: cast("BinaryIO", Plain(path.open("rb")))
 
 
 def _tar(files: dict[str, tuple[int, _Opened]], target: BinaryIO, report: Report) -> None:

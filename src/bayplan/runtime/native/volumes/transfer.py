@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,7 +74,7 @@ def _unpack(target: Path, source: BinaryIO) -> None:
     try:
         Unpacker(fd, whiteouts=False).unpack(source)
         syncfs(fd)
-    except (tarfile.TarError, ValueError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise CorruptStateError(f"the archive cannot be read: {error}", hint="give a plain tar archive") from error
     finally:
         os.close(fd)

@@ -92,7 +92,7 @@ class Builder:
     def _bring(self, base: Base, report: Report) -> None:
         here = self.store.find(base.reference) == base.digest
         if not here or not all(self.store.blob(layer.digest).exists() for layer in base.layers):
-            pull(self.store, self._client(), base.reference, base.digest, None, report)
+            pull(self.store, self._room.layers, self._client(), base.reference, base.digest, None, report)
 
     def _whole(self, image: Image) -> str | None:
         """The digest of the image of that name, when all of it is here."""
