@@ -90,9 +90,12 @@ class NativeVerbs:
             " WHERE e.container_id = ? ORDER BY e.position",
             (container_id,),
         )
-        mounts = self.containers.declared(container_id).mounts
-        places = {item.source: str(self.volumes.path(item.source)) for item in mounts if isinstance(item, VolumeMount)}
+        places = {name: str(path) for name, path in self._volumes_of(container_id).items()}
         return inspect(self.containers, container_id, [dict(row) for row in rows], places)
+
+    def _volumes_of(self, container_id: str) -> dict[str, Path]:
+        mounts = self.containers.declared(container_id).mounts
+        return {item.source: self.volumes.path(item.source) for item in mounts if isinstance(item, VolumeMount)}
 
     def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
         """Join the caller's streams to its own."""
@@ -121,7 +124,7 @@ class NativeVerbs:
                 spool.seek(0)
                 copy.write(host, head, spool)
 
-        copy.with_root(self.containers, container_id, path, work)
+        copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
     def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
         """Copy from the host to a path of it."""
@@ -140,7 +143,7 @@ class NativeVerbs:
                 spool.seek(0)
                 copy.write(root, head, spool)
 
-        copy.with_root(self.containers, container_id, path, work)
+        copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every volume, with its users."""

@@ -131,6 +131,7 @@ class Containers(Observations):
         if row["phase"] != "created":
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
         paths, kept = self._paths(container_id), self.records.bundle(container_id)
+        grants.restore(declaration(row["declared"]), self.settings, container_id)
         grants.check_there(declaration(row["declared"]), self.settings, container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
@@ -200,11 +201,11 @@ class Containers(Observations):
 
     def layers(self, container_id: str) -> list[Path]:
         """The read-only layers below its own, topmost first."""
-        return [Path(item) for item in self._facts(container_id)["lowerdirs"]]
+        return [Path(item) for item in self.facts(container_id)["lowerdirs"]]
 
     def stop_signal(self, container_id: str) -> str:
         """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
-        return self.declared(container_id).stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"
+        return self.declared(container_id).stop_signal or self.facts(container_id)["stop_signal"] or "SIGTERM"
 
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
@@ -243,7 +244,7 @@ class Containers(Observations):
         kept = container.model_copy(update={"mounts": earlier.mounts})
         self.records.set(container_id, declared=kept.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
-            checked = health.check_of(container, self._facts(container_id)) is not None
+            checked = health.check_of(container, self.facts(container_id)) is not None
             begin_health(self.records.database, container_id, checked=checked)
         client.wake(self.settings)
 

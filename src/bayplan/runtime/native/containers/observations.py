@@ -149,7 +149,7 @@ class Observations:
         if freezer.is_frozen(paths.cgroup):
             raise RuntimeFailureError(f"container {container_id[:12]} is paused", hint="unpause it first")
         # The names of users are looked up as the container sees them now: its own layer is over the image's.
-        layers = [paths.upper, *(Path(item) for item in self._facts(container_id)["lowerdirs"])]
+        layers = [paths.upper, *(Path(item) for item in self.facts(container_id)["lowerdirs"])]
         process = execute.process_file(
             json.loads((paths.run / "config.json").read_text()),
             command,
@@ -178,7 +178,7 @@ class Observations:
         return RuntimeFailureError(f"container {row['name']} {why}", output="\n".join(lines))
 
     def _check(self, row: sqlite3.Row) -> HealthCheck | None:
-        return health.check_of(declaration(row["declared"]), self._facts(row["id"]))
+        return health.check_of(declaration(row["declared"]), self.facts(row["id"]))
 
     def _probe(self, row: sqlite3.Row) -> health.Probe:
         check = self._check(row)
@@ -235,7 +235,8 @@ class Observations:
     def _paths(self, container_id: str) -> Paths:
         return Paths.of(self.settings, container_id)
 
-    def _facts(self, container_id: str) -> dict[str, Any]:
+    def facts(self, container_id: str) -> dict[str, Any]:
+        """What was found out when it was made: layers, the image's stop signal and health check, parts of mounts."""
         facts: dict[str, Any] = json.loads(self.records.bundle(container_id)["facts"])
         return facts
 

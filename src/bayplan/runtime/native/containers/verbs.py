@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError
 from bayplan.runtime.native.containers import lifecycle
@@ -55,6 +56,23 @@ def unpause(containers: Containers, container_id: str) -> None:
     """Let them go on."""
     running(containers, container_id)
     freezer.thaw(Paths.of(containers.settings, container_id).cgroup)
+
+
+@contextmanager
+def quiet(containers: Containers, container_id: str) -> Iterator[None]:
+    """Frozen meanwhile, so that what is read of its files is of one moment; one that does not run, or is paused, stays.
+
+    A kill leaves it paused: the next apply, or ``unpause``, lets it go on.
+    """
+    cgroup = Paths.of(containers.settings, container_id).cgroup
+    if containers.process(container_id) is None or freezer.is_frozen(cgroup):
+        yield
+        return
+    freezer.freeze(cgroup)
+    try:
+        yield
+    finally:
+        freezer.thaw(cgroup)
 
 
 def await_end(containers: Containers, container_id: str, stopped: Callable[[], bool] = never) -> int:
