@@ -18,9 +18,10 @@ from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.networks import Networks
-from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.state import Database, happenings
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import Observed, never
+from bayplan.runtime.verbs import Happening
 from bayplan.system import cgroups
 
 if TYPE_CHECKING:
@@ -55,7 +56,15 @@ class NativeVerbs:
         if self.containers.find(new_name) is not None:
             raise ConflictError(f"a container named {new_name} exists", hint="remove or rename it first")
         self.containers.rename(container_id, new_name)
+        self.containers.note(container_id, "rename", f"was {name}")
         self.networks.names.changed()
+
+    def happened(self) -> Sequence[Happening]:
+        """What happened to containers, oldest first."""
+        unnoticed = "SELECT id FROM containers WHERE pid IS NOT NULL AND finished_at IS NULL AND phase = 'created'"
+        for row in self.database.query(unnoticed):
+            self.containers.status(row["id"])  # an end that nobody has seen yet is noted by whoever looks first
+        return list(happenings.read(self.settings.state_root))
 
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """Wait for its end."""

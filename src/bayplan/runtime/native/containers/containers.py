@@ -32,9 +32,10 @@ from bayplan.runtime.native.containers.spec import (
 from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
+from bayplan.runtime.native.state import happenings
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
-from bayplan.runtime.native.supervisor.records import begin_health
+from bayplan.runtime.native.supervisor.records import begin_health, note_death
 from bayplan.system import cgroups, freezer, namespaces
 from bayplan.system.processes import Process, boot_id
 
@@ -103,6 +104,7 @@ class Containers(Observations):
         for grant, file in grants.entries(container, self.settings, container_id):
             spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
         self.records.created(container_id, facts, spec)
+        self.note(container_id, "create")
 
     def start(
         self,
@@ -182,6 +184,7 @@ class Containers(Observations):
             wanted="running",
             restarts=restarts,
         )
+        self.note(container_id, "start", f"restart {restarts}" if restarts else "")
         client.wake(self.settings)
 
     def stop(self, container_id: str, grace: Duration | None = None) -> None:
@@ -198,6 +201,8 @@ class Containers(Observations):
         lifecycle.stop(process, signal_number(self.stop_signal(container_id)), period.total_seconds(), paths.cgroup)
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
         self.records.set(container_id, exit_code=code, finished_at=now())
+        note_death(self.records.database, container_id, code, oom_killed=cgroups.was_oom_killed(paths.cgroup))
+        self.note(container_id, "stop")
 
     def layers(self, container_id: str) -> list[Path]:
         """The read-only layers below its own, topmost first."""
@@ -217,6 +222,7 @@ class Containers(Observations):
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
         grants.remove(self.settings, container_id)
+        self.note(container_id, "destroy")
         self.records.remove(container_id, lambda: tidy_cgroups(self.settings))
         client.wake(self.settings)
 
@@ -247,6 +253,10 @@ class Containers(Observations):
             checked = health.check_of(container, self.facts(container_id)) is not None
             begin_health(self.records.database, container_id, checked=checked)
         client.wake(self.settings)
+
+    def note(self, container_id: str, action: str, detail: str = "") -> None:
+        """Tell those who ask for events."""
+        happenings.note(self.records.database, container_id, action, detail)
 
     def running(self, name: str) -> tuple[Process | None, Path]:
         """The first process of the container of that name, None when it does not run, and its bundle."""

@@ -15,11 +15,12 @@ from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.records import Records, declaration, now
+from bayplan.runtime.native.containers.records import Records, declaration
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import Policy
+from bayplan.runtime.native.supervisor.records import note_end
 from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
 from bayplan.system import cgroups, freezer
 from bayplan.system.processes import Process, boot_id
@@ -205,7 +206,8 @@ class Observations:
         if code is None and row["finished_at"] is None and row["boot_id"] == boot_id():
             # Once: a monitor that was killed writes no code, ever.
             code = lifecycle.await_exit_file(paths, row["id"], EXIT_FILE_S)
-            self.records.set(row["id"], exit_code=code, finished_at=now())
+            killed = cgroups.was_oom_killed(paths.cgroup)
+            note_end(self.records.database, (row["id"], row["pid"], row["pid_start"]), code, oom_killed=killed)
         killed = cgroups.was_oom_killed(paths.cgroup)
         state = State.RESTARTING if self._comes_back(row, code) else State.EXITED
         asked = row["wanted"] == "stopped"
