@@ -1,5 +1,6 @@
 """Fault rows 7 and 8: a reboot ends processes, namespaces, links, rules, cgroups and what is under the run root."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 
 import pytest
 
+from bayplan.runtime.native.containers import grants
 from bayplan.system import cgroups
 from bayplan.system.processes import Process
 from faults.core import COMPOSE, ask, small_core
@@ -34,9 +36,10 @@ def reboot(core, *, run_root_survives=False):
     cgroups.remove(made.cgroup_parent, patience_s=5)
     for name in links:
         subprocess.run(["ip", "link", "del", name], check=True)
-    subprocess.run(["nft", "delete", "table", "inet", made.nft_table], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", made.nft_table], check=bool(links), capture_output=True)
     if not run_root_survives:
         shutil.rmtree(made.run_root)
+        shutil.rmtree(grants.place(made), ignore_errors=True)
     core.write("UPDATE containers SET boot_id = '11111111-2222-3333-4444-555555555555'")
 
 
@@ -93,3 +96,52 @@ def test_the_unit_runs_this_very_program(core):
     unit = core.call("resume", "--print-unit")
     assert " -m bayplan resume\n" in unit
     assert "KillMode=process" in unit
+
+
+GIVEN = """\
+name: shop
+services:
+  file:
+    image: lab/busybox
+    command: [sh, -c, 'cat /run/secrets/kept; exec sleep 600']
+    network_mode: none
+    restart: always
+    stop_grace_period: 50ms
+    secrets: [kept]
+  other:
+    image: lab/busybox
+    command: [sh, -c, 'exec sleep 600']
+    network_mode: none
+    restart: always
+    stop_grace_period: 50ms
+    secrets: [spoken]
+secrets:
+  kept: {file: ./kept}
+  spoken: {environment: SPOKEN}
+"""
+
+
+def test_secrets_come_back_from_their_files_and_what_cannot_is_told(core):
+    kept = core.file.parent / "kept"
+    kept.write_text("from a file")
+    core.file.write_text(GIVEN)
+    core.variables["SPOKEN"] = "in the environment"
+    core.call("apply")
+    reboot(core)
+    answered = core.start("resume", "--json")
+    assert answered.wait() == 1
+    found = {item["name"]: item["error"] for item in json.loads(answered.output.read_text())}
+    assert found["shop-file-1"] == ""
+    assert "spoken is no longer in memory" in found["shop-other-1"]
+    assert "apply again" in found["shop-other-1"]
+    assert core.call("exec", "-T", "file", "cat", "/run/secrets/kept") == "from a file"
+    assert core.call("apply", "--json")["done"] == ["container shop-other-1"]
+    # A file that has changed meanwhile is no silent change of the container.
+    kept.write_text("another word")
+    reboot(core)
+    answered = core.start("resume", "--json")
+    assert answered.wait() == 1
+    found = {item["name"]: item["error"] for item in json.loads(answered.output.read_text())}
+    assert "kept is no longer in memory" in found["shop-file-1"]
+    core.call("apply")
+    assert core.call("exec", "-T", "file", "cat", "/run/secrets/kept") == "another word"

@@ -70,6 +70,9 @@ class FileGrant(Model):
     gid: int = Field(0, ge=0, description="Group inside the container.")
     mode: int = Field(0o444, ge=0, le=0o7777, description="Permission bits.")
     content: SecretBytes | None = Field(None, exclude=True, repr=False, description="What it holds; never recorded.")
+    file: str | None = Field(
+        None, description="The file it came from, read again when a reboot took it from memory; absolute path."
+    )
     fingerprint: str = Field("", description="A keyed hash of the content, by which a change of it is seen.")
 
     def sealed(self, key: bytes) -> FileGrant:

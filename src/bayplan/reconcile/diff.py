@@ -66,6 +66,9 @@ def _canonical(name: str, value: Any) -> Any:
     if name == "mounts" and isinstance(shown, list):
         # What the image asks for changes with the image, and is no field of the declaration.
         shown = [item for item in shown if not item.get("of_image")]
+    if name in ("secrets", "configs") and isinstance(shown, list):
+        # Where the content comes from is no part of it: its fingerprint says whether it changed.
+        shown = [{key: part for key, part in item.items() if key != "file"} for item in shown]
     if name in _UNORDERED and isinstance(shown, list):
         return sorted(map(repr, shown))
     return shown if not _unset(shown) and shown != [] else None

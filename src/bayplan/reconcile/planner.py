@@ -19,7 +19,7 @@ from bayplan.models import (
     Stack,
     VolumeMount,
 )
-from bayplan.reconcile import image_mounts
+from bayplan.reconcile import image_mounts, renamed
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, namespace_owners, removal_order, requirements
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
@@ -82,6 +82,7 @@ def make_plan(
     added = (item.id for item in stack.volumes if item not in declared.volumes)
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *absent))))
     snapshot = runtime.observe(scope)
+    stack = renamed.follow(stack, snapshot)
     return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(absent)
 
 

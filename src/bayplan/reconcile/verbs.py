@@ -12,6 +12,8 @@ from graphlib import TopologicalSorter
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Volume, VolumeMount, labels
+from bayplan.reconcile.graph import namespace_owners
+from bayplan.reconcile.renamed import generated_name
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Observed, Runtime, Scope, Snapshot, State
 
@@ -59,6 +61,8 @@ def carry_out(
     with runtime.lock(f"{asked.verb} of {', '.join(sorted(names))}", lock_timeout):
         found = _observed(runtime, names)
         _refuse(asked, found)
+        if asked.verb == "rename":
+            _refuse_rename(found, runtime)
         project = next(iter({item.project for item in found.values()}), "")
         done: list[str] = []
         failed: dict[str, BayplanError] = {}
@@ -151,3 +155,32 @@ def _remove(asked: Command, name: str, runtime: Runtime) -> None:
         nameless = isinstance(volume.actual, Volume) and labels.ANONYMOUS in volume.actual.labels
         if volume.id.name in mine and nameless and not users:
             runtime.delete(volume.id)
+
+
+def _refuse_rename(found: Mapping[str, Observed], runtime: Runtime) -> None:
+    """A name that is declared, or by which others share a namespace, comes back or breaks with the next apply."""
+    for name, item in found.items():
+        container = item.actual
+        if not isinstance(container, Container) or not item.project:
+            continue
+        if generated_name(container) is None or not _keeps_name(container):
+            raise ConflictError(
+                f"the name of container {name} is declared: an apply would make it anew",
+                hint="change container_name in the declaration",
+            )
+        snapshot = runtime.observe(Scope(project=item.project))
+        sharing = [
+            other.id.name
+            for other in snapshot.of(Kind.CONTAINER)
+            if isinstance(other.actual, Container) and container.id in namespace_owners(other.actual)
+        ]
+        if sharing:
+            raise ConflictError(
+                f"containers {', '.join(sharing)} share a namespace of {name} by its name", hint="remove those first"
+            )
+
+
+def _keeps_name(container: Container) -> bool:
+    """Whether its name was never declared: it has the generated one, or has it as an alias, having been renamed."""
+    generated = generated_name(container)
+    return container.name == generated or any(generated in one.aliases for one in container.networks)

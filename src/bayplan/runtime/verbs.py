@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from bayplan.system.process_table import ProcessRow
     from bayplan.system.usage import Usage
+
+
+Happening = tuple[datetime, str, str, str, str]
+"""Time, project, container, action (as `docker events` names it) and detail of one thing that happened."""
 
 
 class Verbs(Protocol):
@@ -27,6 +32,9 @@ class Verbs(Protocol):
 
     def rename(self, name: str, new_name: str) -> None:
         """Give it another name, by which its peers find it too. Raises ConflictError when that is taken."""
+
+    def happened(self) -> Sequence[Happening]:
+        """What happened to containers, oldest first, as far back as it is kept."""
 
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """Wait until it does not run, and give its exit code (0: it has never run).

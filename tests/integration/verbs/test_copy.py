@@ -54,3 +54,56 @@ def test_a_directory_swapped_for_a_link_leads_to_nothing_of_the_host(bayplan, tm
         assert not got.exists() or got.read_text() == "mine\n"
     assert sorted(item.name for item in decoy.iterdir()) == ["secret"]
     assert (decoy / "secret").read_text() == "of the host"
+
+
+def test_extended_attributes_go_along(bayplan, tmp_path):
+    bayplan("apply")
+    file = tmp_path / "file"
+    file.write_text("x")
+    os.setxattr(file, "user.note", b"a\xff\x00b")
+    capability = bytes.fromhex("0100000200040000000000000000000000000000")
+    os.setxattr(file, "security.capability", capability)
+    bayplan("cp", str(file), "app:/with")
+    bayplan("cp", "app:/with", str(tmp_path / "back"))
+    assert os.getxattr(tmp_path / "back", "user.note") == b"a\xff\x00b"
+    assert os.getxattr(tmp_path / "back", "security.capability") == capability
+
+
+def test_volumes_and_binds_of_one_that_does_not_run(bayplan, tmp_path):
+    held = tmp_path / "held"
+    held.mkdir()
+    text = bayplan.file.read_text().replace(
+        "    depends_on: [base]\n",
+        "    depends_on: [base]\n    volumes: ['v:/deep/data', '" + str(held) + ":/ro:ro']\n    tmpfs: [/mem]\n",
+    )
+    bayplan.file.write_text(text + "volumes: {v: {}}\n")
+    bayplan("apply")
+    bayplan("exec", "app", "sh", "-c", "echo live > /deep/data/file")
+    bayplan("stop", "-t", "0", "app")
+    bayplan("cp", "app:/deep/data/file", str(tmp_path / "got"))
+    assert (tmp_path / "got").read_text() == "live\n"
+    (tmp_path / "new").write_text("put")
+    bayplan("cp", str(tmp_path / "new"), "app:/deep/data/new")
+    assert "Read-only" in bayplan("cp", str(tmp_path / "new"), "app:/ro/new", code=2)
+    assert list(held.iterdir()) == []
+    assert "is in memory" in bayplan("cp", "app:/mem/x", str(tmp_path), code=2)
+    bayplan("start", "app")
+    assert bayplan("exec", "app", "cat", "/deep/data/new") == "put"
+
+
+def test_a_link_of_a_stopped_one_leads_to_no_place_of_the_host(bayplan, tmp_path):
+    """Where a volume is mounted, the container has put a link to a directory of the host's."""
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    text = bayplan.file.read_text().replace(
+        "    depends_on: [base]\n", "    depends_on: [base]\n    volumes: ['v:/at/data']\n"
+    )
+    bayplan.file.write_text(text + "volumes: {v: {}}\n")
+    bayplan("apply")
+    bayplan("stop", "-t", "0", "app")
+    (upper,) = (bayplan.settings.state_root / "containers").glob("*/upper/at")
+    (upper / "data").rmdir()
+    (upper / "data").symlink_to(decoy)
+    (tmp_path / "new").write_text("put")
+    bayplan.popen("cp", str(tmp_path / "new"), "app:/at/data/new", stdout=-1, stderr=-1).communicate(timeout=60)
+    assert list(decoy.iterdir()) == []

@@ -74,14 +74,32 @@ def test_rm_refuses_what_runs_and_a_plan_makes_it_anew(bayplan):
     assert steps(bayplan) == {("create", "bpv-app-1", "declared, not on the host")}
 
 
-def test_a_renamed_one_is_found_by_its_new_name_and_is_drift(bayplan):
+def test_a_renamed_one_is_found_by_its_new_name_and_keeps_it(bayplan):
     bayplan("apply")
     bayplan("rename", "app", "other")
     assert "other" in bayplan("exec", "base", "cat", "/etc/hosts")
-    assert {item[:2] for item in steps(bayplan)} == {("create", "bpv-app-1"), ("delete", "other")}
+    assert "Nothing to do" in bayplan("plan")
+    text = bayplan.file.read_text().replace(
+        "    depends_on: [base]\n", "    depends_on: [base]\n    environment: {A: b}\n"
+    )
+    bayplan.file.write_text(text)
+    assert {item[:2] for item in steps(bayplan)} == {("re-create", "other")}
+    bayplan("apply")
+    assert bayplan.status("other")["state"] == "running"
+    assert "Nothing to do" in bayplan("plan")
     assert "exists" in bayplan("rename", "other", "bpv-base-1", code=1)
     assert "is no name" in bayplan("rename", "other", "a b", code=2)
     bayplan("rename", "other", "bpv-app-1")
+    assert "Nothing to do" in bayplan("plan")
+
+
+def test_a_name_that_is_declared_or_that_others_share_is_not_changed(bayplan):
+    text = bayplan.file.read_text().replace("  base:\n", "  base:\n    container_name: mine\n")
+    more = "  third:\n    image: lab/busybox\n    command: [sleep, '600']\n    network_mode: service:app\n"
+    bayplan.file.write_text(text + more + "    stop_grace_period: 50ms\n")
+    bayplan("apply")
+    assert "the name of container mine is declared" in bayplan("rename", "base", "other", code=2)
+    assert "share a namespace of bpv-app-1" in bayplan("rename", "app", "other", code=2)
     assert "Nothing to do" in bayplan("plan")
 
 

@@ -87,3 +87,20 @@ def test_attach_sees_output_and_the_end(bayplan):
     said, code = on_terminal(bayplan, "attach", "app", typed=[(b"tick", b"\x10\x11")])
     assert (b"tick" in said, code) == (True, 0)
     assert bayplan.states()["app"] == "running"
+
+
+def test_attach_to_a_terminal_with_an_open_input(bayplan):
+    """What is typed on a real terminal reaches the container's own; its size goes along; keys of one's own detach."""
+    loop = "stty size; while read line; do echo got:$$line; stty size; done; exit 7"
+    text = bayplan.file.read_text().replace('trap "exit 5" TERM; echo ready; while :; do sleep 0.05; done', loop)
+    bayplan.file.write_text(text.replace("  app:\n", "  app:\n    tty: true\n    stdin_open: true\n"))
+    bayplan("apply")
+    typed = [(b"\r", b"one\n"), (b"33 101", b"two\n"), (b"got:two", b"\x01z")]
+    said, code = on_terminal(bayplan, "attach", "--detach-keys", "ctrl-a,z", "app", typed=[(b"", b"one\n"), *typed[1:]])
+    assert b"got:one" in said
+    assert b"33 101" in said
+    assert code == 0
+    assert bayplan.states()["app"] == "running"
+    said, code = on_terminal(bayplan, "attach", "app", typed=[(b"", b"three\n"), (b"got:three", b"\x04")])
+    assert code == 7
+    assert b"got:three" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def read_grants(
         if name not in declared:
             raise wrong(source, f"{name!r} is not declared", hint=f"add it under the top-level {kind}")
         values: dict[str, Any] = {"source": name, "content": _content(declared[name], kind, directory, environment)}
+        if file := declared[name].get("file"):
+            values["file"] = os.path.normpath(directory.absolute() / Path(as_text(file)).expanduser())
         target = as_text(given) if long and (given := item.get("target")) else name
         values["target"] = target if target.startswith("/") else f"{_top(kind)}/{target}"
         for key in ("uid", "gid"):

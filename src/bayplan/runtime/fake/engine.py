@@ -41,6 +41,7 @@ from bayplan.runtime.protocol import (
     never,
     silent,
 )
+from bayplan.runtime.verbs import Happening
 from bayplan.system.process_table import ProcessRow
 from bayplan.system.usage import Usage
 
@@ -318,6 +319,10 @@ class FakeRuntime:
             held is not None and held.actual == item and held.status.state is State.RUNNING
             for held, item in zip(found, stack.containers, strict=True)
         )
+
+    def happened(self) -> Sequence[Happening]:
+        """Nothing is kept."""
+        return ()
 
     def _has_image(self, key: ResourceId) -> bool:
         return key.kind is Kind.IMAGE and key.name in self.local_images

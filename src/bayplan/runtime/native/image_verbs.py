@@ -12,6 +12,7 @@ from bayplan.models import ImageReference
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.verbs import quiet
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.images.load import Loader
@@ -100,7 +101,7 @@ class NativeImageVerbs:
 
     def export(self, container: str, target: BinaryIO) -> None:
         """Its own layer over those of its image."""
-        with self.store.in_use():
+        with self.store.in_use(), quiet(self.containers, self._id(container)):
             pack_tree(*self._tree(container), target)
 
     def commit(self, container: str, name: str, comment: str = "", report: Report = silent) -> str:
@@ -108,7 +109,8 @@ class NativeImageVerbs:
         wanted = new_name(name)
         upper, lowers = self._tree(container)
         base = str(self.containers.records.get(self._id(container))["image_digest"])
-        return commit(self.store, self.images.layers, base, upper, lowers, wanted, comment, report)
+        with quiet(self.containers, self._id(container)):
+            return commit(self.store, self.images.layers, base, upper, lowers, wanted, comment, report)
 
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """Sorted by path."""

@@ -18,9 +18,10 @@ from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.networks import Networks
-from bayplan.runtime.native.state import Database
+from bayplan.runtime.native.state import Database, happenings
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import Observed, never
+from bayplan.runtime.verbs import Happening
 from bayplan.system import cgroups
 
 if TYPE_CHECKING:
@@ -55,7 +56,15 @@ class NativeVerbs:
         if self.containers.find(new_name) is not None:
             raise ConflictError(f"a container named {new_name} exists", hint="remove or rename it first")
         self.containers.rename(container_id, new_name)
+        self.containers.note(container_id, "rename", f"was {name}")
         self.networks.names.changed()
+
+    def happened(self) -> Sequence[Happening]:
+        """What happened to containers, oldest first."""
+        unnoticed = "SELECT id FROM containers WHERE pid IS NOT NULL AND finished_at IS NULL AND phase = 'created'"
+        for row in self.database.query(unnoticed):
+            self.containers.status(row["id"])  # an end that nobody has seen yet is noted by whoever looks first
+        return list(happenings.read(self.settings.state_root))
 
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """Wait for its end."""
@@ -90,9 +99,12 @@ class NativeVerbs:
             " WHERE e.container_id = ? ORDER BY e.position",
             (container_id,),
         )
-        mounts = self.containers.declared(container_id).mounts
-        places = {item.source: str(self.volumes.path(item.source)) for item in mounts if isinstance(item, VolumeMount)}
+        places = {name: str(path) for name, path in self._volumes_of(container_id).items()}
         return inspect(self.containers, container_id, [dict(row) for row in rows], places)
+
+    def _volumes_of(self, container_id: str) -> dict[str, Path]:
+        mounts = self.containers.declared(container_id).mounts
+        return {item.source: self.volumes.path(item.source) for item in mounts if isinstance(item, VolumeMount)}
 
     def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
         """Join the caller's streams to its own."""
@@ -121,7 +133,7 @@ class NativeVerbs:
                 spool.seek(0)
                 copy.write(host, head, spool)
 
-        copy.with_root(self.containers, container_id, path, work)
+        copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
     def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
         """Copy from the host to a path of it."""
@@ -140,7 +152,7 @@ class NativeVerbs:
                 spool.seek(0)
                 copy.write(root, head, spool)
 
-        copy.with_root(self.containers, container_id, path, work)
+        copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every volume, with its users."""

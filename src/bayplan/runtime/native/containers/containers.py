@@ -32,9 +32,10 @@ from bayplan.runtime.native.containers.spec import (
 from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
+from bayplan.runtime.native.state import happenings
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
-from bayplan.runtime.native.supervisor.records import begin_health
+from bayplan.runtime.native.supervisor.records import begin_health, note_death
 from bayplan.system import cgroups, freezer, namespaces
 from bayplan.system.processes import Process, boot_id
 
@@ -103,6 +104,7 @@ class Containers(Observations):
         for grant, file in grants.entries(container, self.settings, container_id):
             spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
         self.records.created(container_id, facts, spec)
+        self.note(container_id, "create")
 
     def start(
         self,
@@ -131,6 +133,7 @@ class Containers(Observations):
         if row["phase"] != "created":
             raise RuntimeFailureError(f"container {row['name']} is half made", hint="apply again: it is made anew")
         paths, kept = self._paths(container_id), self.records.bundle(container_id)
+        grants.restore(declaration(row["declared"]), self.settings, container_id)
         grants.check_there(declaration(row["declared"]), self.settings, container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
@@ -181,6 +184,7 @@ class Containers(Observations):
             wanted="running",
             restarts=restarts,
         )
+        self.note(container_id, "start", f"restart {restarts}" if restarts else "")
         client.wake(self.settings)
 
     def stop(self, container_id: str, grace: Duration | None = None) -> None:
@@ -197,14 +201,16 @@ class Containers(Observations):
         lifecycle.stop(process, signal_number(self.stop_signal(container_id)), period.total_seconds(), paths.cgroup)
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
         self.records.set(container_id, exit_code=code, finished_at=now())
+        note_death(self.records.database, container_id, code, oom_killed=cgroups.was_oom_killed(paths.cgroup))
+        self.note(container_id, "stop")
 
     def layers(self, container_id: str) -> list[Path]:
         """The read-only layers below its own, topmost first."""
-        return [Path(item) for item in self._facts(container_id)["lowerdirs"]]
+        return [Path(item) for item in self.facts(container_id)["lowerdirs"]]
 
     def stop_signal(self, container_id: str) -> str:
         """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
-        return self.declared(container_id).stop_signal or self._facts(container_id)["stop_signal"] or "SIGTERM"
+        return self.declared(container_id).stop_signal or self.facts(container_id)["stop_signal"] or "SIGTERM"
 
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
@@ -216,6 +222,7 @@ class Containers(Observations):
         self.records.set(container_id, wanted="stopped", phase="removing")
         lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
         grants.remove(self.settings, container_id)
+        self.note(container_id, "destroy")
         self.records.remove(container_id, lambda: tidy_cgroups(self.settings))
         client.wake(self.settings)
 
@@ -243,9 +250,13 @@ class Containers(Observations):
         kept = container.model_copy(update={"mounts": earlier.mounts})
         self.records.set(container_id, declared=kept.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
-            checked = health.check_of(container, self._facts(container_id)) is not None
+            checked = health.check_of(container, self.facts(container_id)) is not None
             begin_health(self.records.database, container_id, checked=checked)
         client.wake(self.settings)
+
+    def note(self, container_id: str, action: str, detail: str = "") -> None:
+        """Tell those who ask for events."""
+        happenings.note(self.records.database, container_id, action, detail)
 
     def running(self, name: str) -> tuple[Process | None, Path]:
         """The first process of the container of that name, None when it does not run, and its bundle."""

@@ -6,11 +6,13 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
 from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import TmpfsMount
+from bayplan.runtime.native.containers import stopped
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.pack import directory, pack, unpack
 from bayplan.runtime.native.containers.paths import Paths
@@ -18,10 +20,12 @@ from bayplan.system import mounts, namespaces
 from bayplan.system.beneath import open_in_root
 
 
-def with_root(containers: Containers, container_id: str, path: str, work: Callable[[int], None]) -> None:
-    """Call ``work`` with a descriptor of the container's root: of the process, else of its layers.
+def with_root(
+    containers: Containers, container_id: str, path: str, work: Callable[[int], None], volumes: Mapping[str, Path]
+) -> None:
+    """Call ``work`` with a descriptor of the container's root: of the process, else of its layers and mounts.
 
-    A stopped one's volumes are not mounted: a path in them raises ConflictError.
+    ``volumes`` are names to directories. Of a stopped one, a path in memory raises ConflictError.
     """
     process = containers.process(container_id)
     if process:
@@ -34,14 +38,16 @@ def with_root(containers: Containers, container_id: str, path: str, work: Callab
             os.close(root)
         return
     declared, paths = containers.declared(container_id), Paths.of(containers.settings, container_id)
-    if any(f"{os.path.normpath(path)}/".startswith(f"{item.target}/") for item in declared.mounts):
-        raise ConflictError(f"{path} is in a mount, and {declared.name} does not run", hint="start it first")
+    for item in declared.mounts:
+        if isinstance(item, TmpfsMount) and f"{os.path.normpath(path)}/".startswith(f"{item.target}/"):
+            raise ConflictError(f"{path} is in memory, and {declared.name} does not run", hint="start it first")
     layers = containers.layers(container_id)
 
     def mounted() -> None:
         for place in (paths.upper, paths.work, paths.rootfs):
             place.mkdir(parents=True, exist_ok=True, mode=0o755 if place == paths.upper else 0o700)
         mounts.mount_overlay(layers, paths.upper, paths.work, paths.rootfs)
+        stopped.show(declared, containers.facts(container_id), paths, volumes)
         root = os.open(paths.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             work(root)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import SecretBytes
+
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, FileGrant, Settings
 from bayplan.system.files import atomic_write
@@ -48,16 +50,20 @@ def entries(container: Container, settings: Settings, container_id: str) -> Iter
 def write(container: Container, settings: Settings, container_id: str) -> None:
     """Write what the declaration brings. Raises UnsupportedError where there is no place in memory."""
     for grant, file in entries(container, settings, container_id):
-        if grant.content is None:
-            continue
-        file.parent.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the run root of the first container
-        for directory in (file.parent.parent, file.parent):
-            _make_own(directory)
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as out:
-            out.write(grant.content.get_secret_value())
-            os.fchown(out.fileno(), grant.uid, grant.gid)
-            os.fchmod(out.fileno(), grant.mode)
+        if grant.content is not None:
+            _write(grant, file)
+
+
+def _write(grant: FileGrant, file: Path) -> None:
+    assert grant.content is not None
+    file.parent.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the run root of the first container
+    for directory in (file.parent.parent, file.parent):
+        _make_own(directory)
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as out:
+        out.write(grant.content.get_secret_value())
+        os.fchown(out.fileno(), grant.uid, grant.gid)
+        os.fchmod(out.fileno(), grant.mode)
 
 
 def _make_own(directory: Path) -> None:
@@ -67,6 +73,21 @@ def _make_own(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise UnsupportedError("somebody else's directory is where secrets go", where=str(directory), hint="remove it")
+
+
+def restore(container: Container, settings: Settings, container_id: str) -> None:
+    """Bring back what a reboot took from memory and whose file still holds just that; the rest is for an apply."""
+    held = key(settings)
+    for grant, file in entries(container, settings, container_id):
+        if file.exists() or grant.file is None or not grant.fingerprint:
+            continue
+        try:
+            content = Path(grant.file).read_bytes()
+        except OSError:
+            continue
+        brought = grant.model_copy(update={"content": SecretBytes(content)})
+        if brought.sealed(held).fingerprint == grant.fingerprint:
+            _write(brought, file)
 
 
 def check_there(container: Container, settings: Settings, container_id: str) -> None:

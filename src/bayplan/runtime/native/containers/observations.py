@@ -15,11 +15,12 @@ from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.records import Records, declaration, now
+from bayplan.runtime.native.containers.records import Records, declaration
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import Policy
+from bayplan.runtime.native.supervisor.records import note_end
 from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
 from bayplan.system import cgroups, freezer
 from bayplan.system.processes import Process, boot_id
@@ -149,7 +150,7 @@ class Observations:
         if freezer.is_frozen(paths.cgroup):
             raise RuntimeFailureError(f"container {container_id[:12]} is paused", hint="unpause it first")
         # The names of users are looked up as the container sees them now: its own layer is over the image's.
-        layers = [paths.upper, *(Path(item) for item in self._facts(container_id)["lowerdirs"])]
+        layers = [paths.upper, *(Path(item) for item in self.facts(container_id)["lowerdirs"])]
         process = execute.process_file(
             json.loads((paths.run / "config.json").read_text()),
             command,
@@ -178,7 +179,7 @@ class Observations:
         return RuntimeFailureError(f"container {row['name']} {why}", output="\n".join(lines))
 
     def _check(self, row: sqlite3.Row) -> HealthCheck | None:
-        return health.check_of(declaration(row["declared"]), self._facts(row["id"]))
+        return health.check_of(declaration(row["declared"]), self.facts(row["id"]))
 
     def _probe(self, row: sqlite3.Row) -> health.Probe:
         check = self._check(row)
@@ -205,7 +206,8 @@ class Observations:
         if code is None and row["finished_at"] is None and row["boot_id"] == boot_id():
             # Once: a monitor that was killed writes no code, ever.
             code = lifecycle.await_exit_file(paths, row["id"], EXIT_FILE_S)
-            self.records.set(row["id"], exit_code=code, finished_at=now())
+            killed = cgroups.was_oom_killed(paths.cgroup)
+            note_end(self.records.database, (row["id"], row["pid"], row["pid_start"]), code, oom_killed=killed)
         killed = cgroups.was_oom_killed(paths.cgroup)
         state = State.RESTARTING if self._comes_back(row, code) else State.EXITED
         asked = row["wanted"] == "stopped"
@@ -235,7 +237,8 @@ class Observations:
     def _paths(self, container_id: str) -> Paths:
         return Paths.of(self.settings, container_id)
 
-    def _facts(self, container_id: str) -> dict[str, Any]:
+    def facts(self, container_id: str) -> dict[str, Any]:
+        """What was found out when it was made: layers, the image's stop signal and health check, parts of mounts."""
         facts: dict[str, Any] = json.loads(self.records.bundle(container_id)["facts"])
         return facts
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from bayplan.errors import DeclarationError, UnsupportedError
+from bayplan.runtime.native.containers import xattrs
 from bayplan.system.beneath import open_in_root
 
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,6 +39,8 @@ def pack(tar: tarfile.TarFile, parent: int, name: str, called: str) -> None:
     try:
         found = os.fstat(fd)
         info = tarfile.TarInfo(called)
+        if not stat.S_ISLNK(found.st_mode):
+            info.pax_headers = xattrs.read(f"/proc/self/fd/{fd}")
         info.uid, info.gid, info.mode, info.mtime = found.st_uid, found.st_gid, found.st_mode & 0o7777, found.st_mtime
         if stat.S_ISREG(found.st_mode):
             # The very file that was looked at: by its descriptor, never again by its name.
@@ -123,6 +126,7 @@ def _make(tar: tarfile.TarFile, info: tarfile.TarInfo, top: int, parent: int, ba
             with os.fdopen(os.dup(fd), "wb") as target:
                 shutil.copyfileobj(tar.extractfile(info), target, _PIECE)  # type: ignore[arg-type]
         os.fchown(fd, info.uid, info.gid)
+        xattrs.write(fd, info.pax_headers)
         os.fchmod(fd, info.mode & 0o7777)  # after chown(2), which clears the set-user-id bits
         os.utime(fd, (info.mtime, info.mtime))
     finally:

@@ -71,7 +71,7 @@ def raw(fd: int, *, keys_only: bool = False) -> Iterator[None]:
         changed[3] &= ~termios.ICANON
         termios.tcsetattr(fd, termios.TCSADRAIN, changed)
     else:
-        tty.setraw(fd)
+        tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead is kept
     try:
         yield
     finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError
 from bayplan.runtime.native.containers import lifecycle
@@ -12,6 +13,7 @@ from bayplan.runtime.native.containers.observations import EXIT_FILE_S
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import now
 from bayplan.runtime.native.supervisor import client
+from bayplan.runtime.native.supervisor.records import note_death
 from bayplan.runtime.protocol import never
 from bayplan.system import freezer
 from bayplan.system.processes import Process
@@ -33,6 +35,7 @@ def kill(containers: Containers, container_id: str, name: str) -> None:
         containers.records.set(container_id, wanted="stopped")
         client.wake(containers.settings)
     process.send(number)
+    containers.note(container_id, "kill", f"signal {number}")
     paths = Paths.of(containers.settings, container_id)
     if ends:
         freezer.thaw(paths.cgroup)
@@ -43,18 +46,38 @@ def kill(containers: Containers, container_id: str, name: str) -> None:
     lifecycle.kill(paths.cgroup)
     code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
     containers.records.set(container_id, exit_code=code, finished_at=now())
+    note_death(containers.records.database, container_id, code)
 
 
 def pause(containers: Containers, container_id: str) -> None:
     """Freeze every process of it."""
     running(containers, container_id)
     freezer.freeze(Paths.of(containers.settings, container_id).cgroup)
+    containers.note(container_id, "pause")
 
 
 def unpause(containers: Containers, container_id: str) -> None:
     """Let them go on."""
     running(containers, container_id)
     freezer.thaw(Paths.of(containers.settings, container_id).cgroup)
+    containers.note(container_id, "unpause")
+
+
+@contextmanager
+def quiet(containers: Containers, container_id: str) -> Iterator[None]:
+    """Frozen meanwhile, so that what is read of its files is of one moment; one that does not run, or is paused, stays.
+
+    A kill leaves it paused: the next apply, or ``unpause``, lets it go on.
+    """
+    cgroup = Paths.of(containers.settings, container_id).cgroup
+    if containers.process(container_id) is None or freezer.is_frozen(cgroup):
+        yield
+        return
+    freezer.freeze(cgroup)
+    try:
+        yield
+    finally:
+        freezer.thaw(cgroup)
 
 
 def await_end(containers: Containers, container_id: str, stopped: Callable[[], bool] = never) -> int:

@@ -30,7 +30,7 @@ from bayplan.runtime.native.supervisor.records import (
     runs,
 )
 from bayplan.runtime.native.supervisor.watch import NEVER, Watch
-from bayplan.system import freezer
+from bayplan.system import cgroups, freezer
 
 _LOOK_S = 60.0  # records are read this often even when nobody says that they changed
 _SETTLE_S = 0.02  # changes come in crowds: one look for all of them
@@ -195,7 +195,8 @@ class Supervisor:
             if code is None and now < watch.ended + _EXIT_CODE_S:
                 watch.act_at = now + 0.05
                 return
-            note_end(self.database, run, code)
+            killed = cgroups.was_oom_killed(Paths.of(self.place, run.id).cgroup)
+            note_end(self.database, run.key, code, oom_killed=killed)
         if not watch.policy.again(code, run.restarts):
             watch.act_at, self.look_at = NEVER, now
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bayplan.runtime.native.state import happenings
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.runtime.native.supervisor.policy import Policy
@@ -27,6 +28,8 @@ _RUNS = """
 """
 """Containers that should run. Those of another boot are an apply's: their networks are gone too."""
 OUTPUT_BYTES = 4096
+Key = tuple[str, int | None, int | None]
+"""What tells one run of a container from another: its id, and pid and start time of its first process."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,24 @@ def image_check(database: Database, container_id: str) -> Mapping[str, Any] | No
     return found
 
 
-def note_end(database: Database, run: Run, exit_code: int | None) -> None:
-    """Record how it ended, unless that is recorded."""
+def note_end(database: Database, key: Key, exit_code: int | None, *, oom_killed: bool = False) -> None:
+    """Record how a run ended, unless that is recorded."""
     with database.transaction() as tx:
-        tx.execute(
+        done = tx.execute(
             "UPDATE containers SET exit_code = ?, finished_at = ?"
             " WHERE id = ? AND pid IS ? AND pid_start IS ? AND finished_at IS NULL",
-            (exit_code, _now(), *run.key),
+            (exit_code, _now(), *key),
         )
+    if done.rowcount:
+        note_death(database, key[0], exit_code, oom_killed=oom_killed)
+
+
+def note_death(database: Database, container_id: str, exit_code: int | None, *, oom_killed: bool = False) -> None:
+    """Tell of an end that is recorded."""
+    if oom_killed:
+        happenings.note(database, container_id, "oom")
+    detail = "" if exit_code is None else f"exit code {exit_code}"
+    happenings.note(database, container_id, "die", detail)
 
 
 def begin_health(database: Database, container_id: str, *, checked: bool) -> None:
@@ -138,17 +151,18 @@ def begin_health(database: Database, container_id: str, *, checked: bool) -> Non
             tx.execute("INSERT INTO health VALUES (?, 'starting', 0, '', ?)", (container_id, _now()))
 
 
-def note_health(
-    database: Database, key: tuple[str, int | None, int | None], status: str, streak: int, output: bytes
-) -> None:
+def note_health(database: Database, key: Key, status: str, streak: int, output: bytes) -> None:
     """Record one result of this run's check, with the first 4 KiB of what it said."""
     text = output[:OUTPUT_BYTES].decode(errors="replace")
     with database.transaction() as tx:
+        before = tx.execute("SELECT status FROM health WHERE container_id = ?", (key[0],)).fetchone()
         tx.execute(
             "UPDATE health SET status = ?, failing_streak = ?, last_output = ?, checked_at = ?"
             " WHERE container_id IN (SELECT id FROM containers WHERE id = ? AND pid IS ? AND pid_start IS ?)",
             (status, streak, text, _now(), *key),
         )
+    if before is not None and before["status"] != status:
+        happenings.note(database, key[0], "health_status", status)
 
 
 def _now() -> str:

@@ -1,0 +1,58 @@
+"""What happens to containers, as it happens: one line of JSON each, for people who ask ``events``.
+
+No part of the state: nothing is decided by it, and what cannot be written (a full disk) is left out. A line is appended
+by one write(2), so that processes do not mix theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.verbs import Happening
+
+_MOST_BYTES = 4 << 20
+_LONGEST_DETAIL = 500
+_ASIDE = ".superseded-"
+
+
+def note(database: Database, container_id: str, action: str, detail: str = "") -> None:
+    """Note an action on a recorded container; one that has no record any more is left out."""
+    rows = database.query("SELECT name, project FROM containers WHERE id = ?", (container_id,))
+    if rows:
+        append(database.path.parent, str(rows[0]["project"]), str(rows[0]["name"]), action, detail)
+
+
+def append(state_root: Path, project: str, name: str, action: str, detail: str = "") -> None:
+    """Add a line, whatever the record says."""
+    entry = [datetime.now(UTC).isoformat(), project, name.partition(_ASIDE)[0], action, detail[:_LONGEST_DETAIL]]
+    path = _file(state_root)
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(path, flags, 0o600)
+        try:
+            os.write(fd, (json.dumps(entry) + "\n").encode())
+            if os.fstat(fd).st_size > _MOST_BYTES:
+                path.rename(path.with_suffix(".1"))
+        finally:
+            os.close(fd)
+
+
+def read(state_root: Path) -> Iterator[Happening]:
+    """Those that are kept, oldest first; a line that was cut short is left out."""
+    path = _file(state_root)
+    for file in (path.with_suffix(".1"), path):
+        with suppress(FileNotFoundError):
+            for line in file.read_text(errors="replace").splitlines():
+                with suppress(ValueError):
+                    when, project, name, action, detail = json.loads(line)
+                    yield datetime.fromisoformat(when), project, name, action, detail
+
+
+def _file(state_root: Path) -> Path:
+    return state_root / "happenings.jsonl"
