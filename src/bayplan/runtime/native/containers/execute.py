@@ -26,6 +26,8 @@ _DRAIN_S = 2.0
 TIMED_OUT = 124
 """Exit code of a command that was killed at its deadline, as timeout(1) has it."""
 NOT_EXECUTABLE = 126
+_REFUSALS = ("permission denied", "not executable", "exec format", "is a directory", "chdir")
+"""Of crun 1.8 (the errors of execve(2)) and of newer ones (``exists but it is not executable``)."""
 NOT_FOUND = 127
 
 
@@ -136,7 +138,7 @@ def _understood(done: ExecResult, log: Path, *, capture: bool) -> ExecResult:
     lowered = said.lower()
     if "chdir" not in lowered and ("not found" in lowered or "no such file" in lowered):
         code = NOT_FOUND
-    elif any(word in lowered for word in ("permission denied", "exec format", "is a directory", "chdir")):
+    elif any(words in lowered for words in _REFUSALS):
         code = NOT_EXECUTABLE
     else:
         raise RuntimeFailureError(f"the command could not be run: {said}", output=said)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from bayplan import __version__
 from bayplan.errors import BusyError
-from bayplan.runtime.native.supervisor.place import Files, Roots, cgroup, tidy_cgroups
+from bayplan.runtime.native.supervisor.place import Files, Roots, tidy_cgroups
 from bayplan.runtime.native.supervisor.records import needs_watch, runs
-from bayplan.system import cgroups
 from bayplan.system.files import atomic_write, locked
 from bayplan.system.processes import Process
 
@@ -74,8 +73,7 @@ def settle(settings: Settings, database: Database) -> None:
         there = None
     if not needed:
         _await_end(Files.of(settings))
-        cgroups.remove(cgroup(settings), patience_s=0.5)  # empty, when one was killed
-        tidy_cgroups(settings)
+        tidy_cgroups(settings, patience_s=0.5)
     elif there is None:
         try:
             started = _start(settings)

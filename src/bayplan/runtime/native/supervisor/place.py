@@ -114,7 +114,14 @@ def monitors_cgroup(roots: Roots) -> str:
     return f"{roots.cgroup_parent}/monitors"
 
 
-def tidy_cgroups(roots: Roots) -> None:
-    """Remove the core's groups as far as they are empty."""
-    for path in (monitors_cgroup(roots), cgroup(roots), roots.cgroup_parent):
-        cgroups.remove_empty(path)
+def tidy_cgroups(roots: Roots, *, patience_s: float = 0.0) -> None:
+    """Remove the core's groups as far as they are empty; ``patience_s`` is for one whose processes have all ended.
+
+    A process that has ended leaves its group only when its parent, mostly the host's init, has asked for its status.
+    """
+    for path in (monitors_cgroup(roots), cgroup(roots)):
+        if patience_s and not cgroups.members(path):
+            cgroups.remove(path, patience_s=patience_s)
+        else:
+            cgroups.remove_empty(path)
+    cgroups.remove_empty(roots.cgroup_parent)
