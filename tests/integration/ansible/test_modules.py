@@ -146,8 +146,10 @@ def test_secrets_are_in_no_output_and_no_log(core):
     options = {**SLEEP, "name": "bpa-web", "env": {"DB_PASSWORD": secret, "NAME": "bpa-web"}}
     first = core.play(("container", options), arguments=["-vvv"])[0]
     assert secret not in core.output
-    # Quoted or not, by the version of ansible-core.
-    assert re.search(r'DB_PASSWORD"?: "?\*{8}', core.output), "what -vvv shows of the arguments"
+    # What -vvv shows of the arguments: quoted or not by the version of ansible-core, and nothing of them since 2.21.
+    shown = re.findall(r'DB_PASSWORD"?: "?([^",\n]*)', core.output)
+    assert set(shown) <= {"*" * 8}
+    assert shown or "[core 2.1" not in core.output
     assert first["plan"]["steps"][0]["resource"]["name"] == "bpa-web", "a name that equals a value stays readable"
     options["env"]["DB_PASSWORD"] = secret + "2"
     core.play(("container", options), arguments=["-vvv"])
