@@ -85,7 +85,8 @@ def _docker(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, 
     """What ``docker save`` wrote before it wrote layouts: ``manifest.json``, configurations, plain layers."""
     tags: dict[str, list[str]] = {}
     for ref, digest in images:
-        tags.setdefault(digest, []).extend([ref.familiar] if ref else [])
+        # Whole names: Podman takes a short one for an image of localhost, Docker reads both.
+        tags.setdefault(digest, []).extend([str(ref)] if ref else [])
     files, rows = {}, []
     for digest, names in sorted(tags.items(), key=lambda item: (item[1], item[0])):
         stored = store.get(digest)

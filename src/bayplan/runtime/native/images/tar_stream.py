@@ -91,7 +91,9 @@ class TarStream:
             applied(header, extended)
             header.name, header.link = long.get(b"L", header.name), long.get(b"K", header.link)
             yield self._entry(header, block, extended)
-            self._skip(self._left + self._padding)
+            self._skip(self._left)
+            if self._buffer or self._filled():  # umoci ends an archive without the last padding; the content is whole
+                self._skip(self._padding)
             extended, long, pending = {}, {}, 0
         if pending:
             raise DamagedTarError("it ends with a header that belongs to nothing")
@@ -192,7 +194,7 @@ class TarStream:
         return bytes(found)
 
     def _skip(self, count: int) -> None:
-        self._left = self._padding = 0
+        self._left = 0
         while count:
             count -= len(self._piece(count))
 

@@ -155,3 +155,10 @@ def test_maps_of_sparse_files_that_lie():
     ]:
         with pytest.raises(DamagedTarError):
             sparse_map(numbers, stored, whole)
+
+
+def test_the_last_padding_may_lack_but_no_content():
+    data = archive((info("a"), b"xyz"), form=tarfile.GNU_FORMAT)
+    assert [item.name for item in read(data[:515])] == ["a"]
+    with pytest.raises(DamagedTarError):
+        read(data[:514])
