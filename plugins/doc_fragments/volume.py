@@ -23,7 +23,7 @@ options:
     - local
   driver_opts:
     description:
-    - 'A mount instead of a directory: type, o and device, as mount(8) has them.'
+    - 'A mount instead of a directory: type, o and device, as mount(8) has them; or size: most bytes.'
     type: dict
   labels:
     description:

@@ -33,6 +33,12 @@ def resume(options: Namespace) -> int:
     if options.print_unit:
         print(_UNIT.format(python=sys.executable), end="")
         return 0
+    if options.print_supervisor_unit:
+        from bayplan.runtime.native.supervisor import unit
+
+        settings = app.load_settings()
+        print(f"# {unit.name(settings)}\n{unit.text(settings)}", end="")
+        return 0
     with opened() as (runtime, _):
         found = app.resume(runtime)
     if options.json:

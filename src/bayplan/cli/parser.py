@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     volumes.add(sub)
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
+    resume.add_argument("--print-supervisor-unit", action="store_true", help="print the supervisor's unit")
     login = _verb(sub, "login", login_verbs.login, "keep credentials for a registry, after it accepted them")
     login.add_argument("registry", help="host[:port]")
     login.add_argument("-u", "--username", required=True, help="user")

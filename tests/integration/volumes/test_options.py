@@ -77,7 +77,7 @@ def test_memory_shared_by_its_containers(core):
     [
         ("{driver_opts: {type: none, o: bind, device: /no/such/place}}", "device /no/such/place is no directory"),
         ("{driver_opts: {type: none, o: bind, device: relative}}", "device relative of a bind is no absolute path"),
-        ("{driver_opts: {size: 1g}}", "driver option size is not known"),
+        ("{driver_opts: {size: 1g}}", "a size needs project quotas"),
         ("{driver_opts: {type: tmpfs}}", "driver options need a device"),
         ('{driver_opts: {type: cifs, device: "//h/s", o: "username=a,password=b"}}', "name a file with credentials="),
     ],

@@ -7,6 +7,7 @@ again, by the next change. It ends when no container needs it.
     schedule    when a health check runs and what its results mean (pure)
     place       the core's roots, and the supervisor's own files
     records     what it reads and writes of the core's records
+    unit        the process as a transient service of systemd, where that runs
     client      the side of the command: is it alive, start it, end it, wake it
     check       one health check that runs
     watch       one container's run

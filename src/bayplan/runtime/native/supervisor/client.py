@@ -9,11 +9,13 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bayplan import __version__
 from bayplan.errors import BusyError
+from bayplan.runtime.native.supervisor import unit
 from bayplan.runtime.native.supervisor.place import Files, Roots, tidy_cgroups
 from bayplan.runtime.native.supervisor.records import needs_watch, runs
 from bayplan.system.files import atomic_write, locked
@@ -91,10 +93,23 @@ def _await_end(files: Files) -> None:
             return
 
 
+def _await_holder(settings: Settings) -> bool:
+    """Whether a unit that systemd has started comes to watch."""
+    deadline = time.monotonic() + _START_MS / 1000
+    while not is_alive(settings):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def _start(settings: Settings) -> bool:
     files = Files.of(settings)
     files.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     atomic_write(files.settings, settings.model_dump_json().encode(), durable=False)
+    variables = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    if unit.is_for_systemd() and unit.start(settings, variables) and _await_holder(settings):
+        return True
     reader, writer = os.pipe()
     try:
         with files.log.open("ab") as output:
@@ -104,7 +119,7 @@ def _start(settings: Settings) -> bool:
                 stdout=output,
                 stderr=output,
                 cwd="/",
-                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+                env=variables,
                 pass_fds=(writer,),
                 start_new_session=True,
             )

@@ -15,6 +15,7 @@ from types import FrameType
 
 from bayplan import __version__
 from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.supervisor import unit
 from bayplan.runtime.native.supervisor.client import wake
 from bayplan.runtime.native.supervisor.loop import Supervisor
 from bayplan.runtime.native.supervisor.place import Files, Place, cgroup, tidy_cgroups
@@ -39,7 +40,8 @@ def main(settings_file: str, ready_fd: int) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     own = cgroup(place)
-    cgroups.enter(own)
+    if not unit.runs_as_unit():
+        cgroups.enter(own)
     with suppress(FileExistsError):
         os.mkfifo(files.wake, 0o600)
     database = Database(place.state_root / "state.db")

@@ -31,7 +31,7 @@ def check(volume: Volume) -> None:
 
 def attach(volume: Volume, data: Path) -> None:
     """Mount it on ``data``, unless that is done. Raises RuntimeFailureError with the words of mount(8)."""
-    if not volume.driver_opts or mounts.is_mounted(data):
+    if not volume.is_mount or mounts.is_mounted(data):
         return
     options = volume.driver_opts
     argv = ["mount", "-n", "-t", options.get("type") or "none"]

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Settings, Volume, VolumeMount
 from bayplan.runtime.native.state.database import Database
-from bayplan.runtime.native.volumes import options, transfer
+from bayplan.runtime.native.volumes import options, sizes, transfer
 from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
 from bayplan.system import mounts
@@ -61,6 +61,7 @@ class Volumes:
     def _make(self, volume: Volume) -> None:
         (self.root / volume.name).mkdir(parents=True, exist_ok=True, mode=0o711)
         data = self.path(volume.name)
+        sizes.apply(volume, data.parent)
         transfer.mend(data)
         data.mkdir(exist_ok=True, mode=0o755)
         options.attach(volume, data)
@@ -68,6 +69,7 @@ class Volumes:
     def check(self, volume: Volume) -> None:
         """Refuse what this host cannot make. Raises NotFoundError."""
         options.check(volume)
+        sizes.check(volume, self.root)
 
     def delete(self, name: str) -> None:
         """Remove a volume and its data; absent is no error. Raises ConflictError naming the containers that use it."""
@@ -88,6 +90,7 @@ class Volumes:
         for item in self.root.glob(f"{_DELETED}*"):
             # A mount that somebody made in it since is somebody's data.
             if not mounts.mounted_at_or_below(item):
+                sizes.forget(item)
                 shutil.rmtree(item, ignore_errors=True)
 
     def users(self, name: str) -> list[str]:
@@ -117,8 +120,10 @@ class Volumes:
         data = self.path(declared.name)
         if not data.is_dir():
             return {"its directory is gone": "in-place"}
-        if declared.driver_opts and not mounts.is_mounted(data):
+        if declared.is_mount and not mounts.is_mounted(data):
             return {"it is not mounted": "in-place"}
+        if not sizes.is_kept(declared, data.parent):
+            return {"its size is not limited": "in-place"}
         return {}
 
     def export(self, name: str, out: BinaryIO) -> None:
