@@ -1,7 +1,8 @@
 """Figures of the native core on this machine: ``bench.py [start|stack|residents] [--count N] [--json]``.
 
+    loop    the machine itself: three million additions in Python, before and after the others
     start   one container with network, published port and volume, made and started in this process
-    stack   N containers (100) of one Compose file by the command line: up, up again, down
+    stack   N containers (100) of one Compose file by the command line: up, up again, plan (nothing to do), down
     residents   memory of monitors and supervisor, its share of a core with N health checks every 10 s
 
 Needs root. Everything is made in a core of its own and removed again. No bar is asserted: figures go with date and
@@ -131,8 +132,17 @@ def stack(count):
         return {
             "up_s": [call("apply")],
             "again_s": [call("apply")],
+            "plan_s": [call("plan")],
             "down_s": [call("destroy", "--volumes")],
         }
+
+
+def loop():
+    """Milliseconds of what is always the same: virtual machines have quick and slow hours."""
+    began, total = time.perf_counter(), 0
+    for number in range(3_000_000):
+        total += number
+    return (time.perf_counter() - began) * 1000
 
 
 def watched(count):
@@ -158,7 +168,7 @@ def main():
     unknown = set(options.what) - {"start", "stack", "residents"}
     if unknown:
         parser.error(f"nothing is measured under the name {', '.join(sorted(unknown))}")
-    figures = {}
+    figures = {"loop_ms": [loop()]}
     if not options.what or "start" in options.what:
         figures |= start(50)
     if not options.what or "stack" in options.what:
@@ -167,6 +177,7 @@ def main():
                 figures.setdefault(f"stack_{options.count}_{name}", []).extend(values)
     if not options.what or "residents" in options.what:
         figures |= watched(options.count)
+    figures["loop_ms"].append(loop())
     if options.json:
         print(json.dumps(figures))
         return
