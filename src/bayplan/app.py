@@ -22,6 +22,7 @@ from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
+from bayplan.runtime.verbs import Finding
 
 if TYPE_CHECKING:
     from bayplan.reconcile import events as happened
@@ -242,6 +243,18 @@ def remove_images(runtime: Runtime, names: Sequence[str]) -> Sequence[str]:
     """Remove names of images and what only they used; returns the names that are gone."""
     with runtime.lock("image rm"):
         return runtime.image_verbs.remove(names)
+
+
+def damaged(runtime: Runtime) -> Sequence[Finding]:
+    """What of the host's records is not there or not whole. Reads only."""
+    return runtime.damaged()
+
+
+def mend_images(runtime: Runtime, names: Sequence[str]) -> None:
+    """Make ready for a pull what is damaged of images."""
+    with runtime.lock("mend images"):
+        for name in names:
+            runtime.image_verbs.mend(name)
 
 
 def commit_container(runtime: Runtime, container: str, name: str, comment: str, report: Report = silent) -> str:

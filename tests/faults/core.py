@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bayplan.models import ImageReference, Settings
 from bayplan.runtime.native.images.store import ImageStore
+from bayplan.runtime.native.supervisor import client
 from bayplan.system import cgroups
 from leaks import leaks
 
@@ -174,6 +175,13 @@ class Core:
         """Change the record file, as a fault would."""
         with closing(sqlite3.connect(self.settings.state_root / "state.db")) as connection, connection:
             connection.execute(sql)
+
+    def stop_supervisor(self):
+        """End the process that watches; nobody holds files of the state root open for writing then."""
+        found = client.holder(self.settings)
+        if found:
+            found[0].send(signal.SIGTERM)
+            assert found[0].wait(10)
 
     def kill_all(self):
         """SIGKILL to every process that names this core's run root: monitors, runtimes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 
 from bayplan import app
 from bayplan.cli.common import opened
@@ -49,3 +50,14 @@ def resume(options: Namespace) -> int:
         if not found:
             print("Nothing to start.")
     return 1 if any(item.error for item in found) else 0
+
+
+def check(options: Namespace) -> int:
+    """Look for damage; 1 when there is some."""
+    with opened() as (runtime, _):
+        found = app.damaged(runtime)
+    if options.json:
+        print(json.dumps([asdict(item) for item in found]))
+    else:
+        print("\n".join(f"{item.resource}: {item.what} ({item.hint})" for item in found) or "Nothing is damaged.")
+    return 1 if found else 0

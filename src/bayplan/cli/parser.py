@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_stream_verbs(partial(_verb, sub))
     image_parser.add(sub)
     volumes.add(sub)
+    _verb(sub, "check", host.check, "look whether all that is recorded is there and whole; change nothing")
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
     resume.add_argument("--print-supervisor-unit", action="store_true", help="print the supervisor's unit")

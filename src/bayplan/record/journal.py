@@ -6,6 +6,7 @@ people what happened, and which run was interrupted (a run without an end).
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bayplan.errors import CorruptStateError, RuntimeFailureError
+from bayplan.errors import CorruptStateError, RuntimeFailureError, UnsupportedError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -113,7 +114,15 @@ class Journal:
     def _understood(self) -> Iterator[None]:
         try:
             yield
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            what = "the file system is read-only: nothing can be changed"
+            raise UnsupportedError(what, where=str(self.path), hint="look at the kernel's log") from error
         except sqlite3.OperationalError as error:
+            if "readonly" in str(error) or "unable to open" in str(error):
+                what = "the journal cannot be written: is the file system read-only?"
+                raise UnsupportedError(what, where=str(self.path), hint="look at the kernel's log") from error
             hint = "free some space" if "full" in str(error) else "look at the disk"
             raise RuntimeFailureError(
                 f"the journal cannot be written: {error}", where=str(self.path), hint=hint

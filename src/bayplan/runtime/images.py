@@ -89,6 +89,12 @@ class ImageVerbs(Protocol):
     def inspect(self, name: str) -> dict[str, Any]:
         """What ``docker image inspect`` says of an image, in its fields."""
 
+    def mend(self, name: str) -> Sequence[str]:
+        """Remove blobs of an image that were changed, so that a pull brings them, and unpack layers that are gone.
+
+        Returns the digests of what was removed; an image that is not here is no error.
+        """
+
     def history(self, name: str) -> list[HistoryEntry]:
         """How the image was made, newest step first."""
 

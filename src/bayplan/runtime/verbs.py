@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 Happening = tuple[datetime, str, str, str, str]
 """Time, project, container, action (as `docker events` names it) and detail of one thing that happened."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is damaged: whose it is, what is wrong, and what mends it."""
+
+    resource: str
+    what: str
+    hint: str
 
 
 class Verbs(Protocol):
@@ -35,6 +45,9 @@ class Verbs(Protocol):
 
     def happened(self) -> Sequence[Happening]:
         """What happened to containers, oldest first, as far back as it is kept."""
+
+    def damaged(self) -> Sequence[Finding]:
+        """Whether all that is recorded is there and whole: blobs by their digests, layers, volumes. Reads only."""
 
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """Wait until it does not run, and give its exit code (0: it has never run).

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bayplan.errors import BusyError
+from bayplan.errors import BusyError, UnsupportedError
 
 _POLL_S = 0.02
 
@@ -67,10 +67,19 @@ def read_kernel_file(path: str) -> bytes:
 def locked(path: Path, purpose: str, timeout_s: float | None = None) -> Iterator[None]:
     """Hold flock(2) on ``path``; the kernel frees it when the holder dies. The file names the holder for others.
 
-    ``timeout_s`` None waits on. Raises BusyError naming the holder.
+    ``timeout_s`` None waits on. Raises BusyError naming the holder, UnsupportedError on a read-only file system.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise UnsupportedError(
+            "the file system is read-only: nothing can be changed",
+            where=str(path.parent),
+            hint="look at the kernel's log, and mount it anew",
+        ) from error
     try:
         _acquire(fd, path, timeout_s)
         os.ftruncate(fd, 0)

@@ -41,7 +41,7 @@ from bayplan.runtime.protocol import (
     never,
     silent,
 )
-from bayplan.runtime.verbs import Happening
+from bayplan.runtime.verbs import Finding, Happening
 from bayplan.system.process_table import ProcessRow
 from bayplan.system.usage import Usage
 
@@ -319,6 +319,10 @@ class FakeRuntime:
             held is not None and held.actual == item and held.status.state is State.RUNNING
             for held, item in zip(found, stack.containers, strict=True)
         )
+
+    def damaged(self) -> Sequence[Finding]:
+        """Memory does not rot."""
+        return ()
 
     def happened(self) -> Sequence[Happening]:
         """Nothing is kept."""

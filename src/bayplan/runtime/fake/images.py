@@ -86,6 +86,10 @@ class FakeImageVerbs:
         self.engine.local_images[name] = "sha256:" + hashlib.sha256(f"import {name}".encode()).hexdigest()
         return self.engine.local_images[name]
 
+    def mend(self, name: str) -> list[str]:
+        """Memory does not rot."""
+        return []
+
     def export(self, container: str, target: BinaryIO) -> None:
         """As ``save``."""
         raise UnsupportedError("this engine keeps no layers")

@@ -23,6 +23,7 @@ from bayplan.runtime.native.images.push import push
 from bayplan.runtime.native.images.receive import receive
 from bayplan.runtime.native.images.save import save
 from bayplan.runtime.native.images.send import Remote, send
+from bayplan.runtime.native.images.soundness import discard
 from bayplan.runtime.native.images.tree import walk
 from bayplan.runtime.protocol import Report, silent
 
@@ -42,6 +43,17 @@ class NativeImageVerbs:
     def inspect(self, name: str) -> dict[str, Any]:
         """In Docker's fields."""
         return self.catalog.inspect(name, self._users())
+
+    def mend(self, name: str) -> list[str]:
+        """By reading everything of it."""
+        digest = self.store.find(ImageReference.parse(name))
+        if digest is None:
+            return []
+        with self.store.in_use():
+            removed = discard(self.store, digest)
+        if not removed:
+            self.images.layers.ensure(self.store.get(digest), self.store)
+        return removed
 
     def history(self, name: str) -> list[HistoryEntry]:
         """Newest first."""

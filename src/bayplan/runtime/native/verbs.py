@@ -17,11 +17,12 @@ from bayplan.models import Settings, VolumeMount
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database, happenings
 from bayplan.runtime.native.volumes import Volumes
 from bayplan.runtime.protocol import Observed, never
-from bayplan.runtime.verbs import Happening
+from bayplan.runtime.verbs import Finding, Happening
 from bayplan.system import cgroups
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class NativeVerbs:
     containers: Containers
     networks: Networks
     volumes: Volumes
+    images: Images
     database: Database
     settings: Settings
 
@@ -65,6 +67,12 @@ class NativeVerbs:
         for row in self.database.query(unnoticed):
             self.containers.status(row["id"])  # an end that nobody has seen yet is noted by whoever looks first
         return list(happenings.read(self.settings.state_root))
+
+    def damaged(self) -> Sequence[Finding]:
+        """Looked up by reading everything."""
+        from bayplan.runtime.native.soundness import findings
+
+        return list(findings(self.images, self.containers, self.volumes))
 
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """Wait for its end."""

@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayplan.errors import BayplanError, ConflictError, NotFoundError
+from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.runtime.native.images.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
+from bayplan.runtime.native.images.soundness import damage
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import StoredImage, image_config
 from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImage, State, Status, silent
@@ -60,6 +61,15 @@ class Images:
         if image.build is not None:
             return self._with_volumes(self.builder.resolve(image, image.build))
         local = self.store.find(image.reference)
+        # Asked for anew it is to be whole; else it is enough that what is missing was unpacked before.
+        unpacked = None if image.pull is PullPolicy.ALWAYS else self.layers
+        found_damage = damage(self.store, local, deep=False, layers=unpacked) if local else iter(())
+        damaged = next((what for _, what in found_damage), "")
+        if damaged:
+            if image.pull is PullPolicy.NEVER:
+                what = f"image {image.name} is damaged: a blob of it {damaged}"
+                raise CorruptStateError(what, hint="its pull policy is `never`: load it again")
+            local = None
         due = image.pull_every and self._asked.is_due(image, image.pull_every)
         if local and image.pull is not PullPolicy.ALWAYS and not due:
             found = ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
@@ -73,7 +83,8 @@ class Images:
             found = ResolvedImage(name=image.name, digest=digest, present=True, origin=ImageOrigin.REGISTRY)
             return self._with_volumes(found)
         config = self.client.config(image.reference, manifest)
-        why = "not on the host" if local is None else "the registry has another image under this name"
+        gone = f"a blob of it {damaged}" if damaged else "not on the host"
+        why = gone if local is None else "the registry has another image under this name"
         return ResolvedImage(
             name=image.name,
             digest=digest,

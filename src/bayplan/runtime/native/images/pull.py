@@ -12,6 +12,7 @@ from bayplan.models.reference import ImageReference
 from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.layers import PARALLEL, Layers
 from bayplan.runtime.native.images.push import SOURCE
+from bayplan.runtime.native.images.soundness import blob_damage
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import Descriptor, StoredImage, descriptor
 from bayplan.runtime.native.images.unpacking import Unpacking
@@ -38,7 +39,7 @@ def pull(  # noqa: PLR0917 - the order of the signature is the order of the work
     with store.in_use():
         found, data, manifest = client.select(source, platform)
         config = descriptor(manifest["config"])
-        if not store.blob(config.digest).exists():
+        if blob_damage(store.blob(config.digest), config, deep=True):
             _fetch(store, client, source, config, report)
         # Before the layers, so that documents which do not fit each other end it at once; nothing names it yet.
         store.write(found, [data])
@@ -84,7 +85,7 @@ def _layers(  # noqa: PLR0917 - as above
         try:
             left: set[Future[Any]] = set()
             for blob, uses in places.items():
-                if store.blob(blob).exists():
+                if not blob_damage(store.blob(blob), uses[0][2], deep=False):
                     left.update(begin(blob))
                 else:
                     coming[downloads.submit(_fetch, store, client, source, uses[0][2], heard)] = blob

@@ -8,7 +8,9 @@ apart by SQLite's own locks.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,6 +20,7 @@ from bayplan.errors import BayplanError, BusyError, CorruptStateError, RuntimeFa
 from bayplan.runtime.native.state.schema import MIGRATIONS
 
 _BUSY_MS = 10_000
+_SHARED = "/dev/shm"  # noqa: S108 - a directory of our own in it
 _SHARED_MEMORY_BYTES = 64 << 10
 
 
@@ -38,6 +41,23 @@ def explain(error: sqlite3.DatabaseError, path: Path) -> BayplanError:
     return CorruptStateError(f"the record file cannot be read: {text}", where=where, hint="restore a backup of it")
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file; on a file system that is read-only, what is in it and its write-ahead log, in memory.
+
+    SQLite cannot read a file in WAL mode where it cannot write beside it. Nobody else can change it there either.
+    """
+    if not (path.exists() and os.statvfs(path.parent).f_flag & os.ST_RDONLY):
+        return sqlite3.connect(path, timeout=_BUSY_MS / 1000, check_same_thread=False)
+    memory = sqlite3.connect(":memory:", check_same_thread=False)
+    with tempfile.TemporaryDirectory(dir=_SHARED if Path(_SHARED).is_dir() else None) as aside:
+        for file in path.parent.glob(f"{path.name}*"):
+            if file.name in (path.name, f"{path.name}-wal"):
+                shutil.copyfile(file, Path(aside) / file.name)
+        with closing(sqlite3.connect(Path(aside) / path.name)) as copy:
+            copy.backup(memory)
+    return memory
+
+
 class Database:
     """The record file, opened and brought to the current schema. Safe to use from many threads."""
 
@@ -51,7 +71,7 @@ class Database:
         except PermissionError as error:
             raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
         with self._understood():
-            self._connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, check_same_thread=False)
+            self._connection = _opened(path)
             try:
                 self._prepare(fresh=fresh)
             except BaseException:
