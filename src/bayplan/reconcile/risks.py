@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
-from bayplan.models import BindMount, Change, Container, Resource
+from bayplan.models import BindMount, Change, Container, Resource, Volume
 
 _UNSPECIFIED = "0.0.0.0"  # noqa: S104 - compared with, not bound
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
@@ -13,8 +14,22 @@ _STRONG_CAPABILITIES = frozenset(
 )
 
 
+_ENGINE_SOCKETS = frozenset(
+    {"docker.sock", "podman.sock", "containerd.sock", "containerd.sock.ttrpc", "crio.sock", "buildkitd.sock"}
+)
+_OF_THE_HOST = frozenset(
+    [
+        *("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr"),
+        *("/var", "/var/lib", "/var/lib/bayplan", "/var/lib/containers", "/var/lib/docker", "/var/run"),
+    ]
+)
+"""Places with which a host is changed as its administrator does (CIS Docker Benchmark 1.6, 5.5)."""
+
+
 def risks_of(resource: Resource) -> Iterator[str]:
     """Risks that the declaration itself carries, as sentences."""
+    if isinstance(resource, Volume) and {"bind", "rbind"} & set(resource.driver_opts.get("o", "").split(",")):
+        yield from _of_bind(resource.driver_opts["device"])
     if not isinstance(resource, Container):
         return
     for port in resource.ports:
@@ -24,10 +39,17 @@ def risks_of(resource: Resource) -> Iterator[str]:
     yield from _of_isolation(resource)
     for mount in resource.mounts:
         if isinstance(mount, BindMount):
-            if mount.source == "/" or mount.source.endswith("docker.sock"):
-                yield f"isolation: bind of {mount.source} gives control of the host"
+            yield from _of_bind(mount.source, read_only=mount.read_only)
             if "shared" in mount.propagation:
                 yield f"isolation: mounts made under {mount.target} pass to the host"
+
+
+def _of_bind(source: str, *, read_only: bool = False) -> Iterator[str]:
+    path = posixpath.normpath(source)
+    if posixpath.basename(path) in _ENGINE_SOCKETS or (path in _OF_THE_HOST and not read_only):
+        yield f"isolation: bind of {source} gives control of the host"
+    elif path in _OF_THE_HOST:
+        yield f"isolation: bind of {source} shows the host's own files"
 
 
 def _of_isolation(resource: Container) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.models import Container
+from bayplan.models import Container, Volume
 from bayplan.reconcile.risks import risks_of
 
 
@@ -31,12 +31,22 @@ from bayplan.reconcile.risks import risks_of
             {"mounts": ({"type": "bind", "source": "/run/docker.sock", "target": "/s"},)},
             "bind of /run/docker.sock",
         ),
+        ({"mounts": ({"type": "bind", "source": "/run/podman/podman.sock", "target": "/s"},)}, "control of the host"),
+        ({"mounts": ({"type": "bind", "source": "/etc", "target": "/e"},)}, "bind of /etc gives control"),
+        ({"mounts": ({"type": "bind", "source": "/etc", "target": "/e", "read_only": True},)}, "host's own files"),
+        ({"cdi_devices": ("vendor.com/gpu=all",)}, "device vendor.com/gpu=all"),
         ({"mounts": ({"type": "bind", "source": "/x", "target": "/x", "propagation": "rshared"},)}, "pass to the host"),
     ],
 )
 def test_lost_isolation_is_told(options: dict[str, Any], part: str) -> None:
     (risk,) = risks_of(Container.model_validate({"name": "a", "image": "x", **options}))
     assert part in risk
+
+
+def test_a_volume_that_is_the_host_s_root_is_told() -> None:
+    options = {"type": "none", "o": "bind", "device": "/"}
+    assert list(risks_of(Volume(name="v", driver_opts=options))) == ["isolation: bind of / gives control of the host"]
+    assert list(risks_of(Volume(name="v"))) == []
 
 
 def test_the_usual_one_has_none() -> None:

@@ -70,8 +70,10 @@ def _read(lowerdirs: Sequence[Path], name: str) -> str:
             return ""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError:  # ELOOP: a link; ENXIO: it was deleted over the lower layers; ENOTDIR
+            return ""
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return ""
