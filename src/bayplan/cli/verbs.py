@@ -17,7 +17,7 @@ from bayplan.cli.common import show as _print
 from bayplan.cli.common import stack as _stack
 from bayplan.cli.progress import Ticker
 from bayplan.errors import BayplanError, DeclarationError
-from bayplan.models import Container, Duration, Image, Kind, Settings, Stack
+from bayplan.models import Container, Duration, Image, Kind, PullPolicy, Settings, Stack
 from bayplan.reconcile import render
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Observed, Runtime
@@ -92,7 +92,7 @@ def execute(options: Namespace) -> int:
 def pull(options: Namespace) -> int:
     """Fetch images: asks the registry for each, whatever its pull policy."""
     images = [Image(name=name) for name in options.image] or [item for item in _stack(options).images if not item.build]
-    wanted = tuple(item.model_copy(update={"pull": "always"}) for item in images)
+    wanted = tuple(item.model_copy(update={"pull": PullPolicy.ALWAYS}) for item in images)
     with _opened() as (runtime, settings):
         return _carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 
