@@ -27,6 +27,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     prune = _verb(own, "prune", verbs.prune, "free what no name, container or build needs")
     prune.add_argument("--all", action="store_true", help="also images that no container was made from")
     prune.add_argument("--dry-run", action="store_true", help="only list what would be freed")
+    _verb(own, "check", verbs.check, "hold all that is stored against its digest")
     copy = _verb(own, "copy", verbs.copy, "give an image to another host, over ssh")
     copy.add_argument("image", help="its name")
     copy.add_argument("target", help="ssh://[user@]host[:port]")

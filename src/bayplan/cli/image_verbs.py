@@ -87,6 +87,19 @@ def prune(options: Namespace) -> int:
     return 0
 
 
+def check(options: Namespace) -> int:
+    """Nothing when all is sound; 1 when something is not."""
+    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+        found = runtime.image_verbs.check(ticker.report)
+    if options.json:
+        print(json.dumps([item.model_dump(mode="json") for item in found]))
+    for item in () if options.json else found:
+        print(f"{item.digest}: {item.what}; needed by {', '.join(item.names) or 'no name'}")
+    if found and not options.json:
+        print("`bayplan pull` brings again what is missing.")
+    return 1 if found else 0
+
+
 def copy(options: Namespace) -> int:
     """Only what the other host lacks."""
     with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:

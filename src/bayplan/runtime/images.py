@@ -57,6 +57,14 @@ class Freed(Model):
     size_bytes: int = 0
 
 
+class Defect(Model):
+    """Something that a check found: a blob, and the names of the images that need it."""
+
+    digest: str
+    names: tuple[str, ...] = ()
+    what: str
+
+
 class Blob(Model):
     """A blob that another host offers."""
 
@@ -138,6 +146,9 @@ class ImageVerbs(Protocol):
         Returns the list of what is freed, or with ``dry_run`` would be: the same one. Raises BusyError while images are
         pulled, built or loaded.
         """
+
+    def check(self, report: Report = silent) -> Sequence[Defect]:
+        """Hold all that is stored against its digest; what rotted is removed, so that the next pull brings it anew."""
 
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """Give the image of a name to the host of an ``ssh://`` address, where ``bridge`` is the command to run.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import Container
-from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.images import Ask, Blob, Copied, Defect, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.protocol import Report, silent
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ class FakeImageVerbs:
             self.engine.calls.append(f"prune {name}")
             del held[name]
         return [Freed(kind="name", name=name) for name in names]
+
+    def check(self, report: Report = silent) -> Sequence[Defect]:
+        """What is kept in memory does not rot."""
+        return ()
 
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """As ``save``."""

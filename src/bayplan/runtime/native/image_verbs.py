@@ -9,11 +9,12 @@ from typing import Any, BinaryIO
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
-from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.images import Ask, Blob, Copied, Defect, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.verbs import quiet
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
+from bayplan.runtime.native.images.check import check
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.images.load import Loader
 from bayplan.runtime.native.images.made import commit, import_tree
@@ -136,6 +137,10 @@ class NativeImageVerbs:
             if item.kind == "name":
                 self.images.builder.forget(str(ImageReference.parse(item.name)))
         return found
+
+    def check(self, report: Report = silent) -> list[Defect]:
+        """Of all images, those without a name that containers run from included."""
+        return check(self.store, {**dict.fromkeys(self._users(), ()), **self.catalog.names()}, report)
 
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """Over the system's ssh."""

@@ -69,11 +69,13 @@ class Images:
         digest, _, manifest = self.client.select(image.reference, image.platform)
         if image.pull_every and digest == local:
             self._asked.note(image)
-        if local == digest:
+        if local == digest and self.store.is_whole(digest):
             found = ResolvedImage(name=image.name, digest=digest, present=True, origin=ImageOrigin.REGISTRY)
             return self._with_volumes(found)
         config = self.client.config(image.reference, manifest)
         why = "not on the host" if local is None else "the registry has another image under this name"
+        if local == digest:
+            why = "it is damaged here"
         return ResolvedImage(
             name=image.name,
             digest=digest,

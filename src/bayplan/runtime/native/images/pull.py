@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from bayplan.errors import UnavailableError
+from bayplan.errors import BayplanError, UnavailableError
 from bayplan.models.reference import ImageReference
 from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.layers import PARALLEL, Layers
@@ -38,7 +38,7 @@ def pull(  # noqa: PLR0917 - the order of the signature is the order of the work
     with store.in_use():
         found, data, manifest = client.select(source, platform)
         config = descriptor(manifest["config"])
-        if not store.blob(config.digest).exists():
+        if not _is_sound(store, config.digest):
             _fetch(store, client, source, config, report)
         # Before the layers, so that documents which do not fit each other end it at once; nothing names it yet.
         store.write(found, [data])
@@ -84,7 +84,7 @@ def _layers(  # noqa: PLR0917 - as above
         try:
             left: set[Future[Any]] = set()
             for blob, uses in places.items():
-                if store.blob(blob).exists():
+                if _has(store, uses[0][2]):
                     left.update(begin(blob))
                 else:
                     coming[downloads.submit(_fetch, store, client, source, uses[0][2], heard)] = blob
@@ -101,6 +101,22 @@ def _layers(  # noqa: PLR0917 - as above
             unpackings.shutdown(wait=False, cancel_futures=True)
             raise
         work.commit()
+
+
+def _is_sound(store: ImageStore, digest: str) -> bool:
+    try:
+        store.document(digest)
+    except BayplanError:
+        return False
+    return True
+
+
+def _has(store: ImageStore, layer: Descriptor) -> bool:
+    """By its size: a content that is not the digest's is found by ``check``, or when it is unpacked."""
+    try:
+        return store.blob(layer.digest).stat().st_size == layer.size
+    except FileNotFoundError:
+        return False
 
 
 def _fetch(store: ImageStore, client: RegistryClient, ref: ImageReference, blob: Descriptor, report: Report) -> None:
