@@ -116,6 +116,24 @@ def put(pid: int, path: str) -> None:
             (directory / "cgroup.procs").write_text(str(pid))
 
 
+def take(pid: int) -> None:
+    """Put another process of ours into this one's group, in the hierarchies by which services are tracked.
+
+    For one that is about to end: it stays in its group until its parent, mostly the host's init, has asked for its
+    status, and some ask every few seconds only.
+    """
+    own = {kinds: path for _, kinds, path in (line.split(":", 2) for line in _own_groups().splitlines())}
+    for hierarchy in _tracking():
+        path = own.get(f"name={hierarchy.name}" if hierarchy.name == "systemd" else "")
+        if path is not None:
+            with suppress(OSError):
+                (hierarchy / path.lstrip("/") / "cgroup.procs").write_text(str(pid))
+
+
+def _own_groups() -> str:
+    return read_kernel_file("/proc/self/cgroup").decode(errors="surrogateescape").strip()
+
+
 def expect_move() -> None:
     """Tell the kernel that a process will soon change its group; returns at once.
 
@@ -135,7 +153,7 @@ _GRACE_S = 0.05
 
 def _move_nowhere() -> None:
     with suppress(OSError, StopIteration, ValueError):
-        lines = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+        lines = (line.split(":", 2) for line in _own_groups().splitlines())
         named = next((kinds, path) for _, kinds, path in lines if kinds in ("", "pids"))
         top = ROOT / named[0] if not is_unified() else ROOT
         (top / named[1].lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))

@@ -382,6 +382,7 @@ class NativeRuntime(NativeVerbs):
 
     def _delete_container(self, container_id: str) -> None:
         self.networks.leave(container_id)
+        self.containers.expect_end(container_id)
         self.containers.stop(container_id)
         self.networks.detach(container_id, ended=True)
         self.containers.delete(container_id)

@@ -32,7 +32,7 @@ def _images(images: Images, containers: Containers) -> Iterator[Finding]:
         if not digest:
             continue
         called = ", ".join(sorted(named.get(digest, ()))) or digest
-        for blob, what in damage(images.store, digest, deep=True, layers=images.layers):
+        for blob, what in damage(images.store, digest, deep=True):
             yield Finding(f"image {called}", f"blob {blob} {what}", f"bayplan pull {called.split(', ')[0]}")
 
 

@@ -212,6 +212,10 @@ class Containers(Observations):
         """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
         return self.declared(container_id).stop_signal or self.facts(container_id)["stop_signal"] or "SIGTERM"
 
+    def expect_end(self, container_id: str) -> None:
+        """It will be stopped and removed now: its monitor ends with it."""
+        lifecycle.take_monitor(container_id, self._paths(container_id))
+
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
         # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.

@@ -85,6 +85,13 @@ def _monitor(container_id: str, paths: Paths) -> Process | None:
     return monitor if monitor is not None and f"--cid={container_id}" in monitor.arguments else None
 
 
+def take_monitor(container_id: str, paths: Paths) -> None:
+    """Have the monitor of a container that is to be removed end in the caller's group, so that its own can go."""
+    monitor = _monitor(container_id, paths)
+    if monitor:
+        cgroups.take(monitor.pid)
+
+
 def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> None:
     """Signal the first process; after the grace period kill the whole group. Raises RuntimeFailureError when it stays.
 

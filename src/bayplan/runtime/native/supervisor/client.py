@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _START_MS = 30_000
 _END_S = 5.0
+_REAPED_S = 3.0  # some inits ask for the status of ended processes every two seconds
 _KEPT_VARIABLES = ("PATH", "LANG", "PYTHONPATH")
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def settle(settings: Settings, database: Database) -> None:
         there = None
     if not needed:
         _await_end(Files.of(settings))
-        tidy_cgroups(settings, patience_s=0.5)
+        tidy_cgroups(settings, patience_s=_REAPED_S)
     elif there is None:
         try:
             started = _start(settings)
