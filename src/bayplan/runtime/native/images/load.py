@@ -84,7 +84,7 @@ class Loader:
             if not str(found["config"].get("mediaType", "")).endswith(("config.v1+json", "container.image.v1+json")):
                 continue
             for item in (found["config"], *found["layers"]):
-                self._take(source, _blob(item["digest"]), item["digest"])
+                self._take(source, _blob(item["digest"]), item["digest"], item["size"])
             self.store.write(digest, [data])
             self.store.get(digest)
             yield ref, digest
@@ -128,10 +128,10 @@ class Loader:
             found.update(chunk)
             size += len(chunk)
         digest = f"sha256:{found.hexdigest()}"
-        self._take(source, name, digest)
+        self._take(source, name, digest, size)
         return {"mediaType": layer_type(head), "digest": digest, "size": size}
 
-    def _take(self, source: Source, name: str, digest: str) -> None:
+    def _take(self, source: Source, name: str, digest: str, size: int) -> None:
         if self.store.blob(digest).exists():
             return
         done = 0
@@ -139,9 +139,9 @@ class Loader:
         def tick(count: int) -> None:
             nonlocal done
             done += count
-            self.report(Progress(f"load {digest[7:19]}", done))
+            self.report(Progress(f"load {digest[7:19]}", done, size))
 
-        self.store.write(digest, source.chunks(name), tick)
+        self.store.write(digest, source.chunks(name), tick, size)
 
 
 def _name_of(notes: dict[str, Any]) -> ImageReference | None:

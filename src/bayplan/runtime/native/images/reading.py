@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -136,9 +137,13 @@ class _Directory:
 
     def _open(self, name: str) -> int:
         try:
-            return open_in_root(self._fd, clean(name), os.O_RDONLY | os.O_NONBLOCK)
+            fd = open_in_root(self._fd, clean(name), os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise NotFoundError(f"{name}: {error.strerror}", where=str(self._path)) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise CorruptStateError(f"{name} is no plain file", where=str(self._path))
+        return fd
 
 
 class _Tar:

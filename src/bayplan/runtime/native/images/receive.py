@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from bayplan.errors import CorruptStateError, DeclarationError
 from bayplan.models.reference import ImageReference
@@ -22,7 +22,7 @@ def receive(  # noqa: PLR0917 - the order of the signature is the order of the w
         sizes = {item.digest: item.size for item in blobs}
         missing = [digest for digest in sizes if not store.blob(digest).exists()]
         for digest, chunks in ask(missing):
-            store.write(digest, _bounded(digest, sizes[digest], chunks))
+            store.write(digest, chunks, size=sizes[digest])
         document = store.document(manifest)
         if "config" not in document or "layers" not in document:
             raise CorruptStateError(f"{manifest} is no manifest of an image")
@@ -33,12 +33,3 @@ def receive(  # noqa: PLR0917 - the order of the signature is the order of the w
         layers.ensure(store.get(manifest), store)
         store.tag(ref, manifest)
     return len(missing)
-
-
-def _bounded(digest: str, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    count = 0
-    for chunk in chunks:
-        count += len(chunk)
-        if count > size:
-            raise CorruptStateError(f"blob {digest} is larger than the {size} bytes that were said")
-        yield chunk

@@ -27,6 +27,8 @@ from bayplan.system.files import atomic_write, fsync_dir, locked
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+MAX_BLOB = 256 << 30
+MAX_DOCUMENT = 8 << 20
 _PART = ".part-"
 _log = logging.getLogger("bayplan.images")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -58,14 +60,23 @@ class ImageStore:
             raise CorruptStateError(f"not a sha256 digest: {digest!r}", where=str(self.root))
         return self.blobs / digest.removeprefix("sha256:")
 
-    def write(self, digest: str, chunks: Iterable[bytes], progress: Callable[[int], None] = lambda _: None) -> Path:
-        """Store a blob; ``progress`` gets the bytes of each chunk. Raises CorruptStateError on another content."""
+    def write(
+        self,
+        digest: str,
+        chunks: Iterable[bytes],
+        progress: Callable[[int], None] = lambda _: None,
+        size: int = MAX_BLOB,
+    ) -> Path:
+        """Store a blob of at most ``size`` bytes; ``progress`` gets the bytes of each chunk.
+
+        Raises CorruptStateError on another content.
+        """
         target = self.blob(digest)
         fd, name = tempfile.mkstemp(prefix=_PART, dir=self.blobs)
         found = hashlib.sha256()
         try:
             with os.fdopen(fd, "wb") as file:
-                for chunk in chunks:
+                for chunk in _bounded(digest, chunks, size):
                     found.update(chunk)
                     file.write(chunk)
                     progress(len(chunk))
@@ -223,12 +234,13 @@ class ImageStore:
     def document(self, digest: str) -> dict[str, Any]:
         """A manifest or configuration. Raises NotFoundError, or CorruptStateError when it was changed."""
         try:
-            data = self.blob(digest).read_bytes()
-            found = json.loads(data)
+            with self.blob(digest).open("rb") as file:
+                data = file.read(MAX_DOCUMENT + 1)
+            found = json.loads(data) if len(data) <= MAX_DOCUMENT else None
         except FileNotFoundError as error:
             raise NotFoundError(f"no image {digest}", where=str(self.root), hint="pull it again") from error
-        except ValueError as error:
-            raise CorruptStateError(f"blob {digest} is not JSON", where=str(self.root)) from error
+        except (ValueError, RecursionError) as error:
+            raise CorruptStateError(f"blob {digest} is not JSON", where=str(self.root), hint="pull it again") from error
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest or not isinstance(found, dict):
             raise CorruptStateError(f"blob {digest} was changed", where=str(self.root), hint="pull it again")
         return found
@@ -248,6 +260,15 @@ class ImageStore:
 
 def _name(entry: dict[str, Any]) -> str:
     return str((entry.get("annotations") or {}).get(REF_NAME, ""))
+
+
+def _bounded(digest: str, chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    count = 0
+    for chunk in chunks:
+        count += len(chunk)
+        if count > size:
+            raise CorruptStateError(f"blob {digest} is larger than the {size} bytes that were said", hint="try again")
+        yield chunk
 
 
 def _same(wanted: str, found: str) -> None:
