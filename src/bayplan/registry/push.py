@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 
 from bayplan.errors import RetryableError, UnavailableError
 from bayplan.models.reference import ImageReference
+from bayplan.registry.addresses import joined
 from bayplan.registry.client import RegistryClient
 from bayplan.registry.failures import failure
 from bayplan.registry.tokens import Scope
-from bayplan.registry.transport import joined
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

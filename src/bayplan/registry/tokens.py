@@ -6,18 +6,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlencode
 
 from bayplan.errors import UnavailableError
+from bayplan.registry.addresses import is_link_local, joined
 from bayplan.registry.auth import Challenge, Credentials, credentials_for
 from bayplan.registry.mirrors import Endpoint
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-    from bayplan.registry.transport import Transport
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _MAX_ANSWER = 1 << 20
@@ -39,6 +37,25 @@ class Scope:
         return found + ([f"repository:{self.source}:pull"] if self.source else [])
 
 
+class Sender(Protocol):
+    """What the transport lends: requests to one address, and whole bodies."""
+
+    def send(
+        self,
+        end: Endpoint,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        safe: bool = False,
+    ) -> BaseHTTPResponse:
+        """No redirects. Raises UnavailableError."""
+
+    def document(self, response: BaseHTTPResponse, limit: int) -> bytes:
+        """A body of at most ``limit`` bytes, and one more. Raises UnavailableError."""
+
+
 class Tokens:
     """Authorization values by registry and scope. Thread-safe: a value is looked up and set whole.
 
@@ -54,7 +71,7 @@ class Tokens:
         return self._kept.get((end.host, scope))
 
     def answer(
-        self, transport: Transport, end: Endpoint, scope: Scope, challenges: Sequence[Challenge], refused: str | None
+        self, transport: Sender, end: Endpoint, scope: Scope, challenges: Sequence[Challenge], refused: str | None
     ) -> str | None:
         """A value for the Authorization header; None when there is none to give, or only the one just refused."""
         known = self.given or credentials_for(end.host, scope.repository)
@@ -71,7 +88,7 @@ class Tokens:
 
     def _token(
         self,
-        transport: Transport,
+        transport: Sender,
         end: Endpoint,
         scope: Scope,
         parameters: Mapping[str, str],
@@ -100,7 +117,7 @@ class Tokens:
 
 
 def _refreshed(
-    transport: Transport, end: Endpoint, realm: str, wanted: list[tuple[str, str]], known: Credentials
+    transport: Sender, end: Endpoint, realm: str, wanted: list[tuple[str, str]], known: Credentials
 ) -> BaseHTTPResponse:
     """OAuth2 with an identity token as refresh token (Docker registry, "OAuth 2 Token Authentication")."""
     fields = [("grant_type", "refresh_token"), ("client_id", _CLIENT), *wanted, ("refresh_token", known.password)]
@@ -109,20 +126,10 @@ def _refreshed(
 
 
 def _realm(address: str, end: Endpoint) -> str:
-    from bayplan.registry.transport import joined
-
     where = f"registry {end.host}"
     if address.startswith("http:") and not end.insecure:
         raise UnavailableError("its token service speaks plain HTTP", where=where)
     realm = joined("", address, end)
-    if _is_link_local(realm):
+    if is_link_local(realm):
         raise UnavailableError(f"its token service {realm} is link-local", where=where)
     return realm
-
-
-def _is_link_local(url: str) -> bool:
-    """Where clouds serve a machine's own credentials (169.254.169.254): no place a registry may send us to."""
-    try:
-        return ip_address((urlsplit(url).hostname or "").partition("%")[0]).is_link_local
-    except ValueError:
-        return False

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from bayplan.errors import UnavailableError
+from bayplan.registry.addresses import joined
 from bayplan.registry.auth import parse_challenges
 from bayplan.registry.limits import Limits
 from bayplan.registry.mirrors import Endpoint
@@ -180,21 +181,6 @@ class _Cut(Exception):  # noqa: N818 - not an error of the product: it is tried 
 
 class _Away(Exception):  # noqa: N818 - as above
     """There was no connection."""
-
-
-def joined(base: str, address: str, end: Endpoint) -> str:
-    """An address that a registry named, made absolute. Raises UnavailableError for one that is not to be used."""
-    try:
-        found = urljoin(base, address)
-        parts = urlsplit(found)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError as error:
-        raise UnavailableError(f"it named a malformed address: {error}", where=f"registry {end.host}") from error
-    if not usable:
-        raise UnavailableError(f"it named a malformed address: {address[:100]!r}", where=f"registry {end.host}")
-    if parts.scheme != "https" and not end.insecure:
-        raise UnavailableError(f"redirected to plain HTTP: {found}", where=f"registry {end.host}")
-    return found
 
 
 def _asked(header: str, otherwise: float) -> float:

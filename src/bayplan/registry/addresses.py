@@ -1,0 +1,32 @@
+"""Addresses that a registry names: made absolute, and refused where it may not send us."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urljoin, urlsplit
+
+from bayplan.errors import UnavailableError
+from bayplan.registry.mirrors import Endpoint
+
+
+def joined(base: str, address: str, end: Endpoint) -> str:
+    """An address that a registry named, made absolute. Raises UnavailableError for one that is not to be used."""
+    try:
+        found = urljoin(base, address)
+        parts = urlsplit(found)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError as error:
+        raise UnavailableError(f"it named a malformed address: {error}", where=f"registry {end.host}") from error
+    if not usable:
+        raise UnavailableError(f"it named a malformed address: {address[:100]!r}", where=f"registry {end.host}")
+    if parts.scheme != "https" and not end.insecure:
+        raise UnavailableError(f"redirected to plain HTTP: {found}", where=f"registry {end.host}")
+    return found
+
+
+def is_link_local(url: str) -> bool:
+    """Where clouds serve a machine's own credentials (169.254.169.254): no place a registry may send us to."""
+    try:
+        return ip_address((urlsplit(url).hostname or "").partition("%")[0]).is_link_local
+    except ValueError:
+        return False
