@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urljoin, urlsplit
 
 from bayplan.errors import UnavailableError
@@ -21,12 +21,16 @@ def joined(base: str, address: str, end: Endpoint) -> str:
         raise UnavailableError(f"it named a malformed address: {address[:100]!r}", where=f"registry {end.host}")
     if parts.scheme != "https" and not end.insecure:
         raise UnavailableError(f"redirected to plain HTTP: {found}", where=f"registry {end.host}")
+    if is_link_local(found) and parts.netloc != end.host:
+        raise UnavailableError(f"it named a link-local address: {found}", where=f"registry {end.host}")
     return found
 
 
 def is_link_local(url: str) -> bool:
     """Where clouds serve a machine's own credentials (169.254.169.254): no place a registry may send us to."""
     try:
-        return ip_address((urlsplit(url).hostname or "").partition("%")[0]).is_link_local
+        found = ip_address((urlsplit(url).hostname or "").partition("%")[0])
     except ValueError:
         return False
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_link_local

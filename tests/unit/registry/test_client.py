@@ -85,10 +85,20 @@ def test_a_whole_manifest_is_taken(serve):
     assert client.resolve(ref) == ("sha256:" + hashlib.sha256(json.dumps(IMAGE).encode()).hexdigest(), 2)
 
 
-@pytest.mark.parametrize("realm", ["http://169.254.169.254/latest", "http://[fe80::1]/token", "http://[broken/"])
-def test_a_registry_cannot_send_the_client_to_a_link_local_address(serve, realm):
-    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
-    client, ref = serve({"/v2/app/manifests/1": (401, challenge, b"")})
+@pytest.mark.parametrize("status", [401, 302])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest",
+        "http://user@169.254.169.254/latest",
+        "http://[fe80::1]/token",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[broken/",
+    ],
+)
+def test_a_registry_cannot_send_the_client_to_a_link_local_address(serve, address, status):
+    headers = {"WWW-Authenticate": f'Bearer realm="{address}"', "Location": address}
+    client, ref = serve({"/v2/app/manifests/1": (status, headers, b"")})
     with pytest.raises(UnavailableError, match=r"link-local|malformed address"):
         client.resolve(ref)
 
