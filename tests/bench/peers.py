@@ -1,9 +1,7 @@
-"""Images side by side with other tools, as far as they are installed: ``peers.py [pull|build] [--runs N]``.
+"""Builds side by side with other tools, as far as they are installed: ``peers.py [--runs N]``; pulls: pull_peers.py.
 
-    pull    200 MB in five layers from a registry on loopback, until it is unpacked:
-            bayplan pull / skopeo copy and umoci unpack / podman pull
-    build   ten RUN steps on a small base from that registry, and the same again with everything cached:
-            bayplan / buildah bud / podman build, both with --isolation=chroot, which spares them the OCI runtime
+Ten RUN steps on a small base from a registry on loopback, and the same again with everything cached:
+bayplan / buildah bud / podman build, both with --isolation=chroot, which spares them the OCI runtime.
 
 Needs root. Every tool gets an empty store of its own for each run; runs of the tools take turns. No bar is asserted.
 """
@@ -137,22 +135,6 @@ def timed(*argv, **options):
     return time.perf_counter() - began
 
 
-def pull(registry, folder):
-    """Seconds until the image is there, unpacked, by tool."""
-    name = f"{registry.host}/bench/big"
-    found = {}
-    with bayplan(registry) as environment:
-        found["bayplan pull"] = timed(sys.executable, "-m", "bayplan", "pull", name, env=environment)
-    if shutil.which("skopeo") and shutil.which("umoci"):
-        taken = timed("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{name}", f"oci:{folder}/o:latest")
-        found["skopeo copy, umoci unpack"] = taken + timed(
-            *("umoci", "unpack", "--image", f"{folder}/o:latest", f"{folder}/bundle")
-        )
-    if shutil.which("podman"):
-        found["podman pull"] = timed(*podman("podman", folder), "pull", "-q", "--tls-verify=false", name)
-    return found
-
-
 def podman(program, folder):
     """podman or buildah with a store of its own."""
     return (program, "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "overlay")
@@ -184,7 +166,6 @@ def build(registry, folder):
 def main():
     """Run what is asked for, print minimum, median and maximum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=[[], "pull", "build"], help="both when none is named")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     figures = {}
@@ -192,16 +173,12 @@ def main():
         registry = Registry(Path(top))
         try:
             registry.push("bench/base", [busybox()])
-            registry.push("bench/big", [layer(number) for number in range(LAYERS)])
             for number in range(options.runs):
-                for kind in (pull, build):
-                    if options.what and kind.__name__ not in options.what:
-                        continue
-                    folder = Path(top, f"{kind.__name__}-{number}")
-                    folder.mkdir()
-                    for name, value in kind(registry, folder).items():
-                        figures.setdefault(name, []).append(value)
-                    shutil.rmtree(folder, ignore_errors=True)
+                folder = Path(top, f"build-{number}")
+                folder.mkdir()
+                for name, value in build(registry, folder).items():
+                    figures.setdefault(name, []).append(value)
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             registry.process.terminate()
             registry.process.wait()

@@ -24,6 +24,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     remove.add_argument("image", nargs="+", help="names; a digest or id of an image with one name")
     push = _verb(own, "push", verbs.push, "bring images to their registries")
     push.add_argument("image", nargs="+", help="names")
+    push.add_argument("--index", nargs="+", metavar="IMAGE", help="make the name an index of these, one a platform")
     prune = _verb(own, "prune", verbs.prune, "free what no name, container or build needs")
     prune.add_argument("--all", action="store_true", help="also images that no container was made from")
     prune.add_argument("--dry-run", action="store_true", help="only list what would be freed")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bayplan import app
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
+from bayplan.errors import DeclarationError
 from bayplan.runtime.images import HistoryEntry, ImageSummary
 
 
@@ -63,7 +64,14 @@ def remove(options: Namespace) -> int:
 def push(options: Namespace) -> int:
     """Only what the registry lacks."""
     with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
-        done = [runtime.image_verbs.push(name, ticker.report) for name in options.image]
+        verbs = runtime.image_verbs
+        if options.index:
+            (name, *more) = options.image
+            if more:
+                raise DeclarationError("one index has one name", where="image push --index")
+            done = [verbs.push_index(name, options.index, ticker.report)]
+        else:
+            done = [verbs.push(name, ticker.report) for name in options.image]
     if options.json:
         print(json.dumps([item.model_dump() for item in done]))
         return 0

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import BayplanError, CorruptStateError, NotFoundError, UnavailableError, UnsupportedError
@@ -94,7 +95,7 @@ class RegistryClient:
             raise CorruptStateError(f"the registry answered {digest}, {len(data)} bytes", where=str(ref))
         return digest, data, documents.read(data, response.headers.get("Content-Type", ""), ref)
 
-    def fetch_blob(self, ref: ImageReference, digest: str, size: int) -> Iterator[bytes]:
+    def fetch_blob(self, ref: ImageReference, digest: str, size: int) -> Generator[bytes, None, None]:
         """Chunks of a blob, resumed where it was cut; always asked of the registry, never of a descriptor's ``urls``.
 
         Raises CorruptStateError after the last one when size or sha256 differ, UnavailableError when it is cut too
@@ -105,12 +106,13 @@ class RegistryClient:
         while True:
             begin = count
             try:
-                for chunk in self._part(ref, digest, count):
-                    count += len(chunk)
-                    if count > size:
-                        break
-                    found.update(chunk)
-                    yield chunk
+                with closing(self._part(ref, digest, count)) as part:
+                    for chunk in part:
+                        count += len(chunk)
+                        if count > size:
+                            break
+                        found.update(chunk)
+                        yield chunk
                 if count >= size:
                     break
                 self._cut(count, size)
@@ -123,7 +125,7 @@ class RegistryClient:
         if count != size or f"sha256:{found.hexdigest()}" != digest:
             raise CorruptStateError(f"blob {digest} arrived changed ({count} of {size} bytes)", where=str(ref))
 
-    def _part(self, ref: ImageReference, digest: str, begin: int) -> Iterator[bytes]:
+    def _part(self, ref: ImageReference, digest: str, begin: int) -> Generator[bytes, None, None]:
         """The blob from a byte on; a registry that knows no ranges sends all of it, whose start is dropped."""
         response = self._first(ref, f"blobs/{digest}", {"Range": f"bytes={begin}-"} if begin else {})
         try:

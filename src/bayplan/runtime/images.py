@@ -111,6 +111,9 @@ class ImageVerbs(Protocol):
     def push(self, name: str, report: Report = silent) -> Pushed:
         """Bring the image of a name to its registry. Raises AccessDeniedError, UnavailableError."""
 
+    def push_index(self, name: str, images: Sequence[str], report: Report = silent) -> Pushed:
+        """Push images of several platforms, and under ``name`` the index that lists them. Raises as ``push``."""
+
     def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
         """Write images as ``oci-archive``, ``oci-dir`` or ``docker-archive``; the same images give the same bytes.
 

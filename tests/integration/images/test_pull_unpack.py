@@ -201,3 +201,55 @@ def test_many_at_once_unpack_each_layer_once_and_wait_for_the_others(root):
     whole = [item.label for item in reports if item.done == item.total]
     assert len(set(whole)) == 4
     assert len([path for path in (root / "second").iterdir() if path.is_dir()]) == 4
+
+
+def test_a_tag_that_moves_after_the_plan_moves_nothing(root, registry):
+    """Fault row 28: the planned digest is pulled, and is what the name means here."""
+    planned = push(registry, layer(entry("a", data=b"planned")))
+    ref, own = ImageReference.parse(f"{registry}/app:1"), client(root, registry)
+    digest, _ = own.resolve(ref)
+    moved = push(registry, layer(entry("a", data=b"moved")))
+    store, layers = ImageStore(root / "images"), Layers(root / "layers")
+    assert pull(store, layers, own, ref, digest) == store.find(ref) == planned != moved
+    (lower,) = layers.ensure(store.get(planned), store)
+    assert (lower / "a").read_bytes() == b"planned"
+
+
+def test_a_pull_that_is_collected_meanwhile_loses_nothing(root, registry):
+    """Fault row 18: what a pull has brought has no name yet, and its lease keeps the collector away."""
+    push(registry, layer(entry("a", data=bytes(300_000))), layer(entry("b", data=bytes(300_000))))
+    store, layers, collected = ImageStore(root / "images"), Layers(root / "layers"), []
+
+    def report(progress):
+        if progress.done == progress.total:
+            collected.append(store.collect(layers.root))
+            store.sweep(layers.root)
+
+    ref = ImageReference.parse(f"{registry}/app:1")
+    digest = pull(store, layers, client(root, registry), ref, None, None, report)
+    assert set(collected) == {0}
+    assert len(collected) > 3
+    assert len(layers.ensure(store.get(digest), store)) == 2
+    assert store.collect(layers.root) == 0
+    store.remove(ref)
+    assert store.collect(layers.root) == 6
+
+
+def test_a_pull_that_is_stopped_ends_what_is_under_way(root, registry):
+    """Fault row 21: one layer fails, and the others are not brought to their end first."""
+    evil = layer(entry("../out", data=b"x"))
+    push(registry, evil, *(layer(entry("big", data=os.urandom(8_000_000))) for _ in range(3)))
+    store, seen = ImageStore(root / "images"), []
+    with pytest.raises(CorruptStateError, match="leads out"):
+        pull(
+            store,
+            Layers(root / "layers"),
+            client(root, registry),
+            ImageReference.parse(f"{registry}/app:1"),
+            None,
+            None,
+            seen.append,
+        )
+    assert store.list() == {}
+    assert list((root / "layers").glob(".part-*")) == []
+    assert list(store.blobs.glob(".part-*")) == []

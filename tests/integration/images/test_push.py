@@ -1,5 +1,6 @@
 """Push to a real registry, and what skopeo makes of it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from bayplan.models import ImageReference, Settings
 from bayplan.registry.client import RegistryClient
 from bayplan.registry.limits import Limits
 from bayplan.registry.push import Pusher
+from bayplan.runtime.native.images.store import ImageStore
 
 pytestmark = pytest.mark.host
 skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="package skopeo is not installed")
@@ -54,3 +56,46 @@ def test_a_large_blob_goes_in_chunks(root, registry):
     assert pusher.has(digest)
     assert ticks[-1] == blob.stat().st_size
     assert b"".join(client.fetch_blob(pusher.ref, digest, ticks[-1])) == blob.read_bytes()
+
+
+@skopeo
+def test_an_index_of_several_platforms_is_pushed_and_each_finds_its_own(core, registry):
+    store = ImageStore(core.state / "images")
+    own = core("image", "ls", "--json")[0]["digest"]
+    manifest = store.document(own)
+    config = json.dumps(
+        {**store.document(manifest["config"]["digest"]), "architecture": "arm64", "variant": "v8"}
+    ).encode()
+
+    def put(data):
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        store.write(digest, [data])
+        return digest
+
+    manifest["config"] |= {"digest": put(config), "size": len(config)}
+    other = put(json.dumps(manifest).encode())
+    store.tag(ImageReference.parse("lab/arm:1"), other)
+    name = f"{registry}/team/many:1"
+    assert "two of the images" in core("image", "push", name, "--index", "lab/busybox", own, code=2)
+    (pushed,) = core("image", "push", name, "--index", "lab/busybox", "lab/arm:1", "--json")
+    assert (pushed["uploaded"], pushed["present"]) == (3, 1)  # the layer is one
+
+    def inspect(*options):
+        argv = ["skopeo", *options[:-1], "inspect", "--raw", "--tls-verify=false", options[-1]]
+        return subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout
+
+    index = json.loads(inspect(f"docker://{name}"))
+    platforms = [item["platform"] for item in index["manifests"]]
+    assert platforms == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm64", "os": "linux", "variant": "v8"},
+    ]
+    core("image", "rm", "lab/busybox", "lab/arm:1")
+    core("pull", name)
+    assert core("image", "ls", "--json")[0]["digest"] == own
+    argv = ["skopeo", "copy", "-q", "--insecure-policy", "--all", "--src-tls-verify=false"]
+    layout = core.root / "all"
+    subprocess.run([*argv, f"docker://{name}", f"oci:{layout}:docker.io/lab/many:1"], check=True, timeout=60)
+    core("image", "load", "-i", layout)
+    rows = {tuple(item["names"]): item["platform"] for item in core("image", "ls", "--json")}
+    assert rows[("lab/many:1",)] == "linux/amd64"

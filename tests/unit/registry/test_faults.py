@@ -1,4 +1,4 @@
-"""Pulls through a registry that answers as its script says, request by request."""
+"""Fault row 27: pulls through a registry that answers as its script says, request by request."""
 
 import hashlib
 import json

@@ -72,6 +72,10 @@ class FakeImageVerbs:
         self.engine.registry[name] = digest
         return Pushed(name=name, digest=digest)
 
+    def push_index(self, name: str, images: Sequence[str], report: Report = silent) -> Pushed:
+        """As ``save``."""
+        raise UnsupportedError("this engine keeps no layers")
+
     def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
         """There are no bytes."""
         raise UnsupportedError("this engine keeps no layers")

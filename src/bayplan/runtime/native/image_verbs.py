@@ -19,7 +19,7 @@ from bayplan.runtime.native.images.load import Loader
 from bayplan.runtime.native.images.made import commit, import_tree
 from bayplan.runtime.native.images.pack import pack_tree
 from bayplan.runtime.native.images.prune import Lease, Pruner
-from bayplan.runtime.native.images.push import push
+from bayplan.runtime.native.images.push import push, push_index
 from bayplan.runtime.native.images.receive import receive
 from bayplan.runtime.native.images.save import save
 from bayplan.runtime.native.images.send import Remote, send
@@ -94,6 +94,12 @@ class NativeImageVerbs:
         if found.reference is None:
             raise DeclarationError(f"{name} names no repository", hint="tag it, then push it by that name")
         return push(self.store, self.images.client, found.reference, found.digest, report)
+
+    def push_index(self, name: str, images: Sequence[str], report: Report = silent) -> Pushed:
+        """The index is not kept here: what it lists is."""
+        users = self._users()
+        digests = [self.catalog.find(item, users).digest for item in images]
+        return push_index(self.store, self.images.client, new_name(name), digests, report)
 
     def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
         """Names are kept; what was named by digest or id is written without one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from bayplan.runtime.native.images.store import MANIFEST_TYPE, ImageStore
@@ -51,6 +52,21 @@ def oci_manifest(store: ImageStore, digest: str) -> bytes:
 def descriptor_of(data: bytes, media_type: str) -> dict[str, Any]:
     """A descriptor object of a document."""
     return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
+
+
+def platform_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """The platform object of an image's configuration."""
+    own = {"architecture": str(config.get("architecture") or "unknown"), "os": str(config.get("os") or "linux")}
+    return own | ({"variant": str(config["variant"])} if config.get("variant") else {})
+
+
+def index_entry(store: ImageStore, digest: str) -> dict[str, Any]:
+    """An index's descriptor of a stored image, as it is stored."""
+    manifest = store.document(digest)
+    kind = str(manifest.get("mediaType") or MANIFEST_TYPE)
+    size = store.blob(digest).stat().st_size
+    platform = platform_of(store.document(str(manifest["config"]["digest"])))
+    return {"mediaType": kind, "digest": digest, "size": size, "platform": platform}
 
 
 def _config(item: dict[str, Any]) -> dict[str, Any]:

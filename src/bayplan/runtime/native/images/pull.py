@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from typing import Any
 
 from bayplan.errors import UnavailableError
@@ -112,4 +113,5 @@ def _fetch(store: ImageStore, client: RegistryClient, ref: ImageReference, blob:
         done += count
         report(Progress(f"pull {blob.digest[7:19]}", done, blob.size))
 
-    store.write(blob.digest, client.fetch_blob(ref, blob.digest, blob.size), progress)
+    with closing(client.fetch_blob(ref, blob.digest, blob.size)) as chunks:
+        store.write(blob.digest, chunks, progress)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from bayplan.errors import NotFoundError
+from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models.reference import ImageReference
 from bayplan.registry.client import RegistryClient
 from bayplan.registry.push import Pusher
 from bayplan.runtime.images import Pushed
+from bayplan.runtime.native.images.convert import INDEX_TYPE, digest_of, encoded, index_entry
 from bayplan.runtime.native.images.store import MANIFEST_TYPE, ImageStore
 from bayplan.runtime.native.images.stored import Descriptor, descriptor
 from bayplan.runtime.protocol import Progress, Report
@@ -21,23 +23,61 @@ SOURCE = "io.bayplan.distribution.source"
 def push(store: ImageStore, client: RegistryClient, ref: ImageReference, digest: str, report: Report) -> Pushed:
     """Push an image under ``ref``. Raises AccessDeniedError, UnavailableError, NotFoundError for a missing blob."""
     with store.in_use():
-        manifest, image = store.document(digest), store.get(digest)
-        blobs = {item.digest: item for item in (*image.layers, descriptor(manifest["config"]))}
-        for item in blobs.values():
-            if not store.blob(item.digest).is_file():
-                raise NotFoundError(f"blob {item.digest} of {ref.familiar} is not here", hint="pull the image again")
-        pusher = Pusher(client, ref)
-        with ThreadPoolExecutor(client.limits.parallel, thread_name_prefix="push") as pool:
-            jobs = [pool.submit(_bring, store, pusher, item, report) for item in blobs.values()]
-            try:
-                ways = [job.result() for job in jobs]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        kind = str(manifest.get("mediaType") or MANIFEST_TYPE)
-        pusher.manifest(store.blob(digest).read_bytes(), kind, digest)
+        pushed = _parts(store, client, ref, digest, report)
         if store.find(ref) == digest:
             store.tag(ref, digest, {**store.annotations(ref), SOURCE: ref.name})
+    return pushed
+
+
+def push_index(
+    store: ImageStore, client: RegistryClient, ref: ImageReference, digests: Sequence[str], report: Report
+) -> Pushed:
+    """Push several images by digest, and under ``ref`` an index of them (image specification, "Image Index").
+
+    Raises DeclarationError for two images of one platform, and as ``push``.
+    """
+    with store.in_use():
+        entries: dict[str, dict[str, Any]] = {}
+        for digest in digests:
+            entry = index_entry(store, digest)
+            platform = "/".join(entry["platform"].values())
+            if platform in entries:
+                raise DeclarationError(
+                    f"two of the images are for {platform}", hint="an index has one for each platform"
+                )
+            entries[platform] = entry
+        sent = [
+            _parts(store, client, ImageReference(ref.registry, ref.repository, None, digest), digest, report)
+            for digest in digests
+        ]
+        data = encoded({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": list(entries.values())})
+        Pusher(client, ref).manifest(data, INDEX_TYPE, digest_of(data))
+    return Pushed(
+        name=ref.familiar,
+        digest=digest_of(data),
+        uploaded=sum(item.uploaded for item in sent),
+        mounted=sum(item.mounted for item in sent),
+        present=sum(item.present for item in sent),
+    )
+
+
+def _parts(store: ImageStore, client: RegistryClient, ref: ImageReference, digest: str, report: Report) -> Pushed:
+    """Blobs, then the manifest under the tag of ``ref``, or its digest."""
+    manifest, image = store.document(digest), store.get(digest)
+    blobs = {item.digest: item for item in (*image.layers, descriptor(manifest["config"]))}
+    for item in blobs.values():
+        if not store.blob(item.digest).is_file():
+            raise NotFoundError(f"blob {item.digest} of {ref.familiar} is not here", hint="pull the image again")
+    pusher = Pusher(client, ref)
+    with ThreadPoolExecutor(client.limits.parallel, thread_name_prefix="push") as pool:
+        jobs = [pool.submit(_bring, store, pusher, item, report) for item in blobs.values()]
+        try:
+            ways = [job.result() for job in jobs]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    kind = str(manifest.get("mediaType") or MANIFEST_TYPE)
+    pusher.manifest(store.blob(digest).read_bytes(), kind, digest)
     counts = {way: ways.count(way) for way in ("uploaded", "mounted", "present")}
     return Pushed(name=ref.familiar, digest=digest, **counts)
 

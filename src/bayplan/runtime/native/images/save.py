@@ -19,6 +19,7 @@ from bayplan.runtime.native.images.convert import (
     descriptor_of,
     encoded,
     oci_manifest,
+    platform_of,
 )
 from bayplan.runtime.native.images.store import MANIFEST_TYPE, REF_NAME, ImageStore
 from bayplan.runtime.protocol import Progress, Report
@@ -65,9 +66,7 @@ def _oci(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Op
     for ref, digest in images:
         data = oci_manifest(store, digest)
         entry = descriptor_of(data, MANIFEST_TYPE)
-        config = store.document(store.document(digest)["config"]["digest"])
-        own = {"os": config.get("os") or "linux", "architecture": config.get("architecture") or "unknown"}
-        entry["platform"] = own | ({"variant": config["variant"]} if config.get("variant") else {})
+        entry["platform"] = platform_of(store.document(store.document(digest)["config"]["digest"]))
         if ref:
             entry["annotations"] = {REF_NAME: str(ref), CONTAINERD_NAME: str(ref)}
         entries.append(entry)
