@@ -380,10 +380,11 @@ options:
     - host
   userns_mode:
     description:
-    - 'host: its user numbers are the host''s, as they are when it is unset.'
+    - 'host: its user numbers are the host''s, as when it is unset; auto: a range that only it has.'
     type: str
     choices:
     - host
+    - auto
   sysctls:
     description:
     - Namespaced kernel settings.

@@ -198,7 +198,7 @@ SPECS = {
             'ipc': {'type': 'str'},
             'uts': {'type': 'str', 'choices': ['host']},
             'cgroup': {'type': 'str', 'choices': ['private', 'host']},
-            'userns_mode': {'type': 'str', 'choices': ['host']},
+            'userns_mode': {'type': 'str', 'choices': ['host', 'auto']},
             'sysctls': {'type': 'dict'},
             'shm_size': {'type': 'str'},
             'init': {'type': 'bool'},

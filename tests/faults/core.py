@@ -246,7 +246,7 @@ def small_core(directory, compose=COMPOSE, **options):
     try:
         yield made
         made.call("destroy", "--volumes")
-        assert made.left() == []
+        assert (left := made.left()) == [], left
     finally:
         made.remove()
 

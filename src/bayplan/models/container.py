@@ -207,8 +207,9 @@ class Container(Resource):
     cgroup: Annotated[Literal["private", "host"] | None, RECREATE] = Field(
         None, description="private (the default) or host: whether it sees the host's cgroup tree from its root."
     )
-    userns_mode: Annotated[Literal["host"] | None, RECREATE] = Field(
-        None, description="host: its user numbers are the host's, as they are when it is unset."
+    userns_mode: Annotated[Literal["host", "auto"] | None, RECREATE] = Field(
+        None,
+        description="host: its user numbers are the host's, as when it is unset; auto: a range that only it has.",
     )
     sysctls: Annotated[dict[str, str], RECREATE] = Field(
         default_factory=dict, description="Namespaced kernel settings."

@@ -21,7 +21,7 @@ from bayplan.models import (
 )
 from bayplan.runtime.native.containers import grants
 from bayplan.runtime.native.containers.records import Records, declaration
-from bayplan.runtime.native.containers.spec import sharing
+from bayplan.runtime.native.containers.spec import sharing, users
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks, published
 from bayplan.runtime.native.options import check_options
@@ -61,6 +61,7 @@ def check(
             check_options(resource, database.path.parent / "seccomp")
             _check_owners(resource, resources, database)
             _check_binds(resource)
+            users.check(resource, _shown(resource, settings))
             _check_named(resource, resources, database)
     found = [item for item in resources if isinstance(item, Container)]
     published.check(found, database, replaced, networks.name_server.sockets)
@@ -127,6 +128,13 @@ def _check_binds(container: Container) -> None:
     for mount in container.mounts:
         if isinstance(mount, BindMount) and not (mount.create_host_path or Path(mount.source).exists()):
             raise NotFoundError(f"bind source {mount.source} does not exist", where=str(container.id), hint="create it")
+
+
+def _shown(container: Container, settings: Settings) -> dict[str, Path]:
+    """Where files come from that a container with numbers of its own sees."""
+    root = settings.state_root
+    found = {"the state root": next(item for item in (root, *root.parents) if item.is_dir())}
+    return found | {f"bind {one.source}": Path(one.source) for one in container.mounts if isinstance(one, BindMount)}
 
 
 def _check_named(container: Container, made: Sequence[Resource], database: Database) -> None:

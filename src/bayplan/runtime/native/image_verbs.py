@@ -12,6 +12,7 @@ from bayplan.models import ImageReference
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.spec.users import refuse_shifted
 from bayplan.runtime.native.containers.verbs import quiet
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
@@ -171,6 +172,7 @@ class NativeImageVerbs:
         """The container's own layer, and what lies below it, topmost first."""
         container_id = self._id(container)
         facts = json.loads(self.containers.records.bundle(container_id)["facts"])
+        refuse_shifted(facts, container)
         settings = self.images.settings
         below = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(settings.state_root)]
         return Paths.of(settings, container_id).upper, below

@@ -39,6 +39,7 @@ from bayplan.models import (
 from bayplan.runtime.native import checks
 from bayplan.runtime.native.containers import Containers, grants, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
+from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
@@ -239,6 +240,8 @@ class NativeRuntime(NativeVerbs):
             return
         attached = self.networks.prepare(container_id, declared.networks)
         try:
+            if users.is_own(declared):
+                users.open_ports(attached.netns)
             self.containers.start(
                 container_id,
                 attached.netns.path,

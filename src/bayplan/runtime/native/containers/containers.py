@@ -11,8 +11,10 @@ import re
 import signal
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration, VolumeMount
@@ -28,6 +30,7 @@ from bayplan.runtime.native.containers.spec import (
     lift,
     limits,
     process_environment,
+    users,
 )
 from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.runtime.native.containers.users import resolve
@@ -36,7 +39,7 @@ from bayplan.runtime.native.state import happenings
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.records import begin_health, note_death
-from bayplan.system import cgroups, freezer, namespaces
+from bayplan.system import cgroups, freezer, idmap, namespaces
 from bayplan.system.processes import Process, boot_id
 
 IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
@@ -93,7 +96,7 @@ class Containers(Observations):
             None,
             volumes,
         )
-        facts = {
+        facts: dict[str, Any] = {
             "lowerdirs": [str(item) for item in lowerdirs],
             "stop_signal": image.stop_signal,
             "healthcheck": health.of_image(image.healthcheck),
@@ -103,6 +106,9 @@ class Containers(Observations):
         spec = build_spec(container, bundle, self.settings)
         for grant, file in grants.entries(container, self.settings, container_id):
             spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
+        if users.is_own(container):
+            facts["users"] = users.allocate(self.records.database)
+            facts["mapped"] = users.prepare(spec, facts["users"], self._paths(container_id).run)
         self.records.created(container_id, facts, spec)
         self.note(container_id, "create")
 
@@ -159,12 +165,23 @@ class Containers(Observations):
 
         layers = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(self.settings.state_root)]
 
+        userns: list[int] = []
+
         def furnish(bundle: Path) -> None:
             shared.furnish(bundle)
             spec_mounts.show_parts(facts.get("parts", ()), bundle)
             image_mounts.show(facts.get("images", ()), bundle)
+            if userns:
+                users.show_mounts(facts["mapped"], bundle, userns[0])
 
-        with joining.joined(declared, self.running) as shared:
+        def show_layers(found: Sequence[Path]) -> Sequence[Path]:
+            return users.show_layers(found, paths, facts["users"], userns[0]) if userns else found
+
+        with ExitStack() as held:
+            shared = held.enter_context(joining.joined(declared, self.running))
+            if facts.get("users") is not None:
+                userns.append(held.enter_context(idmap.user_map(facts["users"])))
+                users.open_way(paths, facts["users"])
             resolver.write(paths.run, shared.put_in(kept["config"]), netns, told)
             process = lifecycle.start(
                 self.runtime,
@@ -174,6 +191,7 @@ class Containers(Observations):
                 meanwhile,
                 streams=streams(declared),
                 furnish=furnish,
+                show_layers=show_layers,
             )
         self.records.set(
             container_id,

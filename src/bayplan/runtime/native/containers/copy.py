@@ -16,6 +16,7 @@ from bayplan.runtime.native.containers import stopped
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.pack import directory, pack, unpack
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.spec.users import refuse_shifted
 from bayplan.system import mounts, namespaces
 from bayplan.system.beneath import open_in_root
 
@@ -27,6 +28,7 @@ def with_root(
 
     ``volumes`` are names to directories. Of a stopped one, a path in memory raises ConflictError.
     """
+    refuse_shifted(containers.facts(container_id), containers.declared(container_id).name)
     process = containers.process(container_id)
     if process:
         root = os.open(f"/proc/{process.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -32,13 +32,14 @@ def start(
     *,
     streams: Sequence[str] = (),
     furnish: Callable[[Path], None] = lambda _: None,
+    show_layers: Callable[[Sequence[Path]], Sequence[Path]] = lambda layers: layers,
 ) -> Process:
     """Run the container of a written bundle. Gives its first process. Raises RuntimeFailureError.
 
     The overlay is mounted in the mount namespace in which the monitor is started, and ends with it. ``meanwhile`` is
     done by the calling thread while the runtime creates the container (most of that time it waits for the kernel); the
     container's program starts only after both. ``streams`` are options of the monitor; ``furnish`` is given the bundle,
-    in that namespace.
+    in that namespace, and before the overlay is mounted ``show_layers`` its layers.
     """
     runtime.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,7 +51,7 @@ def start(
     ready: Future[None] = Future()
 
     def launch() -> None:
-        mounts.mount_overlay(lowerdirs, paths.upper, paths.work, paths.rootfs)
+        mounts.mount_overlay(show_layers(lowerdirs), paths.upper, paths.work, paths.rootfs)
         furnish(paths.run)
         runtime.create(container_id, paths, *streams)
         monitor = paths.monitor_pid_file.read_text()
