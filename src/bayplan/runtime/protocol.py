@@ -67,6 +67,8 @@ class Status(Model):
     restarts: int = 0
     addresses: Mapping[str, str] = Field(default_factory=dict)
     """Network name to IPv4 address."""
+    addresses_v6: Mapping[str, str] = Field(default_factory=dict)
+    """Network name to IPv6 address, of networks that have IPv6."""
     ports: tuple[str, ...] = ()
     """Published ports as they are, also those that the host chose: ``ADDRESS:PORT->TARGET/PROTOCOL``."""
 

@@ -63,7 +63,8 @@ def check(
             _check_binds(resource)
             _check_named(resource, resources, database)
     found = [item for item in resources if isinstance(item, Container)]
-    published.check(found, database, replaced, networks.name_server.sockets)
+    six = networks.with_ipv6([item for item in resources if isinstance(item, Network)])
+    published.check(found, database, replaced, networks.name_server.sockets, six)
     if any(item.secrets or item.configs for item in found):
         grants.place(settings)
 

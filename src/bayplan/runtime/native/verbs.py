@@ -95,8 +95,8 @@ class NativeVerbs:
 
         container_id = self._id(name)
         rows = self.database.query(
-            "SELECT e.*, n.subnet, n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
-            " WHERE e.container_id = ? ORDER BY e.position",
+            "SELECT e.*, n.subnet, n.gateway, n.subnet6, n.gateway6 FROM endpoints e"
+            " JOIN networks n ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position",
             (container_id,),
         )
         places = {name: str(path) for name, path in self._volumes_of(container_id).items()}
