@@ -154,6 +154,18 @@ class NativeVerbs:
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
+    def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Every network, with its users."""
+        from bayplan.runtime.native.networks import shown
+
+        return shown.there(self.networks)
+
+    def inspect_network(self, name: str) -> Mapping[str, Any]:
+        """Its record and what is on it."""
+        from bayplan.runtime.native.networks import shown
+
+        return shown.inspect(self.networks, name)
+
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every volume, with its users."""
         found = self.volumes.observe(None, everything=True)
