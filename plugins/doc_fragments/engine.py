@@ -27,6 +27,11 @@ options:
         description:
         - Range from which networks without a subnet take a /24.
         type: str
+      address_pool_v6:
+        description:
+        - 'Range from which networks with enable_ipv6 and no IPv6 subnet take a /64; unset: a unique local /48 (RFC
+          4193) of this host''s own.'
+        type: str
       interface_prefix:
         description:
         - Start of the names of links on the host.

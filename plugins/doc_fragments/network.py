@@ -37,9 +37,25 @@ options:
     description:
     - Part of the subnet from which addresses are given; all of it when unset.
     type: str
+  enable_ipv6:
+    description:
+    - IPv6 beside IPv4; off unless asked for.
+    type: bool
+  ipv6_subnet:
+    description:
+    - IPv6 range in CIDR form; the next free /64 of the host's pool when unset.
+    type: str
+  ipv6_gateway:
+    description:
+    - The bridge's own IPv6 address; the first of the range when unset.
+    type: str
+  ipv6_range:
+    description:
+    - Part of the IPv6 subnet from which addresses are given; all of it when unset.
+    type: str
   aux_addresses:
     description:
-    - Addresses of the subnet that others have, by name; never given.
+    - Addresses of the subnets that others have, by name; never given.
     type: dict
   mtu:
     description:

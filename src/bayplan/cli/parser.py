@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bayplan import __version__
-from bayplan.cli import host, image_parser, log_lines, login_verbs, verbs, volumes
+from bayplan.cli import host, image_parser, log_lines, login_verbs, networks, verbs, volumes
 from bayplan.cli.container_options import add_container_verbs, add_looking_verbs, add_stream_verbs
 
 
@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_stream_verbs(partial(_verb, sub))
     image_parser.add(sub)
     volumes.add(sub)
+    networks.add(sub)
     _verb(sub, "check", host.check, "look whether all that is recorded is there and whole; change nothing")
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")

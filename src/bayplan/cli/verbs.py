@@ -150,7 +150,8 @@ def _status_line(item: Observed) -> str:
         text += f" exit code {live.exit_code}" + (", out of memory" if live.oom_killed else "")
     if live.restarts:
         text += f", restarts {live.restarts}"
-    where = ", ".join(f"{network} {address}" for network, address in live.addresses.items())
+    places = (*live.addresses.items(), *live.addresses_v6.items())
+    where = ", ".join(f"{network} {address}" for network, address in places)
     declared = item.actual.ports if isinstance(item.actual, Container) else ()
     ports = ", ".join(live.ports or (str(port) for port in declared))
     parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]

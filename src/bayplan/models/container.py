@@ -18,6 +18,7 @@ from bayplan.models.secret import FileGrant
 from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
 
 _RUNTIME_ANNOTATIONS = ("run.oci.", "org.systemd.property.")
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound
 DeviceRule = Annotated[str, StringConstraints(pattern=r"^[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}$")]
 """``TYPE MAJOR:MINOR ACCESS`` (kernel: cgroup-v1/devices)."""
 
@@ -30,9 +31,10 @@ class Port(Model):
     last: int | None = Field(
         None, ge=1, le=65535, description="End of a range that begins with published, from which a free one is chosen."
     )
-    host_ip: IPv4Address = Field(
-        IPv4Address("0.0.0.0"),  # noqa: S104 - Compose's default; the plan shows it as an exposure
-        description="Host address to bind; 0.0.0.0 is every address and is shown in the plan as an exposure.",
+    host_ip: IPv4Address | IPv6Address | None = Field(
+        None,
+        description="Host address to bind; unset is every address, IPv6 too where a network of the container has it;"
+        " 0.0.0.0 and :: are every one of a family. Every address is shown in the plan as an exposure.",
     )
     protocol: Literal["tcp", "udp", "sctp"] = Field("tcp", description="Transport protocol.")
 
@@ -41,9 +43,16 @@ class Port(Model):
         """Whether the host chooses the port."""
         return self.published == 0 or self.last is not None
 
+    def hosts(self, *, ipv6: bool) -> tuple[str, ...]:
+        """The host addresses it is bound to; ``ipv6``: whether the container has IPv6."""
+        if self.host_ip is not None:
+            return (str(self.host_ip),)
+        return ANY_ADDRESS if ipv6 else ANY_ADDRESS[:1]
+
     def __str__(self) -> str:
         shown = str(self.published or "*") + (f"-{self.last}" if self.last else "")
-        return f"{self.host_ip}:{shown}->{self.target}/{self.protocol}"
+        address = "*" if self.host_ip is None else f"[{self.host_ip}]" if self.host_ip.version == 6 else self.host_ip
+        return f"{address}:{shown}->{self.target}/{self.protocol}"
 
     @model_validator(mode="after")
     def _range_in_order(self) -> Port:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -28,8 +28,18 @@ class Network(Resource):
     ip_range: Annotated[IPv4Network | None, RECREATE] = Field(
         None, description="Part of the subnet from which addresses are given; all of it when unset."
     )
-    aux_addresses: Annotated[dict[str, IPv4Address], RECREATE] = Field(
-        default_factory=dict, description="Addresses of the subnet that others have, by name; never given."
+    enable_ipv6: Annotated[bool, RECREATE] = Field(False, description="IPv6 beside IPv4; off unless asked for.")
+    ipv6_subnet: Annotated[IPv6Network | None, RECREATE] = Field(
+        None, description="IPv6 range in CIDR form; the next free /64 of the host's pool when unset."
+    )
+    ipv6_gateway: Annotated[IPv6Address | None, RECREATE] = Field(
+        None, description="The bridge's own IPv6 address; the first of the range when unset."
+    )
+    ipv6_range: Annotated[IPv6Network | None, RECREATE] = Field(
+        None, description="Part of the IPv6 subnet from which addresses are given; all of it when unset."
+    )
+    aux_addresses: Annotated[dict[str, IPv4Address | IPv6Address], RECREATE] = Field(
+        default_factory=dict, description="Addresses of the subnets that others have, by name; never given."
     )
     mtu: Annotated[int | None, RECREATE] = Field(None, ge=576, le=65535, description="Largest packet, bytes.")
     labels: Annotated[dict[str, str], IN_PLACE] = Field(default_factory=dict, description="Labels of the network.")
@@ -44,20 +54,35 @@ class Network(Resource):
 
     @model_validator(mode="after")
     def _inside_subnet(self) -> Network:
-        if self.subnet is None:
-            if self.gateway or self.ip_range or self.aux_addresses:
-                raise ValueError("gateway, ip_range and aux_addresses need a subnet")
-            return self
-        if self.subnet.prefixlen > 30:
-            raise ValueError(f"subnet {self.subnet} has no room for a gateway and a container")
-        if self.gateway and self.gateway not in self.subnet:
-            raise ValueError(f"gateway {self.gateway} is not in subnet {self.subnet}")
-        if self.ip_range and not self.ip_range.subnet_of(self.subnet):
-            raise ValueError(f"ip_range {self.ip_range} is not in subnet {self.subnet}")
+        six = self.ipv6_subnet or self.ipv6_gateway or self.ipv6_range
+        if not self.enable_ipv6 and six:
+            raise ValueError(f"{six} is IPv6, which is off: set enable_ipv6 to true")
+        _check_range(self.subnet, self.gateway, self.ip_range)
+        _check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
         for name, address in self.aux_addresses.items():
-            if address not in self.subnet:
-                raise ValueError(f"aux_addresses: {name} {address} is not in subnet {self.subnet}")
+            subnet = self.subnet if address.version == 4 else self.ipv6_subnet
+            if subnet is None:
+                raise ValueError(f"gateway, ip_range and aux_addresses need a subnet: {name} {address} has none")
+            if address not in subnet:
+                raise ValueError(f"aux_addresses: {name} {address} is not in subnet {subnet}")
         return self
+
+
+def _check_range(
+    subnet: IPv4Network | IPv6Network | None,
+    gateway: IPv4Address | IPv6Address | None,
+    part: IPv4Network | IPv6Network | None,
+) -> None:
+    if subnet is None:
+        if gateway or part:
+            raise ValueError("gateway, ip_range and aux_addresses need a subnet")
+        return
+    if subnet.max_prefixlen - subnet.prefixlen < 2:
+        raise ValueError(f"subnet {subnet} has no room for a gateway and a container")
+    if gateway and gateway not in subnet:
+        raise ValueError(f"gateway {gateway} is not in subnet {subnet}")
+    if part and not (part[0] in subnet and part[-1] in subnet):
+        raise ValueError(f"ip_range {part} is not in subnet {subnet}")
 
 
 class Endpoint(Model):
@@ -68,6 +93,9 @@ class Endpoint(Model):
         (), description="Further names by which peers on this network find the container."
     )
     ipv4_address: IPv4Address | None = Field(None, description="Fixed address; the next free one when unset.")
+    ipv6_address: IPv6Address | None = Field(
+        None, description="Fixed IPv6 address, on a network that has IPv6; one like its IPv4 address when unset."
+    )
     mac_address: str | None = Field(
         None, pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="Fixed MAC address, lower case with colons."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,11 @@ class Settings(Model):
     run_root: Path = Field(Path("/run/bayplan"), description="What a reboot ends: bundles, namespaces, pid files.")
     address_pool: IPv4Network = Field(
         IPv4Network("10.214.0.0/16"), description="Range from which networks without a subnet take a /24."
+    )
+    address_pool_v6: IPv6Network | None = Field(
+        None,
+        description="Range from which networks with enable_ipv6 and no IPv6 subnet take a /64; unset: a unique local"
+        " /48 (RFC 4193) of this host's own.",
     )
     interface_prefix: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,4}$")] = Field(
         "bp", description="Start of the names of links on the host."

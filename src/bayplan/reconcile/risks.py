@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from bayplan.models import BindMount, Change, Container, Resource, Volume
 
-_UNSPECIFIED = "0.0.0.0"  # noqa: S104 - compared with, not bound
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
     {"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "NET_ADMIN", "DAC_READ_SEARCH", "BPF"}
@@ -33,7 +32,7 @@ def risks_of(resource: Resource) -> Iterator[str]:
     if not isinstance(resource, Container):
         return
     for port in resource.ports:
-        if str(port.host_ip) == _UNSPECIFIED:
+        if port.host_ip is None or port.host_ip.is_unspecified:
             shown = "a port that the host chooses" if port.chosen else f"port {port.published}/{port.protocol}"
             yield f"exposure: {shown} is open on every address of the host"
     yield from _of_isolation(resource)

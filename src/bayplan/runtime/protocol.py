@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pydantic import Field, SecretBytes
 
@@ -67,6 +67,8 @@ class Status(Model):
     restarts: int = 0
     addresses: Mapping[str, str] = Field(default_factory=dict)
     """Network name to IPv4 address."""
+    addresses_v6: Mapping[str, str] = Field(default_factory=dict)
+    """Network name to IPv6 address, of networks that have IPv6."""
     ports: tuple[str, ...] = ()
     """Published ports as they are, also those that the host chose: ``ADDRESS:PORT->TARGET/PROTOCOL``."""
 
@@ -295,6 +297,12 @@ class Runtime(Verbs, Protocol):
 
         Exit code 127: there is no such command; 126: it cannot be run. ``detach`` does not wait for its end.
         """
+
+    def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Every network this engine has, each with the names of the containers that are on it or declare it."""
+
+    def inspect_network(self, name: str) -> Mapping[str, Any]:
+        """All that is known of a network, shaped as `docker network inspect`. Raises NotFoundError."""
 
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every volume this engine has, each with the names of the containers that mount it."""

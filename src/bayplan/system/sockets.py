@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from pathlib import Path
 
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
@@ -21,14 +22,21 @@ def supports(protocol: str) -> bool:
     return True
 
 
-def _open(protocol: str) -> socket.socket:
+def _open(protocol: str, address: str = "") -> socket.socket:
     number = _IPPROTO_SCTP if protocol == "sctp" else 0
-    return socket.socket(socket.AF_INET, _KINDS.get(protocol, socket.SOCK_STREAM), number)
+    opened = socket.socket(_family(address), _KINDS.get(protocol, socket.SOCK_STREAM), number)
+    if opened.family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return opened
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def is_free(address: str, port: int, protocol: str) -> bool:
     """Whether the address and port could be bound now. One whose address the host does not have counts as free."""
-    with _open(protocol) as probe:
+    with _open(protocol, address) as probe:
         if protocol != "udp":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -44,7 +52,7 @@ def listeners(address: str, port: int, protocol: str) -> frozenset[str]:
     A wildcard address stands in the way of every other one, unless it is an IPv6 socket that takes no IPv4.
     """
     found = set()
-    for family in ("", "6"):
+    for family in ("6",) if ":" in address else ("", "6"):
         try:
             lines = Path(f"/proc/self/net/{protocol}{family}").read_text().splitlines()[1:]
         except FileNotFoundError:
@@ -80,6 +88,10 @@ def holders(inodes: frozenset[str]) -> list[str]:
 def _overlap(where: str, address: str) -> bool:
     """``where`` as /proc/net spells it: an IPv4 address in hexadecimal, in the byte order of the machine."""
     wildcard = set(where) == {"0"}
+    if ":" in address:
+        packed = socket.inet_pton(socket.AF_INET6, address)
+        words = struct.unpack("<4I", packed)
+        return wildcard or not any(packed) or where == "".join(f"{word:08X}" for word in words)
     plain = f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}"
     return wildcard or address == "0.0.0.0" or where.endswith(plain)  # noqa: S104 - compared with, not bound
 
@@ -92,10 +104,10 @@ def _command(pid: int) -> str:
 
 
 def has_address(address: str) -> bool:
-    """Whether the host has an IPv4 address to bind (ip(7), EADDRNOTAVAIL)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    """Whether the host has an address to bind (ip(7), EADDRNOTAVAIL)."""
+    try:
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
-        except OSError as error:
-            return error.errno != errno.EADDRNOTAVAIL
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True

@@ -48,7 +48,7 @@ def check_container(ours: Container, real: dict[str, Any], top: dict[str, Any]) 
     assert ours.sysctls == real.get("sysctls", {})
     extra = {key: value for key, value in ours.labels.items() if not key.startswith(("com.docker", "io.bayplan"))}
     assert extra == real.get("labels", {})
-    ports = {(p.target, str(p.published), p.protocol, str(p.host_ip)) for p in ours.ports}
+    ports = {(p.target, str(p.published), p.protocol, str(p.host_ip or "0.0.0.0")) for p in ours.ports}
     wanted = {(p["target"], p["published"], p["protocol"], p.get("host_ip", "0.0.0.0")) for p in real.get("ports", [])}
     assert ports == wanted
     assert {d.service: (d.condition.value, d.restart, d.required) for d in ours.depends_on} == {

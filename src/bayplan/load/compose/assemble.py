@@ -232,7 +232,7 @@ class Assembler:
                     aliases += texts(found)
                 if found := place.get("priority"):
                     priority = as_integer(found)
-                for field in ("ipv4_address", "mac_address"):
+                for field in ("ipv4_address", "ipv6_address", "mac_address"):
                     if found := place.get(field):
                         values[field] = as_text(found).lower()
             values["aliases"] = tuple(dict.fromkeys(aliases))
@@ -332,12 +332,11 @@ class Assembler:
                 raise wrong(place, f"container name {one.name!r} is also that of service {names[one.name]!r}")
             names[one.name] = one.service
             for port in one.ports:
-                key = (str(port.host_ip), port.published, port.protocol)
-                if port.chosen:
-                    continue
-                if ports.get(key, one.service) != one.service:  # replicas share their service's ports
-                    raise wrong(node.get("ports") or node, f"host port {port} is also published by {ports[key]!r}")
-                ports[key] = one.service
+                for host in () if port.chosen else port.hosts(ipv6=True):
+                    key = (host, port.published, port.protocol)
+                    if ports.get(key, one.service) != one.service:  # replicas share their service's ports
+                        raise wrong(node.get("ports") or node, f"host port {port} is also published by {ports[key]!r}")
+                    ports[key] = one.service
 
 
 def assemble(root: Node, context: Context) -> Stack:

@@ -134,8 +134,8 @@ DEPLOY_KNOWN = frozenset({"mode", "endpoint_mode", "placement", "update_config",
 LIMITS_BUILT = frozenset({"cpus", "memory", "pids"})
 RESERVATIONS_KNOWN = frozenset({"cpus", "devices", "generic_resources", "pids"})
 
-ENDPOINT_BUILT = frozenset({"aliases", "ipv4_address", "mac_address", "priority"})
-ENDPOINT_KNOWN = frozenset({"driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips"})
+ENDPOINT_BUILT = frozenset({"aliases", "ipv4_address", "ipv6_address", "mac_address", "priority"})
+ENDPOINT_KNOWN = frozenset({"driver_opts", "gw_priority", "interface_name", "link_local_ips"})
 
 NETWORK_BUILT = frozenset(
     [

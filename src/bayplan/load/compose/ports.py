@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.nodes import Node, as_integer, as_list, as_text, check_keys, not_built, wrong
+from bayplan.load.compose.nodes import Node, as_integer, as_list, as_text, check_keys, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Port
 
@@ -24,14 +24,10 @@ def read_ports(node: Node) -> tuple[Port, ...]:
 def _short(node: Node) -> list[Port]:
     text = as_text(node)
     rest, _, protocol = text.partition("/")
-    if rest.startswith("["):
-        raise not_built(node, f"IPv6 host address in {text!r} is not built yet")
-    parts = rest.split(":")
-    if len(parts) > 3:
-        raise not_built(node, f"IPv6 host address in {text!r} is not built yet")
-    target = parts[-1]
-    published = parts[-2] if len(parts) > 1 else ""
-    return _expand(node, target, published, parts[0] if len(parts) == 3 else "", protocol)
+    # An IPv6 address has colons of its own; with brackets or (as Compose reads it too) without.
+    address, *numbers = rest.rsplit(":", 2) if rest.count(":") > 1 else ("", *rest.split(":"))
+    published = numbers[0] if len(numbers) == 2 else ""
+    return _expand(node, numbers[-1], published, address, protocol)
 
 
 def _long(node: Node) -> list[Port]:
@@ -47,7 +43,8 @@ def _long(node: Node) -> list[Port]:
 
 
 def _expand(node: Node, target: str, published: str, host_ip: str, protocol: str) -> list[Port]:
-    common = {key: value for key, value in (("host_ip", host_ip), ("protocol", protocol.lower())) if value}
+    bare = host_ip[1:-1] if host_ip.startswith("[") and host_ip.endswith("]") else host_ip
+    common = {key: value for key, value in (("host_ip", bare), ("protocol", protocol.lower())) if value}
     inside = _numbers(node, target)
     if published in ("", "0"):
         return [make(Port, node, {"target": one, **common}) for one in inside]

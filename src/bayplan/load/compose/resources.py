@@ -27,6 +27,8 @@ _AS_ALWAYS = {
     "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",  # noqa: S104 - compared with, not bound
 }
 """Options of Docker's bridge that may say what is so anyway (docs.docker.com, "Bridge network driver")."""
+_SIX = {"subnet": "ipv6_subnet", "gateway": "ipv6_gateway", "ip_range": "ipv6_range"}
+"""Keys of an address range to fields, when the range is IPv6."""
 
 
 def final_name(node: Node | None, key: str, project: str) -> str:
@@ -80,9 +82,10 @@ def read_network(node: Node, key: str, project: str) -> Network:
         raise not_built(driver, f"network driver {as_text(driver)!r} is not built yet")
     if internal := node.get("internal"):
         values["internal"] = as_flag(internal)
-    for flag, wanted in (("enable_ipv6", False), ("enable_ipv4", True)):
-        if (found := node.get(flag)) and as_flag(found) is not wanted:
-            raise not_built(found)
+    if (found := node.get("enable_ipv4")) and not as_flag(found):
+        raise not_built(found, "a network without IPv4 is not built yet")
+    if found := node.get("enable_ipv6"):
+        values["enable_ipv6"] = as_flag(found)
     if options := node.get("driver_opts"):
         for option, value in as_map(options).items():
             if option == _MTU:
@@ -91,9 +94,7 @@ def read_network(node: Node, key: str, project: str) -> Network:
                 raise not_built(value, f"{option}: {as_text(value)} is not built yet")
     if ipam := node.get("ipam"):
         values |= _ipam(ipam)
-    return make(
-        Network, node, values, {"subnet": "ipam", "gateway": "ipam", "ip_range": "ipam", "aux_addresses": "ipam"}
-    )
+    return make(Network, node, values, dict.fromkeys((*_SIX, *_SIX.values(), "aux_addresses"), "ipam"))
 
 
 def _ipam(node: Node) -> dict[str, Any]:
@@ -101,19 +102,22 @@ def _ipam(node: Node) -> dict[str, Any]:
     if (driver := node.get("driver")) and as_text(driver) != "default":
         raise not_built(driver, f"IPAM driver {as_text(driver)!r} is not built yet")
     config = node.get("config")
-    pools = as_list(config) if config else []
-    if len(pools) > 1:
-        raise not_built(pools[1], "more than one address range is not built yet")
     values: dict[str, Any] = {}
-    for pool in pools:
+    for pool in as_list(config) if config else []:
         check_keys(pool, built=keys.POOL_BUILT)
+        subnet = pool.get("subnet")
+        if subnet is None:
+            if as_map(pool):
+                raise wrong(pool, "gateway, ip_range and aux_addresses need a subnet")
+            continue
+        six = ":" in as_text(subnet)
+        if ("ipv6_subnet" if six else "subnet") in values:
+            raise not_built(pool, f"more than one {'IPv6' if six else 'IPv4'} address range is not built yet")
         for name, value in as_map(pool).items():
             if name == "aux_addresses":
-                values[name] = text_map(value)
+                values[name] = {**values.get(name, {}), **text_map(value)}
                 continue
-            if ":" in as_text(value):
-                raise not_built(value, "IPv6 addresses are not built yet")
-            values[name] = as_text(value)
-        if pool.get("subnet") is None and values:
-            raise wrong(pool, "gateway, ip_range and aux_addresses need a subnet")
+            if (":" in as_text(value)) is not six:
+                raise wrong(value, f"{as_text(value)} is not of the family of subnet {as_text(subnet)}")
+            values[_SIX[name] if six else name] = as_text(value)
     return values

@@ -290,6 +290,19 @@ class FakeRuntime:
         self._call("exec", name)
         return ExecResult(0)
 
+    def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Those that were made, each with the containers that declare it."""
+        kept = [item.actual for item in self.resources.values() if isinstance(item.actual, Container)]
+        return [
+            (item, tuple(one.name for one in kept if item.id.name in [place.network for place in one.networks]))
+            for item in self.resources.values()
+            if item.actual.kind is Kind.NETWORK
+        ]
+
+    def inspect_network(self, name: str) -> Mapping[str, Any]:
+        """Its name: there is no more to it."""
+        return {"Name": name}
+
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Those that were made; who mounts them is not kept."""
         return [(item, ()) for item in self.resources.values() if item.actual.kind is Kind.VOLUME]

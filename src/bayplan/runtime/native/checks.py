@@ -64,7 +64,8 @@ def check(
             users.check(resource, _shown(resource, settings))
             _check_named(resource, resources, database)
     found = [item for item in resources if isinstance(item, Container)]
-    published.check(found, database, replaced, networks.name_server.sockets)
+    six = networks.with_ipv6([item for item in resources if isinstance(item, Network)])
+    published.check(found, database, replaced, networks.name_server.sockets, six)
     if any(item.secrets or item.configs for item in found):
         grants.place(settings)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretBytes
 
@@ -132,12 +132,12 @@ class NativeRuntime(NativeVerbs):
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
         names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
-        kernel, addresses = self.networks.kernel(), self.networks.addresses()
+        kernel, places = self.networks.kernel(), self.networks.addresses()
         containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
         found: list[Observed] = [
             *self.networks.observe(scope.project, names[Kind.NETWORK]),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
-            *(self._with_endpoints(item, kernel, addresses.get(item.handle, {})) for item in containers),
+            *(self._with_endpoints(item, kernel, places.get(item.handle, {})) for item in containers),
             *self.images.observe(names[Kind.IMAGE]),
         ]
         return Snapshot({item.id: item for item in found})
@@ -245,7 +245,7 @@ class NativeRuntime(NativeVerbs):
             self.containers.start(
                 container_id,
                 attached.netns.path,
-                {network: str(address) for network, address in attached.addresses.items()},
+                attached.own,
                 name_server=attached.name_server,
                 tell_names=self.networks.tell_names,
                 connect=lambda: self.networks.connect(container_id, attached, declared.ports),
@@ -402,7 +402,7 @@ class NativeRuntime(NativeVerbs):
         self.volumes.sweep()
         self.images.store.sweep(self.images.layers.root)
 
-    def _with_endpoints(self, item: Observed, kernel: Kernel, addresses: Mapping[str, str]) -> Observed:
+    def _with_endpoints(self, item: Observed, kernel: Kernel, places: Mapping[str, Any]) -> Observed:
         if item.status.state not in (State.RUNNING, State.PAUSED):
             return item
         defects = dict(self.networks.endpoint_defects(item.handle, kernel))
@@ -417,7 +417,7 @@ class NativeRuntime(NativeVerbs):
         if watched and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         ports = tuple(str(port) for port in self.networks.published_of(item.handle))
-        status = item.status.model_copy(update={"addresses": addresses, "ports": ports})
+        status = item.status.model_copy(update={**places, "ports": ports})
         return item.model_copy(update={"defects": {**item.defects, **defects}, "status": status})
 
     def _id(self, name: str) -> str:

@@ -103,8 +103,8 @@ class NativeVerbs:
 
         container_id = self._id(name)
         rows = self.database.query(
-            "SELECT e.*, n.subnet, n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
-            " WHERE e.container_id = ? ORDER BY e.position",
+            "SELECT e.*, n.subnet, n.gateway, n.subnet6, n.gateway6 FROM endpoints e"
+            " JOIN networks n ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position",
             (container_id,),
         )
         places = {name: str(path) for name, path in self._volumes_of(container_id).items()}
@@ -161,6 +161,18 @@ class NativeVerbs:
                 copy.write(root, head, spool)
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
+
+    def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
+        """Every network, with its users."""
+        from bayplan.runtime.native.networks import shown
+
+        return shown.there(self.networks)
+
+    def inspect_network(self, name: str) -> Mapping[str, Any]:
+        """Its record and what is on it."""
+        from bayplan.runtime.native.networks import shown
+
+        return shown.inspect(self.networks, name)
 
     def volumes_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every volume, with its users."""

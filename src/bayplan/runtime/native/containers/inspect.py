@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bayplan.models import BindMount, Container, ImageMount, TmpfsMount, VolumeMount
+from bayplan.models.container import ANY_ADDRESS
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.rotation import lost
@@ -122,6 +123,9 @@ def _networks(declared: Container, endpoints: Sequence[Mapping[str, Any]]) -> di
             "IPAddress": row["address"],
             "IPPrefixLen": int(str(row["subnet"]).partition("/")[2]),
             "Gateway": row["gateway"],
+            "GlobalIPv6Address": row["address6"],
+            "GlobalIPv6PrefixLen": int(str(row["subnet6"]).partition("/")[2] or 0),
+            "IPv6Gateway": row["gateway6"],
             "MacAddress": row["mac"],
             "Aliases": json.loads(row["aliases"]),
         }
@@ -135,7 +139,7 @@ def _networks(declared: Container, endpoints: Sequence[Mapping[str, Any]]) -> di
 def _ports(declared: Container) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for port in declared.ports:
-        entry = {"HostIp": str(port.host_ip), "HostPort": str(port.published)}
+        entry = {"HostIp": str(port.host_ip or ANY_ADDRESS[0]), "HostPort": str(port.published)}
         found.setdefault(f"{port.target}/{port.protocol}", []).append(entry)
     return found
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import chain
+from pathlib import Path
 from socket import inet_ntoa
+from typing import NoReturn
 
 from bayplan.errors import ConflictError
-from bayplan.models import Network
+from bayplan.models import Network, Settings
 
 NETWORK_PREFIX = 24
 """Prefix length of a network that declares no subnet."""
+
+
+_PREFIX_V6 = 64
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 def choose_subnet(pool: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network:
@@ -24,6 +31,32 @@ def choose_subnet(pool: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Networ
     raise ConflictError(f"no free range is left in the address pool {pool}", hint="set address_pool to a larger one")
 
 
+def pool_v6(settings: Settings) -> IPv6Network:
+    """The range of networks that declare no IPv6 subnet: the setting, or a unique local /48 of this host and core.
+
+    RFC 4193, section 3.2.2: a global ID must be hard to meet twice; made of machine-id(5), it is the same each time.
+    """
+    if settings.address_pool_v6 is not None:
+        return settings.address_pool_v6
+    seed = _MACHINE_ID.read_bytes() if _MACHINE_ID.exists() else b""
+    number = hashlib.sha256(b"bayplan" + seed + bytes(settings.state_root)).digest()[:5]
+    return IPv6Network((b"\xfd" + number + bytes(10), 48))
+
+
+def choose_subnet_v6(pool: IPv6Network, taken: Iterable[IPv6Network]) -> IPv6Network:
+    """The first /64 of the pool that overlaps nothing. Raises ConflictError when the pool is full."""
+    held = tuple(taken)
+    for candidate in pool.subnets(new_prefix=max(_PREFIX_V6, pool.prefixlen)):
+        if not any(candidate.overlaps(other) for other in held):
+            return candidate
+    raise ConflictError(f"no free range is left in the address pool {pool}", hint="set address_pool_v6 to a larger one")
+
+
+def gateway_v6_of(network: Network, subnet: IPv6Network) -> IPv6Address:
+    """The bridge's own IPv6 address: the declared one, or the first."""
+    return network.ipv6_gateway or subnet[1]
+
+
 def gateway_of(network: Network, subnet: IPv4Network) -> IPv4Address:
     """The bridge's own address: the declared one, or the first."""
     return network.gateway or subnet.network_address + 1
@@ -32,7 +65,13 @@ def gateway_of(network: Network, subnet: IPv4Network) -> IPv4Address:
 def unusable(network: Network, subnet: IPv4Network) -> frozenset[IPv4Address]:
     """Nobody's addresses: the network's own, broadcast, the gateway, and those that others have."""
     edges = (subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet))
-    return frozenset((*edges, *network.aux_addresses.values()))
+    return frozenset((*edges, *(item for item in network.aux_addresses.values() if isinstance(item, IPv4Address))))
+
+
+def unusable_v6(network: Network, subnet: IPv6Network) -> frozenset[IPv6Address]:
+    """The same of IPv6: the routers' anycast address (RFC 4291, 2.6.1), the gateway, and those that others have."""
+    edges = (subnet.network_address, gateway_v6_of(network, subnet))
+    return frozenset((*edges, *(item for item in network.aux_addresses.values() if isinstance(item, IPv6Address))))
 
 
 def lease(
@@ -72,6 +111,41 @@ def lease(
     return chosen
 
 
+def lease_v6(
+    tx: sqlite3.Connection,
+    network: Network,
+    subnet: IPv6Network,
+    owner: str,
+    wanted: IPv6Address | None,
+    *,
+    number: int,
+) -> IPv6Address:
+    """Give ``owner`` an IPv6 address inside a transaction: the wanted one, else that of its ``number`` in the range.
+
+    The number is that of its IPv4 address in its subnet, so that both stay over a replacement; the next free one when
+    somebody has it. Raises ConflictError naming the holder, or the network that is full.
+    """
+    rows = tx.execute("SELECT address, owner FROM leases WHERE network = ?", (network.name,)).fetchall()
+    held = {str(row[0]): str(row[1]) for row in rows}
+    if wanted is not None:
+        holder = held.get(str(wanted))
+        if holder and holder != owner:
+            raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder)}")
+        chosen = wanted
+    else:
+        room, edges = network.ipv6_range or subnet, unusable_v6(network, subnet)
+        # Of more than are held or nobody's, one at least is free.
+        tries = min(room.num_addresses, len(held) + len(edges) + 1)
+        begin = number % room.num_addresses
+        offsets = ((begin + step) % room.num_addresses for step in range(tries))
+        free = (room[at] for at in offsets if room[at] not in edges and str(room[at]) not in held)
+        chosen = next(free, None) or _full(network)
+    tx.execute(
+        "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
+    )
+    return chosen
+
+
 def mac_of(address: IPv4Address) -> str:
     """A locally administered MAC made from the address: unique on its network, the same after a reboot."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed))
@@ -86,7 +160,7 @@ def _candidates(network: Network, subnet: IPv4Network, known: set[str]) -> Itera
     return (IPv4Address(item) for item in numbers if inet_ntoa(item.to_bytes(4, "big")) not in known)
 
 
-def _full(network: Network) -> IPv4Address:
+def _full(network: Network) -> NoReturn:
     raise ConflictError(f"network {network.name} has no free address left", hint="declare a larger subnet")
 
 

@@ -11,7 +11,7 @@ import errno
 import socket
 import struct
 from collections.abc import Collection, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import netlink
@@ -20,9 +20,10 @@ from bayplan.system import sockets
 
 _NETFILTER = 12  # NETLINK_NETFILTER, linux/netlink.h
 _GET, _DELETE = (1 << 8) | 1, (1 << 8) | 2  # NFNL_SUBSYS_CTNETLINK with IPCTNL_MSG_CT_*, nfnetlink_conntrack.h
-_NFGENMSG = struct.pack("=BBH", socket.AF_INET, 0, 0)
+_NFGENMSG = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)  # flows of both families; each answer names its own
 _TUPLE_ORIG, _TUPLE_REPLY, _ID = 1, 2, 12  # CTA_*
 _TUPLE_IP, _TUPLE_PROTO, _V4_SRC, _V4_DST, _NUMBER, _SRC_PORT, _DST_PORT = 1, 2, 1, 2, 1, 2, 3
+_V6_SRC, _V6_DST = 3, 4
 _NESTED, _TYPE = 0x8000, 0x3FFF
 _PROTOCOLS = {"udp": 17, "sctp": 132}
 _ABSENT = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT)
@@ -58,7 +59,7 @@ def forget(closed: Collection[Published], opened: Collection[Published] = ()) ->
             _, answers, _ = _ends(parts[_TUPLE_REPLY])
             led = (number, target[1], *answers) in gone
             if led or ((number, target[1]) in new and answers == target and sockets.has_address(target[0])):
-                body = _NFGENMSG + netlink.attribute(_TUPLE_ORIG | _NESTED, parts[_TUPLE_ORIG])
+                body = data[: len(_NFGENMSG)] + netlink.attribute(_TUPLE_ORIG | _NESTED, parts[_TUPLE_ORIG])
                 body += netlink.attribute(_ID, parts[_ID]) if _ID in parts else b""
                 batch.request(body, _DELETE, "end of a flow", errno.ENOENT)
         batch.send(opened_socket)
@@ -69,12 +70,16 @@ def _datagrams(ports: Collection[Published]) -> list[Published]:
 
 
 def _ends(packed: bytes) -> tuple[int, _End, _End]:
-    """Protocol, source and destination of one direction of a flow; zeros for what has no ports or is not IPv4."""
+    """Protocol, source and destination of one direction of a flow; zeros for what has no ports."""
     parts = _parts(packed)
     place, protocol = _parts(parts.get(_TUPLE_IP, b"")), _parts(parts.get(_TUPLE_PROTO, b""))
     number = protocol.get(_NUMBER, b"\0")[0]
-    source = (str(IPv4Address(place.get(_V4_SRC, bytes(4)))), _port(protocol.get(_SRC_PORT)))
-    target = (str(IPv4Address(place.get(_V4_DST, bytes(4)))), _port(protocol.get(_DST_PORT)))
+    if _V6_SRC in place and _V6_DST in place:
+        ends = (str(IPv6Address(place[_V6_SRC])), str(IPv6Address(place[_V6_DST])))
+    else:
+        ends = (str(IPv4Address(place.get(_V4_SRC, bytes(4)))), str(IPv4Address(place.get(_V4_DST, bytes(4)))))
+    source = (ends[0], _port(protocol.get(_SRC_PORT)))
+    target = (ends[1], _port(protocol.get(_DST_PORT)))
     return number, source, target
 
 

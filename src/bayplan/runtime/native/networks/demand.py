@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from bayplan.errors import ConflictError
 from bayplan.models import Container, Endpoint, Network
-from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, unusable
+from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, unusable, unusable_v6
 from bayplan.runtime.native.state import Database
 
 
@@ -33,6 +33,8 @@ def check(
         subnet = network.subnet or (IPv4Network(row["subnet"]) if row else None)
         held = _held(name, database, {*leaving, *(container.name for container in containers)})
         _check_network(network, subnet, asked, held)
+        subnet6 = network.ipv6_subnet or (IPv6Network(row["subnet6"]) if row and row["subnet6"] else None)
+        _check_v6(network, subnet6, asked, held)
 
 
 def _held(network: str, database: Database, leaving: set[str]) -> dict[str, str]:
@@ -50,9 +52,10 @@ def _check_network(
     size = room.num_addresses if room else 1 << (IPv4Address(0).max_prefixlen - NETWORK_PREFIX)
     edges = unusable(network, subnet) if subnet else frozenset[IPv4Address]()
     usable = size - (sum(edge in room for edge in edges) if room and subnet else 3)
-    if len(asked) + len(held) > usable:
+    known = sum(":" not in address for address in held)
+    if len(asked) + known > usable:
         raise ConflictError(
-            f"network {network.name} has {usable} addresses: {len(held)} are held, {len(asked)} more are wanted",
+            f"network {network.name} has {usable} addresses: {known} are held, {len(asked)} more are wanted",
             hint="declare a larger subnet",
         )
     given = dict(held)
@@ -60,17 +63,47 @@ def _check_network(
         address = endpoint.ipv4_address
         if address is None:
             continue
-        if subnet and address not in subnet:
+        _check_address(network, subnet, edges, (container, address), given)
+
+
+def _check_v6(
+    network: Network, subnet: IPv6Network | None, asked: Sequence[tuple[Container, Endpoint]], held: dict[str, str]
+) -> None:
+    edges = unusable_v6(network, subnet) if subnet else frozenset[IPv6Address]()
+    given = {address: owner for address, owner in held.items() if ":" in address}
+    room = network.ipv6_range or subnet
+    if room and len(asked) + len(given) > room.num_addresses - sum(edge in room for edge in edges):
+        raise ConflictError(f"network {network.name} has too few IPv6 addresses", hint="declare a larger subnet")
+    for container, endpoint in asked:
+        if endpoint.ipv6_address is None:
+            continue
+        if not network.enable_ipv6:
             raise ConflictError(
-                f"address {address} is not in {subnet} of network {network.name}", where=str(container.id)
-            )
-        if address in edges:
-            raise ConflictError(
-                f"address {address} of network {network.name} is the gateway's, an edge or in aux_addresses",
+                f"address {endpoint.ipv6_address} is IPv6, which network {network.name} has not",
                 where=str(container.id),
+                hint="set enable_ipv6 on the network",
             )
-        owner = given.setdefault(str(address), container.name)
-        if owner != container.name:
-            raise ConflictError(
-                f"address {address} of network {network.name} is held by container {owner}", where=str(container.id)
-            )
+        _check_address(network, subnet, edges, (container, endpoint.ipv6_address), given)
+
+
+def _check_address(
+    network: Network,
+    subnet: IPv4Network | IPv6Network | None,
+    edges: Collection[IPv4Address | IPv6Address],
+    asked: tuple[Container, IPv4Address | IPv6Address],
+    given: dict[str, str],
+) -> None:
+    """``given`` are addresses and their owners; it is added to."""
+    container, address = asked
+    if subnet and address not in subnet:
+        raise ConflictError(f"address {address} is not in {subnet} of network {network.name}", where=str(container.id))
+    if address in edges:
+        raise ConflictError(
+            f"address {address} of network {network.name} is the gateway's, an edge or in aux_addresses",
+            where=str(container.id),
+        )
+    owner = given.setdefault(str(address), container.name)
+    if owner != container.name:
+        raise ConflictError(
+            f"address {address} of network {network.name} is held by container {owner}", where=str(container.id)
+        )

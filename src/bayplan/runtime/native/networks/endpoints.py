@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from sqlite3 import Connection, Row
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks import conntrack, published
-from bayplan.runtime.native.networks.addresses import lease, mac_of
+from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
 from bayplan.runtime.native.networks.balance import Balance
 from bayplan.runtime.native.networks.firewall import Firewall, Published
 from bayplan.runtime.native.networks.kernel import Kernel
@@ -25,12 +25,31 @@ from bayplan.runtime.native.state import Database
 from bayplan.system.namespaces import NetworkNamespace
 
 _DRAIN_S = 0.2
+_PLACES = """
+    SELECT e.*, n.bridge, n.subnet, n.gateway, n.subnet6, n.gateway6, n.declared FROM endpoints e JOIN networks n
+    ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position
+"""
 
 
 @functools.lru_cache(maxsize=256)
 def recorded(text: str) -> Network:
     """A recorded declaration as a model; models are frozen, so that many may share one."""
     return Network.model_validate_json(text)
+
+
+def place_of(row: Row) -> Place:
+    """A recorded endpoint's link; ``row`` is one of ``_PLACES``."""
+    address6 = IPv6Address(row["address6"]) if row["address6"] else None
+    return Place(
+        row["link"],
+        row["bridge"],
+        row["interface"] or f"eth{row['position']}",
+        row["mac"],
+        IPv4Address(row["address"]),
+        IPv4Network(row["subnet"]).prefixlen,
+        address6,
+        IPv6Network(row["subnet6"]).prefixlen if address6 else 0,
+    )
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,14 @@ class Attachment:
     places: tuple[Place, ...] = ()
     gateway: IPv4Address | None = None
     """Its way out; None when all its networks are internal."""
+    gateway6: IPv6Address | None = None
+    """Its way out by IPv6; None when no network that is not internal has IPv6."""
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Its own addresses, for its hosts file."""
+        six = {f"{place.host_name} IPv6": str(place.address6) for place in self.places if place.address6}
+        return {network: str(address) for network, address in self.addresses.items()} | six
 
 
 class Endpoints:
@@ -82,27 +109,27 @@ class Endpoints:
 
     def prepare(self, container_id: str, endpoints: Sequence[Endpoint]) -> Attachment:
         """The first half of ``attach``: addresses and an empty namespace, which is all that a bundle is told."""
-        addresses = self._record_endpoints(container_id, endpoints)
-        places, gateway, gateways = [], None, []
-        for position, endpoint in enumerate(endpoints):
+        places = self._record_endpoints(container_id, endpoints)
+        addresses = {endpoint.network: place.address for endpoint, place in zip(endpoints, places, strict=True)}
+        gateway, gateway6, gateways = None, None, []
+        for endpoint in endpoints:
             row = self._network_row(endpoint.network)
-            address, subnet = addresses[endpoint.network], IPv4Network(row["subnet"])
-            host = link_name(self.settings.interface_prefix, container_id, endpoint.network)
-            mac = endpoint.mac_address or mac_of(address)
-            places.append(Place(host, row["bridge"], f"eth{position}", mac, address, subnet.prefixlen))
             gateways.append(IPv4Address(row["gateway"]))
-            if gateway is None and not recorded(row["declared"]).internal:
-                gateway = gateways[-1]
+            if recorded(row["declared"]).internal:
+                continue
+            gateway = gateway or gateways[-1]
+            if row["gateway6"]:
+                gateway6 = gateway6 or IPv6Address(row["gateway6"])
         netns = NetworkNamespace.create(prepare_inside)
         # Of its first network that is not internal if it can: its address there is the one it asks others from.
         ordered = sorted(gateways, key=lambda item: item != gateway)
         asked = next((item for item in ordered if self.name_server.serves(str(item))), None)
-        return Attachment(netns, addresses, asked, tuple(places), gateway)
+        return Attachment(netns, addresses, asked, tuple(places), gateway, gateway6)
 
     def connect(self, container_id: str, attached: Attachment, ports: Sequence[Port]) -> None:
         """The second half: links, addresses inside, ports, names. Before anything runs in the namespace."""
         self.links.attach(attached.netns, attached.places)
-        configure_inside(attached.netns, attached.places, attached.gateway)
+        configure_inside(attached.netns, attached.places, attached.gateway, attached.gateway6)
         self.set_ports(container_id, ports)
         # Until an older server knows a container of internal networks only, it would ask others for it.
         at_once = attached.gateway is None and attached.name_server is not None
@@ -142,9 +169,11 @@ class Endpoints:
     def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
         """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""
         rows = self.database.query(
-            "SELECT address, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
+            "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
         )
-        address = next((row["address"] for row in rows if not self._is_internal(row["network"])), None)
+        rows = [row for row in rows if not self._is_internal(row["network"])]
+        address = next((row["address"] for row in rows), None)
+        address6 = next((row["address6"] for row in rows if row["address6"]), "")
         if ports and address is None:
             raise ConflictError("ports can be published only from a network that is not internal")
         held = set(self.published_of(container_id))
@@ -153,7 +182,7 @@ class Endpoints:
         with self.balance.turn():
             before = set(self.balance.shared(container_id))
             with self.database.transaction() as tx:
-                wanted = self._wanted(tx, container_id, ports, str(address))
+                wanted = self._wanted(tx, container_id, ports, str(address), address6)
             # Closed before it is forgotten: an open port without a record would be found by nobody.
             gone = held - wanted
             self.firewall.withdraw(port for port in gone if port.key not in before)
@@ -193,11 +222,14 @@ class Endpoints:
             time.sleep(_DRAIN_S)
         return others
 
-    def addresses(self) -> dict[str, dict[str, str]]:
-        """Network name to address of every container that has some, by container id."""
-        found: dict[str, dict[str, str]] = {}
-        for row in self.database.query("SELECT container_id, network, address FROM endpoints ORDER BY position"):
-            found.setdefault(row["container_id"], {})[row["network"]] = row["address"]
+    def addresses(self) -> dict[str, dict[str, dict[str, str]]]:
+        """``Status.addresses`` and ``addresses_v6`` of every container that has some, by container id."""
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for row in self.database.query("SELECT * FROM endpoints ORDER BY position"):
+            one = found.setdefault(row["container_id"], {"addresses": {}, "addresses_v6": {}})
+            one["addresses"][row["network"]] = row["address"]
+            if row["address6"]:
+                one["addresses_v6"][row["network"]] = row["address6"]
         return found
 
     def kernel(self) -> Kernel:
@@ -222,7 +254,8 @@ class Endpoints:
                 found[f"port {key[1]}/{key[2]} is not balanced over its replicas"] = Change.IN_PLACE.value
         for port in self.published_of(container_id):
             if port.key not in shared and not kernel.is_open(port):
-                found[f"port {port.published}/{port.protocol} is not open"] = Change.IN_PLACE.value
+                where = f" on {port.host_ip}" if port.six else ""
+                found[f"port {port.published}/{port.protocol} is not open{where}"] = Change.IN_PLACE.value
         return found
 
     def heal_endpoints(self, container_id: str, netns: NetworkNamespace) -> None:
@@ -231,30 +264,25 @@ class Endpoints:
         ``netns`` is the namespace it runs in.
         """
         self.firewall.ensure()
-        gateway_given = False
-        for row in self.database.query(
-            "SELECT e.*, n.bridge, n.subnet, n.gateway, n.declared FROM endpoints e JOIN networks n"
-            " ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position",
-            (container_id,),
-        ):
-            first_way_out = not gateway_given and not recorded(row["declared"]).internal
-            gateway_given = gateway_given or first_way_out
+        rows = self.database.query(_PLACES, (container_id,))
+        out = [row for row in rows if not recorded(row["declared"]).internal]
+        ways = out[:1], [row for row in out if row["gateway6"]][:1]
+        for row in rows:
             if self.links.index(row["link"]) is not None:
                 self.links.join(row["link"], row["bridge"])
                 continue
-            address, length = IPv4Address(row["address"]), IPv4Network(row["subnet"]).prefixlen
-            place = Place(row["link"], row["bridge"], f"eth{row['position']}", row["mac"], address, length)
-            gateway = IPv4Address(row["gateway"]) if first_way_out else None
-            self.links.attach(netns, [place])
-            configure_inside(netns, [place], gateway)
+            self.links.attach(netns, [place_of(row)])
+            gateway = IPv4Address(row["gateway"]) if row in ways[0] else None
+            gateway6 = IPv6Address(row["gateway6"]) if row in ways[1] else None
+            configure_inside(netns, [place_of(row)], gateway, gateway6)
         shared = self.balance.shared(container_id)
         self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
         self.balance.settle(shared)
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _record_endpoints(self, container_id: str, endpoints: Sequence[Endpoint]) -> dict[str, IPv4Address]:
-        found: dict[str, IPv4Address] = {}
+    def _record_endpoints(self, container_id: str, endpoints: Sequence[Endpoint]) -> list[Place]:
+        found: list[Place] = []
         for endpoint in endpoints:
             self._network_row(endpoint.network)
         with self._lock, self.database.transaction() as tx:
@@ -263,26 +291,42 @@ class Endpoints:
             for position, endpoint in enumerate(endpoints):
                 row = tx.execute("SELECT * FROM networks WHERE name = ?", (endpoint.network,)).fetchone()
                 key = (container_id, endpoint.network)
-                old = tx.execute("SELECT address FROM endpoints WHERE container_id = ? AND network = ?", key).fetchone()
+                old = tx.execute(
+                    "SELECT address, address6 FROM endpoints WHERE container_id = ? AND network = ?", key
+                ).fetchone()
                 wanted = endpoint.ipv4_address or (IPv4Address(old[0]) if old else None)
-                network = recorded(row["declared"])
-                address = lease(tx, network, IPv4Network(row["subnet"]), container_id, wanted, name=name)
+                network, subnet = recorded(row["declared"]), IPv4Network(row["subnet"])
+                address, address6 = lease(tx, network, subnet, container_id, wanted, name=name), None
+                if row["subnet6"]:
+                    second = endpoint.ipv6_address or (IPv6Address(old[1]) if old and old[1] else None)
+                    number = int(address) - int(subnet[0])
+                    range6 = IPv6Network(row["subnet6"])
+                    address6 = lease_v6(tx, network, range6, container_id, second, number=number)
                 link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
                 mac = endpoint.mac_address or mac_of(address)
+                aliases, inside = json.dumps(endpoint.aliases), f"eth{position}"
                 tx.execute(
-                    "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (*key, position, str(address), mac, link, json.dumps(endpoint.aliases)),
+                    "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*key, position, str(address), mac, link, aliases, str(address6 or ""), inside),
                 )
-                found[endpoint.network] = address
+                length6 = range6.prefixlen if address6 else 0
+                found.append(Place(link, row["bridge"], inside, mac, address, subnet.prefixlen, address6, length6))
         return found
 
-    def _wanted(self, tx: Connection, container_id: str, ports: Sequence[Port], address: str) -> set[Published]:
+    def _wanted(
+        self, tx: Connection, container_id: str, ports: Sequence[Port], address: str, address6: str
+    ) -> set[Published]:
         """The ports with their numbers; those that the host chooses last, so that they spare the others."""
         found: set[Published] = set()
         for port in sorted(ports, key=lambda item: item.chosen):
+            hosts = port.hosts(ipv6=bool(address6))
             taken = {item.published for item in found if item.protocol == port.protocol}
-            number = published.choose(tx, container_id, port, taken) if port.chosen else port.published
-            found.add(Published(str(port.host_ip), number, port.protocol, address, port.target))
+            number = published.choose(tx, container_id, port, hosts, taken) if port.chosen else port.published
+            for host in hosts:
+                leads = address6 if ":" in host else address
+                if not leads:
+                    raise ConflictError(f"port {port} needs a network that is not internal and has IPv6")
+                found.add(Published(host, number, port.protocol, leads, port.target))
         return found
 
     def published_of(self, container_id: str) -> list[Published]:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bayplan.system import nftables
 
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
-_ANY = "0.0.0.0"  # noqa: S104 - a spelling in declarations, not bound here
-
-
+_BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound here
 _CHAIN = "replicas_"
 Key = tuple[str, int, str]
 """A port of the host: address, number, protocol."""
@@ -37,7 +37,13 @@ class Published:
     target: int
 
     def __str__(self) -> str:
-        return f"{self.host_ip}:{self.published}->{self.target}/{self.protocol}"
+        address = f"[{self.host_ip}]" if self.six else self.host_ip
+        return f"{address}:{self.published}->{self.target}/{self.protocol}"
+
+    @property
+    def six(self) -> bool:
+        """Whether it is IPv6."""
+        return ":" in self.host_ip
 
     @property
     def key(self) -> Key:
@@ -56,12 +62,14 @@ class Held:
     sets: Mapping[str, set[str]]
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool) -> bool:
+    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
         """Whether every rule is there, and the network's elements in every set."""
         wanted = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
         wanted |= {"gateways": gateway, "resolvers": f"{bridge} . {gateway}"}
         if not internal:
-            wanted |= {"outgoing": bridge, "subnets": subnet}
+            wanted |= {"outgoing": bridge, "subnets": subnet} | ({"subnets6": subnet6} if subnet6 else {})
+        if subnet6 and ("::1" in self.sets.get("unled6", ())) is loopback_v6_works():
+            return False
         return self.whole and all(element in self.sets.get(name, ()) for name, element in wanted.items())
 
     def is_open(self, port: Published) -> bool:
@@ -90,7 +98,7 @@ class Firewall:
         """Make table, sets, maps and rules in one transaction; elements that are there stay."""
         nftables.run(_BASE.format(t=self.table))
 
-    def add_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool) -> None:
+    def add_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> None:
         """Let a bridge's containers talk to each other, ask their gateway for names, and out unless it is internal."""
         commands = [
             f"add element inet {self.table} bridges {{ {bridge} }}",
@@ -102,13 +110,19 @@ class Firewall:
         if not internal:
             commands.append(f"add element inet {self.table} outgoing {{ {bridge} }}")
             commands.append(f"add element inet {self.table} subnets {{ {subnet} }}")
+            if subnet6:
+                commands.append(f"add element inet {self.table} subnets6 {{ {subnet6} }}")
+        if subnet6:
+            commands.append(f"flush set inet {self.table} unled6")
+            commands += [] if loopback_v6_works() else [f"add element inet {self.table} unled6 {{ ::1 }}"]
         self._run(commands)
 
-    def remove_network(self, bridge: str, subnet: str, gateway: str) -> None:
+    def remove_network(self, bridge: str, subnet: str, gateway: str, subnet6: str = "") -> None:
         """Forget a bridge; absent is no error."""
         wanted = (
             *(("bridges", bridge), ("pairs", f"{bridge} . {bridge}"), ("outgoing", bridge), ("subnets", subnet)),
             *(("gateways", gateway), ("resolvers", f"{bridge} . {gateway}")),
+            *((("subnets6", subnet6),) if subnet6 else ()),
         )
         # `destroy` needs a newer kernel and nft, so only what is there is deleted.
         present = [(name, item) for name, item in wanted if item in self.elements(name)]
@@ -126,7 +140,7 @@ class Firewall:
         ports = tuple(ports)
         if not ports:
             return
-        held = {name: self.published_keys(name) for name in ("ports_any", "ports_address")}
+        held = {name: self.published_keys(name) for name in {_map(port) for port in ports}}
         gone = [port for port in ports if _key(port) in held[_map(port)]]
         self._run(f"delete element inet {self.table} {_map(port)} {{ {_key(port)} }}" for port in gone)
 
@@ -147,7 +161,7 @@ class Firewall:
                 f"add chain {table} {chain}",
                 f"flush chain {table} {chain}",
                 f"add rule {table} {chain} meta l4proto {port.protocol}"
-                f" dnat ip to numgen inc mod {len(members)} map {{ {places} }}",
+                f" dnat {'ip6' if port.six else 'ip'} to numgen inc mod {len(members)} map {{ {places} }}",
                 f"add element {table} {_shared(port)} {{ {_key(port)} : jump {chain} }}",
             ]
         elif chain in held.members:
@@ -199,17 +213,26 @@ class Firewall:
             nftables.run(text)
 
 
+def loopback_v6_works() -> bool:
+    """Whether a port can be published on ::1.
+
+    With bridge-nf-call-ip6tables the answer is turned back to ::1 while it is still a frame of the bridge, and then
+    dropped as a packet to ::1 that came over a wire.
+    """
+    return not _BRIDGE_FILTER.exists() or _BRIDGE_FILTER.read_text().strip() == "0"
+
+
 def _map(port: Published) -> str:
-    return "ports_any" if port.host_ip == _ANY else "ports_address"
+    return ("ports_any" if port.host_ip in ANY_ADDRESS else "ports_address") + "6" * port.six
 
 
 def _shared(port: Published) -> str:
-    return "shared_any" if port.host_ip == _ANY else "shared_address"
+    return ("shared_any" if port.host_ip in ANY_ADDRESS else "shared_address") + "6" * port.six
 
 
 def _chain(key: Key) -> str:
     """Name of the chain that chooses among the containers of a port."""
-    return _CHAIN + "_".join(str(part).replace(".", "_") for part in (key[2], key[1], key[0]))
+    return _CHAIN + "_".join(str(part).replace(".", "_").replace(":", "_") for part in (key[2], key[1], key[0]))
 
 
 def _members(rule: Any) -> frozenset[str]:
@@ -222,7 +245,7 @@ def _members(rule: Any) -> frozenset[str]:
 
 
 def _key(port: Published) -> str:
-    address = "" if port.host_ip == _ANY else f"{port.host_ip} . "
+    address = "" if port.host_ip in ANY_ADDRESS else f"{port.host_ip} . "
     return f"{address}{port.protocol} . {port.published}"
 
 
@@ -253,6 +276,12 @@ add map inet {t} ports_any {{ type inet_proto . inet_service : ipv4_addr . inet_
 add map inet {t} ports_address {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map inet {t} shared_any {{ type inet_proto . inet_service : verdict; }}
 add map inet {t} shared_address {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+add set inet {t} subnets6 {{ type ipv6_addr; flags interval; }}
+add set inet {t} unled6 {{ type ipv6_addr; }}
+add map inet {t} ports_any6 {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
+add map inet {t} ports_address6 {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
+add map inet {t} shared_any6 {{ type inet_proto . inet_service : verdict; }}
+add map inet {t} shared_address6 {{ type ipv6_addr . inet_proto . inet_service : verdict; }}
 add chain inet {t} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
 add chain inet {t} output {{ type nat hook output priority -100; policy accept; }}
 add chain inet {t} publish
@@ -273,10 +302,18 @@ add rule inet {t} output fib daddr type local jump publish
 add rule inet {t} publish dnat ip to ip daddr . meta l4proto . th dport map @ports_address
 add rule inet {t} publish ip daddr . meta l4proto . th dport vmap @shared_address
 add rule inet {t} publish dnat ip to meta l4proto . th dport map @ports_any
-add rule inet {t} publish meta l4proto . th dport vmap @shared_any
+add rule inet {t} publish meta nfproto ipv4 meta l4proto . th dport vmap @shared_any
+add rule inet {t} publish ip6 daddr @unled6 return
+add rule inet {t} publish dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports_address6
+add rule inet {t} publish ip6 daddr . meta l4proto . th dport vmap @shared_address6
+add rule inet {t} publish dnat ip6 to meta l4proto . th dport map @ports_any6
+add rule inet {t} publish meta nfproto ipv6 meta l4proto . th dport vmap @shared_any6
 add rule inet {t} postrouting ip saddr @subnets oifname != @bridges masquerade
 add rule inet {t} postrouting ip saddr 127.0.0.0/8 oifname @bridges masquerade
 add rule inet {t} postrouting ct status dnat ip saddr @subnets ip daddr @subnets masquerade
+add rule inet {t} postrouting ip6 saddr @subnets6 oifname != @bridges masquerade
+add rule inet {t} postrouting ip6 saddr ::1 oifname @bridges masquerade
+add rule inet {t} postrouting ct status dnat ip6 saddr @subnets6 ip6 daddr @subnets6 masquerade
 add rule inet {t} input iifname @bridges ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 \
 iifname . ip daddr != @resolvers drop
 add rule inet {t} forward ct state established,related accept

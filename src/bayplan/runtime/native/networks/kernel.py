@@ -30,9 +30,9 @@ class Kernel:
         found, master = self.links.get(link), self.links.get(bridge)
         return found is not None and master is not None and found.up and found.master == master.index
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool) -> bool:
+    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
         """See ``Held.has_network``."""
-        return self.rules.has_network(bridge, subnet, gateway, internal=internal)
+        return self.rules.has_network(bridge, subnet, gateway, internal=internal, subnet6=subnet6)
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,9 @@ class Place:
     mac: str
     address: IPv4Address
     length: int
+    address6: IPv6Address | None = None
+    """None: the link has no IPv6 at all."""
+    length6: int = 0
 
 
 class Links:
@@ -76,8 +79,15 @@ class Links:
         except OSError:
             return None
 
-    def ensure_bridge(self, name: str, gateway: IPv4Address, subnet: IPv4Network, mtu: int | None) -> None:
-        """A bridge that is up and has its address, whatever of it was there before."""
+    def ensure_bridge(
+        self,
+        name: str,
+        gateway: IPv4Address,
+        subnet: IPv4Network,
+        mtu: int | None,
+        second: tuple[IPv6Address, IPv6Network] | None = None,
+    ) -> None:
+        """A bridge that is up and has its address, whatever of it was there before; ``second`` is its IPv6 one."""
         with self._lock:
             if self.index(name) is None:
                 made = netlink.Batch()
@@ -86,6 +96,11 @@ class Links:
             index = self.index(name)
             assert index is not None  # made above, and nobody else removes ours
             # Router advertisements must not configure the host (CVE-2020-13401).
+            # Not asked for, it has no IPv6: its link-local address would be a way to the host.
+            _write(_SYSCTL / f"ipv6/conf/{name}/disable_ipv6", "0" if second else "1")
+            if second:
+                # The host asks for its neighbours from its link-local address: it must not wait a second for that one.
+                _write(_SYSCTL / f"ipv6/conf/{name}/accept_dad", "0")
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
                 _write(_SYSCTL / setting.format(name), value)
             batch = netlink.Batch()
@@ -93,9 +108,12 @@ class Links:
             # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
             # containers would send to the old one until their neighbour tables time out.
             batch.set_up(index, mac_of(gateway))
+            if second:
+                batch.add_address(index, str(second[0]), second[1].prefixlen)
+                batch.take_loopback_v6(index)
             batch.send(self._socket)
 
-    def bridge_defects(self, name: str, gateway: IPv4Address) -> Iterator[str]:
+    def bridge_defects(self, name: str, gateway: IPv4Address, second: str = "") -> Iterator[str]:
         """What a bridge lacks, as sentences."""
         if self.index(name) is None:
             yield f"bridge {name} is missing"
@@ -104,6 +122,8 @@ class Links:
             yield f"bridge {name} is down"
         if self._first_address(name) != gateway and str(gateway) not in self._addresses(name):
             yield f"bridge {name} lost its address {gateway}"
+        if second and second not in addresses_v6(name):
+            yield f"bridge {name} lost its address {second}"
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove links; absent ones are no error."""
@@ -156,10 +176,10 @@ class Links:
         with self._lock:
             return netlink.links(self._socket)
 
-    def routes(self) -> list[tuple[IPv4Network, str]]:
-        """The host's IPv4 routes but the default one: destination and link."""
+    def routes(self, family: int = socket.AF_INET) -> list[tuple[IPv4Network | IPv6Network, str]]:
+        """The host's routes but the default one: destination and link."""
         with self._lock:
-            listed = netlink.routes(self._socket)
+            listed = netlink.routes(self._socket, family)
         found = []
         for target, index in listed:
             try:
@@ -193,10 +213,27 @@ def prepare_inside() -> None:
     _write(_SYSCTL / "ipv6/conf/default/disable_ipv6", "1")
 
 
-def configure_inside(netns: NetworkNamespace, places: Sequence[Place], gateway: IPv4Address | None) -> None:
-    """Loopback up, each link with its address up, the default route."""
+def addresses_v6(name: str) -> set[str]:
+    """The IPv6 addresses of a link of the calling thread's namespace (proc(5), /proc/net/if_inet6)."""
+    try:
+        lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
+    except FileNotFoundError:
+        return set()
+    found = (line.split() for line in lines)
+    return {str(IPv6Address(bytes.fromhex(one[0]))) for one in found if one[-1] == name}
+
+
+def configure_inside(
+    netns: NetworkNamespace, places: Sequence[Place], gateway: IPv4Address | None, gateway6: IPv6Address | None = None
+) -> None:
+    """Loopback up, each link with its addresses up, the default routes."""
 
     def enter() -> tuple[socket.socket, list[int]]:
+        for place in places:
+            if place.address6:
+                # Its addresses come from us alone: router advertisements must not add any (CVE-2020-13401).
+                for setting in ("accept_ra", "disable_ipv6"):
+                    _write(_SYSCTL / f"ipv6/conf/{place.name}/{setting}", "0")
         return netlink.open_socket(), [socket.if_nametoindex(place.name) for place in places]
 
     # The socket stays in the namespace in which it was opened.
@@ -206,8 +243,11 @@ def configure_inside(netns: NetworkNamespace, places: Sequence[Place], gateway: 
     for place, index in zip(places, indexes, strict=True):
         batch.add_address(index, str(place.address), place.length)
         batch.set_up(index)
-    if gateway is not None:
-        batch.add_default_route(str(gateway))
+        if place.address6:
+            batch.add_address(index, str(place.address6), place.length6)
+    for way in (gateway, gateway6):
+        if way is not None:
+            batch.add_default_route(str(way))
     with opened:
         batch.send(opened)
 

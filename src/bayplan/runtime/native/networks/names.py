@@ -31,7 +31,7 @@ _OWN = """
     WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id, e.position
 """
 _MEMBERS = """
-    SELECT e.address, e.aliases, c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
+    SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY c.id
 """
 _AT_ONCE = 64
@@ -164,11 +164,12 @@ class Names:
         return any([str(row[0])] in told for row in rows)
 
     def _line(self, member: Row) -> str:
-        """A line of hosts(5) for one peer, made once for all that list it."""
+        """The lines of hosts(5) for one peer, made once for all that list it."""
         key = tuple(member)
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = f"{member['address']}\t{' '.join(names_of(member))}\n"
+            addresses = [one for one in (member["address"], member["address6"]) if one]
+            line = self._lines[key] = "".join(f"{one}\t{' '.join(names_of(member))}\n" for one in addresses)
         return line
 
     def _host_gateway(self, container_id: str) -> str:

@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from bayplan.errors import RuntimeFailureError
 
@@ -31,8 +31,10 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_INFO_PEER, _BRPORT_MODE, _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 4, 1, 5
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
+_IFA_F_NODAD = 0x02
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
+_RT_TABLE_MAIN, _RT_TABLE_LOCAL, _RTPROT_STATIC, _RTN_UNICAST, _RTN_LOCAL = 254, 255, 4, 1, 2
+_BEHIND_LOOPBACK = 4096  # a metric behind that of the loopback's own route
 _DUMP_INTERRUPTED = 0x10
 _DUMP_ATTEMPTS = 20
 _TIMEOUT_S = 10.0
@@ -69,16 +71,17 @@ def links(of: socket.socket) -> dict[str, Link]:
     return found
 
 
-def routes(of: socket.socket) -> list[tuple[IPv4Network, int]]:
-    """The IPv4 routes of the main table but the default one: destination and number of the link (0: none)."""
-    found = []
-    for data in listing(of, _GETROUTE, _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
+def routes(of: socket.socket, family: int = socket.AF_INET) -> list[tuple[IPv4Network | IPv6Network, int]]:
+    """The routes of the main table but the default one: destination and number of the link (0: none)."""
+    found: list[tuple[IPv4Network | IPv6Network, int]] = []
+    for data in listing(of, _GETROUTE, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
         _, length, _, _, table, *_ = _RTMSG.unpack_from(data)
         held = dict(attributes(data[_RTMSG.size :]))
         table = struct.unpack("=I", held.get(_RTA_TABLE, struct.pack("=I", table)))[0]
         if table == _RT_TABLE_MAIN and _RTA_DST in held:
             index = struct.unpack("=I", held.get(_RTA_OIF, bytes(4)))[0]
-            found.append((IPv4Network((held[_RTA_DST], length)), index))
+            packed = held[_RTA_DST]
+            found.append((IPv4Network((packed, length)) if len(packed) == 4 else IPv6Network((packed, length)), index))
     return found
 
 
@@ -159,17 +162,31 @@ class Batch:
         self._link(_mac(mac) if mac else b"", f"link {index}", index=index)
 
     def add_address(self, index: int, address: str, length: int) -> None:
-        """Give a link an IPv4 address with its prefix length; one that it has is no error."""
-        packed = socket.inet_aton(address)
-        body = _IFADDR.pack(socket.AF_INET, length, 0, 0, index)
+        """Give a link an address with its prefix length; one that it has is no error.
+
+        An IPv6 address is usable at once: ours are leased, nobody has to be asked for a duplicate (RFC 4862, 5.4).
+        """
+        family, packed = _packed(address)
+        body = _IFADDR.pack(family, length, 0 if family == socket.AF_INET else _IFA_F_NODAD, 0, index)
         body += attribute(_IFA_ADDRESS, packed) + attribute(_IFA_LOCAL, packed)
         self._put(body, _NEWADDR, _CREATE | _EXCL, f"address {address}", errno.EEXIST)
 
     def add_default_route(self, gateway: str) -> None:
         """Send what is not local to the gateway, in place of a route that is there."""
-        body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNICAST, 0)
-        body += attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+        family, packed = _packed(gateway)
+        body = _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNICAST, 0)
+        body += attribute(_RTA_GATEWAY, packed)
         self._put(body, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
+
+    def take_loopback_v6(self, index: int) -> None:
+        """Take what comes by a link for ::1, which only an answer to a translated packet of ours can be.
+
+        The kernel looks ::1 up by the link it came by, and drops it before any rule when it was sent to it.
+        """
+        body = _RTMSG.pack(socket.AF_INET6, 128, 0, 0, _RT_TABLE_LOCAL, _RTPROT_STATIC, 0, _RTN_LOCAL, 0)
+        body += attribute(_RTA_DST, socket.inet_pton(socket.AF_INET6, "::1")) + _number(_RTA_OIF, index)
+        body += _number(_RTA_PRIORITY, _BEHIND_LOOPBACK)
+        self._put(body, _NEWROUTE, _CREATE | _EXCL, "route of ::1", errno.EEXIST)
 
     def request(self, body: bytes, kind: int, what: str, tolerate: int = 0) -> None:
         """Any other request; ``tolerate`` is the number of an error that is none."""
@@ -212,6 +229,11 @@ def attribute(kind: int, data: bytes) -> bytes:
     """An attribute, padded to four bytes."""
     length = _ATTRIBUTE.size + len(data)
     return _ATTRIBUTE.pack(length, kind) + data + bytes(-length % 4)
+
+
+def _packed(address: str) -> tuple[int, bytes]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
 
 
 def _number(kind: int, value: int) -> bytes:

@@ -5,25 +5,32 @@ Records come first and go last: what a kill left half made is named by its recor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import socket
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from sqlite3 import Row
+from typing import TypeVar
 
 from bayplan.errors import ConflictError
 from bayplan.models import Change, Container, Network
-from bayplan.runtime.native.networks import demand
-from bayplan.runtime.native.networks.addresses import choose_subnet, gateway_of
+from bayplan.runtime.native.networks import demand, forwarding
+from bayplan.runtime.native.networks.addresses import (
+    choose_subnet,
+    choose_subnet_v6,
+    gateway_of,
+    gateway_v6_of,
+    pool_v6,
+)
 from bayplan.runtime.native.networks.endpoints import Endpoints, recorded
 from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.links import link_name
 from bayplan.runtime.native.networks.nameserver import Finding
 from bayplan.runtime.protocol import Observed, State, Status
 
+T = TypeVar("T", IPv4Network, IPv6Network)
 BUILD_PREFIX = "bayplan.build."
 """Begin of the names of networks made for the steps of one image build."""
-_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 class Networks(Endpoints):
@@ -45,18 +52,22 @@ class Networks(Endpoints):
         for network in networks:
             if network.subnet is None and self._row(network.name) is None:
                 taken.append(choose_subnet(self.settings.address_pool, taken))
+            forwarding.check(network)
         demand.check(networks, containers, leaving, self.database)
 
     def check(self, network: Network) -> None:
         """Refuse a subnet that overlaps another network or a route of the host. Raises ConflictError naming it."""
-        if network.subnet is None:
-            return
-        for other, subnet, _ in self._taken():
-            if other != network.name and subnet.overlaps(network.subnet):
-                raise ConflictError(
-                    f"subnet {network.subnet} of network {network.name} overlaps {subnet} of {other}",
-                    hint="choose another range",
-                )
+        if network.subnet is not None:
+            _refuse_overlap(network.name, network.subnet, self._taken())
+        if network.ipv6_subnet is not None:
+            _refuse_overlap(network.name, network.ipv6_subnet, self._taken_v6())
+
+    def with_ipv6(self, made: Sequence[Network]) -> Callable[[Container], bool]:
+        """Whether a container gets an IPv6 address that ports can lead to; ``made`` are networks made first."""
+        rows = self.database.query("SELECT declared FROM networks")
+        known = {item.name: item for item in (*(recorded(row[0]) for row in rows), *made)}
+        able = {name for name, item in known.items() if item.enable_ipv6 and not item.internal}
+        return lambda container: not able.isdisjoint(endpoint.network for endpoint in container.networks)
 
     def create(self, network: Network, project: str) -> None:
         """Make the network, or what of it is missing."""
@@ -66,9 +77,10 @@ class Networks(Endpoints):
                 self.check(network)
                 taken = [subnet for _, subnet, _ in self._taken()]
                 subnet = network.subnet or choose_subnet(self.settings.address_pool, taken)
+                six = self._choose_v6(network)
                 with self.database.transaction() as tx:
                     tx.execute(
-                        "INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         (
                             network.name,
                             project,
@@ -77,6 +89,7 @@ class Networks(Endpoints):
                             str(gateway_of(network, subnet)),
                             link_name(self.settings.interface_prefix, str(self.settings.state_root), network.name),
                             datetime.now(UTC).isoformat(),
+                            *six,
                         ),
                     )
             self._realise(network.name)
@@ -109,7 +122,7 @@ class Networks(Endpoints):
             if len(self.database.query("SELECT name FROM networks LIMIT 2")) == 1:
                 self.firewall.remove()
             else:
-                self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"])
+                self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"], row["subnet6"])
             self.links.remove([row["bridge"]])
             with self.database.transaction() as tx:
                 tx.execute("DELETE FROM leases WHERE network = ?", (name,))
@@ -142,7 +155,7 @@ class Networks(Endpoints):
                 Observed(
                     actual=declared,
                     declared=declared,
-                    status=Status(state=state, addresses={"subnet": row["subnet"], "gateway": row["gateway"]}),
+                    status=Status(state=state, addresses=_addresses(row)),
                     handle=row["bridge"],
                     project=row["project"],
                     defects=defects,
@@ -163,25 +176,60 @@ class Networks(Endpoints):
         declared = recorded(row["declared"])
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
-        self.firewall.add_network(row["bridge"], row["subnet"], row["gateway"], internal=declared.internal)
-        self.links.ensure_bridge(row["bridge"], IPv4Address(row["gateway"]), IPv4Network(row["subnet"]), declared.mtu)
-        if not declared.internal and _FORWARD.read_text().strip() != "1":
-            _FORWARD.write_text("1")
+        bridge, subnet, gateway, internal = row["bridge"], row["subnet"], row["gateway"], declared.internal
+        self.firewall.add_network(bridge, subnet, gateway, internal=internal, subnet6=row["subnet6"])
+        second = (IPv6Address(row["gateway6"]), IPv6Network(row["subnet6"])) if row["subnet6"] else None
+        self.links.ensure_bridge(bridge, IPv4Address(gateway), IPv4Network(subnet), declared.mtu, second)
+        if not internal:
+            forwarding.switch_on(ipv6=bool(second))
 
     def _defects(self, row: Row, kernel: Kernel) -> list[str]:
-        found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"])))
-        internal = recorded(row["declared"]).internal
-        if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], internal=internal):
+        found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"]), row["gateway6"]))
+        internal, six = recorded(row["declared"]).internal, row["subnet6"]
+        if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], internal=internal, subnet6=six):
             found.append("its firewall rules are missing")
-        if not internal and _FORWARD.read_text().strip() != "1":
-            found.append("the host does not forward (ip_forward)")
-        return found
+        return found if internal else [*found, *forwarding.defects(ipv6=bool(six))]
+
+    def _choose_v6(self, network: Network) -> tuple[str, str]:
+        """Range and gateway; empty without IPv6."""
+        if not network.enable_ipv6:
+            return "", ""
+        subnet = network.ipv6_subnet
+        if subnet is None:
+            subnet = choose_subnet_v6(pool_v6(self.settings), [item for _, item, _ in self._taken_v6()])
+        return str(subnet), str(gateway_v6_of(network, subnet))
+
+    def _taken_v6(self) -> list[tuple[str, IPv6Network, str]]:
+        rows = self.database.query("SELECT name, subnet6, bridge FROM networks WHERE subnet6 != ''")
+        ours = {row["bridge"] for row in rows}
+        networks = [(str(row["name"]), IPv6Network(row["subnet6"]), str(row["bridge"])) for row in rows]
+        routes = [
+            (f"a route of the host by {link}", net, link)
+            for net, link in self.links.routes(socket.AF_INET6)
+            if link not in ours and isinstance(net, IPv6Network) and not net.is_link_local
+        ]
+        return networks + routes
 
     def _taken(self) -> list[tuple[str, IPv4Network, str]]:
         rows = self.database.query("SELECT name, subnet, bridge FROM networks")
         ours = {row["bridge"] for row in rows}
         networks = [(str(row["name"]), IPv4Network(row["subnet"]), str(row["bridge"])) for row in rows]
         routes = [
-            (f"a route of the host by {link}", net, link) for net, link in self.links.routes() if link not in ours
+            (f"a route of the host by {link}", net, link)
+            for net, link in self.links.routes()
+            if link not in ours and isinstance(net, IPv4Network)
         ]
         return networks + routes
+
+
+def _refuse_overlap(name: str, wanted: T, taken: Sequence[tuple[str, T, str]]) -> None:
+    for other, subnet, _ in taken:
+        if other != name and subnet.overlaps(wanted):
+            raise ConflictError(
+                f"subnet {wanted} of network {name} overlaps {subnet} of {other}", hint="choose another range"
+            )
+
+
+def _addresses(row: Row) -> dict[str, str]:
+    found = {"subnet": row["subnet"], "gateway": row["gateway"]}
+    return found | ({"ipv6_subnet": row["subnet6"], "ipv6_gateway": row["gateway6"]} if row["subnet6"] else {})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Port, labels
+from bayplan.runtime.native.networks.firewall import ANY_ADDRESS, loopback_v6_works
 from bayplan.runtime.native.state import Database
 from bayplan.system import sockets
 
@@ -15,7 +16,9 @@ _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _HINT = "publish another port"
 _HELD = """
     SELECT p.container_id, c.name, c.project, c.service FROM ports p LEFT JOIN containers c ON c.id = p.container_id
-    WHERE p.published = ? AND p.protocol = ? AND (p.host_ip = ? OR p.host_ip = '0.0.0.0' OR ? = '0.0.0.0')
+    WHERE p.published = ?1 AND p.protocol = ?2 AND (p.host_ip = ?3 OR instr(p.host_ip, ':') = 0 AND
+    instr(?3, ':') = 0 AND '0.0.0.0' IN (p.host_ip, ?3) OR instr(p.host_ip, ':') > 0 AND instr(?3, ':') > 0 AND
+    '::' IN (p.host_ip, ?3))
 """
 
 
@@ -24,9 +27,11 @@ def check(
     database: Database,
     replaced: Collection[str],
     own_sockets: Callable[[], frozenset[str]],
+    has_ipv6: Callable[[Container], bool] = lambda _: False,
 ) -> None:
     """Refuse ports that others hold. ``replaced`` are names of containers that make room.
 
+    ``has_ipv6`` says whether a container gets an IPv6 address that ports can lead to.
     ``own_sockets`` are those of our name server: publishing binds nothing, and spares gateways. Raises ConflictError
     naming the holder, UnsupportedError for a protocol that the kernel lacks.
     """
@@ -36,28 +41,31 @@ def check(
             where = str(container.id)
             if not sockets.supports(port.protocol):
                 raise UnsupportedError(f"the kernel has no {port.protocol}", where=where, hint="load its module")
+            hosts = port.hosts(ipv6=has_ipv6(container))
+            _check_family(port, container, has_ipv6)
             if port.chosen:
-                if not any(_may_choose(port, number, database, replaced) for number in _numbers(port)):
+                if not any(_may_choose(port, hosts, number, database, replaced) for number in _numbers(port)):
                     raise ConflictError(f"no port of {port} is free", where=where, hint="declare a larger range")
                 continue
-            _check_records(port, container, database, replaced)
-            _check_host(port, where, own_sockets)
-            for (number, protocol, address), other in seen.items():
-                same = (number, protocol) == (port.published, port.protocol) and _meet(address, str(port.host_ip))
-                if same and other.name != container.name and not _same_service(container, other):
-                    raise ConflictError(
-                        f"port {port.published}/{port.protocol} is published by {other.name} and {container.name}"
-                    )
-            seen[port.published, port.protocol, str(port.host_ip)] = container
+            for host in hosts:
+                _check_records(port, host, container, database, replaced)
+                _check_host(port, host, where, own_sockets)
+                for (number, protocol, address), other in seen.items():
+                    same = (number, protocol) == (port.published, port.protocol) and _meet(address, host)
+                    if same and other.name != container.name and not _same_service(container, other):
+                        raise ConflictError(
+                            f"port {port.published}/{port.protocol} is published by {other.name} and {container.name}"
+                        )
+                seen[port.published, port.protocol, host] = container
 
 
-def choose(tx: sqlite3.Connection, container_id: str, port: Port, taken: Collection[int]) -> int:
+def choose(tx: sqlite3.Connection, container_id: str, port: Port, hosts: Sequence[str], taken: Collection[int]) -> int:
     """A free port of the host for one that declares none, inside a transaction: what its name had before if it can be.
 
-    ``taken`` are the container's own others. Raises ConflictError when none is free.
+    It is free on each of ``hosts``. ``taken`` are the container's own others. Raises ConflictError when none is free.
     """
     name = _name(tx, container_id)
-    key = (str(port.host_ip), port.protocol, port.target)
+    key = (hosts[0], port.protocol, port.target)
     held = tx.execute(
         "SELECT published FROM ports WHERE container_id = ? AND host_ip = ? AND protocol = ? AND target = ?",
         (container_id, *key),
@@ -71,9 +79,9 @@ def choose(tx: sqlite3.Connection, container_id: str, port: Port, taken: Collect
         if row[0] in numbers and row[0] not in taken:
             return int(row[0])
     for number in (*(int(row[0]) for row in last if row[0] in numbers), *numbers):
-        if number in taken or _holders(tx, number, port):
+        if number in taken or any(_holders(tx, number, port, host) for host in hosts):
             continue
-        if sockets.is_free(str(port.host_ip), number, port.protocol):
+        if all(sockets.is_free(host, number, port.protocol) for host in hosts):
             tx.execute("DELETE FROM last_ports WHERE container NOT IN (SELECT name FROM containers)")
             tx.execute("INSERT OR REPLACE INTO last_ports VALUES (?, ?, ?, ?, ?)", (name, *key, number))
             return int(number)
@@ -83,7 +91,7 @@ def choose(tx: sqlite3.Connection, container_id: str, port: Port, taken: Collect
 def refuse_holder(tx: sqlite3.Connection, container_id: str, number: int, protocol: str, host_ip: str) -> None:
     """Raise ConflictError naming who publishes the port and is no replica of the same service."""
     asked = tx.execute("SELECT name, project, service FROM containers WHERE id = ?", (container_id,)).fetchone()
-    for row in tx.execute(_HELD, (number, protocol, host_ip, host_ip)).fetchall():
+    for row in tx.execute(_HELD, (number, protocol, host_ip)).fetchall():
         mine = row["container_id"] == container_id
         peer = asked and asked["service"] and tuple(asked)[1:] == (row["project"], row["service"])
         if not mine and not peer:
@@ -91,18 +99,38 @@ def refuse_holder(tx: sqlite3.Connection, container_id: str, number: int, protoc
             raise ConflictError(f"port {number}/{protocol} is published by container {owner}")
 
 
-def _may_choose(port: Port, number: int, database: Database, replaced: Collection[str]) -> bool:
-    address = str(port.host_ip)
-    rows = database.query(_HELD, (number, port.protocol, address, address))
-    if any(row["name"] in replaced for row in rows):
-        return True
-    return not rows and sockets.is_free(address, number, port.protocol)
+def _may_choose(port: Port, hosts: Sequence[str], number: int, database: Database, replaced: Collection[str]) -> bool:
+    for address in hosts:
+        rows = database.query(_HELD, (number, port.protocol, address))
+        if any(row["name"] in replaced for row in rows):
+            continue
+        if rows or not sockets.is_free(address, number, port.protocol):
+            return False
+    return True
 
 
-def _check_records(port: Port, container: Container, database: Database, replaced: Collection[str]) -> None:
-    address = str(port.host_ip)
+def _check_family(port: Port, container: Container, has_ipv6: Callable[[Container], bool]) -> None:
+    if port.host_ip is None or port.host_ip.version == 4:
+        return
+    if not has_ipv6(container):
+        raise ConflictError(
+            f"port {port} is IPv6, and no network of the container that is not internal has IPv6",
+            where=str(container.id),
+            hint="set enable_ipv6 on its network",
+        )
+    if port.host_ip.is_loopback and not loopback_v6_works():
+        raise UnsupportedError(
+            f"port {port} cannot answer: bridged IPv6 passes the host's IP filter, which drops what comes for ::1",
+            where=str(container.id),
+            hint="set net.bridge.bridge-nf-call-ip6tables=0, or publish on 127.0.0.1 or an address of a link",
+        )
+
+
+def _check_records(
+    port: Port, address: str, container: Container, database: Database, replaced: Collection[str]
+) -> None:
     owner = (container.labels.get(labels.PROJECT, ""), container.service)
-    for row in database.query(_HELD, (port.published, port.protocol, address, address)):
+    for row in database.query(_HELD, (port.published, port.protocol, address)):
         peer = container.service and owner == (row["project"], row["service"])
         if row["name"] is not None and row["name"] != container.name and row["name"] not in replaced and not peer:
             raise ConflictError(
@@ -112,8 +140,8 @@ def _check_records(port: Port, container: Container, database: Database, replace
             )
 
 
-def _check_host(port: Port, where: str, own_sockets: Callable[[], frozenset[str]]) -> None:
-    shown, address = f"port {port.host_ip}:{port.published}/{port.protocol}", str(port.host_ip)
+def _check_host(port: Port, address: str, where: str, own_sockets: Callable[[], frozenset[str]]) -> None:
+    shown = f"port {f'[{address}]' if ':' in address else address}:{port.published}/{port.protocol}"
     if not sockets.has_address(address):
         raise ConflictError(f"{shown} cannot be bound: the host has no address {address}", where=where, hint=_HINT)
     if sockets.is_free(address, port.published, port.protocol):
@@ -133,9 +161,8 @@ def _numbers(port: Port) -> range:
     return range(first, last + 1)
 
 
-def _holders(tx: sqlite3.Connection, number: int, port: Port) -> bool:
-    address = str(port.host_ip)
-    return bool(tx.execute(_HELD, (number, port.protocol, address, address)).fetchall())
+def _holders(tx: sqlite3.Connection, number: int, port: Port, address: str) -> bool:
+    return bool(tx.execute(_HELD, (number, port.protocol, address)).fetchall())
 
 
 def _name(tx: sqlite3.Connection, container_id: str) -> str:
@@ -144,7 +171,7 @@ def _name(tx: sqlite3.Connection, container_id: str) -> str:
 
 
 def _meet(one: str, other: str) -> bool:
-    return one == other or "0.0.0.0" in (one, other)  # noqa: S104 - compared with, not bound
+    return one == other or ((":" in one) is (":" in other) and not {one, other}.isdisjoint(ANY_ADDRESS))
 
 
 def _same_service(one: Container, other: Container) -> bool:

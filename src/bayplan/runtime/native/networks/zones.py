@@ -22,8 +22,9 @@ from bayplan.runtime.native.state import Database
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _NOWHERE = "255.255.255.255"  # refused at once by the kernel (ip(7), SO_BROADCAST): the query never leaves the host
 _RECORDED = """
-    SELECT n.name AS network, n.bridge, n.gateway, n.declared AS network_declared, e.container_id, e.address, e.aliases,
-           c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
+    SELECT n.name AS network, n.bridge, n.gateway, n.declared AS network_declared, e.container_id, e.aliases,
+           e.address, e.address6, c.id, c.name, c.service,
+           json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN networks n ON n.name = e.network LEFT JOIN containers c ON c.id = e.container_id
     ORDER BY n.bridge, c.name, e.address
 """
@@ -92,7 +93,8 @@ def _body(members: Iterable[Row], outside: set[str]) -> str:
         if row["id"] is not None:
             # ... older ones are given a server that cannot be reached. Others ask those of the host.
             upstream = "" if row["id"] in outside else f" {_NOWHERE}"
-            lines.append(f"{row['id']} {row['address']}  {','.join(names_of(row)).lower()}{upstream}\n")
+            addresses = f"{row['address']} {row['address6']}"
+            lines.append(f"{row['id']} {addresses} {','.join(names_of(row)).lower()}{upstream}\n")
     return "".join(lines)
 
 

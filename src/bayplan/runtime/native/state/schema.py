@@ -68,4 +68,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX endpoints_network ON endpoints (network);
     CREATE INDEX leases_owner ON leases (owner);
     """,
+    """
+    ALTER TABLE networks ADD COLUMN subnet6 TEXT NOT NULL DEFAULT '';
+    ALTER TABLE networks ADD COLUMN gateway6 TEXT NOT NULL DEFAULT '';
+    ALTER TABLE endpoints ADD COLUMN address6 TEXT NOT NULL DEFAULT '';
+    ALTER TABLE endpoints ADD COLUMN interface TEXT NOT NULL DEFAULT '';
+    """,
 )

@@ -15,7 +15,7 @@ def database(tmp_path):
         for number, (name, internal) in enumerate({"front": False, "back": True, "empty": False}.items()):
             declared = json.dumps({"internal": internal})
             row = (name, "p", declared, f"10.9.{number}.0/24", f"10.9.{number}.1", f"br{number}", "now")
-            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", row)
         add(tx, "a" * 64, "web", {"front": "10.9.0.2", "back": "10.9.1.2"}, {"hostname": "Shop"})
         add(tx, "b" * 64, "store", {"back": "10.9.1.3"}, {}, ["depot", "two words", "x\n10.9.9.9"])
     yield made
@@ -30,7 +30,7 @@ def add(tx, container_id, service, places, declared, aliases=()):
     )
     for position, (network, address) in enumerate(places.items()):
         row = (container_id, network, position, address, "mac", f"{service}{position}", json.dumps(aliases))
-        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", row)
 
 
 def test_a_zone_lists_gateway_marker_and_members_by_all_their_names(database):

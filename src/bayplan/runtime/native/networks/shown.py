@@ -1,0 +1,87 @@
+"""Networks as a user sees them by name: all of them, and one as `docker network inspect` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from sqlite3 import Row
+from typing import Any
+
+from bayplan.errors import NotFoundError
+from bayplan.models import Network
+from bayplan.runtime.native.networks.endpoints import recorded
+from bayplan.runtime.native.networks.networks import BUILD_PREFIX, Networks
+from bayplan.runtime.protocol import Observed
+
+_DECLARED = """
+    SELECT c.name, json_extract(one.value, '$.network') AS network
+    FROM containers c, json_each(c.declared, '$.networks') one
+"""
+_MEMBERS = """
+    SELECT e.*, c.name FROM endpoints e LEFT JOIN containers c ON c.id = e.container_id
+    WHERE e.network = ? ORDER BY c.name
+"""
+
+
+def there(networks: Networks) -> list[tuple[Observed, tuple[str, ...]]]:
+    """Every network but those of image builds, with the containers that are on it, or will be when they start."""
+    rows = networks.database.query("SELECT name FROM networks")
+    names = [str(row[0]) for row in rows if not str(row[0]).startswith(BUILD_PREFIX)]
+    users = {name: set(networks.users(name)) for name in names}
+    for row in networks.database.query(_DECLARED):
+        users.get(str(row["network"]), set()).add(str(row["name"]))
+    return [(item, tuple(sorted(users[item.id.name]))) for item in networks.observe(None, names)]
+
+
+def inspect(networks: Networks, name: str) -> Mapping[str, Any]:
+    """Docker's shape (Engine API, NetworkInspect). Raises NotFoundError."""
+    rows = networks.database.query("SELECT * FROM networks WHERE name = ?", (name,))
+    if not rows:
+        raise NotFoundError(f"network {name} does not exist", hint="see `bayplan network ls`")
+    row, declared = rows[0], recorded(rows[0]["declared"])
+    members = networks.database.query(_MEMBERS, (name,))
+    return {
+        "Name": name,
+        "Id": row["bridge"],
+        "Created": str(row["created_at"]).replace("+00:00", "Z"),
+        "Scope": "local",
+        "Driver": declared.driver,
+        "EnableIPv4": True,
+        "EnableIPv6": declared.enable_ipv6,
+        "IPAM": {"Driver": "default", "Options": None, "Config": _ranges(row, declared)},
+        "Internal": declared.internal,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {member["container_id"]: _member(member, row) for member in members},
+        "Options": {"com.docker.network.driver.mtu": str(declared.mtu)} if declared.mtu else {},
+        "Labels": dict(declared.labels),
+    }
+
+
+def _ranges(row: Row, declared: Network) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [{"Subnet": row["subnet"], "Gateway": row["gateway"]}]
+    if declared.ip_range:
+        found[0]["IPRange"] = str(declared.ip_range)
+    if row["subnet6"]:
+        found.append({"Subnet": row["subnet6"], "Gateway": row["gateway6"]})
+        if declared.ipv6_range:
+            found[1]["IPRange"] = str(declared.ipv6_range)
+    for name, address in declared.aux_addresses.items():
+        of_family = found[0 if isinstance(address, IPv4Address) else 1]
+        of_family.setdefault("AuxiliaryAddresses", {})[name] = str(address)
+    return found
+
+
+def _member(member: Row, row: Row) -> dict[str, str]:
+    def with_prefix(address: str, subnet: str) -> str:
+        return f"{address}/{subnet.partition('/')[2]}" if address else ""
+
+    return {
+        "Name": member["name"] or member["container_id"][:12],
+        "EndpointID": member["link"],
+        "MacAddress": member["mac"],
+        "IPv4Address": with_prefix(member["address"], row["subnet"]),
+        "IPv6Address": with_prefix(member["address6"], row["subnet6"]),
+    }
