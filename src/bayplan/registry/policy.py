@@ -24,8 +24,14 @@ def check_docker(ref: ImageReference, file: Path | None = None) -> None:
     _check("docker", list(_docker_scopes(ref)), f"image {ref.familiar}", file)
 
 
-def check_path(transport: str, path: Path, file: Path | None = None) -> None:
-    """Refuse an archive or layout at a path (transports ``oci``, ``oci-archive``, ``docker-archive``, ``tarball``)."""
+def check_path(transport: str, path: Path | None, file: Path | None = None) -> None:
+    """Refuse an archive or layout at a path (transports ``oci``, ``oci-archive``, ``docker-archive``, ``tarball``).
+
+    None is a stream, which has no other scope than the whole transport's.
+    """
+    if path is None:
+        _check(transport, [""], "standard input", file)
+        return
     resolved = PurePosixPath(path.resolve())
     scopes = [str(item) for item in (resolved, *resolved.parents) if str(item) != "/"]
     _check(transport, [*scopes, ""], str(path), file)

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
+from bayplan.registry import policy
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
@@ -115,7 +116,10 @@ class NativeImageVerbs:
         return {ImageReference.parse(text).familiar: digest for text, digest in found.items()}
 
     def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
-        """One layer."""
+        """One layer, by the settings' policy."""
+        policy.check_path(
+            "tarball", source if isinstance(source, Path) else None, self.images.settings.signature_policy
+        )
         return import_tree(self.store, self.images.layers, source, new_name(name), comment, report)
 
     def export(self, container: str, target: BinaryIO) -> None:
@@ -165,8 +169,10 @@ class NativeImageVerbs:
         return Copied(name=found.reference.familiar, digest=found.digest, blobs=count, size_bytes=size)
 
     def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
-        """Under the collector's lease until the image has its name."""
-        return receive(self.store, self.images.layers, new_name(name), manifest, blobs, ask)
+        """Under the collector's lease until the image has its name; by the settings' policy for that name."""
+        wanted = new_name(name)
+        policy.check_docker(wanted, self.images.settings.signature_policy)
+        return receive(self.store, self.images.layers, wanted, manifest, blobs, ask)
 
     def _tree(self, container: str) -> tuple[Path, list[Path]]:
         """The container's own layer, and what lies below it, topmost first."""

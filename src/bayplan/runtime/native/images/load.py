@@ -44,9 +44,9 @@ class Loader:
             is_layout = source.has("oci-layout")
             if not is_layout and not source.has("manifest.json"):
                 raise CorruptStateError("neither an OCI image layout nor a docker-archive", where=where)
-            if isinstance(path, Path):
-                kind = ("oci" if path.is_dir() else "oci-archive") if is_layout else "docker-archive"
-                policy.check_path(kind, path, self.policy_file)
+            is_directory = isinstance(path, Path) and path.is_dir()
+            kind = ("oci" if is_directory else "oci-archive") if is_layout else "docker-archive"
+            policy.check_path(kind, path if isinstance(path, Path) else None, self.policy_file)
             found = list((self._layout if is_layout else self._docker)(source))
             if not found:
                 raise CorruptStateError("it holds no image", where=where)
