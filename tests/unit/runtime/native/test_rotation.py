@@ -70,3 +70,17 @@ def test_a_follower_goes_on_into_the_new_file(tmp_path):
         return alive
 
     assert [line.text for line in logs.read(log, follow=True, running=running)] == ["a", "b", "c", "b", "c"]
+
+
+def test_files_that_get_other_names_while_one_is_read(tmp_path):
+    log = tmp_path / "log"
+    for name, text in (("log.2", "first"), ("log.1", "second"), ("log", "third")):
+        (tmp_path / name).write_text(LINE.format(1, text) * 2)
+    lines = logs.read(log)
+    assert next(lines).text == "first"
+    # In the middle of the oldest file it is removed, and the others move on.
+    (tmp_path / "log.2").unlink()
+    (tmp_path / "log.1").rename(tmp_path / "log.2")
+    log.rename(tmp_path / "log.1")
+    log.write_text(LINE.format(2, "fourth"))
+    assert [line.text for line in lines] == ["first", "second", "second", "third", "third", "fourth"]

@@ -61,24 +61,35 @@ class _Reader:
         """What there is and was not read yet."""
         while True:
             # Looked up before the rest is read: the monitor writes no more into a file once there is a newer one.
-            following = self._following()
+            newer = self._following() is not None
             if self.file:
                 yield from self.file
-            if following is None:
+            if not newer:
                 return
-            self.close()
-            try:
-                self.file = following.open("rb")
-            except FileNotFoundError:  # rotated once more meanwhile
-                continue
+            # And again after it: meanwhile the files may have got other names.
+            following = self._following()
+            if following is not None:
+                self._turn_to(*following)
 
-    def _following(self) -> Path | None:
-        """The file after the one that is open; the oldest when none is."""
-        known = files(self.path)
+    def _turn_to(self, path: Path, inode: int) -> None:
+        """Open the file of that inode; left as it is when the path has become another's, to be looked up anew."""
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        if os.fstat(file.fileno()).st_ino != inode:
+            file.close()
+            return
+        self.close()
+        self.file = file
+
+    def _following(self) -> tuple[Path, int] | None:
+        """The file after the one that is open, with its inode; the oldest when none is."""
+        known = [(item, _inode(item)) for item in files(self.path)]
         if self.file is None:
             return known[0] if known else None
         mine = os.fstat(self.file.fileno()).st_ino
-        inodes = [_inode(item) for item in known]
+        inodes = [inode for _, inode in known]
         if mine not in inodes:  # so old that it was removed
             return known[0] if known else None
         position = inodes.index(mine) + 1

@@ -28,6 +28,8 @@ from bayplan.system.processes import Process, boot_id
 EXIT_FILE_S = 2.0
 """Seconds in which a monitor writes the exit code of what ended; one that was killed never does."""
 _POLL_S = 0.01
+_DYING_S = 0.5
+"""Seconds in which a process whose namespaces are gone already has ended too."""
 _UNMONITORED = "its monitor is gone: what it writes is lost and may end it"
 
 
@@ -84,7 +86,8 @@ class Observations:
                 try:
                     verdict = status.health if client.is_alive(self.settings) else probe.look()
                 except RuntimeFailureError:
-                    if self._runs(container_id):
+                    dying = self.process(container_id)
+                    if dying and not dying.wait(_DYING_S):
                         raise
                     continue  # it ended meanwhile: say that, not that a check could not be run in it
                 status = status.model_copy(update={"health": verdict})
