@@ -62,6 +62,25 @@ options:
         description:
         - Labels added to the image's configuration.
         type: dict
+      secrets:
+        description:
+        - Secrets for RUN --mount=type=secret.
+        type: list
+        elements: dict
+        suboptions:
+          id:
+            description:
+            - Name by which RUN --mount=type=secret asks for it.
+            type: str
+            required: true
+          content:
+            description:
+            - What it holds, never recorded; unset when its source is not there.
+            type: str
+      ssh:
+        description:
+        - Id to an agent's socket, absolute path, for RUN --mount=type=ssh.
+        type: dict
       no_cache:
         description:
         - Build every step anew.

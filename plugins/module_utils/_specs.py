@@ -45,6 +45,12 @@ SPECS = {
                     'args': {'type': 'dict'},
                     'target': {'type': 'str'},
                     'labels': {'type': 'dict'},
+                    'secrets': {
+                        'type': 'list',
+                        'elements': 'dict',
+                        'options': {'id': {'type': 'str', 'required': True}, 'content': {'type': 'str'}},
+                    },
+                    'ssh': {'type': 'dict'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

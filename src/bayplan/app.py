@@ -269,6 +269,12 @@ def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[F
         return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)
 
 
+def prune_builds(runtime: Runtime, *, results: bool, dry_run: bool) -> Sequence[Freed]:
+    """Free the caches of builds, with ``results`` those of their steps too, or only list it."""
+    with runtime.lock("builder prune"):
+        return runtime.image_verbs.prune_builds(results=results, dry_run=dry_run)
+
+
 def login(settings: Settings, registry: str, user: str, password: str) -> str:
     """Keep credentials that the registry accepts; returns where."""
     from bayplan.registry import login as room

@@ -35,7 +35,7 @@ def apply(options: Namespace) -> int:
     """Plan, show, do."""
     with _opened() as (runtime, settings):
         stack = _stack(options)
-        return _carry_out(options, lambda: app.plan(stack, runtime), runtime, settings)
+        return carry_out(options, lambda: app.plan(stack, runtime), runtime, settings)
 
 
 def destroy(options: Namespace) -> int:
@@ -45,7 +45,7 @@ def destroy(options: Namespace) -> int:
         target = _stack(options)
     with _opened() as (runtime, settings):
         asked = {"volumes": options.volumes, "images": options.images}
-        return _carry_out(options, lambda: app.plan_destroy(target, runtime, **asked), runtime, settings)
+        return carry_out(options, lambda: app.plan_destroy(target, runtime, **asked), runtime, settings)
 
 
 def status(options: Namespace) -> int:
@@ -95,10 +95,11 @@ def pull(options: Namespace) -> int:
     wanted = tuple(item.model_copy(update={"pull": PullPolicy.ALWAYS}) for item in images)
     with _opened() as (runtime, settings):
         app.mend_images(runtime, [item.name for item in wanted])
-        return _carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
+        return carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 
 
-def _carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings) -> int:
+def carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings) -> int:
+    """Plan, show, do; gives the exit code."""
     timeout = getattr(options, "lock_timeout", None)
     limit = Duration.parse(timeout) if timeout else None
 

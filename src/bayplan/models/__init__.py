@@ -24,7 +24,7 @@ from bayplan.models.container import (
     RestartCondition,
     RestartPolicy,
 )
-from bayplan.models.image import Build, Image, PullPolicy
+from bayplan.models.image import Build, BuildSecret, Image, PullPolicy
 from bayplan.models.isolation import Device
 from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, Ulimit
 from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
@@ -41,6 +41,7 @@ __all__ = [
     "BindMount",
     "BlockIo",
     "Build",
+    "BuildSecret",
     "ByteSize",
     "Capability",
     "Change",

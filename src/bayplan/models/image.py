@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretBytes
 
-from bayplan.models.base import NO_CHANGE, RECREATE, Kind, Model, Resource
+from bayplan.models.base import NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
 from bayplan.models.reference import ImageReference
 from bayplan.models.types import Duration
 
@@ -21,6 +21,15 @@ class PullPolicy(StrEnum):
     BUILD = "build"
 
 
+class BuildSecret(Model):
+    """A secret that commands of a build may mount by its ``id``."""
+
+    id: str = Field(min_length=1, description="Name by which RUN --mount=type=secret asks for it.")
+    content: Annotated[SecretBytes | None, SENSITIVE] = Field(
+        None, exclude=True, repr=False, description="What it holds, never recorded; unset when its source is not there."
+    )
+
+
 class Build(Model):
     """How to build an image: what ``docker build`` takes."""
 
@@ -30,6 +39,10 @@ class Build(Model):
     args: dict[str, str] = Field(default_factory=dict, description="Values for ARG instructions.")
     target: str | None = Field(None, description="Build stage to stop at; the last one when unset.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels added to the image's configuration.")
+    secrets: tuple[BuildSecret, ...] = Field((), description="Secrets for RUN --mount=type=secret.")
+    ssh: dict[str, str] = Field(
+        default_factory=dict, description="Id to an agent's socket, absolute path, for RUN --mount=type=ssh."
+    )
     no_cache: bool = Field(False, description="Build every step anew.")
     pull: bool = Field(False, description="Ask the registry for a newer base image first.")
 

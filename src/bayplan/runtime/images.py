@@ -148,6 +148,12 @@ class ImageVerbs(Protocol):
         pulled, built or loaded.
         """
 
+    def prune_builds(self, *, results: bool, dry_run: bool) -> Sequence[Freed]:
+        """Free the caches of RUN mounts; with ``results`` those of steps too, and what only they need.
+
+        Returns the list, as ``prune``. Raises BusyError while an image is built.
+        """
+
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """Give the image of a name to the host of an ``ssh://`` address, where ``bridge`` is the command to run.
 

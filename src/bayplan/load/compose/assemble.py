@@ -65,7 +65,7 @@ class Assembler:
         self.services = {key: node for key, node in self.all.items() if self._enabled(node)}
         self.declared = {name: as_map(found) if (found := root.get(name)) else {} for name in _DECLARED}
         self.counts = {key: deploy_replicas(node) for key, node in self.services.items()}
-        self.images = ImageReader(context.project, context.directory, context.environment)
+        self.images = ImageReader(context.project, context.directory, context.environment, self.declared["secrets"])
         self.used: dict[str, dict[str, None]] = {"networks": {}, "volumes": {}}
         self.anonymous: list[str] = []
 

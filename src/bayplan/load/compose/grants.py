@@ -12,7 +12,7 @@ from pydantic import SecretBytes
 
 from bayplan.load.compose.nodes import Node, as_flag, as_integer, as_list, as_text, check_keys, not_built, wrong
 from bayplan.load.compose.validate import make
-from bayplan.models import FileGrant
+from bayplan.models import BuildSecret, FileGrant
 
 _log = logging.getLogger("bayplan.load")
 _SOURCES = ("file", "environment", "content")
@@ -46,6 +46,15 @@ def read_grants(
         grant = make(FileGrant, item, values)
         found[grant.target] = grant
     return tuple(found.values())
+
+
+def read_build_secrets(
+    node: Node, declared: Mapping[str, Node], directory: Path, environment: Mapping[str, str]
+) -> tuple[BuildSecret, ...]:
+    """``build.secrets``: ``target`` is the id by which the Dockerfile asks; owner and mode are the Dockerfile's."""
+    found = read_grants(node, "secrets", declared, directory, environment)
+    prefix = f"{_top('secrets')}/"
+    return tuple(BuildSecret(id=item.target.removeprefix(prefix), content=item.content) for item in found)
 
 
 def _top(kind: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
+from bayplan.load.compose.grants import read_build_secrets
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
@@ -27,6 +28,8 @@ class ImageReader:
     project: str
     directory: Path
     environment: Mapping[str, str]
+    secrets: Mapping[str, Node] = field(default_factory=dict)
+    """Those declared at the top."""
     found: dict[str, Image] = field(default_factory=dict)
 
     def read(self, service: Node, key: str) -> str:
@@ -73,12 +76,28 @@ class ImageReader:
             if found := node.get(name):
                 values[name] = as_flag(found)
         values["labels"] = text_map(node.get("labels"))
+        if wanted := node.get("secrets"):
+            values["secrets"] = read_build_secrets(wanted, self.secrets, self.directory, self.environment)
+        if agents := node.get("ssh"):
+            values["ssh"] = self._ssh(agents)
         if args := node.get("args"):
             given = ((name, self.environment.get(name) if value is None else value) for name, value, _ in pairs(args))
             values["args"] = {name: value for name, value in given if value is not None}
         if "dockerfile" in values and "dockerfile_inline" in values:
             raise wrong(node, "dockerfile and dockerfile_inline exclude each other")
         return make(Build, node, values)
+
+    def _ssh(self, node: Node) -> dict[str, str]:
+        """Ids to sockets; one without a path is the caller's own agent."""
+        found = {}
+        for name, value, place in pairs(node):
+            path = value or self.environment.get("SSH_AUTH_SOCK", "")
+            if not path:
+                raise wrong(
+                    place, f"no agent for {name}: SSH_AUTH_SOCK is not set", hint="give it a path, or ssh-agent(1)"
+                )
+            found[name] = os.path.normpath(self.directory / Path(path).expanduser())
+        return found
 
     def _context(self, node: Node) -> str:
         text = as_text(node)

@@ -106,7 +106,9 @@ SERVICE_KNOWN = frozenset(
     ]
 )
 
-BUILD_BUILT = frozenset(["args", "context", "dockerfile", "dockerfile_inline", "labels", "no_cache", "pull", "target"])
+BUILD_BUILT = frozenset(
+    ["args", "context", "dockerfile", "dockerfile_inline", "labels", "no_cache", "pull", "secrets", "ssh", "target"]
+)
 BUILD_KNOWN = frozenset(
     [
         "additional_contexts",
@@ -121,9 +123,7 @@ BUILD_KNOWN = frozenset(
         "privileged",
         "provenance",
         "sbom",
-        "secrets",
         "shm_size",
-        "ssh",
         "tags",
         "ulimits",
     ]

@@ -120,6 +120,10 @@ class FakeImageVerbs:
             del held[name]
         return [Freed(kind="name", name=name) for name in names]
 
+    def prune_builds(self, *, results: bool, dry_run: bool) -> Sequence[Freed]:
+        """Nothing is kept."""
+        return ()
+
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """As ``save``."""
         raise UnsupportedError("this engine keeps no layers")

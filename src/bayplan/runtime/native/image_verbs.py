@@ -11,6 +11,7 @@ from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
 from bayplan.registry import policy
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
+from bayplan.runtime.native.build_mounts import CACHES
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec.users import refuse_shifted
@@ -20,7 +21,7 @@ from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.images.load import Loader
 from bayplan.runtime.native.images.made import commit, import_tree
 from bayplan.runtime.native.images.pack import pack_tree
-from bayplan.runtime.native.images.prune import Lease, Pruner
+from bayplan.runtime.native.images.prune import Lease, Pruner, caches, delete_caches
 from bayplan.runtime.native.images.push import push, push_index
 from bayplan.runtime.native.images.receive import receive
 from bayplan.runtime.native.images.save import save
@@ -159,6 +160,22 @@ class NativeImageVerbs:
             if item.kind == "name":
                 self.images.builder.forget(str(ImageReference.parse(item.name)))
         return found
+
+    def prune_builds(self, *, results: bool, dry_run: bool) -> list[Freed]:
+        """Under the collector's lease: no build is under way."""
+        rows = self.containers.records.database.query("SELECT facts FROM bundles")
+        chains = {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
+        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
+        with Lease(self.store):
+            found = caches(top)
+            rest = pruner.find(unused=False, chains=chains, blobs=()) if results else []
+            if not dry_run:
+                delete_caches(top, found)
+                if results:
+                    cache.clear()
+                pruner.delete(rest)
+        return [*found, *rest]
 
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """Over the system's ssh."""

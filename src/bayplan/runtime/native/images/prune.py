@@ -67,6 +67,22 @@ class Pruner:
                     shutil.rmtree(tree.rename(aside))
 
 
+def caches(top: Path) -> list[Freed]:
+    """The caches of builds' mounts below ``top``: name is a cache's id, digest its directory."""
+    found = []
+    for path in sorted(top.iterdir()) if top.is_dir() else ():
+        name = path / "id"
+        said = name.read_text() if name.is_file() else path.name
+        found.append(Freed(kind="cache", name=said, digest=path.name, size_bytes=_size(path)))
+    return found
+
+
+def delete_caches(top: Path, found: Sequence[Freed]) -> None:
+    """Delete just these."""
+    for item in found:
+        shutil.rmtree(top / item.digest)
+
+
 class Lease:
     """Held while a list is made and deleted: no pull, build or load is under way then, and none begins."""
 

@@ -74,6 +74,8 @@ class Builder:
         with self.store.in_use():
             found = recipe(declared, Bases(self.store, self._client, newest=declared.pull))
             build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache)
+            build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
+            build.ssh = declared.ssh
             if digest not in ("", found.fingerprint.digest, build.predict()):
                 raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
             for base in found.bases:

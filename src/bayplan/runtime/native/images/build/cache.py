@@ -67,6 +67,12 @@ class Cache:
                 if path.name not in used:
                     path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Forget every result."""
+        with self._lock:
+            for path in (*_listing(self._images), *_listing(self._keys)):
+                path.unlink(missing_ok=True)
+
     def kept(self) -> Iterator[Made]:
         """Every result that is kept: its layers are not to be collected."""
         return (made for path in _listing(self._keys) if (made := self.get(path.name)) and made.diff_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +44,18 @@ class Workspace:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A mount and where its files are: the layers of a stage or image, or a directory with a copy of the context."""
+
+    mount: Mount
+    lowers: tuple[Path, ...] = ()
+    chain: str = ""
+    directory: Path | None = None
+    inside: str = ""
+    """Path in ``directory``."""
+
+
+@dataclass(frozen=True)
 class Command:
     """What to run, on ``lowerdirs`` (topmost first)."""
 
@@ -54,8 +66,10 @@ class Command:
     lowerdirs: tuple[Path, ...]
     script: str | None = None
     """Text of the program that ``arguments`` name, when the Dockerfile holds it."""
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[Given, ...] = ()
     network: str = "default"
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

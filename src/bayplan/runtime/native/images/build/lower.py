@@ -14,15 +14,18 @@ from bayplan.runtime.native.images.build import config, copies, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
 from bayplan.runtime.native.images.build.dockerfile import Instruction, parse
 from bayplan.runtime.native.images.build.expand import expand
-from bayplan.runtime.native.images.build.files import Files, content_key
+from bayplan.runtime.native.images.build.files import Entry, Files, content_key
 from bayplan.runtime.native.images.build.ignore import Ignore
 from bayplan.runtime.native.images.build.steps import (
     Copy,
     Fingerprint,
     MakeDirectory,
     Recipe,
+    Run,
     Stage,
+    Step,
     digest_of,
+    origins,
 )
 
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -58,13 +61,20 @@ def _fingerprint(
     lines = [*outer, *(item for draft in drafts for item in (draft.head, *draft.body))]
     args = {name: value for name, value in build.args.items() if name not in runs.PROXIES}
     rows = [[item.name, item.text, item.words, item.flags, [vars(own) for own in item.heredocs]] for item in lines]
-    copies = [step for stage in result for step in stage.steps if isinstance(step, Copy)]
-    sources = [*(stage.base for stage in result), *(step.source for step in copies)]
+    steps = [step for stage in result for step in stage.steps]
+    sources = [*(stage.base for stage in result), *(source for step in steps for source in origins(step))]
     return Fingerprint(
         digest_of([rows, args, build.labels, epoch]),
-        digest_of([content_key(step.groups) for step in copies]),
+        digest_of([content_key(group) for step in steps for group in _groups(step)]),
         digest_of([item.digest if isinstance(item, Base) else item for item in sources]),
     )
+
+
+def _groups(step: Step) -> list[tuple[tuple[Entry, ...], ...]]:
+    """What a step takes from the context."""
+    if isinstance(step, Run):
+        return [(item.group,) for item in step.mounts if item.group]
+    return [step.groups] if isinstance(step, Copy) else []
 
 
 def _dockerfile(build: Build) -> tuple[str, str, Path | None]:

@@ -38,11 +38,7 @@ def lower(item: Instruction, stage: Stage) -> Run:
         str(settings.get("User") or ""),
         stage.directory(),
         script,
-        tuple(
-            runmounts.read(item, value, stage.directory(), lambda text: stage.expand(item, text))
-            for name, value in item.flags
-            if name == "mount"
-        ),
+        runmounts.lower(item, stage),
         _network(item, item.flag("network") or "default"),
     )
 

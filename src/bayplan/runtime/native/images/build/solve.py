@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bayplan.errors import BayplanError, RuntimeFailureError
@@ -15,10 +15,19 @@ from bayplan.runtime.native.images.build import copy, layer
 from bayplan.runtime.native.images.build.assemble import Documents, Tree, assemble
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.cache import Cache, Made
-from bayplan.runtime.native.images.build.executor import Command, Executor, Workspace
+from bayplan.runtime.native.images.build.executor import Command, Executor, Given, Workspace
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
 from bayplan.runtime.native.images.build.lower import EPOCH
-from bayplan.runtime.native.images.build.steps import Copy, MakeDirectory, Recipe, Run, Stage, Step, digest_of
+from bayplan.runtime.native.images.build.steps import (
+    Copy,
+    MakeDirectory,
+    Recipe,
+    Run,
+    Stage,
+    Step,
+    digest_of,
+    origins,
+)
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import ImageConfig, StoredImage
@@ -50,6 +59,8 @@ class Build:
     context: Path
     executor: Executor | None = None
     use_cache: bool = True
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: Mapping[str, str] = field(default_factory=dict)
 
     def predict(self) -> str | None:
         """The digest the image will have, when every step is in the cache. Reads only."""
@@ -99,10 +110,10 @@ class Build:
         return _tree(stage.base) if isinstance(stage.base, Base) else trees[stage.base].over()
 
     def _key(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> str:
-        source = ""
-        if isinstance(step, Copy) and step.source is not None:
-            source = _source(step.source, trees).chain
-        return digest_of([_FORMAT, self.recipe.epoch, tree.chain, step.material(), source])
+        chains = [_source(source, trees).chain for source in origins(step)]
+        return digest_of(
+            [_FORMAT, self.recipe.epoch, tree.chain, step.material(), chains[0] if chains else "", *chains[1:]]
+        )
 
     def _content_key(self, step: Copy, tree: Tree, trees: dict[int, Tree]) -> str:
         with self._workspace() as place:
@@ -133,7 +144,7 @@ class Build:
             try:
                 lowers = self._lowers(tree, place)
                 if isinstance(step, Run):
-                    self._run(step, lowers, place)
+                    self._run(step, lowers, place, self._given(step, place, trees))
                 else:
                     self._files(step, lowers, place, trees)
                 return self._keep(step, tree, place)
@@ -141,7 +152,29 @@ class Build:
                 error.where = error.where or step.instruction.where
                 raise
 
-    def _run(self, step: Run, lowers: Sequence[Path], place: Workspace) -> None:
+    def _given(self, step: Run, place: Workspace, trees: dict[int, Tree]) -> tuple[Given, ...]:
+        """The mounts of a command with their files; the context is copied, so that only what it may see is there."""
+        found = []
+        for number, item in enumerate(step.mounts):
+            if item.origin is not None:
+                tree = _source(item.origin, trees)
+                found.append(Given(item, self._lowers(tree, place), tree.chain))
+            elif item.group:
+                top = place.path / f"context-{number}"
+                top.mkdir(mode=0o755)
+                inside = "" if item.group[0].kind == "directory" else "file"
+                root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    with Files(self.context) as files:
+                        copy.copy(files, [item.group], copy.Target(root, f"/{inside}", False, (0, 0), None, 0))
+                finally:
+                    os.close(root)
+                found.append(Given(item, directory=top, inside=inside))
+            else:
+                found.append(Given(item))
+        return tuple(found)
+
+    def _run(self, step: Run, lowers: Sequence[Path], place: Workspace, given: tuple[Given, ...]) -> None:
         if self.executor is None:
             raise RuntimeFailureError("nothing is here that could run a command")
         stamp = (
@@ -157,8 +190,10 @@ class Build:
             step.working_dir,
             tuple(lowers),
             step.script,
-            step.mounts,
+            given,
             step.network,
+            self.secrets,
+            self.ssh,
         )
         done = self.executor.run(command, place)
         if done.exit_code:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bayplan.errors import DeclarationError, UnsupportedError
+from bayplan.runtime.native.images.build import runmounts
 from bayplan.runtime.native.images.build.bases import host_architecture
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.expand import expand, split
@@ -113,6 +114,8 @@ def needed(stages: Sequence[Draft], target: int) -> list[int]:
         found.add(position)
         stage = stages[position]
         sources = [stage.base, *(item.flag("from") or "" for item in stage.body if item.name == "COPY")]
+        flags = [value for item in stage.body if item.name == "RUN" for name, value in item.flags if name == "mount"]
+        sources += map(runmounts.origins, flags)
         for source in sources:
             other = index_of(stages, source, position) if source else None
             if other is not None:

@@ -33,7 +33,7 @@ class Run:
     def material(self) -> list[Any]:
         """What decides the result, besides the files it starts on."""
         own: list[Any] = [] if self.script is None else [self.script]
-        own += [vars(item) for item in self.mounts]
+        own += [item.material() for item in self.mounts]
         own += [self.network] if self.network != "default" else []
         return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir, *own]
 
@@ -129,8 +129,16 @@ class Recipe:
     def bases(self) -> tuple[Base, ...]:
         """Every image it needs, each once."""
         sources = [stage.base for stage in self.stages]
-        sources += [step.source for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
+        steps = [step for stage in self.stages for step in stage.steps]
+        sources += [source for step in steps for source in origins(step)]
         return tuple({item.digest: item for item in sources if isinstance(item, Base)}.values())
+
+
+def origins(step: Step) -> list[int | Base]:
+    """The stages and images that a step takes files from."""
+    if isinstance(step, Copy):
+        return [] if step.source is None else [step.source]
+    return [item.origin for item in step.mounts if item.origin is not None] if isinstance(step, Run) else []
 
 
 def digest_of(value: object) -> str:

@@ -134,7 +134,7 @@ def test_copy_targets(lower):
         ("FROM Base\n", DeclarationError, "inline:1: image 'Base'"),
         ("FROM triggers\n", NotBuiltYetError, "inline:1: FROM: ONBUILD"),
         ("FROM --platform=linux/s390x base\n", UnsupportedError, "platform linux/s390x"),
-        ("FROM base\nRUN --mount=type=secret,id=x a\n", NotBuiltYetError, "inline:2: RUN: --mount=type=secret"),
+        ("FROM base\nRUN --mount=type=secret,id=x,required a\n", NotFoundError, "inline:2: RUN: secret x is not given"),
         ("FROM base\nRUN --network=host a\n", NotBuiltYetError, "host's network is given to no build"),
         ("FROM base\nRUN --network=x a\n", DeclarationError, "is none, default or host"),
         ("FROM base\nRUN --mount=type=cache,target=../.. a\n", DeclarationError, "a path other than /"),

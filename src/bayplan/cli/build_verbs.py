@@ -1,0 +1,119 @@
+"""``bayplan build`` and ``bayplan builder prune``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from bayplan import app
+from bayplan.cli import verbs
+from bayplan.cli.common import opened
+from bayplan.cli.image_verbs import size
+from bayplan.errors import DeclarationError
+from bayplan.models import Build, BuildSecret, Image, Stack
+
+
+def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The verbs and their options."""
+    made = sub.add_parser("build", help="build an image from a Dockerfile", description="Build an image.")
+    made.add_argument("context", help="directory with the files the build may use")
+    made.add_argument("-t", "--tag", required=True, metavar="NAME", help="the image's name")
+    made.add_argument("-f", "--file", dest="dockerfile", metavar="FILE", help="the Dockerfile; - is standard input")
+    made.add_argument("--target", metavar="STAGE", help="build stage to stop at")
+    made.add_argument("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="value of an ARG")
+    made.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="label of the image")
+    made.add_argument(
+        "--secret", action="append", default=[], metavar="id=ID[,src=FILE|,env=VARIABLE]", help="a secret"
+    )
+    made.add_argument(
+        "--ssh", action="append", default=[], metavar="ID[=SOCKET]", help="an ssh agent; default is yours"
+    )
+    made.add_argument("--no-cache", action="store_true", help="do every step anew")
+    made.add_argument("--pull", action="store_true", help="ask the registry for newer base images")
+    made.add_argument("--json", action="store_true", help="print JSON instead of text")
+    made.set_defaults(run=build)
+    own = sub.add_parser("builder", help="look after what builds keep", description="What builds keep.")
+    prune = own.add_subparsers(dest="builder_verb", required=True, metavar="VERB").add_parser(
+        "prune", help="free the caches of RUN --mount=type=cache"
+    )
+    prune.add_argument("-a", "--all", action="store_true", help="the results of steps too: the next builds do all anew")
+    prune.add_argument("--dry-run", action="store_true", help="only list what would be freed")
+    prune.add_argument("--json", action="store_true", help="print JSON instead of text")
+    prune.set_defaults(run=prune_builds)
+
+
+def build(options: Namespace) -> int:
+    """Plan, show, build."""
+    declared = Build(
+        context=str(Path(options.context).absolute()),
+        **_dockerfile(options),
+        target=options.target,
+        args=_pairs(options.build_arg, os.environ),
+        labels=_pairs(options.label, {}),
+        secrets=tuple(_secret(text) for text in options.secret),
+        ssh=dict(_agent(text) for text in options.ssh),
+        no_cache=options.no_cache,
+        pull=options.pull,
+    )
+    wanted = Stack(name="", images=(Image(name=options.tag, build=declared),))
+    with opened() as (runtime, settings):
+        return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
+
+
+def prune_builds(options: Namespace) -> int:
+    """The list that is deleted, or with --dry-run would be."""
+    with opened() as (runtime, _):
+        found = app.prune_builds(runtime, results=options.all, dry_run=options.dry_run)
+    if options.json:
+        print(json.dumps([item.model_dump() for item in found]))
+        return 0
+    for item in found:
+        print(f"{item.kind:<6}  {item.name}" + (f"  {size(item.size_bytes)}" if item.size_bytes else ""))
+    total = size(sum(item.size_bytes for item in found))
+    print(f"{'Would free' if options.dry_run else 'Freed'} {total} in {len(found)} things.")
+    return 0
+
+
+def _dockerfile(options: Namespace) -> dict[str, str]:
+    if options.dockerfile == "-":
+        return {"dockerfile_inline": sys.stdin.read()}
+    return {"dockerfile": str(Path(options.dockerfile).absolute())} if options.dockerfile else {}
+
+
+def _pairs(given: list[str], standard: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if sign or name in standard:
+            found[name] = value if sign else standard[name]
+    return found
+
+
+def _secret(text: str) -> BuildSecret:
+    """``id=ID,src=FILE`` or ``id=ID,env=VARIABLE``; without a source the variable of that name. Never in argv."""
+    given = dict(part.partition("=")[::2] for part in text.split(","))
+    name, file = given.pop("id", ""), given.pop("src", given.pop("source", ""))
+    variable, kind = given.pop("env", ""), given.pop("type", "")
+    where = f"--secret {text}"
+    if not name or given or kind not in ("", "file", "env"):
+        raise DeclarationError("a secret is id=ID with src=FILE or env=VARIABLE", where=where)
+    if not file and (variable or name) not in os.environ:
+        raise DeclarationError(f"variable {variable or name} is not set", where=where, hint="or name a file: src=")
+    try:
+        content = Path(file).read_bytes() if file else os.environ[variable or name].encode()
+    except OSError as error:
+        raise DeclarationError(f"cannot read the secret: {error.strerror}", where=where) from error
+    return BuildSecret.model_validate({"id": name, "content": content})
+
+
+def _agent(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    path = path or os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        raise DeclarationError("there is no ssh agent: SSH_AUTH_SOCK is not set", where=f"--ssh {text}")
+    return name, str(Path(path).absolute())
