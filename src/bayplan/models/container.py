@@ -168,7 +168,7 @@ class Container(Resource):
     mounts: Annotated[tuple[Mount, ...], RECREATE] = Field((), description="Volumes, binds and tmpfs.")
     secrets: Annotated[tuple[FileGrant, ...], RECREATE] = Field((), description="Secrets given to the container.")
     configs: Annotated[tuple[FileGrant, ...], RECREATE] = Field((), description="Configs given to the container.")
-    networks: Annotated[tuple[Endpoint, ...], RECREATE] = Field((), description="Networks it is on, first is default.")
+    networks: Annotated[tuple[Endpoint, ...], IN_PLACE] = Field((), description="Networks it is on, first is default.")
     network_mode: Annotated[str | None, RECREATE] = Field(
         None, pattern=r"^(none|host|container:.+)$", description="none, host or container:NAME instead of networks."
     )

@@ -129,7 +129,7 @@ class _Planner:
         changing = [s.desired for s in self.steps.values() if s.desired is not None]
         self.runtime.check(changing, self.stack.name, removing=tuple(doomed))
         removals = self._removals(doomed)
-        ordered = [*removals, *self._ordered(removals)]
+        ordered = self._left_last(removals, self._ordered(removals))
         touched = {item.resource for item in ordered}
         return Plan(
             project=self.stack.name,
@@ -348,6 +348,23 @@ class _Planner:
             for item, why in doomed.items()
         }
         return [steps[item] for item in _sorted(order)]
+
+    def _left_last(self, removals: Sequence[Step], others: Sequence[Step]) -> list[Step]:
+        """All steps; a network goes after the containers that leave it with a change of theirs."""
+        first, last = list[Step](), list[Step]()
+        for step in removals:
+            if step.resource.kind is not Kind.NETWORK:
+                first.append(step)
+                continue
+            users = [
+                other.resource
+                for other in others
+                if (found := self.snapshot.get(other.resource)) is not None
+                and isinstance(found.actual, Container)
+                and step.resource in {ResourceId(kind=Kind.NETWORK, name=one.network) for one in found.actual.networks}
+            ]
+            (last if users else first).append(step.model_copy(update={"needs": (*step.needs, *users)}))
+        return [*first, *others, *last]
 
     def _ordered(self, removals: Sequence[Step]) -> list[Step]:
         """Steps with the needs that are steps themselves; containers are made after those that leave."""

@@ -45,7 +45,9 @@ from bayplan.runtime.verbs import Finding, Happening
 from bayplan.system.process_table import ProcessRow
 from bayplan.system.usage import Usage
 
-IN_PLACE = frozenset({"labels", "ports", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"})
+IN_PLACE = frozenset(
+    {"labels", "ports", "networks", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"}
+)
 _ASIDE = ".superseded"
 
 

@@ -45,7 +45,7 @@ def check(
     """Raise the first reason against making ``resources`` and ``removing`` others. Reads only."""
     leaving = {item.name for item in removing if item.kind is Kind.CONTAINER}
     replaced = leaving | {item.name for item in resources}
-    _check_removals(removing, leaving, networks, volumes)
+    _check_removals(removing, leaving, networks, volumes, resources)
     _check_images([item.name for item in removing if item.kind is Kind.IMAGE], leaving, images, database)
     if resources:
         _check_space(database.path.parent)
@@ -82,13 +82,20 @@ def _check_space(root: Path) -> None:
 
 
 def _check_removals(
-    removing: Collection[ResourceId], leaving: Collection[str], networks: Networks, volumes: Volumes
+    removing: Collection[ResourceId],
+    leaving: Collection[str],
+    networks: Networks,
+    volumes: Volumes,
+    changing: Sequence[Resource],
 ) -> None:
-    """Data and networks that others use stay."""
+    """Data and networks that others use stay. Containers that are ``changing`` may leave a network with that."""
+    on = {one.name: {place.network for place in one.networks} for one in changing if isinstance(one, Container)}
     for item in removing:
         users = networks.users(item.name) if item.kind is Kind.NETWORK else ()
         users = volumes.users(item.name) if item.kind is Kind.VOLUME else users
         staying = [name for name in users if name not in leaving]
+        if item.kind is Kind.NETWORK:
+            staying = [name for name in staying if name not in on or item.name in on[name]]
         if staying:
             raise ConflictError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
 

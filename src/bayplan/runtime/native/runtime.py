@@ -43,6 +43,7 @@ from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Kernel, Networks
+from bayplan.runtime.native.reconnect import joined, reconnect
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from bayplan.runtime.native.builds import Builds
     from bayplan.runtime.native.image_verbs import NativeImageVerbs
 
-IN_PLACE = CONTAINER_IN_PLACE | {"ports"}
+IN_PLACE = CONTAINER_IN_PLACE | {"ports", "networks"}
 _WAIT_RESTARTS = 6
 """Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
 
@@ -187,6 +188,8 @@ class NativeRuntime(NativeVerbs):
                 self.volumes.update_labels(resource)
             case Container():
                 container_id = self._id(resource.name)
+                if "networks" in fields:
+                    reconnect(self.networks, self.containers, container_id, resource)
                 # One that does not run gets its ports with its start.
                 if "ports" in fields and self.containers.status(container_id).state in (State.RUNNING, State.PAUSED):
                     self.networks.set_ports(container_id, resource.ports)
@@ -418,7 +421,8 @@ class NativeRuntime(NativeVerbs):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
         ports = tuple(str(port) for port in self.networks.published_of(item.handle))
         status = item.status.model_copy(update={**places, "ports": ports})
-        return item.model_copy(update={"defects": {**item.defects, **defects}, "status": status})
+        actual = joined(item.actual, places.get("addresses", {}))
+        return item.model_copy(update={"actual": actual, "defects": {**item.defects, **defects}, "status": status})
 
     def _id(self, name: str) -> str:
         container_id = self.containers.find(name)

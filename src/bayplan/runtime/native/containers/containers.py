@@ -145,15 +145,7 @@ class Containers(Observations):
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
-        told = resolver.Told(
-            self._hostname(row),
-            addresses,
-            name_server,
-            declared.domainname or "",
-            tuple(map(str, declared.dns)),
-            declared.dns_search,
-            declared.dns_opt,
-        )
+        told = resolver.told(declared, self._hostname(row), addresses, name_server)
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
         begin_health(self.records.database, container_id, checked=health.check_of(declared, facts) is not None)
 
@@ -279,6 +271,13 @@ class Containers(Observations):
     def note(self, container_id: str, action: str, detail: str = "") -> None:
         """Tell those who ask for events."""
         happenings.note(self.records.database, container_id, action, detail)
+
+    def retell(
+        self, container_id: str, container: Container, addresses: Mapping[str, str], name_server: IPv4Address | None
+    ) -> None:
+        """Write its own addresses and whom it asks for names anew; see ``start``."""
+        told = resolver.told(container, self._hostname(self.records.get(container_id)), addresses, name_server)
+        resolver.rewrite(self._paths(container_id).run, told)
 
     def running(self, name: str) -> tuple[Process | None, Path]:
         """The first process of the container of that name, None when it does not run, and its bundle."""

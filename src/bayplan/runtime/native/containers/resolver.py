@@ -8,9 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bayplan.models import Container
 
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _NEW_NETWORK = json.dumps({"type": "network"})
+_PEERS = b"# peers\n"  # the begin of what ``networks.names`` keeps up to date
+_MOST_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 # systemd-resolved.service(8): the servers behind its stub on loopback.
 _RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
@@ -53,6 +59,29 @@ def write(bundle: Path, config: str, netns: Path | None, told: Told) -> None:
         # quotes are escaped, so that this is found nowhere else.
         config = config.replace(_NEW_NETWORK, json.dumps({"type": "network", "path": str(netns)}), 1)
     (bundle / "config.json").write_text(config)
+
+
+def told(container: Container, hostname: str, addresses: Mapping[str, str], name_server: IPv4Address | None) -> Told:
+    """With what its declaration says of names."""
+    servers = tuple(map(str, container.dns))
+    options = container.dns_search, container.dns_opt
+    return Told(hostname, addresses, name_server, container.domainname or "", servers, *options)
+
+
+def rewrite(bundle: Path, told: Told) -> None:
+    """Hosts and resolv.conf of a running container, in place: it has these very inodes bound. Its peers stay listed."""
+    own = "".join(f"{address}\t{_names(told)}\n" for address in sorted(set(told.addresses.values())))
+    texts = {"hosts": _HOSTS + own, "resolv.conf": declared(_resolv_conf(bundle, told), told)}
+    for name, text in texts.items():
+        fd = os.open(bundle / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            whole = text.encode()
+            if name == "hosts":
+                whole += b"".join(os.pread(fd, _MOST_BYTES, 0).partition(_PEERS)[1:])
+            os.pwrite(fd, whole, 0)
+            os.ftruncate(fd, len(whole))
+        finally:
+            os.close(fd)
 
 
 def _names(told: Told) -> str:

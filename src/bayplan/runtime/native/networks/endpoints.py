@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from sqlite3 import Connection, Row
+from types import MappingProxyType
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Endpoint, Network, Port, Settings
@@ -35,6 +37,14 @@ _PLACES = """
 def recorded(text: str) -> Network:
     """A recorded declaration as a model; models are frozen, so that many may share one."""
     return Network.model_validate_json(text)
+
+
+def _moves(row: Row, endpoint: Endpoint) -> bool:
+    """Whether a recorded place has another address than is declared now; one that is not declared stays."""
+    other4 = endpoint.ipv4_address and str(endpoint.ipv4_address) != row["address"]
+    other6 = endpoint.ipv6_address and str(endpoint.ipv6_address) != row["address6"]
+    mac = endpoint.mac_address or mac_of(IPv4Address(row["address"]))
+    return bool(other4 or other6 or mac != row["mac"])
 
 
 def place_of(row: Row) -> Place:
@@ -111,20 +121,61 @@ class Endpoints:
         """The first half of ``attach``: addresses and an empty namespace, which is all that a bundle is told."""
         places = self._record_endpoints(container_id, endpoints)
         addresses = {endpoint.network: place.address for endpoint, place in zip(endpoints, places, strict=True)}
+        gateway, gateway6, asked = self._ways([endpoint.network for endpoint in endpoints])
+        netns = NetworkNamespace.create(prepare_inside)
+        return Attachment(netns, addresses, asked, tuple(places), gateway, gateway6)
+
+    def reconnect(
+        self, container_id: str, endpoints: Sequence[Endpoint], ports: Sequence[Port], netns: NetworkNamespace | None
+    ) -> Attachment | None:
+        """Put a container on exactly these networks, as it runs in ``netns``; what stays as it was is not touched.
+
+        ``netns`` None: it does not run, and gets its new places when it starts. What it leaves is forgotten after its
+        links are gone; a run that is cut begins again with what is recorded.
+        """
+        held = {row["network"]: row for row in self.database.query(_PLACES, (container_id,))}
+        wanted = {endpoint.network: endpoint for endpoint in endpoints}
+        leaving = [row for network, row in held.items() if network not in wanted or _moves(row, wanted[network])]
+        self.links.remove([row["link"] for row in leaving])
+        with self.database.transaction() as tx:
+            for row in leaving:
+                key = (row["network"], container_id)
+                tx.execute("DELETE FROM leases WHERE network = ? AND owner = ?", key)
+                tx.execute("DELETE FROM endpoints WHERE network = ? AND container_id = ?", key)
+        gone = {row["network"] for row in leaving}
+        inside = {
+            network: row["interface"] or f"eth{row['position']}" for network, row in held.items() if network not in gone
+        }
+        if netns is None:
+            return None
+        free = (name for name in map("eth{}".format, itertools.count()) if name not in inside.values())
+        added = {endpoint.network: next(free) for endpoint in endpoints if endpoint.network not in inside}
+        places = self._record_endpoints(container_id, endpoints, inside | added)
+        gateway, gateway6, asked = self._ways(list(wanted))
+        fresh = [place for place, endpoint in zip(places, endpoints, strict=True) if endpoint.network in added]
+        self.links.attach(netns, fresh)
+        configure_inside(netns, fresh, gateway, gateway6)
+        self.set_ports(container_id, ports)
+        self.names.changed()
+        self.name_server.changed(networks=list(wanted))
+        addresses = {network: place.address for network, place in zip(wanted, places, strict=True)}
+        return Attachment(netns, addresses, asked, tuple(places), gateway, gateway6)
+
+    def _ways(self, networks: Sequence[str]) -> tuple[IPv4Address | None, IPv6Address | None, IPv4Address | None]:
+        """The ways out of a container that is on these, of each family, and the gateway that it asks for names."""
         gateway, gateway6, gateways = None, None, []
-        for endpoint in endpoints:
-            row = self._network_row(endpoint.network)
+        for network in networks:
+            row = self._network_row(network)
             gateways.append(IPv4Address(row["gateway"]))
             if recorded(row["declared"]).internal:
                 continue
             gateway = gateway or gateways[-1]
             if row["gateway6"]:
                 gateway6 = gateway6 or IPv6Address(row["gateway6"])
-        netns = NetworkNamespace.create(prepare_inside)
         # Of its first network that is not internal if it can: its address there is the one it asks others from.
         ordered = sorted(gateways, key=lambda item: item != gateway)
         asked = next((item for item in ordered if self.name_server.serves(str(item))), None)
-        return Attachment(netns, addresses, asked, tuple(places), gateway, gateway6)
+        return gateway, gateway6, asked
 
     def connect(self, container_id: str, attached: Attachment, ports: Sequence[Port]) -> None:
         """The second half: links, addresses inside, ports, names. Before anything runs in the namespace."""
@@ -281,7 +332,10 @@ class Endpoints:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _record_endpoints(self, container_id: str, endpoints: Sequence[Endpoint]) -> list[Place]:
+    def _record_endpoints(
+        self, container_id: str, endpoints: Sequence[Endpoint], names: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Place]:
+        """``names`` are those of links inside, by network; by position when it is not told."""
         found: list[Place] = []
         for endpoint in endpoints:
             self._network_row(endpoint.network)
@@ -304,7 +358,7 @@ class Endpoints:
                     address6 = lease_v6(tx, network, range6, container_id, second, number=number)
                 link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
                 mac = endpoint.mac_address or mac_of(address)
-                aliases, inside = json.dumps(endpoint.aliases), f"eth{position}"
+                aliases, inside = json.dumps(endpoint.aliases), names.get(endpoint.network, f"eth{position}")
                 tx.execute(
                     "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (*key, position, str(address), mac, link, aliases, str(address6 or ""), inside),
