@@ -180,6 +180,9 @@ def bare(options: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
     result = {}
     for name, entry in options.items():
         kept = {key: value for key, value in entry.items() if key != "description"}
+        if name == "secrets":
+            # A list that names them; the modules keep all arguments out of logs (module_utils/_bridge.py).
+            kept["no_log"] = False
         if "options" in kept:
             kept["options"] = bare(typing.cast("dict[str, dict[str, object]]", kept["options"]))
         result[name] = kept

@@ -49,6 +49,7 @@ SPECS = {
                         'type': 'list',
                         'elements': 'dict',
                         'options': {'id': {'type': 'str', 'required': True}, 'content': {'type': 'str'}},
+                        'no_log': False,
                     },
                     'ssh': {'type': 'dict'},
                     'no_cache': {'type': 'bool'},

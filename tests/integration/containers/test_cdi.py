@@ -20,7 +20,7 @@ def described(tmp_path, monkeypatch):
     for place in (etc, run):
         place.mkdir()
     (tmp_path / "lib").write_text("a library\n")
-    (tmp_path / "hook").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "hook").write_text(f"#!/bin/sh\ncat > /dev/null\ntouch {tmp_path}/ran\n")
     (tmp_path / "hook").chmod(0o755)
     whole = {
         "cdiVersion": "0.6.0",

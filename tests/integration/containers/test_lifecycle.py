@@ -204,7 +204,7 @@ def test_hooks_of_a_bundle_run(core, tmp_path):
     spec = json.loads((paths.run / "config.json").read_text())
     said = tmp_path / "said"
     spec["hooks"] = {
-        name: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {name} >> {said}"]}]
+        name: [{"path": "/bin/sh", "args": ["sh", "-c", f"cat > /dev/null; echo {name} >> {said}"]}]
         for name in ("poststart", "poststop")
     }
     (paths.run / "config.json").write_text(json.dumps(spec))

@@ -83,4 +83,6 @@ class Docker(Engine):
     def close(self):
         self.process.terminate()
         self.process.wait(60)
+        # It binds its data root onto itself, too.
+        subprocess.run(["umount", "-l", self.root / "data"], check=False, capture_output=True)
         shutil.rmtree(self.run_root)

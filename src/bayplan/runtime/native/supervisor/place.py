@@ -120,7 +120,8 @@ def tidy_cgroups(roots: Roots, *, patience_s: float = 0.0) -> None:
     A process that has ended leaves its group only when its parent, mostly the host's init, has asked for its status.
     """
     for path in (monitors_cgroup(roots), cgroup(roots)):
-        if patience_s and not cgroups.members(path):
+        # One that is at its end has no command line any more (proc(5)).
+        if patience_s and not any(process.arguments for process in cgroups.members(path)):
             cgroups.remove(path, patience_s=patience_s)
         else:
             cgroups.remove_empty(path)
