@@ -34,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bayplan.bridge.main import main as bridge
 
         return bridge(sys.stdin, sys.stdout)
-    from bayplan.cli.parser import build_parser
+    from bayplan.cli.parser import parse
 
+    options = parse(arguments)
     gc.freeze()  # what was loaded stays loaded
-    options = build_parser().parse_args(arguments)
     logging.basicConfig(format="Warning: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayplan import __version__
-from bayplan.cli import build_verbs, host, image_parser, log_lines, login_verbs, networks, verbs, volumes
-from bayplan.cli.container_options import add_container_verbs, add_looking_verbs, add_stream_verbs
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command; ``options.run`` is the verb."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; ``options.run`` is the verb. Ends the process for help and for what is wrong."""
+    return build_parser(_verb_of(arguments)).parse_args(arguments)
+
+
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command, or of one verb alone: all take 40 ms, which a short verb would notice."""
     parser = argparse.ArgumentParser(prog="bayplan", description="Make this host match a declaration of containers.")
     parser.add_argument("--version", action="version", version=f"bayplan {__version__}")
     _project_options(parser)
     sub = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for room in dict.fromkeys([_ROOMS[verb]] if verb in _ROOMS else _ROOMS.values()):
+        room(sub)
+    return parser
+
+
+def _verb_of(arguments: Sequence[str]) -> str | None:
+    """The verb, when it can be told."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    _project_options(parser)
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    try:
+        verb: str | None = parser.parse_known_args(arguments)[0].verb
+    except (argparse.ArgumentError, SystemExit):
+        return None
+    return verb
+
+
+def _project(sub: Subparsers) -> None:
+    from bayplan.cli import verbs
+
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
     apply = _verb(sub, "apply", verbs.apply, "make the host match")
@@ -25,14 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
     destroy.add_argument("--images", action="store_true", help="remove the images it declares too")
-    logs = _verb(sub, "logs", log_lines.logs, "show what containers wrote, in order of time")
-    logs.add_argument("service", nargs="*", help="services or containers; all when none is named")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
-    logs.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines of each")
-    logs.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
-    logs.add_argument("--until", metavar="TIME", help="like --since")
-    logs.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
-    logs.add_argument("--no-log-prefix", action="store_true", help="without the container's name")
     execute = _verb(sub, "exec", verbs.execute, "run a command in a running container")
     execute.add_argument("-u", "--user", help="user[:group] in the container")
     execute.add_argument("-w", "--workdir", help="directory the command starts in")
@@ -45,11 +66,56 @@ def build_parser() -> argparse.ArgumentParser:
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
+
+
+def _logs(sub: Subparsers) -> None:
+    from bayplan.cli import log_lines
+
+    logs = _verb(sub, "logs", log_lines.logs, "show what containers wrote, in order of time")
+    logs.add_argument("service", nargs="*", help="services or containers; all when none is named")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
+    logs.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines of each")
+    logs.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
+    logs.add_argument("--until", metavar="TIME", help="like --since")
+    logs.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
+    logs.add_argument("--no-log-prefix", action="store_true", help="without the container's name")
+
+
+def _containers(sub: Subparsers) -> None:
+    from bayplan.cli.container_options import add_container_verbs, add_looking_verbs, add_stream_verbs
+
     add_container_verbs(partial(_verb, sub))
     add_looking_verbs(partial(_verb, sub))
     add_stream_verbs(partial(_verb, sub))
-    for room in (image_parser, build_verbs, volumes, networks):
-        room.add(sub)
+
+
+def _images(sub: Subparsers) -> None:
+    from bayplan.cli import image_parser
+
+    image_parser.add(sub)
+
+
+def _builds(sub: Subparsers) -> None:
+    from bayplan.cli import build_verbs
+
+    build_verbs.add(sub)
+
+
+def _volumes(sub: Subparsers) -> None:
+    from bayplan.cli import volumes
+
+    volumes.add(sub)
+
+
+def _networks(sub: Subparsers) -> None:
+    from bayplan.cli import networks
+
+    networks.add(sub)
+
+
+def _host(sub: Subparsers) -> None:
+    from bayplan.cli import host, login_verbs
+
     _verb(sub, "check", host.check, "look whether all that is recorded is there and whole; change nothing")
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
@@ -61,12 +127,42 @@ def build_parser() -> argparse.ArgumentParser:
     logout = _verb(sub, "logout", login_verbs.logout, "forget the credentials for a registry")
     logout.add_argument("registry", help="host[:port]")
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
-    return parser
 
 
-def _verb(
-    sub: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, text: str
-) -> argparse.ArgumentParser:
+_ROOMS: dict[str, Callable[[Subparsers], None]] = {
+    **dict.fromkeys(("plan", "apply", "status", "destroy", "exec", "pull"), _project),
+    "logs": _logs,
+    **dict.fromkeys(
+        [
+            "start",
+            "stop",
+            "kill",
+            "pause",
+            "unpause",
+            "restart",
+            "rm",
+            "rename",
+            "wait",
+            "top",
+            "stats",
+            "inspect",
+            "ps",
+            "cp",
+            "events",
+            "attach",
+        ],
+        _containers,
+    ),
+    "image": _images,
+    **dict.fromkeys(("build", "builder"), _builds),
+    "volume": _volumes,
+    "network": _networks,
+    **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
+}
+"""Who adds a verb. One that is not here is found among all."""
+
+
+def _verb(sub: Subparsers, name: str, run: object, text: str) -> argparse.ArgumentParser:
     parser = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
