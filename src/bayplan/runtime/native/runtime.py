@@ -37,7 +37,7 @@ from bayplan.models import (
     with_image_volumes,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers, grants, joining
+from bayplan.runtime.native.containers import Containers, grants, joining, lifecycle
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
@@ -118,6 +118,7 @@ class NativeRuntime(NativeVerbs):
         """flock(2) on one file of the state root; a killed holder frees it."""
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
+            lifecycle.settle(self.settings)
             self._sweep()
             self.networks.names.recover()
             self._changing = True
@@ -125,6 +126,7 @@ class NativeRuntime(NativeVerbs):
                 yield
             finally:
                 self._changing = False
+                lifecycle.settle(self.settings)
                 self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
@@ -415,11 +417,11 @@ class NativeRuntime(NativeVerbs):
         if isinstance(declared, Container) and process:
             defects |= dict.fromkeys(joining.lost(declared, process, self.containers.running), Change.RESTART.value)
         kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
-        cut = isinstance(declared, Container) and log_limits(declared.model_dump(mode="json"), self.settings)
+        cut = isinstance(declared, Container) and _log_is_cut(declared, self.settings)
         watched = kept or item.status.health is not Health.NONE or cut
         if watched and not client.is_alive(self.settings):
             defects = {**defects, "the supervisor does not run": Change.IN_PLACE.value}
-        ports = tuple(str(port) for port in self.networks.published_of(item.handle))
+        ports = tuple(str(port) for port in kernel.ports.get(item.handle, ()))
         status = item.status.model_copy(update={**places, "ports": ports})
         actual = joined(item.actual, places.get("addresses", {}))
         return item.model_copy(update={"actual": actual, "defects": {**item.defects, **defects}, "status": status})
@@ -432,3 +434,8 @@ class NativeRuntime(NativeVerbs):
 
     def _image_digests(self) -> frozenset[str]:
         return frozenset(self.containers.records.images())
+
+
+def _log_is_cut(container: Container, settings: Settings) -> bool:
+    kept = container.logging and container.logging.model_dump(mode="json")
+    return log_limits({"logging": kept}, settings) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +11,9 @@ from pathlib import Path
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.supervisor.place import monitors_cgroup
+from bayplan.runtime.native.supervisor.place import Roots, monitors_cgroup
 from bayplan.system import cgroups, freezer, mounts, namespaces
+from bayplan.system.discard import remove_aside, set_aside
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -154,13 +154,15 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
         for programs in ((f"--cid={container_id}",), (container_id, str(runtime.root))):
             while found := find_by_argument(*programs):
                 _end(found, container_id)
-    kill(paths.cgroup)
+    # A group that can be removed has nothing in it.
+    if not (started and cgroups.remove(paths.cgroup)):
+        kill(paths.cgroup)
     if started and not _has_hooks(paths):
-        runtime.forget(container_id)
+        runtime.forget(container_id, _aside(runtime.settings.run_root))
     else:
         namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
-    shutil.rmtree(paths.run, ignore_errors=True)
+    set_aside(paths.run, _aside(runtime.settings.run_root))
 
 
 def _has_hooks(paths: Paths) -> bool:
@@ -181,5 +183,13 @@ def _end(processes: Sequence[Process], container_id: str) -> None:
 def remove(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool = False) -> None:
     """Everything of the container that is on the host, in whatever state a kill left it. ``started``: see ``clear``."""
     clear(runtime, container_id, paths, started=started)
-    if paths.data.exists():
-        shutil.rmtree(paths.data)
+    set_aside(paths.data, _aside(runtime.settings.state_root))
+
+
+def settle(settings: Roots) -> None:
+    """Remove the files of all that has been cleared or removed. Only under the host's lock."""
+    remove_aside(_aside(settings.run_root), _aside(settings.state_root))
+
+
+def _aside(root: Path) -> Path:
+    return root / "discarded"
