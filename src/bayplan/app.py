@@ -109,8 +109,10 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
     scope = Scope(project=name, names=wanted)
     gone = {Kind.CONTAINER, Kind.NETWORK} | ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
-    found = runtime.observe(scope).resources.values()
-    absent = tuple(item.id for item in found if item.actual.kind in gone and item.managed)
+
+    def absent(found: Snapshot) -> Collection[ResourceId]:
+        return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
+
     return make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from bayplan.errors import ConflictError, NotFoundError, UnavailableError
 from bayplan.models import (
@@ -66,10 +66,12 @@ def make_plan(
     runtime: Runtime,
     *,
     scope: Scope | None = None,
-    absent: Sequence[ResourceId] = (),
+    absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
+
+    As a function it names some of what is observed in the scope.
 
     ``stopped`` names declared containers that must be there but not run.
 
@@ -80,10 +82,12 @@ def make_plan(
     declared, stack = stack, image_mounts.complete(stack, images)
     scope = scope or default_scope(stack)
     added = (item.id for item in stack.volumes if item not in declared.volumes)
-    scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *absent))))
+    named = () if callable(absent) else tuple(absent)
+    scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *named))))
     snapshot = runtime.observe(scope)
+    gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = renamed.follow(stack, snapshot)
-    return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(absent)
+    return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(gone)
 
 
 def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
@@ -118,7 +122,7 @@ class _Planner:
         self.noted: dict[ResourceId, Note] = {}
         self.kept: list[str] = []
 
-    def plan(self, absent: Sequence[ResourceId]) -> Plan:
+    def plan(self, absent: Collection[ResourceId]) -> Plan:
         for resource in self.stack.resources():
             step = self._step(resource)
             if step:
@@ -311,7 +315,7 @@ class _Planner:
 
     # -- removal -----------------------------------------------------------------------------------------------
 
-    def _doomed(self, absent: Sequence[ResourceId]) -> dict[ResourceId, str]:
+    def _doomed(self, absent: Collection[ResourceId]) -> dict[ResourceId, str]:
         doomed: dict[ResourceId, str] = {}
         for item in self.snapshot.resources.values():
             if item.id in absent:

@@ -15,8 +15,9 @@ from bayplan.system.processes import Process
 ROOT = Path("/sys/fs/cgroup")
 
 
+@functools.cache
 def is_unified(root: Path = ROOT) -> bool:
-    """Whether the host has cgroup v2 alone."""
+    """Whether the host has cgroup v2 alone. Looked up once."""
     return (root / "cgroup.controllers").exists()
 
 
@@ -30,6 +31,12 @@ def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
     except FileNotFoundError:
         return ()
     return tuple(found)
+
+
+@functools.cache
+def _tops() -> tuple[str, ...]:
+    """The same as text: of every container a dozen are looked at, and pathlib takes longer than the kernel."""
+    return tuple(map(str, hierarchies()))
 
 
 def controllers() -> frozenset[str]:
@@ -68,29 +75,30 @@ def host_swappiness() -> int:
 def members(path: str) -> tuple[Process, ...]:
     """The processes in a group (``/parent/name``), whatever the layout."""
     pids: set[bytes] = set()
-    for hierarchy in hierarchies():
-        for directory in _tree(hierarchy / path.lstrip("/")):
+    for top in _tops():
+        for directory in _tree(f"{top}/{path.lstrip('/')}"):
             pids.update(read_kernel_file(f"{directory}/cgroup.procs").split())
     found = (Process.of(int(pid)) for pid in sorted(pids))
     return tuple(process for process in found if process)
 
 
-def remove(path: str, *, patience_s: float = 0.0) -> None:
+def remove(path: str, *, patience_s: float = 0.0) -> bool:
     """Remove a group and those below it in every hierarchy; one that is still in use after ``patience_s`` stays.
 
-    A process that was killed leaves its group a moment after its parent could know.
+    Whether all are gone: nothing is in them then. A process that was killed leaves its group a moment after its parent
+    could know.
     """
     deadline = time.monotonic() + patience_s
     while True:
         left = False
-        for hierarchy in hierarchies():
-            for directory in reversed(_tree(hierarchy / path.lstrip("/"))):
+        for top in _tops():
+            for directory in reversed(_tree(f"{top}/{path.lstrip('/')}")):
                 try:
-                    Path(directory).rmdir()
+                    os.rmdir(directory)  # noqa: PTH106 - see _tops
                 except OSError:
                     left = True
         if not left or time.monotonic() >= deadline:
-            return
+            return not left
         time.sleep(0.01)
 
 
@@ -110,10 +118,11 @@ def enter(path: str) -> None:
 def put(pid: int, path: str) -> None:
     """Put another process of ours into a group, as ``enter`` does with this one."""
     for hierarchy in _tracking():
-        directory = hierarchy / path.lstrip("/")
-        with suppress(OSError):
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / "cgroup.procs").write_text(str(pid))
+        directory = f"{hierarchy}/{path.lstrip('/')}"
+        if not _move(pid, directory):
+            with suppress(OSError):
+                Path(directory).mkdir(parents=True, exist_ok=True)
+                _move(pid, directory)
 
 
 def take(pid: int) -> None:
@@ -126,8 +135,22 @@ def take(pid: int) -> None:
     for hierarchy in _tracking():
         path = own.get(f"name={hierarchy.name}" if hierarchy.name == "systemd" else "")
         if path is not None:
-            with suppress(OSError):
-                (hierarchy / path.lstrip("/") / "cgroup.procs").write_text(str(pid))
+            _move(pid, f"{hierarchy}/{path.lstrip('/')}")
+
+
+def _move(pid: int, directory: str) -> bool:
+    """Whether a process was put into a group; not when the group or the process is gone, or the host forbids it."""
+    try:
+        fd = os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(fd, b"%d" % pid)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _own_groups() -> str:
@@ -168,6 +191,7 @@ def leave(path: str) -> None:
     remove(path)
 
 
+@functools.cache
 def _tracking() -> list[Path]:
     tops = [ROOT] if is_unified() else [ROOT / "systemd", ROOT / "unified"]
     return [top for top in tops if (top / "cgroup.procs").exists()]
@@ -175,9 +199,9 @@ def _tracking() -> list[Path]:
 
 def remove_empty(path: str) -> None:
     """Remove a group that has no groups below it and no processes; another one stays."""
-    for hierarchy in hierarchies():
+    for top in _tops():
         try:
-            (hierarchy / path.lstrip("/")).rmdir()
+            os.rmdir(f"{top}/{path.lstrip('/')}")  # noqa: PTH106 - see _tops
         except OSError:
             continue
 
@@ -197,11 +221,11 @@ def was_oom_killed(path: str) -> bool:
     return False
 
 
-def _tree(top: Path) -> list[str]:
+def _tree(top: str) -> list[str]:
     """A group and those below it, from the top; none when it is not there."""
     try:
-        links = top.stat().st_nlink
+        links = os.stat(top).st_nlink  # noqa: PTH116 - see _tops
     except FileNotFoundError:
         return []
     # A directory has two links and one more for each directory in it (kernel: kernfs), and rarely a group has groups.
-    return [str(top)] if links == 2 else [base for base, _, _ in os.walk(top)]
+    return [top] if links == 2 else [base for base, _, _ in os.walk(top)]

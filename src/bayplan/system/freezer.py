@@ -42,8 +42,7 @@ def freeze(path: str) -> None:
 
 def thaw(path: str) -> None:
     """Let the group go on; one that is not frozen, or gone, is no error."""
-    file = _file(path)
-    if file is None or not is_frozen(path):
+    if not is_frozen(path) or (file := _file(path)) is None:
         return
     try:
         file.write_text("0" if file.name == "cgroup.freeze" else "THAWED")
@@ -53,7 +52,7 @@ def thaw(path: str) -> None:
 
 def is_frozen(path: str) -> bool:
     """Whether the group was told to stop."""
-    return read_kernel_file(str(_place(path))).strip() in (b"1", b"FROZEN", b"FREEZING")
+    return read_kernel_file(_place(path)).strip() in (b"1", b"FROZEN", b"FREEZING")
 
 
 def _stands(file: Path) -> bool:
@@ -64,12 +63,12 @@ def _stands(file: Path) -> bool:
 
 def _file(path: str) -> Path | None:
     """The file that freezes the group; None when the host has none for it."""
-    found = _place(path)
+    found = Path(_place(path))
     return found if found.exists() else None
 
 
-def _place(path: str) -> Path:
+def _place(path: str) -> str:
     relative = path.lstrip("/")
     if cgroups.is_unified(cgroups.ROOT):
-        return cgroups.ROOT / relative / "cgroup.freeze"
-    return cgroups.ROOT / "freezer" / relative / "freezer.state"
+        return f"{cgroups.ROOT}/{relative}/cgroup.freeze"
+    return f"{cgroups.ROOT}/freezer/{relative}/freezer.state"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
@@ -54,6 +54,7 @@ def check(
         [item for item in resources if isinstance(item, Container)],
         leaving,
     )
+    there = _there(resources, database)
     for resource in resources:
         if isinstance(resource, Volume):
             volumes.check(resource)
@@ -62,7 +63,7 @@ def check(
             _check_owners(resource, resources, database)
             _check_binds(resource)
             users.check(resource, _shown(resource, settings))
-            _check_named(resource, resources, database)
+            _check_named(resource, there)
     found = [item for item in resources if isinstance(item, Container)]
     six = networks.with_ipv6([item for item in resources if isinstance(item, Network)])
     published.check(found, database, replaced, networks.name_server.sockets, six)
@@ -145,17 +146,24 @@ def _shown(container: Container, settings: Settings) -> dict[str, Path]:
     return found | {f"bind {one.source}": Path(one.source) for one in container.mounts if isinstance(one, BindMount)}
 
 
-def _check_named(container: Container, made: Sequence[Resource], database: Database) -> None:
-    """Networks and volumes that a container names are there, or are made in the same run."""
+def _there(made: Sequence[Resource], database: Database) -> dict[Kind, set[str]]:
+    """Names of the networks and volumes that are there, or are made in the same run."""
+    found = {}
+    for kind in (Kind.NETWORK, Kind.VOLUME):
+        rows = database.query(f"SELECT name FROM {kind.value}s")  # noqa: S608 - our own words
+        found[kind] = {str(row[0]) for row in rows} | {item.name for item in made if item.kind is kind}
+    return found
+
+
+def _check_named(container: Container, there: Mapping[Kind, Collection[str]]) -> None:
+    """The networks and volumes that a container names are there."""
     named = {
         Kind.NETWORK: [endpoint.network for endpoint in container.networks],
         Kind.VOLUME: [mount.source for mount in container.mounts if isinstance(mount, VolumeMount)],
     }
     for kind, names in named.items():
-        there = {item.name for item in made if item.kind is kind}
-        there |= {str(row[0]) for row in database.query(f"SELECT name FROM {kind.value}s")}  # noqa: S608 - our own words
         for name in names:
-            if name not in there:
+            if name not in there[kind]:
                 raise NotFoundError(
                     f"{kind.value} {name} does not exist",
                     where=str(container.id),

@@ -199,16 +199,19 @@ class Containers(Observations):
 
     def stop(self, container_id: str, grace: Duration | None = None) -> None:
         """Ask it to end, SIGKILL after the grace period. An ended one is no error."""
-        self.records.set(container_id, wanted="stopped")
+        row = self.records.set(container_id, wanted="stopped")
+        if row is None:
+            return
         client.wake(self.settings)
-        row = self.records.get(container_id)
         process = self._process(row)
         paths = self._paths(container_id)
         if process is None:
             lifecycle.kill(paths.cgroup)
             return
-        period = declaration(row["declared"]).stop_grace_period if grace is None else grace
-        lifecycle.stop(process, signal_number(self.stop_signal(container_id)), period.total_seconds(), paths.cgroup)
+        declared = declaration(row["declared"])
+        period = declared.stop_grace_period if grace is None else grace
+        asked = signal_number(declared.stop_signal or self.stop_signal(container_id))
+        lifecycle.stop(process, asked, period.total_seconds(), paths.cgroup)
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
         self.records.set(container_id, exit_code=code, finished_at=now())
         note_death(self.records.database, container_id, code, oom_killed=cgroups.was_oom_killed(paths.cgroup))
@@ -229,15 +232,14 @@ class Containers(Observations):
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
         # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
-        try:
-            came_up = _came_up(self.records.get(container_id))
-        except NotFoundError:
+        row = self.records.set(container_id, wanted="stopped", phase="removing")
+        if row is None:
             return
-        self.records.set(container_id, wanted="stopped", phase="removing")
-        lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=came_up)
+        lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=_came_up(row))
         grants.remove(self.settings, container_id)
         self.note(container_id, "destroy")
         self.records.remove(container_id, lambda: tidy_cgroups(self.settings))
+        self._places.pop(container_id, None)
         client.wake(self.settings)
 
     def rename(self, container_id: str, name: str, *, superseded: bool = False) -> None:

@@ -40,6 +40,7 @@ class Observations:
         self.settings = settings
         self.records = Records(database)
         self.runtime = OciRuntime(settings)
+        self._places: dict[str, Paths] = {}
 
     def status(self, container_id: str) -> Status:
         """What it is doing now, from its process and its exit file."""
@@ -48,9 +49,10 @@ class Observations:
     def observe(self, project: str | None, names: Collection[str] = ()) -> list[Observed]:
         """A project's containers, and those that are named."""
         found = []
+        verdicts = {row[0]: row[1] for row in self.records.database.query("SELECT container_id, status FROM health")}
         for row in self.records.select(project, names):
             declared = declaration(row["declared"])
-            status = self._status(row)
+            status = self._status(row, verdicts)
             runs = status.state in (State.RUNNING, State.PAUSED)
             lost = runs and not lifecycle.is_monitored(row["id"], self._paths(row["id"]))
             found.append(
@@ -190,14 +192,16 @@ class Observations:
             raise UnsupportedError("waiting for health needs a health check", where=f"container {row['name']}")
         return health.Probe(self, self.records.database, row, check)
 
-    def _status(self, row: sqlite3.Row) -> Status:
+    def _status(self, row: sqlite3.Row, verdicts: Mapping[str, str] | None = None) -> Status:
+        """``verdicts`` are those of health checks where they have been read for many at once."""
         if row["phase"] != "created":
             return Status(state=State.INCOMPLETE)
         times = {"started_at": _time(row["started_at"]), "finished_at": _time(row["finished_at"])}
         process = self._process(row)
         if process:
-            found = self.records.database.query("SELECT status FROM health WHERE container_id = ?", (row["id"],))
-            verdict = Health(found[0]["status"]) if found else Health.NONE
+            if verdicts is None:
+                verdicts = {row["id"]: self._verdict(row["id"])}
+            verdict = Health(verdicts.get(row["id"], Health.NONE))
             state = State.PAUSED if freezer.is_frozen(self._paths(row["id"]).cgroup) else State.RUNNING
             return Status(state=state, pid=process.pid, health=verdict, restarts=row["restarts"], **times)
         if row["pid"] is None:
@@ -217,6 +221,10 @@ class Observations:
         return Status(
             state=state, exit_code=code, oom_killed=killed, restarts=row["restarts"], on_request=asked, **times
         )
+
+    def _verdict(self, container_id: str) -> str:
+        rows = self.records.database.query("SELECT status FROM health WHERE container_id = ?", (container_id,))
+        return str(rows[0]["status"]) if rows else Health.NONE
 
     def _comes_back(self, row: sqlite3.Row, exit_code: int | None) -> bool:
         """Whether the supervisor is about to start an ended one again."""
@@ -238,7 +246,10 @@ class Observations:
         return self.process(container_id) is not None
 
     def _paths(self, container_id: str) -> Paths:
-        return Paths.of(self.settings, container_id)
+        found = self._places.get(container_id)
+        if found is None:
+            found = self._places[container_id] = Paths.of(self.settings, container_id)
+        return found
 
     def facts(self, container_id: str) -> dict[str, Any]:
         """What was found out when it was made: layers, the image's stop signal and health check, parts of mounts."""

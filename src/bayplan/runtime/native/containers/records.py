@@ -70,11 +70,13 @@ class Records:
         rows = self.database.query("SELECT * FROM containers ORDER BY name")
         return [row for row in rows if (project is not None and row["project"] == project) or row["name"] in names]
 
-    def set(self, container_id: str, **values: object) -> None:
-        """Change columns (their names are the code's own, never a user's)."""
+    def set(self, container_id: str, **values: object) -> sqlite3.Row | None:
+        """Change columns (their names are the code's own, never a user's). Gives the new row, if there is one."""
         columns = ", ".join(f"{name} = ?" for name in values)
+        sql = f"UPDATE containers SET {columns} WHERE id = ? RETURNING *"  # noqa: S608 - our own names
         with self.database.transaction() as tx:
-            tx.execute(f"UPDATE containers SET {columns} WHERE id = ?", (*values.values(), container_id))  # noqa: S608 - our own names
+            rows: list[sqlite3.Row] = tx.execute(sql, (*values.values(), container_id)).fetchall()
+        return rows[0] if rows else None
 
     def bundle(self, container_id: str) -> sqlite3.Row:
         """``config`` (config.json, network namespace left out) and ``facts`` of a created one. Raises NotFoundError."""

@@ -219,6 +219,9 @@ class Endpoints:
 
     def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
         """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""
+        held = set(self.published_of(container_id))
+        if not ports and not held:
+            return
         rows = self.database.query(
             "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
         )
@@ -227,9 +230,6 @@ class Endpoints:
         address6 = next((row["address6"] for row in rows if row["address6"]), "")
         if ports and address is None:
             raise ConflictError("ports can be published only from a network that is not internal")
-        held = set(self.published_of(container_id))
-        if not ports and not held:
-            return
         with self.balance.turn():
             before = set(self.balance.shared(container_id))
             with self.database.transaction() as tx:
@@ -285,26 +285,22 @@ class Endpoints:
 
     def kernel(self) -> Kernel:
         """What the kernel has now, to hold many records against."""
-        return Kernel(self.links, self.firewall)
+        return Kernel(self.links, self.firewall, self.database)
 
     def endpoint_defects(self, container_id: str, kernel: Kernel) -> dict[str, str]:
         """What a running container lacks in the kernel, with the way it is mended."""
         found: dict[str, str] = {}
-        for row in self.database.query(
-            "SELECT e.link, e.network, n.bridge FROM endpoints e JOIN networks n ON n.name = e.network"
-            " WHERE e.container_id = ?",
-            (container_id,),
-        ):
+        for row in kernel.places.get(container_id, ()):
             if row["link"] not in kernel.links:
                 found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
             elif not kernel.is_attached(row["link"], row["bridge"]):
                 found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
-        shared = self.balance.shared(container_id)
-        for key in shared:
-            if not self.balance.is_so(key, kernel.rules):
-                found[f"port {key[1]}/{key[2]} is not balanced over its replicas"] = Change.IN_PLACE.value
-        for port in self.published_of(container_id):
-            if port.key not in shared and not kernel.is_open(port):
+        for port in kernel.ports.get(container_id, ()):
+            key = port.key
+            if key in kernel.shared:
+                if not self.balance.is_so(key, kernel.rules):
+                    found[f"port {key[1]}/{key[2]} is not balanced over its replicas"] = Change.IN_PLACE.value
+            elif not kernel.is_open(port):
                 where = f" on {port.host_ip}" if port.six else ""
                 found[f"port {port.published}/{port.protocol} is not open{where}"] = Change.IN_PLACE.value
         return found
@@ -386,9 +382,7 @@ class Endpoints:
     def published_of(self, container_id: str) -> list[Published]:
         """What it publishes, by the records."""
         rows = self.database.query("SELECT * FROM ports WHERE container_id = ?", (container_id,))
-        return [
-            Published(row["host_ip"], row["published"], row["protocol"], row["address"], row["target"]) for row in rows
-        ]
+        return [Published.of(row) for row in rows]
 
     def _is_internal(self, name: str) -> bool:
         return recorded(self._network_row(name)["declared"]).internal

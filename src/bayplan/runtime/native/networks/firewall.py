@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from sqlite3 import Row
 from typing import Any
 
 from bayplan.system import nftables
@@ -39,6 +40,11 @@ class Published:
     def __str__(self) -> str:
         address = f"[{self.host_ip}]" if self.six else self.host_ip
         return f"{address}:{self.published}->{self.target}/{self.protocol}"
+
+    @classmethod
+    def of(cls, row: Row) -> Published:
+        """As it is recorded."""
+        return cls(row["host_ip"], row["published"], row["protocol"], row["address"], row["target"])
 
     @property
     def six(self) -> bool:

@@ -1,19 +1,23 @@
-"""One look at the kernel, against which many records are held: links and rules are listed once, not for each record."""
+"""One look at the kernel and at what is recorded of it: listed once, not for each container."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from sqlite3 import Row
 
-from bayplan.runtime.native.networks.firewall import Firewall, Held, Published
+from bayplan.runtime.native.networks.firewall import Firewall, Held, Key, Published
 from bayplan.runtime.native.networks.links import Links
 from bayplan.runtime.native.networks.netlink import Link
+from bayplan.runtime.native.state.database import Database
 
 
 class Kernel:
     """Links and rules as they were at the first question."""
 
-    def __init__(self, links: Links, firewall: Firewall) -> None:
-        self._links, self._firewall = links, firewall
+    def __init__(self, links: Links, firewall: Firewall, database: Database) -> None:
+        self._links, self._firewall, self._database = links, firewall, database
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -24,6 +28,30 @@ class Kernel:
     def rules(self) -> Held:
         """Our table."""
         return self._firewall.holds()
+
+    @cached_property
+    def places(self) -> Mapping[str, Sequence[Row]]:
+        """Recorded links, networks and bridges of each container by its id."""
+        found = defaultdict(list)
+        for row in self._database.query(
+            "SELECT e.container_id, e.link, e.network, n.bridge FROM endpoints e JOIN networks n ON n.name = e.network"
+        ):
+            found[row["container_id"]].append(row)
+        return found
+
+    @cached_property
+    def ports(self) -> Mapping[str, Sequence[Published]]:
+        """Recorded ports of each container by its id."""
+        found = defaultdict(list)
+        for row in self._database.query("SELECT * FROM ports"):
+            found[row["container_id"]].append(Published.of(row))
+        return found
+
+    @cached_property
+    def shared(self) -> frozenset[Key]:
+        """Recorded ports that several containers have."""
+        times = Counter(port.key for ports in self.ports.values() for port in ports)
+        return frozenset(key for key, count in times.items() if count > 1)
 
     def is_attached(self, link: str, bridge: str) -> bool:
         """Whether the link is up and on that bridge."""

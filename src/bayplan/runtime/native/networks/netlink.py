@@ -64,9 +64,14 @@ def links(of: socket.socket) -> dict[str, Link]:
     found: dict[str, Link] = {}
     for data in listing(of, _GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0), "links"):
         _, _, index, state, _ = _IFINFO.unpack_from(data)
-        held = dict(attributes(data[_IFINFO.size :]))
-        master = struct.unpack("=I", held.get(_IFLA_MASTER, bytes(4)))[0]
-        name = held[_IFLA_IFNAME].rstrip(b"\0").decode()
+        name, master = "", 0
+        # The name comes first and the master next of these two; some thirty others that follow are of no use here.
+        for kind, content in attributes(data[_IFINFO.size :]):
+            if kind == _IFLA_IFNAME:
+                name = content.rstrip(b"\0").decode()
+            elif kind == _IFLA_MASTER:
+                (master,) = struct.unpack("=I", content)
+                break
         found[name] = Link(index, bool(state & IFF_UP), master)
     return found
 
