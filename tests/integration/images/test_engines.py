@@ -17,9 +17,10 @@ SEEN = ["new", "new", "y", "linked"]
 
 
 def engine_of(kind):
-    program = "dockerd" if kind is Docker else kind.name
-    missing = shutil.which(program) is None
-    return pytest.param(kind, id=kind.name, marks=pytest.mark.skipif(missing, reason=f"{program} is not installed"))
+    programs = ("dockerd", "docker") if kind is Docker else (kind.name,)
+    missing = [name for name in programs if shutil.which(name) is None]
+    why = f"{' and '.join(missing)} not installed"
+    return pytest.param(kind, id=kind.name, marks=pytest.mark.skipif(bool(missing), reason=why))
 
 
 @pytest.fixture(params=[engine_of(Podman), engine_of(Docker)])
