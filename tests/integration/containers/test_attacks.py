@@ -1,6 +1,7 @@
 """Attacks of the run time: what a container or its image tries, and gets nothing by."""
 
 import base64
+import io
 import json
 import os
 import stat
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError
+from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
-from bayplan.runtime.native.containers import seccomp
+from bayplan.runtime.native.containers import copy, seccomp
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
 from containers import proc, status_of
@@ -139,3 +140,19 @@ def test_a_group_file_beyond_all_measure(host):
     _swap(host, made, "group", lambda path: path.write_text("".join(f"g{n}:x:{n}:app\n" for n in range(200_000))))
     done = host.containers.exec(made, ["/bin/sh", "-c", "id -u"], user="app")
     assert (done.exit_code, done.stdout) in ((0, b"1000\n"), (126, b""))
+
+
+def test_directories_without_end_are_removed_and_not_copied(host):
+    """What a container has made deeper than any path is long must not stay for ever (``shutil.rmtree`` gives up)."""
+    made = host.start("a", "/bin/sleep", "60")
+    fd = os.open(host.containers._paths(made).upper, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(2000):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    with pytest.raises(UnsupportedError, match="directories deep"):
+        copy.with_root(host.containers, made, "/d", lambda root: copy.read(root, "/d", io.BytesIO()), {})
+    host.containers.delete(made)
+    assert not host.containers._paths(made).data.exists()

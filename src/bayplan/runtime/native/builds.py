@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
 from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
+from bayplan.system import trees
 
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
@@ -58,7 +58,7 @@ class Builds:
             runtime = OciRuntime(self.settings)
             lifecycle.clear(runtime, place.name, _paths(self.settings, Workspace(place.name, place)))
             self.networks.detach(place.name)
-            shutil.rmtree(place)
+            trees.remove(place)
         for name in self.networks.of_builds():
             self.networks.delete(name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import monitors_cgroup
-from bayplan.system import cgroups, freezer, mounts, namespaces
+from bayplan.system import cgroups, freezer, mounts, namespaces, trees
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -160,7 +159,7 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
     else:
         namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
-    shutil.rmtree(paths.run, ignore_errors=True)
+    trees.remove(paths.run, ignore_errors=True)
 
 
 def _has_hooks(paths: Paths) -> bool:
@@ -182,4 +181,4 @@ def remove(runtime: OciRuntime, container_id: str, paths: Paths, *, started: boo
     """Everything of the container that is on the host, in whatever state a kill left it. ``started``: see ``clear``."""
     clear(runtime, container_id, paths, started=started)
     if paths.data.exists():
-        shutil.rmtree(paths.data)
+        trees.remove(paths.data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.volumes import options, sizes, transfer
 from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
-from bayplan.system import mounts
+from bayplan.system import mounts, trees
 from bayplan.system.processes import Process, boot_id
 
 _DELETED = ".deleted-"
@@ -91,7 +90,7 @@ class Volumes:
             # A mount that somebody made in it since is somebody's data.
             if not mounts.mounted_at_or_below(item):
                 sizes.forget(item)
-                shutil.rmtree(item, ignore_errors=True)
+                trees.remove(item, ignore_errors=True)
 
     def users(self, name: str) -> list[str]:
         """Names of the containers that mount it."""
