@@ -110,9 +110,15 @@ def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> Non
 
 
 def kill(cgroup: str) -> None:
-    """Kill everything in the container's cgroup."""
+    """Kill everything in the container's cgroup. Raises RuntimeFailureError when something stays.
+
+    Nothing may be forgotten while that runs: nobody would know any more whose it is.
+    """
     deadline = time.monotonic() + _KILL_TIMEOUT_S
-    while (left := cgroups.members(cgroup)) and time.monotonic() < deadline:
+    while left := cgroups.members(cgroup):
+        if time.monotonic() >= deadline:
+            pids = ", ".join(str(process.pid) for process in left)
+            raise RuntimeFailureError(f"process {pids} does not end after SIGKILL", hint="it may wait for a device")
         for process in left:
             process.send(signal.SIGKILL)
         freezer.thaw(cgroup)  # v1: what is frozen dies only when it goes on
