@@ -5,6 +5,7 @@ import io
 import json
 import os
 import stat
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
-from bayplan.runtime.native.containers import copy, seccomp
+from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
 from containers import proc, status_of
@@ -156,3 +157,35 @@ def test_directories_without_end_are_removed_and_not_copied(host):
         copy.with_root(host.containers, made, "/d", lambda root: copy.read(root, "/d", io.BytesIO()), {})
     host.containers.delete(made)
     assert not host.containers._paths(made).data.exists()
+
+
+@pytest.mark.parametrize("name", ["SIGBOGUS", "99", "-1", "0", "9" * 5000, "\u00b2"])
+def test_an_image_with_an_impossible_stop_signal_can_be_stopped(host, name):
+    made = host.start("a", "/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done", image=_stopped_by(name))
+    with pytest.raises(UnsupportedError, match="unknown signal"):
+        verbs.kill(host.containers, made, name)
+    _await_trap(host, made)
+    host.containers.stop(made, Duration(hours=1000))
+    assert host.containers.status(made).exit_code == 3
+
+
+def _stopped_by(name):
+    return image_config({"StopSignal": name})
+
+
+def _await_trap(host, made):
+    process = host.containers.process(made)
+    while not process.catches(15):
+        pass
+
+
+def test_a_stranger_that_has_the_pid_of_an_ended_command_is_not_killed(host, tmp_path):
+    """Fault row 9."""
+    made = host.start("a", "/bin/sleep", "60")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        try:
+            (tmp_path / "pid").write_text(str(stranger.pid))
+            execute.kill(tmp_path / "pid", host.containers._paths(made).cgroup)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()

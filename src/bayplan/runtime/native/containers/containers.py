@@ -11,7 +11,7 @@ import re
 import signal
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -219,8 +219,15 @@ class Containers(Observations):
         return [Path(item) for item in self.facts(container_id)["lowerdirs"]]
 
     def stop_signal(self, container_id: str) -> str:
-        """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
-        return self.declared(container_id).stop_signal or self.facts(container_id)["stop_signal"] or "SIGTERM"
+        """The signal that asks it to end: the declared one, the image's, else SIGTERM.
+
+        One of an image that nobody knows is none: the container could never be stopped.
+        """
+        for name in (self.declared(container_id).stop_signal, self.facts(container_id)["stop_signal"]):
+            with suppress(UnsupportedError):
+                signal_number(name or "")
+                return str(name)
+        return "SIGTERM"
 
     def expect_end(self, container_id: str) -> None:
         """It will be stopped and removed now: its monitor ends with it."""
@@ -310,7 +317,7 @@ def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
 
 def signal_number(name: str) -> int:
     """A signal by name, with or without ``SIG``, or by number (signal(7))."""
-    if name.isdigit():
+    if name.isascii() and name.isdigit() and 0 < int(name[:9]) < signal.NSIG:
         return int(name)
     # Real-time signals are named from both ends of their range: RTMIN+3, RTMAX-2 (signal(7), kill(1)).
     number: int | None
