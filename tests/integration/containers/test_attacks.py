@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import stat
 import subprocess
 from contextlib import suppress
@@ -16,7 +17,7 @@ from bayplan.models import Container, Duration
 from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
-from containers import proc, status_of
+from containers import Host, proc, status_of
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 DOCKERS_14 = (
@@ -189,3 +190,26 @@ def test_a_stranger_that_has_the_pid_of_an_ended_command_is_not_killed(host, tmp
             assert stranger.poll() is None
         finally:
             stranger.kill()
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
+@pytest.mark.parametrize("kind", ["outside", "inside", "file"])
+def test_a_root_file_system_with_a_link_for_dev_proc_or_sys_is_refused(settings, rootfs, tmp_path, name, kind):
+    """Old runtimes made their device nodes where the link leads."""
+    canary, top = tmp_path / "canary", tmp_path / "root"
+    canary.mkdir()
+    shutil.copytree(rootfs, top, symlinks=True)
+    (top / name).rmdir()
+    if kind == "file":
+        (top / name).touch()
+    else:
+        (top / name).symlink_to(canary if kind == "outside" else "/var")
+    other = Host(settings, top)
+    try:
+        made = other.create("a", "/bin/echo", "ran")
+        with pytest.raises(UnsupportedError, match=f"/{name} of its image is no directory"):
+            other.containers.start(made, None, {})
+        assert list(other.containers.logs(made)) == []
+    finally:
+        other.close()
+    assert list(canary.iterdir()) == []

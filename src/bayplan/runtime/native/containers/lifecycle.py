@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from bayplan.errors import RuntimeFailureError
+from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import monitors_cgroup
@@ -51,6 +53,7 @@ def start(
 
     def launch() -> None:
         mounts.mount_overlay(show_layers(lowerdirs), paths.upper, paths.work, paths.rootfs)
+        _refuse_links(paths.rootfs, container_id)
         furnish(paths.run)
         runtime.create(container_id, paths, *streams)
         monitor = paths.monitor_pid_file.read_text()
@@ -70,6 +73,21 @@ def start(
     pid = int(paths.pid_file.read_text())
     # A short-lived process may be gone already; its exit file tells the rest.
     return Process.of(pid) or Process(pid, 0)
+
+
+def _refuse_links(rootfs: Path, container_id: str) -> None:
+    """Raise UnsupportedError where an image has a link in the place of what is mounted first.
+
+    Old runtimes follow it, and make device nodes outside of the root file system; newer ones do not say what is wrong.
+    """
+    for name in ("dev", "proc", "sys"):
+        place = rootfs / name
+        if os.path.lexists(place) and not stat.S_ISDIR(place.lstat().st_mode):
+            raise UnsupportedError(
+                f"/{name} of its image is no directory, so that the container's own cannot be mounted there",
+                where=f"container {container_id[:12]}",
+                hint="use another image",
+            )
 
 
 def is_monitored(container_id: str, paths: Paths) -> bool:
