@@ -28,6 +28,7 @@ from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
 from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
 from bayplan.system import trees
+from bayplan.system.files import private_directory
 
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
@@ -121,7 +122,7 @@ class _Executor:
             None,
             {},
         )
-        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(paths.run)
         spec = build_spec(_DECLARED, bundle, self.settings)
         if command.script is not None:
             spec["mounts"].append(_script(command.script, command.arguments[0], paths.run / "script"))

@@ -40,6 +40,7 @@ from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.records import begin_health, note_death
 from bayplan.system import cgroups, freezer, idmap, namespaces
+from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
 
 IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
@@ -143,7 +144,7 @@ class Containers(Observations):
         grants.check_there(declaration(row["declared"]), self.settings, container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
-        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(paths.run)
         facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
         told = resolver.told(declared, self._hostname(row), addresses, name_server)
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)

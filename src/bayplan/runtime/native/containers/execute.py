@@ -17,6 +17,7 @@ from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.users import User
 from bayplan.system import cgroups, namespaces
+from bayplan.system.files import write_private
 
 if TYPE_CHECKING:
     from bayplan.runtime.protocol import ExecResult
@@ -79,7 +80,7 @@ def run(
     if size:
         # From its begin: set after the start, it comes too late for a program that asks at once (config.md, "process").
         process = {**process, "consoleSize": {"height": size[0], "width": size[1]}}
-    file.write_text(json.dumps(process))
+    write_private(file, json.dumps(process))
     argv = runtime.command(f"--log={log}", "exec", "--process", str(file), "--pid-file", str(pid_file))
     try:
         if detach:

@@ -15,6 +15,7 @@ from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import monitors_cgroup
 from bayplan.system import cgroups, freezer, mounts, namespaces, trees
+from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -43,8 +44,9 @@ def start(
     in that namespace, and before the overlay is mounted ``show_layers`` its layers.
     """
     runtime.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    paths.upper.mkdir(exist_ok=True, mode=0o755)
+    private_directory(paths.data.parent)
+    paths.data.mkdir(exist_ok=True, mode=0o700)
+    make_upper(paths)
     for directory in (paths.work, paths.rootfs, paths.exit_dir):
         directory.mkdir(exist_ok=True, mode=0o700)
     (paths.exit_dir / container_id).unlink(missing_ok=True)
@@ -73,6 +75,13 @@ def start(
     pid = int(paths.pid_file.read_text())
     # A short-lived process may be gone already; its exit file tells the rest.
     return Process.of(pid) or Process(pid, 0)
+
+
+def make_upper(paths: Paths) -> None:
+    """Make the container's own layer; its root is that of the container, where every user must be able to look."""
+    if not paths.upper.is_dir():
+        paths.upper.mkdir(mode=0o755)
+        paths.upper.chmod(0o755)  # whatever the umask
 
 
 def _refuse_links(rootfs: Path, container_id: str) -> None:

@@ -23,7 +23,7 @@ from bayplan.errors import BayplanError, CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config, layer_ids
 from bayplan.system import trees
-from bayplan.system.files import atomic_write, fsync_dir, locked
+from bayplan.system.files import atomic_write, fsync_dir, locked, private_directory
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -50,7 +50,8 @@ class ImageStore:
         self.blobs = root / "blobs" / "sha256"
         self._index = root / "index.json"
         self._lock = root / ".lock"
-        self.blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(self.root)
+        private_directory(self.blobs)
         if not (root / "oci-layout").exists():
             atomic_write(root / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
 

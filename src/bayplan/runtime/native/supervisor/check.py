@@ -13,6 +13,7 @@ from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.records import OUTPUT_BYTES
 from bayplan.runtime.native.supervisor.schedule import Check
 from bayplan.system import namespaces
+from bayplan.system.files import write_private
 
 _READ_BYTES = 65536
 
@@ -27,7 +28,7 @@ class RunningCheck:
         self._file = paths.run / "health.json"
         spec = json.loads((paths.run / "config.json").read_text())
         process = process_file(spec, check.command, user=None, environment={}, working_dir=None, tty=False)
-        self._file.write_text(json.dumps(process))
+        write_private(self._file, json.dumps(process))
         argv = runtime.command("exec", "--process", str(self._file), "--pid-file", str(self._pid_file), container_id)
         self._child = namespaces.in_private_mounts(
             lambda: subprocess.Popen(

@@ -43,7 +43,8 @@ def load(data: Path, source: BinaryIO, *, replace: bool) -> None:
     if any(data.iterdir()) and not replace:
         raise ConflictError(f"volume {data.parent.name} is not empty", hint="--replace takes the archive instead")
     aside = data.with_name(f"{_ASIDE}{secrets.token_hex(4)}")
-    aside.mkdir(mode=0o755)
+    aside.mkdir()
+    aside.chmod(0o755)  # whatever the umask
     try:
         _unpack(aside, source)
         if mounts.is_mounted(data):

@@ -16,6 +16,7 @@ from bayplan.runtime.native.volumes import options, sizes, transfer
 from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
 from bayplan.system import mounts, trees
+from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
 
 _DELETED = ".deleted-"
@@ -58,11 +59,14 @@ class Volumes:
         return Volume.model_validate_json(rows[0]["declared"])
 
     def _make(self, volume: Volume) -> None:
-        (self.root / volume.name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        private_directory(self.root)
+        (self.root / volume.name).mkdir(exist_ok=True, mode=0o711)
         data = self.path(volume.name)
         sizes.apply(volume, data.parent)
         transfer.mend(data)
-        data.mkdir(exist_ok=True, mode=0o755)
+        if not data.is_dir():
+            data.mkdir(mode=0o755)
+            data.chmod(0o755)  # whatever the umask: its users need not be root
         options.attach(volume, data)
 
     def check(self, volume: Volume) -> None:
