@@ -7,6 +7,7 @@ import time
 import pytest
 
 from bayplan.runtime.native.containers.spec import process
+from bayplan.system import cgroups
 from faults.core import small_core
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -77,6 +78,36 @@ def test_what_waits_for_a_device_is_told_and_holds_up_nobody(tmp_path, disk):
             subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
         core.call("stop")
         assert state_of(pids["odd-stuck-1"]) == ""
+
+
+def test_nothing_is_forgotten_while_a_part_of_it_waits_for_a_device(tmp_path, disk):
+    """Fault row 32: not its first process, and not in a PID namespace that would end with that one."""
+    script = "(while [ ! -e /go ]; do sleep 0.05; done; echo x > /disk/file) & exec sleep 600"
+    service = f"""\
+  part:
+    image: lab/busybox
+    command: [sh, -c, '{script}']
+    network_mode: none
+    pid: host
+    stop_grace_period: 50ms
+    volumes: ["{disk}:/disk"]
+"""
+    with small_core(tmp_path, "name: odd\nservices:\n" + service) as core:
+        core.call("apply")
+        subprocess.run(["fsfreeze", "-f", str(disk)], check=True)
+        try:
+            core.call("exec", "-T", "part", "sh", "-c", "echo > /go")
+            group = f"{core.settings.cgroup_parent}/{core.query('SELECT id FROM containers')[0][0]}"
+            deadline = time.monotonic() + 20
+            while not (stuck := [one.pid for one in cgroups.members(group) if state_of(one.pid) == "D"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert "does not end after SIGKILL" in core.call("rm", "-f", "part", code=1)
+            assert "odd-part-1" in core.status()
+        finally:
+            subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
+        core.call("rm", "-f", "part")
+        assert state_of(stuck[0]) in ("", "Z")
 
 
 def test_orphans_are_reaped(tmp_path):

@@ -19,6 +19,7 @@ from bayplan.runtime.native.runtime import NativeRuntime
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.state import database as state
 from bayplan.runtime.native.supervisor import client
+from bayplan.system import trees
 from faults.core import COMPOSE, Core, add_image, ask, free_port, layer
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -134,7 +135,7 @@ def test_a_cut_collection_leaves_no_part_of_a_layer(tmp_path, monkeypatch):
     def cut(path, **_):
         raise OSError("cut")
 
-    monkeypatch.setattr(shutil, "rmtree", cut)
+    monkeypatch.setattr(trees, "remove", cut)
     with pytest.raises(OSError, match="cut"):
         store.collect(layers.root)
     assert not made.exists()
@@ -246,7 +247,7 @@ def test_a_removed_volume_is_gone_at_once(up, monkeypatch):
     runtime = native(up)
     try:
         (runtime.volumes.path("shop_data") / "marker").write_text("x")
-        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        monkeypatch.setattr(trees, "remove", lambda *_, **__: None)
         runtime.volumes.delete("shop_data")
         assert not runtime.volumes.path("shop_data").parent.exists()
         monkeypatch.undo()

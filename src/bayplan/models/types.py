@@ -34,7 +34,10 @@ class Duration(timedelta):
         parts = _DURATION_PART.findall(text)
         if not parts or "".join(number + unit for number, unit in parts) != text:
             raise ValueError(f"not a duration: {value!r}; write a number with a unit, such as 30s or 1m30s")
-        return cls(microseconds=int(sum(Decimal(number) * _UNITS_NS[unit] for number, unit in parts) / 1000))
+        try:
+            return cls(microseconds=int(sum(Decimal(number) * _UNITS_NS[unit] for number, unit in parts) / 1000))
+        except ArithmeticError as error:
+            raise ValueError(f"duration {text[:40]!r} is too long") from error
 
     def __str__(self) -> str:
         micro = self // timedelta(microseconds=1)

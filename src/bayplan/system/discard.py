@@ -6,12 +6,15 @@ under the interpreter's lock, while others wait for it; so that is left to rm(1)
 
 from __future__ import annotations
 
-import shutil
+import logging
 import subprocess
 import time
 from pathlib import Path
 
+from bayplan.system import trees
+
 _FEW = 4
+_log = logging.getLogger(__name__)
 
 
 def set_aside(path: Path, aside: Path) -> None:
@@ -34,10 +37,10 @@ def remove_aside(*asides: Path) -> None:
         left = list(aside.iterdir())
         if len(left) <= _FEW:
             for path in left:
-                shutil.rmtree(path, ignore_errors=True)
+                trees.remove(path, ignore_errors=True)
         else:
             subprocess.run(["rm", "-rf", "--one-file-system", "--", *left], check=False, stderr=subprocess.DEVNULL)
         try:
             aside.rmdir()
-        except OSError:
-            continue
+        except OSError as error:
+            _log.warning("%s is not removed yet, is something mounted in it? %s", aside, error.strerror)

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bayplan.errors import BusyError, UnsupportedError
@@ -23,6 +23,31 @@ def fsync_dir(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def private_directory(path: Path, *, tighten: bool = True) -> None:
+    """Make a directory, and those above it that are missing, into which only we can look, whatever the umask is.
+
+    ``tighten`` takes from one that is there what others may do. Below a directory of containers that others can pass,
+    any user of the host could run a set-user-id program that a container has left in a volume (CVE-2021-41091).
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        private_directory(path.parent, tighten=False)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        return
+    if tighten and mode & 0o077:
+        path.chmod(0o700)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only we can read, whatever the umask is; for those that a cut change makes anew."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        os.fchmod(fd, 0o600)
+        file.write(text)
 
 
 def atomic_write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:

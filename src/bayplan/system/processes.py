@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import select
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from bayplan.system.files import read_kernel_file
 
 _STAT_STARTTIME = 22  # proc(5), /proc/pid/stat field (22)
 _STAT_STATE = 3
+_LONGEST_POLL_S = 3600.0  # poll(2) takes milliseconds as an int: 24 days
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,8 @@ class Process:
 
     def send(self, number: int) -> bool:
         """Signal exactly this process (pidfd, so that a reused pid is never hit). False when it is gone."""
-        try:
-            fd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        fd = _pidfd(self.pid)
+        if fd < 0:
             return False
         try:
             if not self.alive:
@@ -86,18 +88,31 @@ class Process:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within the time."""
-        try:
-            fd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        fd = _pidfd(self.pid)
+        if fd < 0:
             return True
         try:
             if not self.alive:
                 return True
             poller = select.poll()
             poller.register(fd, select.POLLIN)
-            return bool(poller.poll(max(0.0, timeout_s) * 1000)) or not self.alive
+            deadline = time.monotonic() + timeout_s
+            while (left := deadline - time.monotonic()) > _LONGEST_POLL_S:
+                if poller.poll(_LONGEST_POLL_S * 1000):
+                    return True
+            return bool(poller.poll(max(0.0, left) * 1000)) or not self.alive
         finally:
             os.close(fd)
+
+
+def _pidfd(pid: int) -> int:
+    """A descriptor of the process that has this pid now; -1 when there is none, or it is that of a thread."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+            return -1
+        raise
 
 
 @functools.cache

@@ -1,20 +1,23 @@
 """Attacks of the run time: what a container or its image tries, and gets nothing by."""
 
 import base64
+import io
 import json
 import os
+import shutil
 import stat
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError
+from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
-from bayplan.runtime.native.containers import seccomp
+from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
-from containers import proc, status_of
+from containers import Host, proc, status_of
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 DOCKERS_14 = (
@@ -139,3 +142,74 @@ def test_a_group_file_beyond_all_measure(host):
     _swap(host, made, "group", lambda path: path.write_text("".join(f"g{n}:x:{n}:app\n" for n in range(200_000))))
     done = host.containers.exec(made, ["/bin/sh", "-c", "id -u"], user="app")
     assert (done.exit_code, done.stdout) in ((0, b"1000\n"), (126, b""))
+
+
+def test_directories_without_end_are_removed_and_not_copied(host):
+    """What a container has made deeper than any path is long must not stay for ever (``shutil.rmtree`` gives up)."""
+    made = host.start("a", "/bin/sleep", "60")
+    fd = os.open(host.containers._paths(made).upper, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(2000):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    with pytest.raises(UnsupportedError, match="directories deep"):
+        copy.with_root(host.containers, made, "/d", lambda root: copy.read(root, "/d", io.BytesIO()), {})
+    host.containers.delete(made)
+    assert not host.containers._paths(made).data.exists()
+
+
+@pytest.mark.parametrize("name", ["SIGBOGUS", "99", "-1", "0", "9" * 5000, "\u00b2"])
+def test_an_image_with_an_impossible_stop_signal_can_be_stopped(host, name):
+    made = host.start("a", "/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done", image=_stopped_by(name))
+    with pytest.raises(UnsupportedError, match="unknown signal"):
+        verbs.kill(host.containers, made, name)
+    _await_trap(host, made)
+    host.containers.stop(made, Duration(hours=1000))
+    assert host.containers.status(made).exit_code == 3
+
+
+def _stopped_by(name):
+    return image_config({"StopSignal": name})
+
+
+def _await_trap(host, made):
+    process = host.containers.process(made)
+    while not process.catches(15):
+        pass
+
+
+def test_a_stranger_that_has_the_pid_of_an_ended_command_is_not_killed(host, tmp_path):
+    """Fault row 9."""
+    made = host.start("a", "/bin/sleep", "60")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        try:
+            (tmp_path / "pid").write_text(str(stranger.pid))
+            execute.kill(tmp_path / "pid", host.containers._paths(made).cgroup)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
+@pytest.mark.parametrize("kind", ["outside", "inside", "file"])
+def test_a_root_file_system_with_a_link_for_dev_proc_or_sys_is_refused(settings, rootfs, tmp_path, name, kind):
+    """Old runtimes made their device nodes where the link leads."""
+    canary, top = tmp_path / "canary", tmp_path / "root"
+    canary.mkdir()
+    shutil.copytree(rootfs, top, symlinks=True)
+    (top / name).rmdir()
+    if kind == "file":
+        (top / name).touch()
+    else:
+        (top / name).symlink_to(canary if kind == "outside" else "/var")
+    other = Host(settings, top)
+    try:
+        made = other.create("a", "/bin/echo", "ran")
+        with pytest.raises(UnsupportedError, match=f"/{name} of its image is no directory"):
+            other.containers.start(made, None, {})
+        assert list(other.containers.logs(made)) == []
+    finally:
+        other.close()
+    assert list(canary.iterdir()) == []

@@ -23,6 +23,12 @@ def test_duration_needs_a_unit(text):
         Duration.parse(text)
 
 
+@pytest.mark.parametrize("text", ["99999999999h", "9" * 400 + "s"])
+def test_a_duration_beyond_all_time_is_refused(text):
+    with pytest.raises(ValidationError, match="too long"):
+        Container(name="a", image="b", stop_grace_period=text)
+
+
 @pytest.mark.parametrize(
     ("value", "size", "shown"),
     [("512m", 512 << 20, "512MiB"), ("1.5GiB", 3 << 29, "1536MiB"), ("1kb", 1024, "1KiB"), (7, 7, "7B")],

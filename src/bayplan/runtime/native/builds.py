@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,8 @@ from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
 from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
+from bayplan.system import trees
+from bayplan.system.files import private_directory
 
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
@@ -58,7 +59,7 @@ class Builds:
             runtime = OciRuntime(self.settings)
             lifecycle.clear(runtime, place.name, _paths(self.settings, Workspace(place.name, place)))
             self.networks.detach(place.name)
-            shutil.rmtree(place)
+            trees.remove(place)
         for name in self.networks.of_builds():
             self.networks.delete(name)
 
@@ -121,7 +122,7 @@ class _Executor:
             None,
             {},
         )
-        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(paths.run)
         spec = build_spec(_DECLARED, bundle, self.settings)
         if command.script is not None:
             spec["mounts"].append(_script(command.script, command.arguments[0], paths.run / "script"))

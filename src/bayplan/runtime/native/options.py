@@ -11,6 +11,7 @@ from pathlib import Path
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BlockIo, Container, Resources
 from bayplan.runtime.native.containers import journal
+from bayplan.runtime.native.containers.containers import signal_number
 from bayplan.runtime.native.containers.spec import cdi, isolation, process
 from bayplan.system import cgroups
 
@@ -32,6 +33,8 @@ def check_options(container: Container, cache: Path) -> None:
         isolation.devices(container)
         cdi.check(container)
         isolation.seccomp_annotation(container, isolation.capabilities(container), cache)
+        if container.stop_signal:
+            signal_number(container.stop_signal)
         if container.init:
             process.init_program()
         if container.logging and container.logging.driver == "journald":

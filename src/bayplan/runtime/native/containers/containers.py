@@ -11,7 +11,7 @@ import re
 import signal
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.records import begin_health, note_death
 from bayplan.system import cgroups, freezer, idmap, namespaces
+from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
 
 IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
@@ -143,7 +144,7 @@ class Containers(Observations):
         grants.check_there(declaration(row["declared"]), self.settings, container_id)
         # What an earlier run, or a start that was killed, left.
         lifecycle.clear(self.runtime, container_id, paths, started=_came_up(row))
-        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(paths.run)
         facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
         told = resolver.told(declared, self._hostname(row), addresses, name_server)
         self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
@@ -222,8 +223,15 @@ class Containers(Observations):
         return [Path(item) for item in self.facts(container_id)["lowerdirs"]]
 
     def stop_signal(self, container_id: str) -> str:
-        """The signal that asks it to end: the declared one, the image's, else SIGTERM."""
-        return self.declared(container_id).stop_signal or self.facts(container_id)["stop_signal"] or "SIGTERM"
+        """The signal that asks it to end: the declared one, the image's, else SIGTERM.
+
+        One of an image that nobody knows is none: the container could never be stopped.
+        """
+        for name in (self.declared(container_id).stop_signal, self.facts(container_id)["stop_signal"]):
+            with suppress(UnsupportedError):
+                signal_number(name or "")
+                return str(name)
+        return "SIGTERM"
 
     def expect_end(self, container_id: str) -> None:
         """It will be stopped and removed now: its monitor ends with it."""
@@ -312,7 +320,7 @@ def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
 
 def signal_number(name: str) -> int:
     """A signal by name, with or without ``SIG``, or by number (signal(7))."""
-    if name.isdigit():
+    if name.isascii() and name.isdigit() and 0 < int(name[:9]) < signal.NSIG:
         return int(name)
     # Real-time signals are named from both ends of their range: RTMIN+3, RTMAX-2 (signal(7), kill(1)).
     number: int | None

@@ -12,13 +12,14 @@ from typing import IO
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import TmpfsMount
-from bayplan.runtime.native.containers import stopped
+from bayplan.runtime.native.containers import lifecycle, stopped
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.pack import directory, pack, unpack
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec.users import refuse_shifted
 from bayplan.system import mounts, namespaces
 from bayplan.system.beneath import open_in_root
+from bayplan.system.files import private_directory
 
 
 def with_root(
@@ -46,8 +47,9 @@ def with_root(
     layers = containers.layers(container_id)
 
     def mounted() -> None:
-        for place in (paths.upper, paths.work, paths.rootfs):
-            place.mkdir(parents=True, exist_ok=True, mode=0o755 if place == paths.upper else 0o700)
+        for place in (paths.data, paths.work, paths.rootfs):
+            private_directory(place)
+        lifecycle.make_upper(paths)
         mounts.mount_overlay(layers, paths.upper, paths.work, paths.rootfs)
         stopped.show(declared, containers.facts(container_id), paths, volumes)
         root = os.open(paths.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -16,8 +16,8 @@ from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.users import User
-from bayplan.system import namespaces
-from bayplan.system.processes import Process
+from bayplan.system import cgroups, namespaces
+from bayplan.system.files import write_private
 
 if TYPE_CHECKING:
     from bayplan.runtime.protocol import ExecResult
@@ -80,7 +80,7 @@ def run(
     if size:
         # From its begin: set after the start, it comes too late for a program that asks at once (config.md, "process").
         process = {**process, "consoleSize": {"height": size[0], "width": size[1]}}
-    file.write_text(json.dumps(process))
+    write_private(file, json.dumps(process))
     argv = runtime.command(f"--log={log}", "exec", "--process", str(file), "--pid-file", str(pid_file))
     try:
         if detach:
@@ -90,7 +90,7 @@ def run(
             done = ExecResult(_on_terminal(argv, container_id, paths))
         else:
             done = namespaces.in_private_mounts(
-                lambda: _communicate([*argv, container_id], pid_file, stdin, capture, timeout_s)
+                lambda: _communicate([*argv, container_id], (pid_file, paths.cgroup), stdin, capture, timeout_s)
             )
         return _understood(done, log, capture=capture)
     finally:
@@ -148,7 +148,7 @@ def _understood(done: ExecResult, log: Path, *, capture: bool) -> ExecResult:
 
 
 def _communicate(
-    argv: list[str], pid_file: Path, stdin: bytes | None, capture: bool, timeout_s: float | None
+    argv: list[str], started: tuple[Path, str], stdin: bytes | None, capture: bool, timeout_s: float | None
 ) -> ExecResult:
     from bayplan.runtime.protocol import ExecResult
 
@@ -158,7 +158,7 @@ def _communicate(
     try:
         out, err = child.communicate(stdin, timeout_s)
     except subprocess.TimeoutExpired:
-        _kill(pid_file)
+        kill(*started)
         child.kill()
         try:
             out, err = child.communicate(timeout=_DRAIN_S)
@@ -175,11 +175,15 @@ def _communicate(
     return ExecResult(child.returncode, out or b"", err or b"")
 
 
-def _kill(pid_file: Path) -> None:
-    """End the command with its process group: it is no child of ours, and outlives the runtime that started it."""
+def kill(pid_file: Path, cgroup: str) -> None:
+    """End the command with its process group: it is no child of ours, and outlives the runtime that started it.
+
+    Only while it is in the container's group: the pid of one that has ended may be a stranger's by now.
+    """
     try:
-        process = Process.of(int(pid_file.read_text()))
+        pid = int(pid_file.read_text())
     except (FileNotFoundError, ValueError):
         return
-    if process:
-        process.send_group(signal.SIGKILL)
+    for process in cgroups.members(cgroup):
+        if process.pid == pid:
+            process.send_group(signal.SIGKILL)

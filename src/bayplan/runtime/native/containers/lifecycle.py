@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from bayplan.errors import RuntimeFailureError
+from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import Roots, monitors_cgroup
 from bayplan.system import cgroups, freezer, mounts, namespaces
 from bayplan.system.discard import remove_aside, set_aside
+from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -42,8 +45,9 @@ def start(
     in that namespace, and before the overlay is mounted ``show_layers`` its layers.
     """
     runtime.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    paths.upper.mkdir(exist_ok=True, mode=0o755)
+    private_directory(paths.data.parent)
+    paths.data.mkdir(exist_ok=True, mode=0o700)
+    make_upper(paths)
     for directory in (paths.work, paths.rootfs, paths.exit_dir):
         directory.mkdir(exist_ok=True, mode=0o700)
     (paths.exit_dir / container_id).unlink(missing_ok=True)
@@ -52,6 +56,7 @@ def start(
 
     def launch() -> None:
         mounts.mount_overlay(show_layers(lowerdirs), paths.upper, paths.work, paths.rootfs)
+        _refuse_links(paths.rootfs, container_id)
         furnish(paths.run)
         runtime.create(container_id, paths, *streams)
         monitor = paths.monitor_pid_file.read_text()
@@ -71,6 +76,28 @@ def start(
     pid = int(paths.pid_file.read_text())
     # A short-lived process may be gone already; its exit file tells the rest.
     return Process.of(pid) or Process(pid, 0)
+
+
+def make_upper(paths: Paths) -> None:
+    """Make the container's own layer; its root is that of the container, where every user must be able to look."""
+    if not paths.upper.is_dir():
+        paths.upper.mkdir(mode=0o755)
+        paths.upper.chmod(0o755)  # whatever the umask
+
+
+def _refuse_links(rootfs: Path, container_id: str) -> None:
+    """Raise UnsupportedError where an image has a link in the place of what is mounted first.
+
+    Old runtimes follow it, and make device nodes outside of the root file system; newer ones do not say what is wrong.
+    """
+    for name in ("dev", "proc", "sys"):
+        place = rootfs / name
+        if os.path.lexists(place) and not stat.S_ISDIR(place.lstat().st_mode):
+            raise UnsupportedError(
+                f"/{name} of its image is no directory, so that the container's own cannot be mounted there",
+                where=f"container {container_id[:12]}",
+                hint="use another image",
+            )
 
 
 def is_monitored(container_id: str, paths: Paths) -> bool:
@@ -111,9 +138,15 @@ def stop(process: Process, stop_signal: int, grace_s: float, cgroup: str) -> Non
 
 
 def kill(cgroup: str) -> None:
-    """Kill everything in the container's cgroup."""
+    """Kill everything in the container's cgroup. Raises RuntimeFailureError when something stays.
+
+    Nothing may be forgotten while that runs: nobody would know any more whose it is.
+    """
     deadline = time.monotonic() + _KILL_TIMEOUT_S
-    while (left := cgroups.members(cgroup)) and time.monotonic() < deadline:
+    while left := cgroups.members(cgroup):
+        if time.monotonic() >= deadline:
+            pids = ", ".join(str(process.pid) for process in left)
+            raise RuntimeFailureError(f"process {pids} does not end after SIGKILL", hint="it may wait for a device")
         for process in left:
             process.send(signal.SIGKILL)
         freezer.thaw(cgroup)  # v1: what is frozen dies only when it goes on

@@ -19,6 +19,7 @@ from bayplan.runtime.native.containers.rotation import files
 from bayplan.runtime.protocol import LogLine
 
 _POLL_S = 0.1
+_STREAMS = frozenset({"stdout", "stderr"})
 _LONGEST = 1 << 20
 """Characters of a line after which it is given as it is: one without an end must not fill the reader's memory."""
 
@@ -36,14 +37,15 @@ def read(
     pieces: dict[str, LogLine] = {}
     reader = _Reader(path)
     try:
-        present = chain(_joined(reader.lines(), pieces), () if follow else _unfinished(pieces))
+        last = () if follow else chain(_joined(reader.rest(), pieces), _unfinished(pieces))
+        present = chain(_joined(reader.lines(), pieces), last)
         within = _within(present, since, until)
         yield from within if tail is None else deque(within, maxlen=max(tail, 0))
         while follow and (until is None or datetime.now(UTC) < until):
             alive = running()
             yield from _within(_joined(reader.lines(), pieces), since, until)
             if not alive:
-                yield from _within(_unfinished(pieces), since, until)
+                yield from _within(chain(_joined(reader.rest(), pieces), _unfinished(pieces)), since, until)
                 return
             time.sleep(_POLL_S)
     finally:
@@ -56,6 +58,8 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file: BinaryIO | None = None
+        self._begun = b""
+        """A line whose end is not written yet."""
 
     def lines(self) -> Iterator[bytes]:
         """What there is and was not read yet."""
@@ -63,13 +67,29 @@ class _Reader:
             # Looked up before the rest is read: the monitor writes no more into a file once there is a newer one.
             newer = self._following() is not None
             if self.file:
-                yield from self.file
+                yield from self._whole(self.file)
             if not newer:
                 return
+            yield from self.rest()
             # And again after it: meanwhile the files may have got other names.
             following = self._following()
             if following is not None:
                 self._turn_to(*following)
+
+    def _whole(self, file: BinaryIO) -> Iterator[bytes]:
+        """Lines that are written to their end: what is read while the monitor writes may be a part of one."""
+        for raw in file:
+            if raw.endswith(b"\n"):
+                yield self._begun + raw
+                self._begun = b""
+            else:
+                self._begun += raw[:_LONGEST]
+
+    def rest(self) -> Iterator[bytes]:
+        """The last line, whose end will not come: the disk was full, or the power went."""
+        if self._begun:
+            yield self._begun
+        self._begun = b""
 
     def _turn_to(self, path: Path, inode: int) -> None:
         """Open the file of that inode; left as it is when the path has become another's, to be looked up anew."""
@@ -119,8 +139,14 @@ def _joined(file: Iterable[bytes], pieces: dict[str, LogLine]) -> Iterator[LogLi
         when, _, rest = raw.decode(errors="replace").rstrip("\n").partition(" ")
         stream, _, rest = rest.partition(" ")
         tag, _, text = rest.partition(" ")
+        try:
+            moment = _time(when)
+        except ValueError:
+            continue  # what a full disk or a power cut left of a line
+        if stream not in _STREAMS:
+            continue
         earlier = pieces.pop(stream, None)
-        line = LogLine(_time(when), stream, (earlier.text if earlier else "") + text)
+        line = LogLine(moment, stream, (earlier.text if earlier else "") + text)
         if tag == "P" and len(line.text) < _LONGEST:
             pieces[stream] = line
         else:

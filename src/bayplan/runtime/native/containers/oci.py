@@ -83,6 +83,7 @@ class OciRuntime:
                     pass_fds=(writer,),
                     cwd="/",
                     start_new_session=True,
+                    umask=0o022,  # the runtime makes mount points by it
                 )
             os.close(writer)
             writer = -1

@@ -21,6 +21,8 @@ from bayplan.system.beneath import open_in_root
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
+_MAX_DEPTH = 300
+"""Two descriptors are open for each directory on the way down."""
 
 
 @contextmanager
@@ -33,8 +35,13 @@ def directory(root: int, path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def pack(tar: tarfile.TarFile, parent: int, name: str, called: str) -> None:
-    """Add ``name`` of the directory ``parent``, and what is below it, as ``called``. Sockets are left out."""
+def pack(tar: tarfile.TarFile, parent: int, name: str, called: str, depth: int = 0) -> None:
+    """Add ``name`` of the directory ``parent``, and what is below it, as ``called``. Sockets are left out.
+
+    Raises UnsupportedError for directories that lie too deep in each other.
+    """
+    if depth > _MAX_DEPTH:
+        raise UnsupportedError(f"{called[:60]}... lies more than {_MAX_DEPTH} directories deep")
     fd = os.open(name, _PATH, dir_fd=parent)
     try:
         found = os.fstat(fd)
@@ -50,7 +57,7 @@ def pack(tar: tarfile.TarFile, parent: int, name: str, called: str) -> None:
         elif stat.S_ISDIR(found.st_mode):
             info.type = tarfile.DIRTYPE
             tar.addfile(info)
-            _pack_below(tar, fd, called)
+            _pack_below(tar, fd, called, depth)
         elif stat.S_ISLNK(found.st_mode):
             info.type, info.linkname = tarfile.SYMTYPE, os.readlink("", dir_fd=fd)
             tar.addfile(info)
@@ -61,12 +68,12 @@ def pack(tar: tarfile.TarFile, parent: int, name: str, called: str) -> None:
         os.close(fd)
 
 
-def _pack_below(tar: tarfile.TarFile, path_fd: int, called: str) -> None:
+def _pack_below(tar: tarfile.TarFile, path_fd: int, called: str, depth: int) -> None:
     fd = os.open(".", _DIRECTORY, dir_fd=path_fd)
     try:
         for name in sorted(os.listdir(fd)):  # noqa: PTH208 - of a descriptor
             try:
-                pack(tar, fd, name, f"{called}/{name}")
+                pack(tar, fd, name, f"{called}/{name}", depth + 1)
             except FileNotFoundError:  # gone meanwhile
                 continue
     finally:

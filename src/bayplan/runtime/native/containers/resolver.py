@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayplan.system.files import write_private
+
 if TYPE_CHECKING:
     from bayplan.models import Container
 
@@ -58,7 +60,7 @@ def write(bundle: Path, config: str, netns: Path | None, told: Told) -> None:
         # In the text: to read and write the whole of it would take longer than all else here. Within a string of JSON
         # quotes are escaped, so that this is found nowhere else.
         config = config.replace(_NEW_NETWORK, json.dumps({"type": "network", "path": str(netns)}), 1)
-    (bundle / "config.json").write_text(config)
+    write_private(bundle / "config.json", config)
 
 
 def told(container: Container, hostname: str, addresses: Mapping[str, str], name_server: IPv4Address | None) -> Told:

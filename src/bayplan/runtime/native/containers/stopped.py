@@ -78,7 +78,10 @@ def _make(root: int, target: str, *, directory: bool) -> None:
         try:
             if directory or number < len(parts):
                 os.mkdir(name, 0o755, dir_fd=parent)
+                mode = 0o755
             else:
                 os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+                mode = 0o644
+            os.chmod(name, mode, dir_fd=parent)  # whatever the umask; nothing of the container's runs
         finally:
             os.close(parent)

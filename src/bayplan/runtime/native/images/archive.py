@@ -114,7 +114,9 @@ class Unpacker:
             os.mkdir(base, 0o755, dir_fd=parent)
         finally:
             os.close(parent)
-        return open_in_root(self._root, path, _DIRECTORY)
+        fd = open_in_root(self._root, path, _DIRECTORY)
+        os.fchmod(fd, 0o755)  # whatever the umask
+        return fd
 
     def _forget(self) -> None:
         self._is_stale = False

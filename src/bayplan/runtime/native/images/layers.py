@@ -13,7 +13,7 @@ from bayplan.runtime.native.images.stored import StoredImage
 from bayplan.runtime.native.images.unpacking import Unpacking, lock_of
 from bayplan.runtime.protocol import Report, silent
 from bayplan.system.beneath import syncfs
-from bayplan.system.files import fsync_dir, locked
+from bayplan.system.files import fsync_dir, locked, private_directory
 
 PARALLEL = 2
 """Layers unpacked at once: more would wait for the interpreter and the disk."""
@@ -25,7 +25,7 @@ class Layers:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(root)
 
     def path(self, chain_id: str) -> Path:
         """Where the layer of that chain id is, or will be. Raises CorruptStateError for what is not a sha256 digest."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bayplan.errors import BusyError
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.images import Freed
 from bayplan.runtime.native.images.store import ImageStore
+from bayplan.system import trees
 
 _PART = ".part-"
 _log = logging.getLogger("bayplan.images")
@@ -64,7 +64,7 @@ class Pruner:
                 aside = tree.with_name(_PART + tree.name)
                 if tree.is_dir():
                     # By one rename: a cut removal must not leave a part of a layer under its name.
-                    shutil.rmtree(tree.rename(aside))
+                    trees.remove(tree.rename(aside))
 
 
 def caches(top: Path) -> list[Freed]:
@@ -80,7 +80,7 @@ def caches(top: Path) -> list[Freed]:
 def delete_caches(top: Path, found: Sequence[Freed]) -> None:
     """Delete just these."""
     for item in found:
-        shutil.rmtree(top / item.digest)
+        trees.remove(top / item.digest)
 
 
 class Lease:

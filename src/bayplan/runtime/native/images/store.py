@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,8 @@ from typing import Any
 from bayplan.errors import BayplanError, CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config, layer_ids
-from bayplan.system.files import atomic_write, fsync_dir, locked
+from bayplan.system import trees
+from bayplan.system.files import atomic_write, fsync_dir, locked, private_directory
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -50,7 +50,8 @@ class ImageStore:
         self.blobs = root / "blobs" / "sha256"
         self._index = root / "index.json"
         self._lock = root / ".lock"
-        self.blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(self.root)
+        private_directory(self.blobs)
         if not (root / "oci-layout").exists():
             atomic_write(root / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
 
@@ -157,7 +158,7 @@ class ImageStore:
                 return
             for item in (*left, *locks):
                 if item.is_dir():
-                    shutil.rmtree(item, ignore_errors=True)
+                    trees.remove(item, ignore_errors=True)
                 else:
                     item.unlink(missing_ok=True)
 
@@ -198,11 +199,11 @@ class ImageStore:
             path.unlink(missing_ok=True)
         keep = {chain.removeprefix("sha256:") for chain in chains}
         # A container may run from a damaged image, whose layers nobody can name: none is freed until that is mended.
-        trees = layers_root.iterdir() if layers_root and layers_root.exists() and not broken else ()
-        old = [path for path in trees if path.is_dir() and path.name not in keep]
+        there = layers_root.iterdir() if layers_root and layers_root.exists() and not broken else ()
+        old = [path for path in there if path.is_dir() and path.name not in keep]
         for path in old:
             # By one rename: a cut removal must not leave a part of a layer under its name.
-            shutil.rmtree(path if path.name.startswith(_PART) else path.rename(path.with_name(_PART + path.name)))
+            trees.remove(path if path.name.startswith(_PART) else path.rename(path.with_name(_PART + path.name)))
         return len(dead) + len(old)
 
     def needs(self, digests: Iterable[str]) -> tuple[Needs, dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from bayplan.runtime.native.images.archive import Unpacker
 from bayplan.runtime.native.images.compression import Plain
 from bayplan.runtime.native.images.stored import Descriptor
 from bayplan.runtime.protocol import Progress, Report
+from bayplan.system import trees
 from bayplan.system.beneath import syncfs
 from bayplan.system.files import fsync_dir, locked
 
@@ -42,7 +42,7 @@ class Unpacking:
     def __exit__(self, *_: object) -> None:
         with self._locks:
             for temporary, _target in self._trees:
-                shutil.rmtree(temporary, ignore_errors=True)
+                trees.remove(temporary, ignore_errors=True)
 
     def unpack(self, target: Path, blob: Path, diff_id: str, layer: Descriptor, report: Report) -> bool:
         """Unpack a layer below a temporary name; False when somebody else does so just now, True when it is here.

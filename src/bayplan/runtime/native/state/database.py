@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bayplan.errors import BayplanError, BusyError, CorruptStateError, RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.state.schema import MIGRATIONS
+from bayplan.system.files import private_directory
 
 _BUSY_MS = 10_000
 _SHARED = "/dev/shm"  # noqa: S108 - a directory of our own in it
@@ -66,23 +67,23 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = not path.exists()
+            private_directory(path.parent, tighten=False)
+            if not path.exists() and os.access(path.parent, os.W_OK):
+                # SQLite would make it by the umask, and its other files like it.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except PermissionError as error:
             raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
         with self._understood():
             self._connection = _opened(path)
             try:
-                self._prepare(fresh=fresh)
+                self._prepare()
             except BaseException:
                 self._connection.close()
                 raise
 
-    def _prepare(self, *, fresh: bool) -> None:
+    def _prepare(self) -> None:
         self._connection.isolation_level = None
         self._connection.row_factory = sqlite3.Row
-        if fresh:
-            self.path.chmod(0o600)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA foreign_keys = ON")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from pathlib import Path
 
-from bayplan.runtime.native.containers.execute import process_file
+from bayplan.runtime.native.containers.execute import kill, process_file
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.records import OUTPUT_BYTES
 from bayplan.runtime.native.supervisor.schedule import Check
-from bayplan.system import cgroups, namespaces
-from bayplan.system.processes import Process
+from bayplan.system import namespaces
+from bayplan.system.files import write_private
 
 _READ_BYTES = 65536
 
@@ -25,11 +24,11 @@ class RunningCheck:
     def __init__(self, runtime: OciRuntime, container_id: str, paths: Paths, check: Check) -> None:
         """Start it. Raises OSError when it cannot be started."""
         self.output = b""
-        self._pid_file = _pid_file(paths)
+        self._pid_file, self._cgroup = _pid_file(paths), paths.cgroup
         self._file = paths.run / "health.json"
         spec = json.loads((paths.run / "config.json").read_text())
         process = process_file(spec, check.command, user=None, environment={}, working_dir=None, tty=False)
-        self._file.write_text(json.dumps(process))
+        write_private(self._file, json.dumps(process))
         argv = runtime.command("exec", "--process", str(self._file), "--pid-file", str(self._pid_file), container_id)
         self._child = namespaces.in_private_mounts(
             lambda: subprocess.Popen(
@@ -63,7 +62,7 @@ class RunningCheck:
 
     def kill(self) -> None:
         """End the command with its process group, and the runtime that started it."""
-        _kill(self._pid_file)
+        kill(self._pid_file, self._cgroup)
         self._child.kill()
         self._child.wait()
         self._free()
@@ -81,20 +80,9 @@ def end_left(paths: Paths) -> None:
     file = _pid_file(paths)
     if not file.exists():
         return
-    mine = {process.pid for process in cgroups.members(paths.cgroup)}
-    _kill(file, mine)
+    kill(file, paths.cgroup)
     file.unlink(missing_ok=True)
 
 
 def _pid_file(paths: Paths) -> Path:
     return paths.run / "health.pid"
-
-
-def _kill(file: Path, among: set[int] | None = None) -> None:
-    try:
-        pid = int(file.read_text())
-    except (OSError, ValueError):
-        return
-    process = Process.of(pid) if among is None or pid in among else None
-    if process:
-        process.send_group(signal.SIGKILL)

@@ -129,7 +129,8 @@ def _start(settings: Settings) -> bool:
         first.wait()  # it forks at once, so that nobody here has to wait for its end
         poller = select.poll()
         poller.register(reader, select.POLLIN)
-        return bool(poller.poll(_START_MS)) and os.read(reader, 1) != b""
+        # It ends at once where another one holds the lock already.
+        return (bool(poller.poll(_START_MS)) and os.read(reader, 1) != b"") or is_alive(settings)
     finally:
         for fd in (reader, writer):
             if fd >= 0:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from bayplan import __version__
+from bayplan.errors import BayplanError
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import unit
 from bayplan.runtime.native.supervisor.client import wake
@@ -35,8 +36,9 @@ def main(settings_file: str, ready_fd: int) -> int:
     log = Log(files.log)
     lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _acquire(lock):
+        # No failure: systemd would start this one again and again.
         log.say("another supervisor holds the lock; this one ends")
-        return 1
+        return 0
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     own = cgroup(place)
@@ -57,13 +59,14 @@ def main(settings_file: str, ready_fd: int) -> int:
         while True:
             _claim(files)
             if ready_fd >= 0:
-                os.write(ready_fd, b"1")
+                with suppress(BrokenPipeError):  # whoever started it was killed; the containers still need it
+                    os.write(ready_fd, b"1")
                 os.close(ready_fd)
                 ready_fd = -1
             supervisor.run()
             files.holder.unlink(missing_ok=True)
             # A change that saw the file before it went relies on this process: look once more after it is gone.
-            if supervisor.ending or not any(needs_watch(run, place) for run in runs(database)):
+            if supervisor.ending or not _is_needed(database, place):
                 break
     except BaseException as error:
         log.say(f"ends: {type(error).__name__}: {error}")
@@ -77,6 +80,14 @@ def main(settings_file: str, ready_fd: int) -> int:
         tidy_cgroups(place)
     log.say("ends: " + ("asked to" if supervisor.ending else "no container needs it"))
     return 0
+
+
+def _is_needed(database: Database, place: Place) -> bool:
+    """Whether a container needs it; a record that cannot be read now is looked at again."""
+    try:
+        return any(needs_watch(run, place) for run in runs(database))
+    except BayplanError:
+        return True
 
 
 def _claim(files: Files) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -351,10 +350,10 @@ class Supervisor:
             self.selector.unregister(fd)
 
     def _tried(self, act: Act) -> bool:
-        """A record that is busy or a file that is gone must not end the watch over all the others."""
+        """A record that is busy or damaged, a file that is gone, must not end the watch over all the others."""
         try:
             act()
-        except (sqlite3.OperationalError, OSError) as error:
+        except (BayplanError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: no thread can be started
             self.say(f"{type(error).__name__}: {error}")
             self.look_at = min(self.look_at, time.monotonic() + _TRY_AGAIN_S)
             return False

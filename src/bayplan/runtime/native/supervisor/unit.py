@@ -27,7 +27,7 @@ _SETTINGS: Mapping[str, str] = {
     "RestartSec": "1s",
     # Containers and their monitors have groups of their own, and do not end with it.
     "KillMode": "process",
-    "OOMScoreAdjust": "-500",
+    # No OOMScoreAdjust: health checks and the containers that are started again would inherit it (proc(5)).
 }
 
 

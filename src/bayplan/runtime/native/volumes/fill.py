@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError
-from bayplan.system import mounts, namespaces
+from bayplan.system import mounts, namespaces, trees
 
 
 def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
@@ -25,7 +24,7 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
         return
     # A copy that outlived its killed parent may still write into an older one.
     for left in data.parent.glob("_fill*"):
-        shutil.rmtree(left, ignore_errors=True)
+        trees.remove(left, ignore_errors=True)
     aside = data.with_name(f"_fill-{secrets.token_hex(4)}")
 
     def copy() -> bool:
@@ -49,7 +48,7 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
         if namespaces.in_private_mounts(copy):
             aside.rename(data)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        trees.remove(aside, ignore_errors=True)
         view = data.with_name("_view")
         if view.exists():
             view.rmdir()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import subprocess
 from pathlib import Path
 from typing import BinaryIO
 
 from bayplan.errors import ConflictError, CorruptStateError, RuntimeFailureError
 from bayplan.runtime.native.images.archive import Unpacker
-from bayplan.system import mounts
+from bayplan.system import mounts, trees
 from bayplan.system.beneath import syncfs
 
 _ASIDE = "_import-"
@@ -44,7 +43,8 @@ def load(data: Path, source: BinaryIO, *, replace: bool) -> None:
     if any(data.iterdir()) and not replace:
         raise ConflictError(f"volume {data.parent.name} is not empty", hint="--replace takes the archive instead")
     aside = data.with_name(f"{_ASIDE}{secrets.token_hex(4)}")
-    aside.mkdir(mode=0o755)
+    aside.mkdir()
+    aside.chmod(0o755)  # whatever the umask
     try:
         _unpack(aside, source)
         if mounts.is_mounted(data):
@@ -53,20 +53,20 @@ def load(data: Path, source: BinaryIO, *, replace: bool) -> None:
             old = data.with_name(f"{_ASIDE}old-{secrets.token_hex(4)}")
             data.rename(old)
             aside.rename(data)
-            shutil.rmtree(old)
+            trees.remove(old)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        trees.remove(aside, ignore_errors=True)
 
 
 def mend(data: Path) -> None:
     """Bring in order what a killed import left: the old content comes back when the new is not in its place yet."""
     for old in data.parent.glob(f"{_ASIDE}old-*"):
         if data.is_dir():
-            shutil.rmtree(old)
+            trees.remove(old)
         else:
             old.rename(data)
     for left in data.parent.glob(f"{_ASIDE}*"):
-        shutil.rmtree(left)
+        trees.remove(left)
 
 
 def _unpack(target: Path, source: BinaryIO) -> None:
@@ -83,7 +83,7 @@ def _unpack(target: Path, source: BinaryIO) -> None:
 def _move_content(source: Path, data: Path) -> None:
     """Into a mount there is no renaming: cleared, then copied."""
     for item in data.iterdir():
-        shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        trees.remove(item) if item.is_dir() and not item.is_symlink() else item.unlink()
     done = subprocess.run(["cp", "-a", "--", f"{source}/.", str(data)], capture_output=True, check=False)
     if done.returncode:
         output = done.stderr.decode(errors="replace").strip()

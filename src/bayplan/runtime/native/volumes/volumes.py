@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.volumes import options, sizes, transfer
 from bayplan.runtime.native.volumes.fill import fill
 from bayplan.runtime.protocol import Observed, State, Status
-from bayplan.system import mounts
+from bayplan.system import mounts, trees
+from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
 
 _DELETED = ".deleted-"
@@ -59,11 +59,14 @@ class Volumes:
         return Volume.model_validate_json(rows[0]["declared"])
 
     def _make(self, volume: Volume) -> None:
-        (self.root / volume.name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        private_directory(self.root)
+        (self.root / volume.name).mkdir(exist_ok=True, mode=0o711)
         data = self.path(volume.name)
         sizes.apply(volume, data.parent)
         transfer.mend(data)
-        data.mkdir(exist_ok=True, mode=0o755)
+        if not data.is_dir():
+            data.mkdir(mode=0o755)
+            data.chmod(0o755)  # whatever the umask: its users need not be root
         options.attach(volume, data)
 
     def check(self, volume: Volume) -> None:
@@ -91,7 +94,7 @@ class Volumes:
             # A mount that somebody made in it since is somebody's data.
             if not mounts.mounted_at_or_below(item):
                 sizes.forget(item)
-                shutil.rmtree(item, ignore_errors=True)
+                trees.remove(item, ignore_errors=True)
 
     def users(self, name: str) -> list[str]:
         """Names of the containers that mount it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import ImageConfig, StoredImage
 from bayplan.runtime.protocol import Progress, Report
-from bayplan.system import mounts, namespaces
+from bayplan.system import mounts, namespaces, trees
 
 _FORMAT = 1
 """Counts up when the same step would give another layer than before: older results are no longer taken."""
@@ -265,7 +264,7 @@ class Build:
         try:
             yield place
         finally:
-            shutil.rmtree(place.path)
+            trees.remove(place.path)
 
     def _lowers(self, tree: Tree, place: Workspace) -> tuple[Path, ...]:
         image = StoredImage("", ImageConfig(), tree.diff_ids, tree.layers, 0)
