@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from bayplan.errors import NotFoundError
-from bayplan.runtime.native.images.build import heredoc
+from bayplan.runtime.native.images.build import heredoc, remote
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.expand import split
 from bayplan.runtime.native.images.build.files import Entry, Files
-from bayplan.runtime.native.images.build.sources import archive_kind, is_url
 from bayplan.runtime.native.images.build.steps import Copy
+from bayplan.runtime.native.images.build.unpack import is_archive
 
 
 class Stage(Protocol):
@@ -39,15 +40,15 @@ def lower(item: Instruction, stage: Stage) -> Copy:
     words = list(item.words) if item.words is not None else split(item.text, item.escape)
     written, words = _written(item, stage, words)
     words = [stage.expand(item, word) for word in words]
+    if item.name == "ADD":
+        fetched, words = remote.split(item, stage, words)
+        written += fetched
     if not words or len(written) + len(words) < 2:
         raise item.wrong("needs a source and a destination")
     *patterns, target = words
     into = target.endswith("/") or target in (".", "..") or target.endswith("/.")
     if len(patterns) + len(written) > 1 and not into:
         raise item.wrong("with several sources the destination is a directory", f"write {target}/")
-    for pattern in patterns if item.name == "ADD" else ():
-        if is_url(pattern):
-            raise item.later(f"the URL {pattern}", "fetch it in a RUN, or copy a file")
     mode = item.flag("chmod")
     if mode and (not set(mode) <= set("01234567") or len(mode) > 5):
         raise item.later(f"--chmod={mode}", "write it in octal")
@@ -68,7 +69,7 @@ def lower(item: Instruction, stage: Stage) -> Copy:
         if len(groups) > 1 and not into:
             raise item.wrong(f"{patterns[0]} matches {len(groups)} files", f"write {target}/")
         if item.name == "ADD":
-            _refuse_archives(item, stage, groups)
+            groups = tuple(_unpacked(item, stage, group) for group in groups)
         step = Copy(**{**vars(step), "groups": (*groups, *((entry,) for entry in written))})
     return step
 
@@ -94,8 +95,8 @@ def _written(item: Instruction, stage: Stage, words: Sequence[str]) -> tuple[lis
     return found, left
 
 
-def _refuse_archives(item: Instruction, stage: Stage, groups: Sequence[Any]) -> None:
-    for entry in (group[0] for group in groups if group[0].kind == "file"):
-        kind = archive_kind(stage.files.open(entry))
-        if kind:
-            raise item.later(f"unpacking {entry.at} ({kind})", "COPY it and unpack it in a RUN")
+def _unpacked(item: Instruction, stage: Stage, group: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """An archive that is named itself is unpacked, unless ``--unpack=false`` says no."""
+    top = group[0]
+    wanted = top.kind == "file" and remote.unpacks(item) is not False
+    return (replace(top, kind="archive"),) if wanted and is_archive(stage.files.open(top)) else group

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bayplan.errors import RuntimeFailureError, StalePlanError
+from bayplan.runtime.native.images.build import unpack
 from bayplan.runtime.native.images.build.files import Entry, Files
 from bayplan.system.beneath import open_in_root
 
@@ -30,6 +31,8 @@ class Target:
     owner: tuple[int, int] | None
     mode: int | None
     epoch: int
+    chosen: tuple[int, int] | None = None
+    """The owner that ``--chown`` named: what an archive holds belongs to it too."""
 
 
 def copy(files: Files, groups: Sequence[tuple[Entry, ...]], target: Target) -> None:
@@ -38,6 +41,9 @@ def copy(files: Files, groups: Sequence[tuple[Entry, ...]], target: Target) -> N
         top = group[0]
         if top.kind == "directory":
             _tree(files, group, target)
+            continue
+        if top.kind == "archive":
+            _archive(files, top, target)
             continue
         path = target.path
         if target.into or _is_directory(target.root, path):
@@ -86,6 +92,16 @@ def _tree(files: Files, group: tuple[Entry, ...], target: Target) -> None:
                 _place(files, entry, parent, base, target)
             finally:
                 os.close(parent)
+    finally:
+        os.close(root)
+
+
+def _archive(files: Files, entry: Entry, target: Target) -> None:
+    """As Docker does: the destination is a directory, and modes and, without ``--chown``, owners are the archive's."""
+    root = make_directories(target.root, target.path, target.owner or (0, 0))
+    try:
+        if unpack.unpack(files.open(entry), root, entry.at, target.chosen) != entry.content:
+            raise StalePlanError(f"{entry.at} changed while the image was built", hint="build again")
     finally:
         os.close(root)
 

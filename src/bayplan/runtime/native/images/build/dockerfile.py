@@ -24,13 +24,14 @@ _FLAGS = {
     "FROM": {"platform"},
     "RUN": {"mount", "network"},
     "COPY": {"from", "chown", "chmod"},
-    "ADD": {"chown", "chmod"},
+    "ADD": {"chown", "chmod", "checksum", "keep-git-dir", "unpack"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
+_SWITCHES = {"keep-git-dir", "unpack", "link", "parents"}
 _LATER_FLAGS = {
     "RUN": {"security", "device"},
     "COPY": {"link", "parents", "exclude"},
-    "ADD": {"link", "exclude", "checksum", "keep-git-dir", "unpack"},
+    "ADD": {"link", "exclude"},
 }
 
 
@@ -151,6 +152,8 @@ def _flags(name: str, text: str, where: Location) -> tuple[tuple[tuple[str, str]
             raise NotBuiltYetError(f"{name} --{flag} is not built yet", where=where)
         if flag not in _FLAGS.get(name, ()):
             raise DeclarationError(f"{name} has no flag --{flag}", where=where)
+        if value is None and flag in _SWITCHES:
+            value = "true"
         if not value:
             raise DeclarationError(f"{name} --{flag} needs a value", where=where, hint=f"--{flag}=...")
         flags.append((flag, value))

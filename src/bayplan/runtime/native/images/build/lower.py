@@ -27,18 +27,22 @@ from bayplan.runtime.native.images.build.steps import (
     digest_of,
     origins,
 )
+from bayplan.runtime.native.images.build.urls import Urls
 
 EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def recipe(build: Build, bases: Bases) -> Recipe:
-    """Everything the build will do. Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line."""
+def recipe(build: Build, bases: Bases, urls: Urls | None = None) -> Recipe:
+    """Everything the build will do; without ``urls`` no content of a URL is known.
+
+    Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line.
+    """
     text, file, ignore_file = _dockerfile(build)
     instructions = parse(text, file)
     drafts, outer = stages.drafts(instructions, build.args)
     target = stages.target_of(drafts, build.target)
     wanted = stages.needed(drafts, target)
-    with Files(_context(build), _ignore(build, ignore_file)) as files:
+    with Files(_context(build), _ignore(build, ignore_file), urls=urls) as files:
         lowered: dict[int, _Lowered] = {}
         for position in wanted:
             lowered[position] = _Lowered(position, drafts, lowered, outer, build, bases, files)
@@ -63,10 +67,17 @@ def _fingerprint(
     rows = [[item.name, item.text, item.words, item.flags, [vars(own) for own in item.heredocs]] for item in lines]
     steps = [step for stage in result for step in stage.steps]
     sources = [*(stage.base for stage in result), *(source for step in steps for source in origins(step))]
+    groups = [groups for step in steps for groups in _groups(step)]
+    fetched = [group for item in groups for group in item if group and group[0].url]
+    of_context = [tuple(group for group in item if not (group and group[0].url)) for item in groups]
     return Fingerprint(
         digest_of([rows, args, build.labels, epoch]),
-        digest_of([content_key(group) for step in steps for group in _groups(step)]),
-        digest_of([item.digest if isinstance(item, Base) else item for item in sources]),
+        digest_of([content_key(item) for item in of_context]),
+        digest_of(
+            [item.digest if isinstance(item, Base) else item for item in sources]
+            + [content_key([group]) for group in fetched]
+        ),
+        has_urls=bool(fetched),
     )
 
 

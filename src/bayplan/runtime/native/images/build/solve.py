@@ -28,6 +28,7 @@ from bayplan.runtime.native.images.build.steps import (
     digest_of,
     origins,
 )
+from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import ImageConfig, StoredImage
@@ -58,12 +59,15 @@ class Build:
     name: str
     context: Path
     executor: Executor | None = None
+    urls: Urls | None = None
     use_cache: bool = True
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
 
     def predict(self) -> str | None:
         """The digest the image will have, when every step is in the cache. Reads only."""
+        if self.recipe.unknown:
+            return None
         trees: dict[int, Tree] = {}
         for stage in self.recipe.stages:
             tree = self._start(stage, trees)
@@ -218,9 +222,11 @@ class Build:
                 if isinstance(step, MakeDirectory):
                     os.close(copy.make_directories(root, step.path))
                     return
-                target = copy.Target(root, step.target, step.into, owner, step.chmod, self.recipe.epoch)
+                target = copy.Target(
+                    root, step.target, step.into, owner, step.chmod, self.recipe.epoch, owner if step.chown else None
+                )
                 if source is None:
-                    with Files(self.context) as files:
+                    with Files(self.context, urls=self.urls) as files:
                         copy.copy(files, step.groups, target)
                     return
                 _show(source, place.source)

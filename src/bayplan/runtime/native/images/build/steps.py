@@ -93,6 +93,7 @@ class Fingerprint:
     recipe: str
     context: str
     bases: str
+    has_urls: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.recipe}.{self.context}.{self.bases}"
@@ -107,7 +108,8 @@ class Fingerprint:
         old = earlier.split(".")
         if len(old) != 3:
             return "the image under this name was not built from this declaration"
-        names = ("the Dockerfile or its arguments", "the context", "a base image")
+        fetched = "a base image or a file behind a URL" if self.has_urls else "a base image"
+        names = ("the Dockerfile or its arguments", "the context", fetched)
         changed = [name for name, was, now in zip(names, old, str(self).split("."), strict=True) if was != now]
         return f"{' and '.join(changed)} changed" if changed else "its layers are gone"
 
@@ -132,6 +134,13 @@ class Recipe:
         steps = [step for stage in self.stages for step in stage.steps]
         sources += [source for step in steps for source in origins(step)]
         return tuple({item.digest: item for item in sources if isinstance(item, Base)}.values())
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """URLs whose content is known only after they are fetched."""
+        steps = [step for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
+        entries = [group[0] for step in steps for group in step.groups]
+        return tuple(dict.fromkeys(item.url for item in entries if item.url and not item.content))
 
 
 def origins(step: Step) -> list[int | Base]:
