@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from bayplan.errors import RuntimeFailureError, StalePlanError
 from bayplan.runtime.native.images.build import unpack
 from bayplan.runtime.native.images.build.files import Entry, Files
+from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.system.beneath import open_in_root
 
 _CHUNK = 1 << 20
@@ -29,7 +30,7 @@ class Target:
     path: str
     into: bool
     owner: tuple[int, int] | None
-    mode: int | None
+    mode: Mode | None
     epoch: int
     chosen: tuple[int, int] | None = None
     """The owner that ``--chown`` named: what an archive holds belongs to it too."""
@@ -141,7 +142,8 @@ def _attributes(parent: int, base: str, entry: Entry, target: Target) -> None:
     owner = target.owner if target.owner is not None else (entry.uid, entry.gid)
     os.chown(base, *owner, dir_fd=parent, follow_symlinks=False)
     if entry.kind != "link":  # after chown(2), which clears the set-user-id bits
-        os.chmod(base, entry.mode if target.mode is None else target.mode, dir_fd=parent)
+        mode = target.mode.of(entry.mode, is_directory=entry.kind == "directory") if target.mode else entry.mode
+        os.chmod(base, mode, dir_fd=parent)
     for name, value in entry.xattrs:
         os.setxattr(f"/proc/self/fd/{parent}/{base}", name, bytes.fromhex(value), follow_symlinks=False)
     # Not the context's times: a fresh checkout of the same files gives the same layer.

@@ -23,15 +23,13 @@ _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
 _FLAGS = {
     "FROM": {"platform"},
     "RUN": {"mount", "network"},
-    "COPY": {"from", "chown", "chmod"},
-    "ADD": {"chown", "chmod", "checksum", "keep-git-dir", "unpack"},
+    "COPY": {"from", "chown", "chmod", "link", "parents", "exclude"},
+    "ADD": {"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _SWITCHES = {"keep-git-dir", "unpack", "link", "parents"}
 _LATER_FLAGS = {
     "RUN": {"security", "device"},
-    "COPY": {"link", "parents", "exclude"},
-    "ADD": {"link", "exclude"},
 }
 
 

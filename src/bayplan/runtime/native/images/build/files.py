@@ -91,6 +91,9 @@ class Files:
             if not _GLOB.intersection(part):
                 found = [f"{head}/{part}".lstrip("/") for head in found]
                 continue
+            if part == "**":
+                found = [item for head in found for item in self._directories(head)]
+                continue
             wanted = translate(part)
             found = [
                 f"{head}/{name}".lstrip("/") for head in found for name in self._names(head) if wanted.fullmatch(name)
@@ -99,7 +102,7 @@ class Files:
 
     def exists(self, path: str) -> bool:
         """Whether the path is there and not left out."""
-        return next(iter(self._entries(path, None)), None) is not None
+        return self.alone(path) is not None
 
     def entries(self, path: str) -> tuple[Entry, ...]:
         """The source and all below it, directories before their content; empty when it is not there or left out.
@@ -115,6 +118,22 @@ class Files:
         if entry.url and self.urls is not None:
             return self.urls.open(entry.url, entry.content)
         return open_in_root(self.fd, entry.at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    def alone(self, path: str) -> Entry | None:
+        """The source without what is below it, and without a file's digest; None when it is not there or left out."""
+        return next(iter(self._entries(path, None)), None)
+
+    def _directories(self, path: str) -> list[str]:
+        """A directory and all below it; links are none."""
+        found = [path]
+        for name in self._names(path):
+            inner = f"{path}/{name}".lstrip("/")
+            try:
+                os.close(open_in_root(self.fd, inner, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+            except OSError:
+                continue
+            found += self._directories(inner)
+        return found
 
     def _names(self, path: str) -> list[str]:
         try:

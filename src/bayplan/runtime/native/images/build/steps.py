@@ -11,7 +11,9 @@ from bayplan.errors import Location
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.files import Entry, content_key
+from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.runmounts import Mount
+from bayplan.runtime.native.images.build.select import USUAL, Choice
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,24 @@ class Copy:
     target: str
     into: bool
     chown: str
-    chmod: int | None
+    chmod: Mode | None
     groups: tuple[tuple[Entry, ...], ...] = ()
+    choice: Choice = USUAL
+    link: bool = False
+    """Into a layer that does not depend on what is below it (``--link``)."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides what it is copied onto and, from a stage, what that holds."""
         files = content_key(self.groups) if self.source is None else list(self.patterns)
-        return ["copy", files, self.target, self.into, self.chown, self.chmod]
+        own: list[Any] = ["link"] if self.link else []
+        if self.source is not None:
+            own += self.choice.material()
+        return ["copy", files, self.target, self.into, self.chown, self.chmod and self.chmod.key, *own]
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the layers below do not matter; names of users are looked up in them."""
+        return self.link and all(part.isdigit() for part in self.chown.split(":") if self.chown)
 
 
 @dataclass(frozen=True)
