@@ -87,6 +87,8 @@ class Builder:
             build.ssh = declared.ssh
             if digest not in ("", found.fingerprint.digest, build.predict()):
                 raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
+            for note in found.notes:
+                report(Progress(f"image {name}", message=note))
             for url in found.unknown:
                 report(Progress(f"image {name}", message=f"fetch {url}"))
                 urls.fetch(url)

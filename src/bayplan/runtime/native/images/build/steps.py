@@ -97,6 +97,7 @@ class Stage:
     steps: list[Step] = field(default_factory=list)
     history: list[tuple[str, bool]] = field(default_factory=list)
     """Instruction and whether it makes a layer."""
+    author: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ class Recipe:
     stages: tuple[Stage, ...]
     epoch: int
     fingerprint: Fingerprint
+    notes: tuple[str, ...] = ()
+    """What the user should know, with file and line."""
 
     @property
     def target(self) -> Stage:

@@ -118,6 +118,26 @@ def test_copy_targets(lower):
     assert target('COPY ["file", "/a b"]') == ("/a b", False)
 
 
+def test_only_what_the_target_needs_is_read(lower):
+    text = "FROM nowhere AS lonely\nFROM base AS one\nFROM base AS Two\nCOPY --from=one /x /y\nFROM two\n"
+    assert [stage.index for stage in lower(text).stages] == [1, 2, 3]
+    assert [stage.index for stage in lower(text, target="TWO").stages] == [1, 2]
+    assert [stage.index for stage in lower(text, target="1").stages] == [1]
+
+
+def test_what_a_base_keeps_is_done_first_and_once(lower):
+    found = lower("FROM triggers\nRUN y\n")
+    assert [str(step.instruction) for step in found.target.steps] == ["RUN x", "RUN y"]
+    assert "OnBuild" not in found.target.config
+    text = "FROM base AS one\nONBUILD COPY --from=tools /a /b\nONBUILD RUN <<E\n z\nE\n"
+    text += "FROM base AS tools\nFROM one\nRUN y\n"
+    assert lower(text, target="one").target.config["OnBuild"] == ["COPY --from=tools /a /b", "RUN <<E\n z\nE"]
+    found = lower(text)
+    assert [stage.index for stage in found.stages] == [0, 1, 2]
+    assert [step.instruction.name for step in found.target.steps] == ["COPY", "RUN", "RUN"]
+    assert "OnBuild" not in found.target.config
+
+
 @pytest.mark.parametrize(
     ("text", "error", "says"),
     [
@@ -141,7 +161,6 @@ def test_copy_targets(lower):
         ("FROM nowhere\n", NotFoundError, "inline:1: base image: image docker.io/library/nowhere"),
         ("FROM base\nCOPY --from=nowhere /a /b\n", NotFoundError, "inline:2: base image"),
         ("FROM Base\n", DeclarationError, "inline:1: image 'Base'"),
-        ("FROM triggers\n", NotBuiltYetError, "inline:1: FROM: ONBUILD"),
         ("FROM --platform=linux/s390x base\n", UnsupportedError, "platform linux/s390x"),
         ("FROM base\nRUN --mount=type=secret,id=x,required a\n", NotFoundError, "inline:2: RUN: secret x is not given"),
         ("FROM base\nRUN --network=host a\n", NotBuiltYetError, "host's network is given to no build"),
