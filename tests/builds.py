@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from bayplan.models import Build, Container, Duration, Image, ImageReference, Settings
@@ -171,3 +173,44 @@ def write(top, **files):
         path = top / name.replace("__", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+class Server:
+    """A web server on loopback. ``files`` maps paths to content, or to a location to go to; ``asked`` has requests."""
+
+    def __init__(self):
+        self.files, self.asked = {}, []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                given = server.files.get(self.path)
+                etag = f'"{hashlib.sha256(given).hexdigest()}"' if isinstance(given, bytes) else ""
+                server.asked.append((self.path, self.headers.get("If-None-Match")))
+                if given is None:
+                    self.send_response(404)
+                elif isinstance(given, str):
+                    self.send_response(302)
+                    self.send_header("Location", given)
+                else:
+                    same = self.headers.get("If-None-Match") == etag
+                    self.send_response(304 if same else 200)
+                    self.send_header("ETag", etag)
+                    given = b"" if same else given
+                body = given if isinstance(given, bytes) else b""
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

@@ -323,3 +323,23 @@ def test_a_command_without_network_has_loopback_alone(core, context):
     write(context, Dockerfile="FROM lab/base\nRUN --network=default ip -o link > /links; ip route > /route\n")
     core.build(context)
     assert len(core.output(command=("cat", "/links"))) == 2
+
+
+def test_what_an_image_keeps_for_its_builds_is_done_in_them(core, context):
+    write(
+        context,
+        base__Dockerfile="FROM lab/base\nMAINTAINER Ada\nWORKDIR /app\nONBUILD COPY a .\nONBUILD RUN cat a > b\n",
+    )
+    core.build(context / "base", "lab/onbuild")
+    assert any("MAINTAINER is deprecated" in step for step in core.steps)
+    write(context, Dockerfile="# syntax=registry.invalid/front\nFROM lab/onbuild\nRUN echo more >> b\n", a="a\n")
+    digest = core.build(context)
+    assert any("# syntax=registry.invalid/front is ignored" in step for step in core.steps)
+    assert core.output(command=("cat", "/app/b")) == ["a", "more"]
+    store = core.runtime.images.store
+    document = store.document(store.document(digest)["config"]["digest"])
+    assert document["author"] == "Ada"
+    assert "OnBuild" not in document["config"]
+    write(context, a="changed\n")
+    core.build(context)
+    assert core.output(command=("cat", "/app/b")) == ["changed", "more"]

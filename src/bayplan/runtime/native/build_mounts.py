@@ -19,6 +19,7 @@ from bayplan.errors import NotFoundError
 from bayplan.models import Settings
 from bayplan.runtime.native.agent import Agent
 from bayplan.runtime.native.images.build import copy
+from bayplan.runtime.native.images.build.cache import MOUNTS
 from bayplan.runtime.native.images.build.executor import Command, Given, Workspace
 from bayplan.runtime.native.images.build.files import Files
 from bayplan.runtime.native.images.build.runmounts import Mount
@@ -26,7 +27,7 @@ from bayplan.system import mounts, namespaces
 from bayplan.system.beneath import open_in_root
 
 _SAFE = ("nosuid", "nodev")
-CACHES = "build-mounts"
+CACHES = MOUNTS
 
 
 class StepMounts:

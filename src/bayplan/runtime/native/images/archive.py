@@ -33,13 +33,21 @@ _IMPOSSIBLE = frozenset((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.E
 class Unpacker:
     """Unpack tar streams below ``root_fd``. ``max_entries`` and ``max_bytes`` bound what one layer may make.
 
-    ``whiteouts`` False takes names that mark deletions in a layer for plain names. Nobody else may write there.
+    ``whiteouts`` False takes names that mark deletions in a layer for plain names; ``owner`` goes before the owners
+    that the archive says. Nobody else may write there.
     """
 
     def __init__(
-        self, root_fd: int, *, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES, whiteouts: bool = True
+        self,
+        root_fd: int,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        whiteouts: bool = True,
+        owner: tuple[int, int] | None = None,
     ) -> None:
         self._root = root_fd
+        self._owner = owner
         self._whiteouts = whiteouts
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -74,6 +82,8 @@ class Unpacker:
     def _entry(self, tar: TarStream, entry: Entry) -> None:
         if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID) or abs(entry.mtime) > _MAX_TIME:
             raise CorruptStateError(f"entry {entry.name!r} has an impossible owner or time")
+        if self._owner:
+            entry.uid, entry.gid = self._owner
         name = clean(entry.name)
         if not name:
             if entry.kind != "directory":

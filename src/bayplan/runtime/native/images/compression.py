@@ -1,14 +1,19 @@
-"""Layer archives without their compression: gzip (RFC 1952), zstd (RFC 8878), or none."""
+"""Archives without their compression: gzip (RFC 1952), zstd (RFC 8878), bzip2, xz, or none."""
 
 from __future__ import annotations
 
 import zlib
-from typing import Any, BinaryIO, Self, cast
+from collections.abc import Callable
+from typing import Any, BinaryIO, Protocol, Self, cast
 
 from bayplan.errors import CorruptStateError
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
+BZIP2 = b"BZh"
+XZ = b"\xfd7zXZ\x00"
+_XZ_MEMORY = 256 << 20  # bytes of its dictionary: xz -9 wants 64 MiB, a header may ask for 4 GiB
+_PIECE = 1 << 16
 _RATIO = 200
 _FREE = 4 << 30
 """Bytes that may come of however few. gzip itself cannot do better than 1 : 1032, zstd knows no bound."""
@@ -49,7 +54,7 @@ def _decompressed(file: BinaryIO) -> tuple[Any, tuple[type[Exception], ...]]:
 
     By its first bytes, not its media type: registries hold layers whose type is wrong.
     """
-    magic = file.read(4)
+    magic = file.read(6)
     file.seek(0)
     if magic.startswith(GZIP):
         import gzip
@@ -61,9 +66,64 @@ def _decompressed(file: BinaryIO) -> tuple[Any, tuple[type[Exception], ...]]:
             return gzip.open(file), faults
         fault = cast("type[Exception]", isal_zlib.error)  # its stub types the class as an instance
         return igzip.open(file), (*faults, fault)
-    if magic == ZSTD:
+    if magic.startswith(ZSTD):
         import zstandard
 
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
         return reader, (zstandard.ZstdError,)
+    if magic.startswith(BZIP2):
+        import bz2
+
+        return _Members(file, bz2.BZ2Decompressor), (OSError, EOFError)
+    if magic == XZ:
+        import lzma
+
+        def one() -> lzma.LZMADecompressor:
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+        return _Members(file, one), (lzma.LZMAError, EOFError)
     return file, ()
+
+
+class _Decoder(Protocol):
+    """What bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether its stream is at its end."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it gives nothing more without more data."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after its end."""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """At most so many bytes."""
+
+
+class _Members:
+    """One or more compressed streams, one after the other, of which no more is held than was asked for."""
+
+    def __init__(self, file: BinaryIO, one: Callable[[], _Decoder]) -> None:
+        self._file, self._one = file, one
+        self._decoder = one()
+        self._kept = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file. Raises EOFError when the data are cut, and what the decoder raises."""
+        while True:
+            if self._decoder.eof:
+                self._kept = (self._decoder.unused_data or self._file.read(_PIECE)).lstrip(b"\0")  # xz(1): padding
+                if not self._kept:
+                    return b""
+                self._decoder = self._one()
+            wanted = self._decoder.needs_input and not self._kept
+            piece = self._file.read(_PIECE) if wanted else self._kept
+            self._kept = b""
+            if wanted and not piece:
+                raise EOFError("the data are cut")
+            if data := self._decoder.decompress(piece, size):
+                return data

@@ -79,6 +79,8 @@ def assemble(recipe: Recipe, trees: Mapping[int, Tree]) -> Documents:
     }
     if given.get("variant"):
         document["variant"] = given["variant"]
+    if stage.author:
+        document["author"] = stage.author
     config = _json(document)
     manifest = {
         "schemaVersion": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayplan.errors import CorruptStateError, NotFoundError, StalePlanError, UnsupportedError
 from bayplan.models import Build as Declared
@@ -12,14 +13,18 @@ from bayplan.models import Image, Settings
 from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.build.assemble import sha256
 from bayplan.runtime.native.images.build.bases import Base, Bases, host_architecture
-from bayplan.runtime.native.images.build.cache import Cache
+from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
 from bayplan.runtime.native.images.build.executor import Executor
 from bayplan.runtime.native.images.build.lower import recipe
 from bayplan.runtime.native.images.build.solve import Build, Room
+from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.pull import pull
 from bayplan.runtime.native.images.store import ImageStore
-from bayplan.runtime.protocol import ImageOrigin, Report, ResolvedImage, silent
+from bayplan.runtime.protocol import ImageOrigin, Progress, Report, ResolvedImage, silent
+
+if TYPE_CHECKING:
+    from bayplan.registry.web import Web
 
 FINGERPRINT = "io.bayplan.build.fingerprint"
 Session = Callable[[], AbstractContextManager[Executor]]
@@ -43,6 +48,7 @@ class Builder:
         session: Session,
     ) -> None:
         self.store, self.layers, self._client, self._session = store, layers, client, session
+        self._settings = settings
         self.cache = Cache(settings.state_root / "build-cache")
         self._room = Room(store, layers, self.cache, workspaces(settings))
 
@@ -52,7 +58,7 @@ class Builder:
         Reads only. Raises DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
         """
         _check_platform(image)
-        found = recipe(declared, Bases(self.store, self._client, newest=declared.pull))
+        found = recipe(declared, Bases(self.store, self._client, newest=declared.pull), self._urls(declared))
         local = self._whole(image)
         earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
         digest, present = found.fingerprint.digest, False
@@ -63,6 +69,8 @@ class Builder:
             digest = build.predict() or digest
             present = digest == local
         why = "" if present else found.fingerprint.why(earlier) if local else "not built yet"
+        if why and found.unknown:
+            why += f"; what {' and '.join(found.unknown)} holds is known at build"
         return ResolvedImage(name=image.name, digest=digest, present=present, origin=ImageOrigin.BUILD, why=why)
 
     def create(self, image: Image, declared: Declared, digest: str, report: Report = silent) -> None:
@@ -72,12 +80,20 @@ class Builder:
         """
         name = str(image.reference)
         with self.store.in_use():
-            found = recipe(declared, Bases(self.store, self._client, newest=declared.pull))
-            build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache)
+            bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
+            found = recipe(declared, bases, urls)
+            build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
             build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
             build.ssh = declared.ssh
             if digest not in ("", found.fingerprint.digest, build.predict()):
                 raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
+            for note in found.notes:
+                report(Progress(f"image {name}", message=note))
+            for url in found.unknown:
+                report(Progress(f"image {name}", message=f"fetch {url}"))
+                urls.fetch(url)
+            if found.unknown:
+                build.recipe = found = recipe(declared, bases, urls)
             for base in found.bases:
                 self._bring(base, report)
             with self._session() as executor:
@@ -90,6 +106,10 @@ class Builder:
     def forget(self, name: str) -> None:
         """The image is gone; the results of its steps need not be kept."""
         self.cache.finish(name, ())
+
+    def _urls(self, declared: Declared) -> Urls:
+        state = self._settings.state_root
+        return Urls(state / "build-cache" / "urls", state / MOUNTS, _web, newest=declared.pull)
 
     def _bring(self, base: Base, report: Report) -> None:
         here = self.store.find(base.reference) == base.digest
@@ -104,6 +124,12 @@ class Builder:
         except (NotFoundError, CorruptStateError):
             return None
         return digest if all(self.store.blob(layer.digest).exists() for layer in layers) else None
+
+
+def _web() -> Web:
+    from bayplan.registry.web import Web
+
+    return Web()
 
 
 def _check_platform(image: Image) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from bayplan.runtime.native.images.stored import Descriptor
 from bayplan.system.files import atomic_write
 
+MOUNTS = "build-mounts"
+"""Directory below the state root for what ``bayplan builder prune`` frees: one directory each."""
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayplan.models import Duration
-from bayplan.runtime.native.images.build.dockerfile import Instruction
+from bayplan.runtime.native.images.build.dockerfile import Instruction, kept
 from bayplan.runtime.native.images.build.expand import pairs, split
 
 SHELL = ("/bin/sh", "-c")
@@ -61,6 +61,8 @@ def apply(  # noqa: PLR0912 - one branch an instruction
         case "CMD":
             config["Cmd"] = _command(item, config)
             return True
+        case "ONBUILD":
+            config["OnBuild"] = [*(config.get("OnBuild") or ()), kept(item)]
         case "HEALTHCHECK":
             config["Healthcheck"] = _healthcheck(item, config)
     return command_set

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from bayplan.errors import NotFoundError
-from bayplan.runtime.native.images.build import heredoc
+from bayplan.runtime.native.images.build import heredoc, remote, select
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.expand import split
 from bayplan.runtime.native.images.build.files import Entry, Files
-from bayplan.runtime.native.images.build.sources import archive_kind, is_url
+from bayplan.runtime.native.images.build.ignore import Ignore
+from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.steps import Copy
+from bayplan.runtime.native.images.build.unpack import is_archive
 
 
 class Stage(Protocol):
@@ -39,21 +42,20 @@ def lower(item: Instruction, stage: Stage) -> Copy:
     words = list(item.words) if item.words is not None else split(item.text, item.escape)
     written, words = _written(item, stage, words)
     words = [stage.expand(item, word) for word in words]
+    if item.name == "ADD":
+        fetched, words = remote.split(item, stage, words)
+        written += fetched
     if not words or len(written) + len(words) < 2:
         raise item.wrong("needs a source and a destination")
     *patterns, target = words
     into = target.endswith("/") or target in (".", "..") or target.endswith("/.")
     if len(patterns) + len(written) > 1 and not into:
         raise item.wrong("with several sources the destination is a directory", f"write {target}/")
-    for pattern in patterns if item.name == "ADD" else ():
-        if is_url(pattern):
-            raise item.later(f"the URL {pattern}", "fetch it in a RUN, or copy a file")
-    mode = item.flag("chmod")
-    if mode and (not set(mode) <= set("01234567") or len(mode) > 5):
-        raise item.later(f"--chmod={mode}", "write it in octal")
     origin = item.flag("from")
     if origin and written:
         raise item.wrong("a heredoc and --from exclude each other")
+    mode = stage.expand(item, item.flag("chmod") or "")
+    choice = _choice(item, stage)
     step = Copy(
         item,
         stage.source(item, origin) if origin is not None else None,
@@ -61,21 +63,36 @@ def lower(item: Instruction, stage: Stage) -> Copy:
         posixpath.normpath(posixpath.join(stage.directory(), target)),
         into,
         stage.expand(item, item.flag("chown") or ""),
-        int(mode, 8) if mode else None,
+        Mode.parse(mode) if mode else None,
+        choice=choice,
+        link=_switch(item, "link"),
     )
     if step.source is None:
-        groups = tuple(stage.files.entries(path) for pattern in patterns for path in matches(item, stage, pattern))
-        if len(groups) > 1 and not into:
+        groups = tuple(group for pattern in patterns for group in _named(item, stage, pattern, choice))
+        if len(groups) > 1 and not into and not choice.parents:
             raise item.wrong(f"{patterns[0]} matches {len(groups)} files", f"write {target}/")
         if item.name == "ADD":
-            _refuse_archives(item, stage, groups)
-        step = Copy(**{**vars(step), "groups": (*groups, *((entry,) for entry in written))})
+            groups = tuple(_unpacked(item, stage, group) for group in groups)
+        step = replace(step, groups=(*filter(None, groups), *((entry,) for entry in written)))
     return step
 
 
-def matches(item: Instruction, stage: Stage, pattern: str) -> tuple[str, ...]:
-    """Paths of the context that a source names. Raises NotFoundError for none."""
-    found = tuple(path for path in stage.files.match(pattern) if stage.files.exists(path))
+def _choice(item: Instruction, stage: Stage) -> select.Choice:
+    patterns = tuple(stage.expand(item, value) for name, value in item.flags if name == "exclude")
+    Ignore("\n".join(patterns))  # raises ValueError for a malformed one
+    return select.Choice(_switch(item, "parents"), patterns)
+
+
+def _switch(item: Instruction, name: str) -> bool:
+    text = item.flag(name)
+    if text not in (None, "true", "false"):
+        raise item.wrong(f"--{name}={text} is neither true nor false")
+    return text == "true"
+
+
+def _named(item: Instruction, stage: Stage, pattern: str, choice: select.Choice) -> tuple[select.Group, ...]:
+    """The files of the context that a source names. Raises NotFoundError for none."""
+    found = select.groups(stage.files, pattern, choice)
     if not found:
         hint = "the context is what `build.context` names, without what .dockerignore leaves out"
         raise NotFoundError(f"{item.name}: {pattern} is not in the context", where=item.where, hint=hint)
@@ -94,8 +111,10 @@ def _written(item: Instruction, stage: Stage, words: Sequence[str]) -> tuple[lis
     return found, left
 
 
-def _refuse_archives(item: Instruction, stage: Stage, groups: Sequence[Any]) -> None:
-    for entry in (group[0] for group in groups if group[0].kind == "file"):
-        kind = archive_kind(stage.files.open(entry))
-        if kind:
-            raise item.later(f"unpacking {entry.at} ({kind})", "COPY it and unpack it in a RUN")
+def _unpacked(item: Instruction, stage: Stage, group: select.Group) -> select.Group:
+    """An archive that is named itself is unpacked, unless ``--unpack=false`` says no."""
+    if not group:
+        return group
+    top = group[0]
+    wanted = top.kind == "file" and remote.unpacks(item) is not False
+    return (replace(top, kind="archive"),) if wanted and is_archive(stage.files.open(top)) else group

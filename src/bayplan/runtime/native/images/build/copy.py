@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bayplan.errors import RuntimeFailureError, StalePlanError
+from bayplan.runtime.native.images.build import unpack
 from bayplan.runtime.native.images.build.files import Entry, Files
+from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.system.beneath import open_in_root
 
 _CHUNK = 1 << 20
@@ -28,8 +30,10 @@ class Target:
     path: str
     into: bool
     owner: tuple[int, int] | None
-    mode: int | None
+    mode: Mode | None
     epoch: int
+    chosen: tuple[int, int] | None = None
+    """The owner that ``--chown`` named: what an archive holds belongs to it too."""
 
 
 def copy(files: Files, groups: Sequence[tuple[Entry, ...]], target: Target) -> None:
@@ -38,6 +42,9 @@ def copy(files: Files, groups: Sequence[tuple[Entry, ...]], target: Target) -> N
         top = group[0]
         if top.kind == "directory":
             _tree(files, group, target)
+            continue
+        if top.kind == "archive":
+            _archive(files, top, target)
             continue
         path = target.path
         if target.into or _is_directory(target.root, path):
@@ -90,6 +97,16 @@ def _tree(files: Files, group: tuple[Entry, ...], target: Target) -> None:
         os.close(root)
 
 
+def _archive(files: Files, entry: Entry, target: Target) -> None:
+    """As Docker does: the destination is a directory, and modes and, without ``--chown``, owners are the archive's."""
+    root = make_directories(target.root, target.path, target.owner or (0, 0))
+    try:
+        if unpack.unpack(files.open(entry), root, entry.at, target.chosen) != entry.content:
+            raise StalePlanError(f"{entry.at} changed while the image was built", hint="build again")
+    finally:
+        os.close(root)
+
+
 def _place(files: Files, entry: Entry, parent: int, base: str, target: Target) -> None:
     found = _mode(parent, base)
     if entry.kind == "directory":
@@ -125,7 +142,8 @@ def _attributes(parent: int, base: str, entry: Entry, target: Target) -> None:
     owner = target.owner if target.owner is not None else (entry.uid, entry.gid)
     os.chown(base, *owner, dir_fd=parent, follow_symlinks=False)
     if entry.kind != "link":  # after chown(2), which clears the set-user-id bits
-        os.chmod(base, entry.mode if target.mode is None else target.mode, dir_fd=parent)
+        mode = target.mode.of(entry.mode, is_directory=entry.kind == "directory") if target.mode else entry.mode
+        os.chmod(base, mode, dir_fd=parent)
     for name, value in entry.xattrs:
         os.setxattr(f"/proc/self/fd/{parent}/{base}", name, bytes.fromhex(value), follow_symlinks=False)
     # Not the context's times: a fresh checkout of the same files gives the same layer.

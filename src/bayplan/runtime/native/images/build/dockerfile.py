@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from bayplan.errors import DeclarationError, Location, NotBuiltYetError
 from bayplan.runtime.native.images.build import heredoc
@@ -14,23 +15,23 @@ from bayplan.runtime.native.images.build.heredoc import Heredoc
 BUILT = frozenset(
     (
         *("FROM", "RUN", "COPY", "ADD", "ENV", "ARG", "WORKDIR", "USER", "EXPOSE", "ENTRYPOINT", "CMD", "LABEL"),
-        *("VOLUME", "STOPSIGNAL", "HEALTHCHECK", "SHELL"),
+        *("VOLUME", "STOPSIGNAL", "HEALTHCHECK", "SHELL", "ONBUILD", "MAINTAINER"),
     )
 )
-KNOWN_ONLY = {"ONBUILD": "", "MAINTAINER": "write LABEL org.opencontainers.image.authors instead"}
+_NO_TRIGGER = frozenset(("ONBUILD", "FROM", "MAINTAINER"))
+_FRONTEND = re.compile(r"^(docker\.io/)?docker/dockerfile(:1[\w.-]*)?$")
 _DIRECTIVE = re.compile(r"^#\s*([a-zA-Z]+)\s*=\s*(.+?)\s*$")
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
 _FLAGS = {
     "FROM": {"platform"},
     "RUN": {"mount", "network"},
-    "COPY": {"from", "chown", "chmod"},
-    "ADD": {"chown", "chmod"},
+    "COPY": {"from", "chown", "chmod", "link", "parents", "exclude"},
+    "ADD": {"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
+_SWITCHES = {"keep-git-dir", "unpack", "link", "parents"}
 _LATER_FLAGS = {
     "RUN": {"security", "device"},
-    "COPY": {"link", "parents", "exclude"},
-    "ADD": {"link", "exclude", "checksum", "keep-git-dir", "unpack"},
 }
 
 
@@ -79,20 +80,51 @@ def parse(text: str, file: str) -> tuple[Instruction, ...]:
     return tuple(found)
 
 
-def _directives(text: str, file: str) -> str:
-    """The escape sign. Directives stand before everything else, comments included ("Parser directives")."""
-    escape = "\\"
-    for number, line in enumerate(text.splitlines(), start=1):
+def trigger(text: str, where: Location) -> Instruction:
+    """An instruction that ``ONBUILD`` keeps for later, said to stand at ``where``. Raises DeclarationError."""
+    word = (text.split() or [""])[0]
+    try:
+        found = () if word.upper() in _NO_TRIGGER else parse(text, where.file)
+    except DeclarationError as error:
+        error.where = where
+        raise
+    if len(found) != 1:
+        raise DeclarationError(f"ONBUILD: {word} cannot be kept for a later build", where=where)
+    return replace(found[0], where=where)
+
+
+def notes(text: str, instructions: Sequence[Instruction], file: str) -> tuple[str, ...]:
+    """What a user should know of a Dockerfile that is built all the same."""
+    found = []
+    for number, name, value in _directive_lines(text):
+        if name == "syntax" and not _FRONTEND.match(value):
+            what = "the frontend is not fetched, the instructions are read as docker/dockerfile has them"
+            found.append(f"{Location(file, number)}: # syntax={value} is ignored: {what}")
+    found += [
+        f"{item.where}: MAINTAINER is deprecated; write LABEL org.opencontainers.image.authors instead"
+        for item in instructions
+        if item.name == "MAINTAINER"
+    ]
+    return tuple(found)
+
+
+def _directive_lines(text: str) -> Iterator[tuple[int, str, str]]:
+    """Directives with their line. They stand before everything else, comments included ("Parser directives")."""
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         match = _DIRECTIVE.match(line.strip())
         if not match or match[1].lower() not in ("escape", "syntax", "check"):
             break
-        where, value = Location(file, number), match[2]
-        if match[1].lower() == "escape":
+        yield number, match[1].lower(), match[2]
+
+
+def _directives(text: str, file: str) -> str:
+    """The escape sign."""
+    escape = "\\"
+    for number, name, value in _directive_lines(text):
+        if name == "escape":
             if value not in ("\\", "`"):
-                raise DeclarationError(f"escape={value}: only \\ and ` can be it", where=where)
+                raise DeclarationError(f"escape={value}: only \\ and ` can be it", where=Location(file, number))
             escape = value
-        if match[1].lower() == "syntax" and not re.match(r"^(docker\.io/)?docker/dockerfile(:1[\w.-]*)?$", value):
-            raise NotBuiltYetError(f"syntax={value}: other frontends are not built yet", where=where)
     return escape
 
 
@@ -128,8 +160,6 @@ def _instruction(line: str, where: Location, escape: str, own: tuple[Heredoc, ..
     if "\t" in word:
         word, _, rest = line.partition("\t")
     name = word.upper()
-    if name in KNOWN_ONLY:
-        raise NotBuiltYetError(f"{name} is not built yet", where=where, hint=KNOWN_ONLY[name])
     if name not in BUILT:
         near = difflib.get_close_matches(name, BUILT, 1)
         raise DeclarationError(
@@ -139,7 +169,14 @@ def _instruction(line: str, where: Location, escape: str, own: tuple[Heredoc, ..
     found = Instruction(name, text, where, flags, _json(text), escape, own)
     if not text:
         raise found.wrong("says nothing")
+    if name == "ONBUILD":
+        trigger(kept(found), where)
     return found
+
+
+def kept(item: Instruction) -> str:
+    """What ``ONBUILD`` keeps: the instruction as it stands."""
+    return item.text + "".join(own.written() for own in item.heredocs)
 
 
 def _flags(name: str, text: str, where: Location) -> tuple[tuple[tuple[str, str], ...], str]:
@@ -151,6 +188,8 @@ def _flags(name: str, text: str, where: Location) -> tuple[tuple[tuple[str, str]
             raise NotBuiltYetError(f"{name} --{flag} is not built yet", where=where)
         if flag not in _FLAGS.get(name, ()):
             raise DeclarationError(f"{name} has no flag --{flag}", where=where)
+        if value is None and flag in _SWITCHES:
+            value = "true"
         if not value:
             raise DeclarationError(f"{name} --{flag} needs a value", where=where, hint=f"--{flag}=...")
         flags.append((flag, value))

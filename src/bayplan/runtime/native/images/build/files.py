@@ -14,6 +14,7 @@ from types import TracebackType
 
 from bayplan.errors import UnsupportedError
 from bayplan.runtime.native.images.build.ignore import Ignore, translate
+from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.system.beneath import open_in_root
 
 _CHUNK = 1 << 20
@@ -25,7 +26,7 @@ class Entry:
     """One file, directory or link below a copied source.
 
     ``name`` is relative to the source (empty: the source itself), ``at`` to the root; ``content`` is a file's sha256
-    or a link's target.
+    or a link's target. ``kind`` is file, directory, link, or archive: a file that is unpacked.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Entry:
     xattrs: tuple[tuple[str, str], ...] = ()
     data: bytes | None = None
     """What a file holds that stands in the Dockerfile itself."""
+    url: str = ""
+    """Where a file is fetched from; ``content`` is then empty until it was."""
 
     @classmethod
     def written(cls, name: str, text: str) -> Entry:
@@ -60,9 +63,11 @@ def content_key(groups: Iterable[tuple[Entry, ...]]) -> str:
 class Files:
     """A directory read as the root of all names in it. ``foreign`` takes owners and extended attributes along."""
 
-    def __init__(self, root: Path, ignore: Ignore | None = None, *, foreign: bool = False) -> None:
+    def __init__(
+        self, root: Path, ignore: Ignore | None = None, *, foreign: bool = False, urls: Urls | None = None
+    ) -> None:
         self._ignore = ignore or Ignore()
-        self._foreign = foreign
+        self._foreign, self.urls = foreign, urls
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._root = Path(f"/proc/self/fd/{self.fd}").readlink()
 
@@ -86,6 +91,9 @@ class Files:
             if not _GLOB.intersection(part):
                 found = [f"{head}/{part}".lstrip("/") for head in found]
                 continue
+            if part == "**":
+                found = [item for head in found for item in self._directories(head)]
+                continue
             wanted = translate(part)
             found = [
                 f"{head}/{name}".lstrip("/") for head in found for name in self._names(head) if wanted.fullmatch(name)
@@ -94,7 +102,7 @@ class Files:
 
     def exists(self, path: str) -> bool:
         """Whether the path is there and not left out."""
-        return next(iter(self._entries(path, None)), None) is not None
+        return self.alone(path) is not None
 
     def entries(self, path: str) -> tuple[Entry, ...]:
         """The source and all below it, directories before their content; empty when it is not there or left out.
@@ -107,7 +115,25 @@ class Files:
         """A descriptor of a regular file's content. Raises OSError."""
         if entry.data is not None:
             return _in_memory(entry.data)
+        if entry.url and self.urls is not None:
+            return self.urls.open(entry.url, entry.content)
         return open_in_root(self.fd, entry.at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    def alone(self, path: str) -> Entry | None:
+        """The source without what is below it, and without a file's digest; None when it is not there or left out."""
+        return next(iter(self._entries(path, None)), None)
+
+    def _directories(self, path: str) -> list[str]:
+        """A directory and all below it; links are none."""
+        found = [path]
+        for name in self._names(path):
+            inner = f"{path}/{name}".lstrip("/")
+            try:
+                os.close(open_in_root(self.fd, inner, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+            except OSError:
+                continue
+            found += self._directories(inner)
+        return found
 
     def _names(self, path: str) -> list[str]:
         try:

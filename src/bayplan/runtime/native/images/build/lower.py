@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundErr
 from bayplan.models import Build
 from bayplan.runtime.native.images.build import config, copies, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
-from bayplan.runtime.native.images.build.dockerfile import Instruction, parse
+from bayplan.runtime.native.images.build.dockerfile import Instruction, notes, parse, trigger
 from bayplan.runtime.native.images.build.expand import expand
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
 from bayplan.runtime.native.images.build.ignore import Ignore
@@ -27,27 +27,39 @@ from bayplan.runtime.native.images.build.steps import (
     digest_of,
     origins,
 )
+from bayplan.runtime.native.images.build.urls import Urls
 
 EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def recipe(build: Build, bases: Bases) -> Recipe:
-    """Everything the build will do. Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line."""
+def recipe(build: Build, bases: Bases, urls: Urls | None = None) -> Recipe:
+    """Everything the build will do; without ``urls`` no content of a URL is known.
+
+    Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line.
+    """
     text, file, ignore_file = _dockerfile(build)
     instructions = parse(text, file)
     drafts, outer = stages.drafts(instructions, build.args)
     target = stages.target_of(drafts, build.target)
-    wanted = stages.needed(drafts, target)
-    with Files(_context(build), _ignore(build, ignore_file)) as files:
-        lowered: dict[int, _Lowered] = {}
-        for position in wanted:
-            lowered[position] = _Lowered(position, drafts, lowered, outer, build, bases, files)
-            lowered[position].run()
+    lowered: dict[int, _Lowered] = {}
+    with Files(_context(build), _ignore(build, ignore_file), urls=urls) as files:
+
+        def need(position: int) -> _Lowered:
+            """A stage, read when the target or a stage that it needs asks for it."""
+            if position not in lowered:
+                found = _Lowered(position, drafts, need, outer, build, bases, files)
+                found.run()
+                lowered[position] = found
+            return lowered[position]
+
+        need(target)
+    wanted = sorted(lowered)
     result = tuple(lowered[position].stage for position in wanted)
     if build.labels:
         result[-1].config["Labels"] = {**(result[-1].config.get("Labels") or {}), **build.labels}
     epoch = _epoch(build.args.get(EPOCH, outer.get(EPOCH, "0")))
-    return Recipe(result, epoch, _fingerprint(build, result, instructions, [drafts[item] for item in wanted], epoch))
+    fingerprint = _fingerprint(build, result, instructions, [drafts[item] for item in wanted], epoch)
+    return Recipe(result, epoch, fingerprint, notes(text, instructions, file))
 
 
 def _fingerprint(
@@ -63,10 +75,17 @@ def _fingerprint(
     rows = [[item.name, item.text, item.words, item.flags, [vars(own) for own in item.heredocs]] for item in lines]
     steps = [step for stage in result for step in stage.steps]
     sources = [*(stage.base for stage in result), *(source for step in steps for source in origins(step))]
+    groups = [groups for step in steps for groups in _groups(step)]
+    fetched = [group for item in groups for group in item if group and group[0].url]
+    of_context = [tuple(group for group in item if not (group and group[0].url)) for item in groups]
     return Fingerprint(
         digest_of([rows, args, build.labels, epoch]),
-        digest_of([content_key(group) for step in steps for group in _groups(step)]),
-        digest_of([item.digest if isinstance(item, Base) else item for item in sources]),
+        digest_of([content_key(item) for item in of_context]),
+        digest_of(
+            [item.digest if isinstance(item, Base) else item for item in sources]
+            + [content_key([group]) for group in fetched]
+        ),
+        has_urls=bool(fetched),
     )
 
 
@@ -121,35 +140,37 @@ class _Lowered:
         self,
         position: int,
         drafts: Sequence[stages.Draft],
-        earlier: dict[int, _Lowered],
+        need: Callable[[int], _Lowered],
         outer: dict[str, str],
         build: Build,
         bases: Bases,
         files: Files,
     ) -> None:
-        self.drafts, self.draft, self.earlier = drafts, drafts[position], earlier
+        self.drafts, self.draft, self.need = drafts, drafts[position], need
         self.outer, self.build, self.bases, self.files = outer, build, bases, files
         self.arguments: dict[str, str] = {}
         self.command_set = False
+        self.author = ""
         self.stage = Stage(position, self.draft.name, self.draft.head.where, *self._start(position))
+        self.triggers = [trigger(text, self.draft.head.where) for text in self.stage.config.pop("OnBuild", None) or ()]
 
     def _start(self, position: int) -> tuple[Base | int | None, dict[str, Any]]:
         name = self.draft.base
         other = stages.index_of(self.drafts, name, position) if not name.isdigit() else None
         if other is not None:
-            self.arguments = dict(self.earlier[other].arguments)
-            return other, copy.deepcopy(self.earlier[other].stage.config)
+            below = self.need(other)
+            self.arguments = dict(below.arguments)
+            self.author = below.stage.author
+            return other, copy.deepcopy(below.stage.config)
         if name == "scratch":
             return None, {}
         base = self.bases.get(name, self.draft.head.where)
-        found = copy.deepcopy(base.document.get("config") or {})
-        if found.get("OnBuild"):
-            raise self.draft.head.later(f"ONBUILD of base image {name}")
-        return base, found
+        self.author = str(base.document.get("author") or "")
+        return base, copy.deepcopy(base.document.get("config") or {})
 
     def run(self) -> None:
-        """Read every instruction. Errors carry the line."""
-        for item in self.draft.body:
+        """Read every instruction, those that the base keeps for this first. Errors carry the line."""
+        for item in (*self.triggers, *self.draft.body):
             before = len(self.stage.steps)
             try:
                 self._read(item)
@@ -159,6 +180,7 @@ class _Lowered:
                 error.where = error.where or item.where
                 raise
             self.stage.history.append((str(item), len(self.stage.steps) > before))
+        self.stage.author = self.author
 
     def _read(self, item: Instruction) -> None:
         match item.name:
@@ -175,6 +197,8 @@ class _Lowered:
                     value = self.build.args.get(name, default if default is not None else self.outer.get(name))
                     if value is not None:
                         self.arguments[name] = value
+            case "MAINTAINER":
+                self.author = self.expand(item, item.text)
             case _:
                 self.command_set = config.apply(
                     item, self.stage.config, lambda text: self.expand(item, text), self.variables(), self.command_set
@@ -199,6 +223,7 @@ class _Lowered:
         """The stage or image of a ``from``. Raises DeclarationError, NotFoundError."""
         other = stages.index_of(self.drafts, name, self.stage.index)
         if other is not None:
+            self.need(other)
             return other
         if name.isdigit():
             raise item.wrong(f"there is no stage {name} before this one")

@@ -89,11 +89,6 @@ def lower(item: Instruction, stage: Stage) -> tuple[Mount, ...]:
     return tuple(sorted((one for one in found if one), key=lambda one: one.target.count("/")))
 
 
-def origins(text: str) -> str:
-    """The ``from`` of a mount as it is written; empty for none."""
-    return _pairs(text).get("from", "")
-
-
 def _pairs(text: str) -> dict[str, str]:
     found = {}
     for part in text.split(","):

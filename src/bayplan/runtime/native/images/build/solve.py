@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bayplan.errors import BayplanError, RuntimeFailureError
-from bayplan.runtime.native.images.build import copy, layer
+from bayplan.runtime.native.images.build import copy, layer, select
 from bayplan.runtime.native.images.build.assemble import Documents, Tree, assemble
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.cache import Cache, Made
@@ -27,6 +27,7 @@ from bayplan.runtime.native.images.build.steps import (
     digest_of,
     origins,
 )
+from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import ImageConfig, StoredImage
@@ -57,12 +58,15 @@ class Build:
     name: str
     context: Path
     executor: Executor | None = None
+    urls: Urls | None = None
     use_cache: bool = True
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
 
     def predict(self) -> str | None:
         """The digest the image will have, when every step is in the cache. Reads only."""
+        if self.recipe.unknown:
+            return None
         trees: dict[int, Tree] = {}
         for stage in self.recipe.stages:
             tree = self._start(stage, trees)
@@ -111,7 +115,7 @@ class Build:
     def _key(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> str:
         chains = [_source(source, trees).chain for source in origins(step)]
         return digest_of(
-            [_FORMAT, self.recipe.epoch, tree.chain, step.material(), chains[0] if chains else "", *chains[1:]]
+            [_FORMAT, self.recipe.epoch, _below(step, tree), step.material(), chains[0] if chains else "", *chains[1:]]
         )
 
     def _content_key(self, step: Copy, tree: Tree, trees: dict[int, Tree]) -> str:
@@ -124,7 +128,7 @@ class Build:
                     return content_key(_groups(files, step))
 
             files_key = namespaces.in_private_mounts(read)
-        return digest_of([_FORMAT, self.recipe.epoch, tree.chain, step.material(), "files", files_key])
+        return digest_of([_FORMAT, self.recipe.epoch, _below(step, tree), step.material(), "files", files_key])
 
     def _cached(self, key: str) -> Made | None:
         made = self.room.cache.get(key)
@@ -141,7 +145,8 @@ class Build:
     def _do(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> Made:
         with self._workspace() as place:
             try:
-                lowers = self._lowers(tree, place)
+                alone = isinstance(step, Copy) and step.is_independent
+                lowers = (place.empty,) if alone else self._lowers(tree, place)
                 if isinstance(step, Run):
                     self._run(step, lowers, place, self._given(step, place, trees))
                 else:
@@ -211,15 +216,20 @@ class Build:
         owner = self._owner(step, lowers) if isinstance(step, Copy) else (0, 0)
 
         def work() -> None:
-            mounts.mount_overlay(lowers, place.upper, place.work, place.root)
-            root = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # A linked layer must hold nothing that depends on those below, as overlayfs would write it.
+            top = place.upper if isinstance(step, Copy) and step.link else place.root
+            if top == place.root:
+                mounts.mount_overlay(lowers, place.upper, place.work, place.root)
+            root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 if isinstance(step, MakeDirectory):
                     os.close(copy.make_directories(root, step.path))
                     return
-                target = copy.Target(root, step.target, step.into, owner, step.chmod, self.recipe.epoch)
+                target = copy.Target(
+                    root, step.target, step.into, owner, step.chmod, self.recipe.epoch, owner if step.chown else None
+                )
                 if source is None:
-                    with Files(self.context) as files:
+                    with Files(self.context, urls=self.urls) as files:
                         copy.copy(files, step.groups, target)
                     return
                 _show(source, place.source)
@@ -275,6 +285,11 @@ def _tree(base: Base) -> Tree:
     return Tree(base.diff_ids, base.layers)
 
 
+def _below(step: Step, tree: Tree) -> str:
+    """What the result of a step depends on below it."""
+    return "" if isinstance(step, Copy) and step.is_independent else tree.chain
+
+
 def _source(source: Base | int | None, trees: dict[int, Tree]) -> Tree:
     return _tree(source) if isinstance(source, Base) else trees[int(source or 0)]
 
@@ -285,19 +300,19 @@ def _show(lowers: Sequence[Path], target: Path) -> None:
 
 
 def _groups(files: Files, step: Copy) -> tuple[tuple[Entry, ...], ...]:
-    groups = []
+    found: list[select.Group] = []
     for pattern in step.patterns:
         try:
-            found = [group for path in files.match(pattern) if (group := files.entries(path))]
+            named = select.groups(files, pattern, step.choice)
         except ValueError as error:
             raise RuntimeFailureError(str(error)) from error
-        if not found:
+        if not named:
             where = f"stage {step.source}" if isinstance(step.source, int) else "the image it is copied from"
             raise RuntimeFailureError(f"COPY: {pattern} is not in {where}", where=step.instruction.where)
-        groups += found
-    if len(groups) > 1 and not step.into:
-        raise RuntimeFailureError(f"COPY: the sources are {len(groups)} files", hint=f"write {step.target}/")
-    return tuple(groups)
+        found += named
+    if len(found) > 1 and not step.into and not step.choice.parents:
+        raise RuntimeFailureError(f"COPY: the sources are {len(found)} files", hint=f"write {step.target}/")
+    return tuple(filter(None, found))
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

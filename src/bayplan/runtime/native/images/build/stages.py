@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bayplan.errors import DeclarationError, UnsupportedError
-from bayplan.runtime.native.images.build import runmounts
 from bayplan.runtime.native.images.build.bases import host_architecture
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.expand import expand, split
@@ -102,24 +101,3 @@ def target_of(stages: Sequence[Draft], wanted: str | None) -> int:
         hint = f"stages: {', '.join(near)}" if near else "no stage has a name"
         raise DeclarationError(f"there is no stage {wanted!r}", where=stages[0].head.where, hint=hint)
     return found
-
-
-def needed(stages: Sequence[Draft], target: int) -> list[int]:
-    """The stages a target is made from, itself last."""
-    found: set[int] = set()
-
-    def visit(position: int) -> None:
-        if position in found:
-            return
-        found.add(position)
-        stage = stages[position]
-        sources = [stage.base, *(item.flag("from") or "" for item in stage.body if item.name == "COPY")]
-        flags = [value for item in stage.body if item.name == "RUN" for name, value in item.flags if name == "mount"]
-        sources += map(runmounts.origins, flags)
-        for source in sources:
-            other = index_of(stages, source, position) if source else None
-            if other is not None:
-                visit(other)
-
-    visit(target)
-    return sorted(found)

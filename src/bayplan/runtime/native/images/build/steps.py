@@ -11,7 +11,9 @@ from bayplan.errors import Location
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.files import Entry, content_key
+from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.runmounts import Mount
+from bayplan.runtime.native.images.build.select import USUAL, Choice
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,24 @@ class Copy:
     target: str
     into: bool
     chown: str
-    chmod: int | None
+    chmod: Mode | None
     groups: tuple[tuple[Entry, ...], ...] = ()
+    choice: Choice = USUAL
+    link: bool = False
+    """Into a layer that does not depend on what is below it (``--link``)."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides what it is copied onto and, from a stage, what that holds."""
         files = content_key(self.groups) if self.source is None else list(self.patterns)
-        return ["copy", files, self.target, self.into, self.chown, self.chmod]
+        own: list[Any] = ["link"] if self.link else []
+        if self.source is not None:
+            own += self.choice.material()
+        return ["copy", files, self.target, self.into, self.chown, self.chmod and self.chmod.key, *own]
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the layers below do not matter; names of users are looked up in them."""
+        return self.link and all(part.isdigit() for part in self.chown.split(":") if self.chown)
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,7 @@ class Stage:
     steps: list[Step] = field(default_factory=list)
     history: list[tuple[str, bool]] = field(default_factory=list)
     """Instruction and whether it makes a layer."""
+    author: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,7 @@ class Fingerprint:
     recipe: str
     context: str
     bases: str
+    has_urls: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.recipe}.{self.context}.{self.bases}"
@@ -107,7 +122,8 @@ class Fingerprint:
         old = earlier.split(".")
         if len(old) != 3:
             return "the image under this name was not built from this declaration"
-        names = ("the Dockerfile or its arguments", "the context", "a base image")
+        fetched = "a base image or a file behind a URL" if self.has_urls else "a base image"
+        names = ("the Dockerfile or its arguments", "the context", fetched)
         changed = [name for name, was, now in zip(names, old, str(self).split("."), strict=True) if was != now]
         return f"{' and '.join(changed)} changed" if changed else "its layers are gone"
 
@@ -119,6 +135,8 @@ class Recipe:
     stages: tuple[Stage, ...]
     epoch: int
     fingerprint: Fingerprint
+    notes: tuple[str, ...] = ()
+    """What the user should know, with file and line."""
 
     @property
     def target(self) -> Stage:
@@ -132,6 +150,13 @@ class Recipe:
         steps = [step for stage in self.stages for step in stage.steps]
         sources += [source for step in steps for source in origins(step)]
         return tuple({item.digest: item for item in sources if isinstance(item, Base)}.values())
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """URLs whose content is known only after they are fetched."""
+        steps = [step for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
+        entries = [group[0] for step in steps for group in step.groups]
+        return tuple(dict.fromkeys(item.url for item in entries if item.url and not item.content))
 
 
 def origins(step: Step) -> list[int | Base]:

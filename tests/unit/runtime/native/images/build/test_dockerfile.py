@@ -1,8 +1,8 @@
 import pytest
 
 from bayplan.errors import DeclarationError, NotBuiltYetError
-from bayplan.runtime.native.images.build.dockerfile import parse
-from bayplan.runtime.native.images.build.stages import drafts, needed, target_of
+from bayplan.runtime.native.images.build.dockerfile import notes, parse
+from bayplan.runtime.native.images.build.stages import drafts, target_of
 
 
 def names(text):
@@ -37,7 +37,10 @@ def test_flags_come_off_in_front_alone():
     ("line", "error", "says"),
     [
         ("RUNN x", DeclarationError, r"f:2: unknown instruction 'RUNN' \(did you mean RUN\?\)"),
-        ("ONBUILD RUN x", NotBuiltYetError, "f:2: ONBUILD is not built yet"),
+        ("ONBUILD FROM x", DeclarationError, "f:2: ONBUILD: FROM cannot be kept"),
+        ("ONBUILD " * 5000 + "RUN x", DeclarationError, "f:2: ONBUILD: ONBUILD cannot be kept"),
+        ("ONBUILD MAINTAINER x", DeclarationError, "f:2: ONBUILD: MAINTAINER cannot be kept"),
+        ("ONBUILD RUNN x", DeclarationError, "f:2: unknown instruction 'RUNN'"),
         ("RUN --security=insecure a", NotBuiltYetError, "f:2: RUN --security is not built yet"),
         ("COPY --form=x a b", DeclarationError, "f:2: COPY has no flag --form"),
         ("COPY --from a b", DeclarationError, "--from needs a value"),
@@ -65,14 +68,25 @@ COPY --from=0 /x /y
 """
 
 
-def test_only_what_the_target_needs_is_built():
+def test_stages_have_names_and_numbers():
     found, outer = drafts(parse(STAGES, "f"), {"TAG": "2"})
     assert (found[0].base, outer["TAG"]) == ("a:2", "2")
-    assert needed(found, target_of(found, None)) == [0, 1, 3]
-    assert needed(found, target_of(found, "TWO")) == [0, 1]
-    assert needed(found, target_of(found, "2")) == [2]
+    assert [target_of(found, name) for name in (None, "TWO", "2")] == [3, 1, 2]
     with pytest.raises(DeclarationError, match=r"no stage 'tow' \(stages: two\)"):
         target_of(found, "tow")
+
+
+def test_frontends_are_ignored_with_a_note():
+    """Attack row "Build": ``# syntax=`` front ends are ignored."""
+    text = (
+        "# check=skip=all;error=true\n# syntax=evil.example/front:1\n# escape=`\nFROM a\nMAINTAINER me\nRUN a `\n b\n"
+    )
+    found = parse(text, "f")
+    assert found[2].text == "a  b"
+    first, second = notes(text, found, "f")
+    assert first.startswith("f:2: # syntax=evil.example/front:1 is ignored: the frontend is not fetched")
+    assert second.startswith("f:5: MAINTAINER is deprecated")
+    assert notes("# syntax=docker/dockerfile:1.7-labs\nFROM a\n", (), "f") == ()
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,26 @@ def test_copy_targets(lower):
     assert target('COPY ["file", "/a b"]') == ("/a b", False)
 
 
+def test_only_what_the_target_needs_is_read(lower):
+    text = "FROM nowhere AS lonely\nFROM base AS one\nFROM base AS Two\nCOPY --from=one /x /y\nFROM two\n"
+    assert [stage.index for stage in lower(text).stages] == [1, 2, 3]
+    assert [stage.index for stage in lower(text, target="TWO").stages] == [1, 2]
+    assert [stage.index for stage in lower(text, target="1").stages] == [1]
+
+
+def test_what_a_base_keeps_is_done_first_and_once(lower):
+    found = lower("FROM triggers\nRUN y\n")
+    assert [str(step.instruction) for step in found.target.steps] == ["RUN x", "RUN y"]
+    assert "OnBuild" not in found.target.config
+    text = "FROM base AS one\nONBUILD COPY --from=tools /a /b\nONBUILD RUN <<E\n z\nE\n"
+    text += "FROM base AS tools\nFROM one\nRUN y\n"
+    assert lower(text, target="one").target.config["OnBuild"] == ["COPY --from=tools /a /b", "RUN <<E\n z\nE"]
+    found = lower(text)
+    assert [stage.index for stage in found.stages] == [0, 1, 2]
+    assert [step.instruction.name for step in found.target.steps] == ["COPY", "RUN", "RUN"]
+    assert "OnBuild" not in found.target.config
+
+
 @pytest.mark.parametrize(
     ("text", "error", "says"),
     [
@@ -125,14 +145,22 @@ def test_copy_targets(lower):
         ("FROM base\nCOPY * /x\n", DeclarationError, r"matches 2 files \(write /x/\)"),
         ("FROM base\nCOPY file\n", DeclarationError, "needs a source and a destination"),
         ("FROM base\nCOPY no* /x/\n", NotFoundError, r"inline:2: COPY: no\* is not in the context"),
-        ("FROM base\nADD page.tar /\n", NotBuiltYetError, r"unpacking page.tar \(tar\)"),
-        ("FROM base\nADD https://x.example/y /\n", NotBuiltYetError, "the URL https"),
-        ("FROM base\nCOPY --chmod=u+x file /\n", NotBuiltYetError, "chmod=u"),
+        ("FROM base\nADD https://x.example/y.git /\n", NotBuiltYetError, "the Git repository https"),
+        ("FROM base\nADD git@x.example:y /\n", NotBuiltYetError, "the Git repository git@"),
+        ("FROM base\nADD https://a:b@x.example/y /\n", DeclarationError, "user or password would be kept"),
+        ("FROM base\nADD https:///y /\n", DeclarationError, "is no URL"),
+        ("FROM base\nADD https://x.example/ /d/\n", DeclarationError, "names no file"),
+        ("FROM base\nADD --checksum=md5:1 https://x.example/y /\n", DeclarationError, "is no sha256 digest"),
+        ("FROM base\nADD --checksum=sha256:" + "0" * 64 + " file /\n", DeclarationError, "is for one URL"),
+        ("FROM base\nADD --unpack=x file /\n", DeclarationError, "neither true nor false"),
+        ("FROM base\nCOPY --chmod=u+y file /\n", DeclarationError, "inline:2: COPY: --chmod=u\\+y is neither octal"),
+        ("FROM base\nCOPY --link=x file /\n", DeclarationError, "--link=x is neither true nor false"),
+        ("FROM base\nCOPY --exclude=[x file /\n", DeclarationError, "a ] is missing"),
+        ("FROM base\nCOPY --parents ../x /\n", DeclarationError, "leads out of the context"),
         ("FROM base\nCOPY --from=0 /a /b\n", DeclarationError, "no stage 0 before this one"),
         ("FROM nowhere\n", NotFoundError, "inline:1: base image: image docker.io/library/nowhere"),
         ("FROM base\nCOPY --from=nowhere /a /b\n", NotFoundError, "inline:2: base image"),
         ("FROM Base\n", DeclarationError, "inline:1: image 'Base'"),
-        ("FROM triggers\n", NotBuiltYetError, "inline:1: FROM: ONBUILD"),
         ("FROM --platform=linux/s390x base\n", UnsupportedError, "platform linux/s390x"),
         ("FROM base\nRUN --mount=type=secret,id=x,required a\n", NotFoundError, "inline:2: RUN: secret x is not given"),
         ("FROM base\nRUN --network=host a\n", NotBuiltYetError, "host's network is given to no build"),
