@@ -9,8 +9,8 @@ from typing import Any
 
 from bayplan.errors import NotFoundError
 from bayplan.models import Network
-from bayplan.runtime.native.networks.endpoints import recorded
 from bayplan.runtime.native.networks.networks import BUILD_PREFIX, Networks
+from bayplan.runtime.native.networks.places import recorded
 from bayplan.runtime.protocol import Observed
 
 _DECLARED = """
