@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlite3 import Connection, Row
 
 from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Port, Settings
+from bayplan.models import Container, Port, Settings
 from bayplan.runtime.native.networks import conntrack, published
 from bayplan.runtime.native.networks.balance import Balance
 from bayplan.runtime.native.networks.firewall import Firewall
@@ -60,6 +60,12 @@ class Ports:
             self.firewall.publish(port for port in wanted if port.key not in after | before)
             self.balance.settle_now(before | after)
         conntrack.forget(gone, wanted - held)
+
+    def able(self, container: Container) -> tuple[Port, ...]:
+        """The ports of a container, none when it has left every network that ports can be published from."""
+        if not container.networks or all(self._is_internal(one.network) for one in container.networks):
+            return ()
+        return container.ports
 
     def join(self, container_id: str) -> None:
         """Let a container that runs now take its part of the ports that it shares with others."""

@@ -15,7 +15,7 @@ from bayplan.runtime.protocol import Observed
 
 _DECLARED = """
     SELECT c.name, json_extract(one.value, '$.network') AS network
-    FROM containers c, json_each(c.declared, '$.networks') one
+    FROM containers c, json_each(iif(c.joined = '', json_extract(c.declared, '$.networks'), c.joined)) one
 """
 _MEMBERS = """
     SELECT e.*, c.name FROM endpoints e LEFT JOIN containers c ON c.id = e.container_id
