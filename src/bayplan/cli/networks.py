@@ -1,4 +1,4 @@
-"""``bayplan network``: what there is, and removal."""
+"""``bayplan network``: what there is, removal, and containers put on and off by hand."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import sys
 from argparse import Namespace
 from typing import Any
 
+from pydantic import ValidationError
+
+from bayplan import app
 from bayplan.cli.common import opened, show
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
-from bayplan.models import Kind, Network, ResourceId
+from bayplan.models import Duration, Endpoint, Kind, Network, ResourceId
+from bayplan.reconcile.verbs import Command
 from bayplan.runtime.protocol import Observed, Runtime
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The verbs and their options."""
-    parser = sub.add_parser("network", help="list, inspect and remove networks")
+    parser = sub.add_parser("network", help="list, inspect, remove, connect and disconnect networks")
     verbs = parser.add_subparsers(dest="network_verb", required=True, metavar="VERB")
 
     def verb(name: str, run: object, text: str) -> argparse.ArgumentParser:
@@ -25,6 +29,17 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         made.set_defaults(run=run)
         return made
 
+    joining = verb("connect", connect, "put a container on a network; an apply sees that as drift")
+    joining.add_argument("--ip", metavar="ADDRESS", help="IPv4 address; the next free one")
+    joining.add_argument("--ip6", metavar="ADDRESS", help="IPv6 address, on a network that has IPv6")
+    joining.add_argument("--alias", action="append", default=[], metavar="NAME", help="a further name on this network")
+    joining.add_argument("--mac-address", metavar="MAC", help="MAC address; one made of the address")
+    leaving = verb("disconnect", disconnect, "take a container off a network; an apply sees that as drift")
+    leaving.add_argument("-f", "--force", action="store_true", help="also when its published ports close with that")
+    for parser in (joining, leaving):
+        parser.add_argument("network", help="name of the network")
+        parser.add_argument("container", help="name of the container")
+        parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
     verb("ls", ls, "list networks")
     verb("inspect", inspect, "show networks whole, shaped as `docker network inspect`").add_argument("name", nargs="+")
     verb("rm", rm, "remove networks that no container uses").add_argument("name", nargs="+")
@@ -66,6 +81,34 @@ def rm(options: Namespace) -> int:
                 raise ConflictError(f"network {name} is used by containers {users}", hint="remove those first")
         _remove(runtime, options.name)
     show(options, {"removed": options.name}, "\n".join(options.name))
+    return 0
+
+
+def connect(options: Namespace) -> int:
+    """On a running container its processes go on."""
+    given = {"ipv4_address": options.ip, "ipv6_address": options.ip6}
+    mac = options.mac_address.lower() if options.mac_address else None
+    return _carry_out(options, {**given, "mac_address": mac, "aliases": tuple(options.alias)})
+
+
+def disconnect(options: Namespace) -> int:
+    """The same the other way."""
+    return _carry_out(options, {})
+
+
+def _carry_out(options: Namespace, values: dict[str, Any]) -> int:
+    try:
+        endpoint = Endpoint.model_validate({"network": options.network, **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DeclarationError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    asked = Command(options.network_verb, force=getattr(options, "force", False), endpoint=endpoint)
+    timeout = Duration.parse(options.lock_timeout) if options.lock_timeout else None
+    with opened() as (runtime, settings):
+        done = app.command(asked, [options.container], runtime, settings, lock_timeout=timeout)
+    for failure in done.failed.values():
+        raise failure
+    show(options, {"verb": asked.verb, "done": list(done.names), "network": options.network}, options.container)
     return 0
 
 

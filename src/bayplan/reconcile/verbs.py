@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError
-from bayplan.models import Container, Duration, Kind, ResourceId, Volume, VolumeMount, labels
+from bayplan.models import Container, Duration, Endpoint, Kind, ResourceId, Volume, VolumeMount, labels
 from bayplan.reconcile.graph import namespace_owners
 from bayplan.reconcile.renamed import generated_name
 from bayplan.record.journal import Journal
@@ -23,8 +23,9 @@ _ENDING = frozenset({"stop", "kill", "remove"})
 
 @dataclass(frozen=True)
 class Command:
-    """A verb and its options. ``verb`` is start, stop, kill, pause, unpause, restart, remove or rename.
+    """A verb and its options: start, stop, kill, pause, unpause, restart, remove, rename, connect or disconnect.
 
+    ``endpoint`` is the place on a network that is joined; of one that is left its network counts.
     ``volumes``: with a container that is removed go the volumes that nobody named and no other container has.
     """
 
@@ -34,6 +35,7 @@ class Command:
     force: bool = False
     volumes: bool = False
     new_name: str = ""
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,12 @@ def _do(asked: Command, name: str, runtime: Runtime) -> None:
         "remove": lambda: _remove(asked, name, runtime),
         "rename": lambda: runtime.rename(name, asked.new_name),
     }
-    if asked.verb == "restart":
+    if asked.endpoint is not None:
+        if asked.verb == "connect":
+            runtime.connect(name, asked.endpoint)
+        else:
+            runtime.disconnect(name, asked.endpoint.network, force=asked.force)
+    elif asked.verb == "restart":
         runtime.stop(name, asked.grace)
         runtime.start(name)
     else:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from bayplan.models import Endpoint
     from bayplan.system.process_table import ProcessRow
     from bayplan.system.usage import Usage
 
@@ -42,6 +43,18 @@ class Verbs(Protocol):
 
     def rename(self, name: str, new_name: str) -> None:
         """Give it another name, by which its peers find it too. Raises ConflictError when that is taken."""
+
+    def connect(self, name: str, endpoint: Endpoint) -> None:
+        """Put it on one network more; its processes go on, and it stays on it over restarts until an apply mends that.
+
+        Raises ConflictError when it is on it or cannot be, NotFoundError.
+        """
+
+    def disconnect(self, name: str, network: str, *, force: bool = False) -> None:
+        """Take it off a network, as ``connect`` puts it on. Raises ConflictError when it is not on it, NotFoundError.
+
+        Without ``force`` also when its published ports would close.
+        """
 
     def happened(self) -> Sequence[Happening]:
         """What happened to containers, oldest first, as far back as it is kept."""

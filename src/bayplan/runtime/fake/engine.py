@@ -16,6 +16,7 @@ from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
 from bayplan.models import (
     Container,
     Duration,
+    Endpoint,
     Image,
     Kind,
     Network,
@@ -226,6 +227,24 @@ class FakeRuntime:
             held = self.resources.pop(ResourceId(kind=Kind.CONTAINER, name=name))
             actual = held.actual.model_copy(update={"name": new_name})
             self.resources[actual.id] = held.model_copy(update={"actual": actual, "declared": actual})
+
+    def connect(self, name: str, endpoint: Endpoint) -> None:
+        """Put it on a network."""
+        self._call("connect", name)
+        self._place(name, lambda held: (*held, endpoint))
+
+    def disconnect(self, name: str, network: str, *, force: bool = False) -> None:
+        """Take it off a network."""
+        self._call("disconnect", name)
+        self._place(name, lambda held: tuple(one for one in held if one.network != network))
+
+    def _place(self, name: str, change: Callable[[tuple[Endpoint, ...]], tuple[Endpoint, ...]]) -> None:
+        with self._mutex:
+            key = ResourceId(kind=Kind.CONTAINER, name=name)
+            held = self.resources[key]
+            assert isinstance(held.actual, Container)
+            actual = held.actual.model_copy(update={"networks": change(held.actual.networks)})
+            self.resources[key] = held.model_copy(update={"actual": actual})
 
     def await_end(self, name: str, *, stopped: Callable[[], bool] | None = None) -> int:
         """It has ended."""

@@ -237,12 +237,13 @@ class NativeRuntime(NativeVerbs):
         state = self.containers.status(container_id).state
         if state is State.RUNNING:
             return
-        declared = self.containers.declared(container_id)
+        declared = self.containers.placed(container_id)
         # A paused one keeps its links.
         shared = (declared.network_mode or "").startswith("container:")
         if declared.network_mode == "host" or shared or state is State.PAUSED:
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
             return
+        ports = self.networks.able(declared)
         attached = self.networks.prepare(container_id, declared.networks)
         try:
             if users.is_own(declared):
@@ -253,12 +254,12 @@ class NativeRuntime(NativeVerbs):
                 attached.own,
                 name_server=attached.name_server,
                 tell_names=self.networks.tell_names,
-                connect=lambda: self.networks.connect(container_id, attached, declared.ports),
+                connect=lambda: self.networks.connect(container_id, attached, ports),
                 restarts=restarts,
             )
         finally:
             attached.netns.close()
-        if declared.ports:
+        if ports:
             self.networks.join(container_id)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError
-from bayplan.models import Settings, VolumeMount
+from bayplan.models import Endpoint, Settings, VolumeMount
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
 from bayplan.runtime.native.containers.paths import Paths
@@ -60,6 +60,18 @@ class NativeVerbs:
         self.containers.rename(container_id, new_name)
         self.containers.note(container_id, "rename", f"was {name}")
         self.networks.names.changed()
+
+    def connect(self, name: str, endpoint: Endpoint) -> None:
+        """Put it on a network."""
+        from bayplan.runtime.native import reconnect
+
+        reconnect.connect(self.networks, self.containers, name, endpoint)
+
+    def disconnect(self, name: str, network: str, *, force: bool = False) -> None:
+        """Take it off a network."""
+        from bayplan.runtime.native import reconnect
+
+        reconnect.disconnect(self.networks, self.containers, name, network, force=force)
 
     def happened(self) -> Sequence[Happening]:
         """What happened to containers, oldest first."""

@@ -21,7 +21,7 @@ from bayplan.models import Container, Duration, VolumeMount
 from bayplan.runtime.native.containers import grants, health, joining, lifecycle, mountpoints, resolver
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
 from bayplan.runtime.native.containers.oci import streams
-from bayplan.runtime.native.containers.records import declaration, now
+from bayplan.runtime.native.containers.records import declaration, now, placed
 from bayplan.runtime.native.containers.spec import (
     Bundle,
     build_spec,
@@ -58,6 +58,10 @@ class Containers(Observations):
     def declared(self, container_id: str) -> Container:
         """What was last applied. Raises NotFoundError."""
         return declaration(self.records.get(container_id)["declared"])
+
+    def placed(self, container_id: str) -> Container:
+        """The same on the networks that it is on, also by hand. Raises NotFoundError."""
+        return placed(self.records.get(container_id))
 
     def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
         """Record the intent to make a container.

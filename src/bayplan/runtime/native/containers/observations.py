@@ -15,7 +15,7 @@ from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.records import Records, declaration
+from bayplan.runtime.native.containers.records import Records, declaration, placed
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
@@ -57,7 +57,7 @@ class Observations:
             lost = runs and not lifecycle.is_monitored(row["id"], self._paths(row["id"]))
             found.append(
                 Observed(
-                    actual=declared,
+                    actual=placed(row),
                     declared=declared,
                     status=status,
                     defects={_UNMONITORED: Change.RESTART.value} if lost else {},

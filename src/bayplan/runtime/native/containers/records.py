@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Container, ImageMount
+from bayplan.models import Container, Endpoint, ImageMount
 from bayplan.runtime.native.state.database import Database
 
 
@@ -23,6 +25,17 @@ def now() -> str:
 def declaration(text: str) -> Container:
     """A recorded declaration as a model; models are frozen, so that many may share one."""
     return Container.model_validate_json(text)
+
+
+_ENDPOINTS = TypeAdapter(tuple[Endpoint, ...])
+
+
+def placed(row: sqlite3.Row) -> Container:
+    """The declaration, on the networks that a verb has put the container on since, if one has."""
+    declared = declaration(row["declared"])
+    if not row["joined"]:
+        return declared
+    return declared.model_copy(update={"networks": _ENDPOINTS.validate_json(row["joined"])})
 
 
 class Records:
@@ -77,6 +90,10 @@ class Records:
         with self.database.transaction() as tx:
             rows: list[sqlite3.Row] = tx.execute(sql, (*values.values(), container_id)).fetchall()
         return rows[0] if rows else None
+
+    def join(self, container_id: str, networks: Sequence[Endpoint]) -> None:
+        """Note on which networks a verb puts it; an apply that changes its networks forgets that."""
+        self.set(container_id, joined=_ENDPOINTS.dump_json(tuple(networks)).decode())
 
     def bundle(self, container_id: str) -> sqlite3.Row:
         """``config`` (config.json, network namespace left out) and ``facts`` of a created one. Raises NotFoundError."""

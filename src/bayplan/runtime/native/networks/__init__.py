@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayplan.runtime.native.networks.endpoints import Attachment
     from bayplan.runtime.native.networks.kernel import Kernel
     from bayplan.runtime.native.networks.networks import BUILD_PREFIX, Networks
+    from bayplan.runtime.native.networks.places import Attachment
 
 __all__ = ["BUILD_PREFIX", "Attachment", "Kernel", "Networks"]
 
@@ -16,6 +16,6 @@ def __getattr__(name: str) -> Any:
     """The names above, loaded when they are asked for: the supervisor uses only small parts of this room."""
     if name not in __all__:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from bayplan.runtime.native.networks import endpoints, kernel, networks
+    from bayplan.runtime.native.networks import kernel, networks, places
 
-    return next(getattr(room, name) for room in (networks, endpoints, kernel) if hasattr(room, name))
+    return next(getattr(room, name) for room in (networks, places, kernel) if hasattr(room, name))

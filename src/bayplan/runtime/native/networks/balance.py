@@ -15,7 +15,8 @@ from pathlib import Path
 from sqlite3 import Row
 
 from bayplan.runtime.native.networks import conntrack
-from bayplan.runtime.native.networks.firewall import Firewall, Held, Key, Published
+from bayplan.runtime.native.networks.firewall import Firewall
+from bayplan.runtime.native.networks.held import Held, Key, Published
 from bayplan.runtime.native.state.database import Database
 from bayplan.system.processes import Process, boot_id
 

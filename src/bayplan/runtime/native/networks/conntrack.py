@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import netlink
-from bayplan.runtime.native.networks.firewall import Published
+from bayplan.runtime.native.networks.held import Published
 from bayplan.system import sockets
 
 _NETFILTER = 12  # NETLINK_NETFILTER, linux/netlink.h

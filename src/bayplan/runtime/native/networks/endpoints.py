@@ -1,97 +1,32 @@
-"""Places of containers on networks: namespace, links, addresses, published ports; how drift of them is mended."""
+"""Places of containers on networks: namespace, links, addresses; how they are given, changed and taken back."""
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from sqlite3 import Connection, Row
 from types import MappingProxyType
 
-from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Change, Endpoint, Network, Port, Settings
-from bayplan.runtime.native.networks import conntrack, published
+from bayplan.models import Endpoint, Port, Settings
 from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
-from bayplan.runtime.native.networks.balance import Balance
-from bayplan.runtime.native.networks.firewall import Firewall, Published
-from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.nameserver import NameServer
+from bayplan.runtime.native.networks.opening import Ports
+from bayplan.runtime.native.networks.places import PLACES, Attachment, moves, recorded
 from bayplan.runtime.native.state import Database
 from bayplan.system.namespaces import NetworkNamespace
 
-_DRAIN_S = 0.2
-_PLACES = """
-    SELECT e.*, n.bridge, n.subnet, n.gateway, n.subnet6, n.gateway6, n.declared FROM endpoints e JOIN networks n
-    ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position
-"""
 
-
-@functools.lru_cache(maxsize=256)
-def recorded(text: str) -> Network:
-    """A recorded declaration as a model; models are frozen, so that many may share one."""
-    return Network.model_validate_json(text)
-
-
-def _moves(row: Row, endpoint: Endpoint) -> bool:
-    """Whether a recorded place has another address than is declared now; one that is not declared stays."""
-    other4 = endpoint.ipv4_address and str(endpoint.ipv4_address) != row["address"]
-    other6 = endpoint.ipv6_address and str(endpoint.ipv6_address) != row["address6"]
-    mac = endpoint.mac_address or mac_of(IPv4Address(row["address"]))
-    return bool(other4 or other6 or mac != row["mac"])
-
-
-def place_of(row: Row) -> Place:
-    """A recorded endpoint's link; ``row`` is one of ``_PLACES``."""
-    address6 = IPv6Address(row["address6"]) if row["address6"] else None
-    return Place(
-        row["link"],
-        row["bridge"],
-        row["interface"] or f"eth{row['position']}",
-        row["mac"],
-        IPv4Address(row["address"]),
-        IPv4Network(row["subnet"]).prefixlen,
-        address6,
-        IPv6Network(row["subnet6"]).prefixlen if address6 else 0,
-    )
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A container's place on its networks: its namespace, its address on each network, and whom it asks for names."""
-
-    netns: NetworkNamespace
-    addresses: dict[str, IPv4Address]
-    name_server: IPv4Address | None = None
-    """None: those of the host, as no gateway of its networks can answer."""
-    places: tuple[Place, ...] = ()
-    gateway: IPv4Address | None = None
-    """Its way out; None when all its networks are internal."""
-    gateway6: IPv6Address | None = None
-    """Its way out by IPv6; None when no network that is not internal has IPv6."""
-
-    @property
-    def own(self) -> dict[str, str]:
-        """Its own addresses, for its hosts file."""
-        six = {f"{place.host_name} IPv6": str(place.address6) for place in self.places if place.address6}
-        return {network: str(address) for network, address in self.addresses.items()} | six
-
-
-class Endpoints:
+class Endpoints(Ports):
     """The endpoints of one core's containers. Safe to use from many threads."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
-        self.settings, self.database = settings, database
-        self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
+        super().__init__(settings, database)
         self.names = Names(settings, database)
         self.name_server = NameServer(settings, database)
-        self.balance = Balance(settings.state_root, self.firewall, database)
         self._links: Links | None = None
         self._lock = threading.RLock()
         self._leaving: set[str] = set()
@@ -133,9 +68,9 @@ class Endpoints:
         ``netns`` None: it does not run, and gets its new places when it starts. What it leaves is forgotten after its
         links are gone; a run that is cut begins again with what is recorded.
         """
-        held = {row["network"]: row for row in self.database.query(_PLACES, (container_id,))}
+        held = {row["network"]: row for row in self.database.query(PLACES, (container_id,))}
         wanted = {endpoint.network: endpoint for endpoint in endpoints}
-        leaving = [row for network, row in held.items() if network not in wanted or _moves(row, wanted[network])]
+        leaving = [row for network, row in held.items() if network not in wanted or moves(row, wanted[network])]
         self.links.remove([row["link"] for row in leaving])
         with self.database.transaction() as tx:
             for row in leaving:
@@ -217,62 +152,6 @@ class Endpoints:
         if leaving:
             self.links.await_end(leaving)
 
-    def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
-        """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""
-        held = set(self.published_of(container_id))
-        if not ports and not held:
-            return
-        rows = self.database.query(
-            "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
-        )
-        rows = [row for row in rows if not self._is_internal(row["network"])]
-        address = next((row["address"] for row in rows), None)
-        address6 = next((row["address6"] for row in rows if row["address6"]), "")
-        if ports and address is None:
-            raise ConflictError("ports can be published only from a network that is not internal")
-        with self.balance.turn():
-            before = set(self.balance.shared(container_id))
-            with self.database.transaction() as tx:
-                wanted = self._wanted(tx, container_id, ports, str(address), address6)
-            # Closed before it is forgotten: an open port without a record would be found by nobody.
-            gone = held - wanted
-            self.firewall.withdraw(port for port in gone if port.key not in before)
-            with self.database.transaction() as tx:
-                for port in gone:
-                    tx.execute(
-                        "DELETE FROM ports WHERE host_ip = ? AND published = ? AND protocol = ? AND container_id = ?",
-                        (*port.key, container_id),
-                    )
-                for port in wanted - held:
-                    published.refuse_holder(tx, container_id, port.published, port.protocol, port.host_ip)
-                    row = (*port.key, container_id, port.target, port.address)
-                    tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)
-            after = set(self.balance.shared(container_id))
-            self.firewall.publish(port for port in wanted if port.key not in after | before)
-            self.balance.settle_now(before | after)
-        conntrack.forget(gone, wanted - held)
-
-    def join(self, container_id: str) -> None:
-        """Let a container that runs now take its part of the ports that it shares with others."""
-        self.balance.settle(self.balance.shared(container_id))
-
-    def leave(self, container_id: str) -> bool:
-        """Send new connections of shared ports to the others, as this one is about to end. Whether there are others.
-
-        What it has begun to answer gets a moment for its end; programs that end well at their signal need more only
-        for what takes them long.
-        """
-        keys = self.balance.shared(container_id)
-        if not keys:
-            return False
-        with self.database.transaction() as tx:
-            tx.execute("UPDATE containers SET wanted = 'stopped' WHERE id = ?", (container_id,))
-        self.balance.settle(keys)
-        others = any(self.balance.members(key) for key in keys)
-        if others:
-            time.sleep(_DRAIN_S)
-        return others
-
     def addresses(self) -> dict[str, dict[str, dict[str, str]]]:
         """``Status.addresses`` and ``addresses_v6`` of every container that has some, by container id."""
         found: dict[str, dict[str, dict[str, str]]] = {}
@@ -282,49 +161,6 @@ class Endpoints:
             if row["address6"]:
                 one["addresses_v6"][row["network"]] = row["address6"]
         return found
-
-    def kernel(self) -> Kernel:
-        """What the kernel has now, to hold many records against."""
-        return Kernel(self.links, self.firewall, self.database)
-
-    def endpoint_defects(self, container_id: str, kernel: Kernel) -> dict[str, str]:
-        """What a running container lacks in the kernel, with the way it is mended."""
-        found: dict[str, str] = {}
-        for row in kernel.places.get(container_id, ()):
-            if row["link"] not in kernel.links:
-                found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
-            elif not kernel.is_attached(row["link"], row["bridge"]):
-                found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
-        for port in kernel.ports.get(container_id, ()):
-            key = port.key
-            if key in kernel.shared:
-                if not self.balance.is_so(key, kernel.rules):
-                    found[f"port {key[1]}/{key[2]} is not balanced over its replicas"] = Change.IN_PLACE.value
-            elif not kernel.is_open(port):
-                where = f" on {port.host_ip}" if port.six else ""
-                found[f"port {port.published}/{port.protocol} is not open{where}"] = Change.IN_PLACE.value
-        return found
-
-    def heal_endpoints(self, container_id: str, netns: NetworkNamespace) -> None:
-        """Put a running container's links back on their bridges, and open its recorded ports again.
-
-        ``netns`` is the namespace it runs in.
-        """
-        self.firewall.ensure()
-        rows = self.database.query(_PLACES, (container_id,))
-        out = [row for row in rows if not recorded(row["declared"]).internal]
-        ways = out[:1], [row for row in out if row["gateway6"]][:1]
-        for row in rows:
-            if self.links.index(row["link"]) is not None:
-                self.links.join(row["link"], row["bridge"])
-                continue
-            self.links.attach(netns, [place_of(row)])
-            gateway = IPv4Address(row["gateway"]) if row in ways[0] else None
-            gateway6 = IPv6Address(row["gateway6"]) if row in ways[1] else None
-            configure_inside(netns, [place_of(row)], gateway, gateway6)
-        shared = self.balance.shared(container_id)
-        self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
-        self.balance.settle(shared)
 
     # -- parts -------------------------------------------------------------------------------------------------
 
@@ -362,37 +198,3 @@ class Endpoints:
                 length6 = range6.prefixlen if address6 else 0
                 found.append(Place(link, row["bridge"], inside, mac, address, subnet.prefixlen, address6, length6))
         return found
-
-    def _wanted(
-        self, tx: Connection, container_id: str, ports: Sequence[Port], address: str, address6: str
-    ) -> set[Published]:
-        """The ports with their numbers; those that the host chooses last, so that they spare the others."""
-        found: set[Published] = set()
-        for port in sorted(ports, key=lambda item: item.chosen):
-            hosts = port.hosts(ipv6=bool(address6))
-            taken = {item.published for item in found if item.protocol == port.protocol}
-            number = published.choose(tx, container_id, port, hosts, taken) if port.chosen else port.published
-            for host in hosts:
-                leads = address6 if ":" in host else address
-                if not leads:
-                    raise ConflictError(f"port {port} needs a network that is not internal and has IPv6")
-                found.add(Published(host, number, port.protocol, leads, port.target))
-        return found
-
-    def published_of(self, container_id: str) -> list[Published]:
-        """What it publishes, by the records."""
-        rows = self.database.query("SELECT * FROM ports WHERE container_id = ?", (container_id,))
-        return [Published.of(row) for row in rows]
-
-    def _is_internal(self, name: str) -> bool:
-        return recorded(self._network_row(name)["declared"]).internal
-
-    def _row(self, name: str) -> Row | None:
-        rows = self.database.query("SELECT * FROM networks WHERE name = ?", (name,))
-        return rows[0] if rows else None
-
-    def _network_row(self, name: str) -> Row:
-        row = self._row(name)
-        if row is None:
-            raise NotFoundError(f"network {name} does not exist")
-        return row

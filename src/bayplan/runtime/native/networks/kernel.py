@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from sqlite3 import Row
 
-from bayplan.runtime.native.networks.firewall import Firewall, Held, Key, Published
+from bayplan.runtime.native.networks.firewall import Firewall
+from bayplan.runtime.native.networks.held import Held, Key, Published
 from bayplan.runtime.native.networks.links import Links
 from bayplan.runtime.native.networks.netlink import Link
 from bayplan.runtime.native.state.database import Database

@@ -22,10 +22,11 @@ from bayplan.runtime.native.networks.addresses import (
     gateway_v6_of,
     pool_v6,
 )
-from bayplan.runtime.native.networks.endpoints import Endpoints, recorded
 from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.links import link_name
+from bayplan.runtime.native.networks.mending import MendedEndpoints
 from bayplan.runtime.native.networks.nameserver import Finding
+from bayplan.runtime.native.networks.places import recorded
 from bayplan.runtime.protocol import Observed, State, Status
 
 T = TypeVar("T", IPv4Network, IPv6Network)
@@ -33,7 +34,7 @@ BUILD_PREFIX = "bayplan.build."
 """Begin of the names of networks made for the steps of one image build."""
 
 
-class Networks(Endpoints):
+class Networks(MendedEndpoints):
     """All networks of one core. Safe to use from many threads."""
 
     # -- networks ----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Port, labels
-from bayplan.runtime.native.networks.firewall import ANY_ADDRESS, loopback_v6_works
+from bayplan.runtime.native.networks.held import ANY_ADDRESS, loopback_v6_works
 from bayplan.runtime.native.state import Database
 from bayplan.system import sockets
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from bayplan.errors import NotFoundError
 from bayplan.models import Network
-from bayplan.runtime.native.networks.endpoints import recorded
 from bayplan.runtime.native.networks.networks import BUILD_PREFIX, Networks
+from bayplan.runtime.native.networks.places import recorded
 from bayplan.runtime.protocol import Observed
 
 _DECLARED = """
     SELECT c.name, json_extract(one.value, '$.network') AS network
-    FROM containers c, json_each(c.declared, '$.networks') one
+    FROM containers c, json_each(iif(c.joined = '', json_extract(c.declared, '$.networks'), c.joined)) one
 """
 _MEMBERS = """
     SELECT e.*, c.name FROM endpoints e LEFT JOIN containers c ON c.id = e.container_id

@@ -74,4 +74,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE endpoints ADD COLUMN address6 TEXT NOT NULL DEFAULT '';
     ALTER TABLE endpoints ADD COLUMN interface TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE containers ADD COLUMN joined TEXT NOT NULL DEFAULT '';
+    """,
 )

@@ -1,0 +1,141 @@
+"""Published ports and what the kernel has of our table, as values; how both are spelled in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from sqlite3 import Row
+from typing import Any
+
+_PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+_BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound here
+CHAIN = "replicas_"
+Key = tuple[str, int, str]
+"""A port of the host: address, number, protocol."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A port of the host that leads to a container's."""
+
+    host_ip: str
+    published: int
+    protocol: str
+    address: str
+    target: int
+
+    def __str__(self) -> str:
+        address = f"[{self.host_ip}]" if self.six else self.host_ip
+        return f"{address}:{self.published}->{self.target}/{self.protocol}"
+
+    @classmethod
+    def of(cls, row: Row) -> Published:
+        """As it is recorded."""
+        return cls(row["host_ip"], row["published"], row["protocol"], row["address"], row["target"])
+
+    @property
+    def six(self) -> bool:
+        """Whether it is IPv6."""
+        return ":" in self.host_ip
+
+    @property
+    def key(self) -> Key:
+        """The port of the host alone."""
+        return self.host_ip, self.published, self.protocol
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the kernel has of a table: whether every rule is there, and the elements of each set and map.
+
+    ``members`` are the places (address and port) that a chain of a balanced port leads to.
+    """
+
+    whole: bool
+    sets: Mapping[str, set[str]]
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
+        """Whether every rule is there, and the network's elements in every set."""
+        wanted = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
+        wanted |= {"gateways": gateway, "resolvers": f"{bridge} . {gateway}"}
+        if not internal:
+            wanted |= {"outgoing": bridge, "subnets": subnet} | ({"subnets6": subnet6} if subnet6 else {})
+        if subnet6 and ("::1" in self.sets.get("unled6", ())) is loopback_v6_works():
+            return False
+        return self.whole and all(element in self.sets.get(name, ()) for name, element in wanted.items())
+
+    def is_open(self, port: Published) -> bool:
+        """Whether the port leads to a container."""
+        return key_of(port) in self.sets.get(map_of(port), ()) or key_of(port) in self.sets.get(shared_of(port), ())
+
+    def is_balanced(self, key: Key) -> bool:
+        """Whether the port is led on by a chain of its own."""
+        port = Published(*key, "", 0)
+        return key_of(port) in self.sets.get(shared_of(port), ())
+
+    def leads_to(self, ports: Sequence[Published]) -> bool:
+        """Whether a port that several containers share, two or more, leads to exactly these."""
+        first, wanted = ports[0], frozenset(f"{item.address} . {item.target}" for item in ports)
+        linked = key_of(first) in self.sets.get(shared_of(first), ()) and key_of(first) not in self.sets.get(
+            map_of(first), ()
+        )
+        return linked and self.members.get(chain_of(first.key)) == wanted
+
+
+def loopback_v6_works() -> bool:
+    """Whether a port can be published on ::1.
+
+    With bridge-nf-call-ip6tables the answer is turned back to ::1 while it is still a frame of the bridge, and then
+    dropped as a packet to ::1 that came over a wire.
+    """
+    return not _BRIDGE_FILTER.exists() or _BRIDGE_FILTER.read_text().strip() == "0"
+
+
+def map_of(port: Published) -> str:
+    """Name of the map in which a port with one container is."""
+    return ("ports_any" if port.host_ip in ANY_ADDRESS else "ports_address") + "6" * port.six
+
+
+def shared_of(port: Published) -> str:
+    """Name of the map in which a port with several containers is."""
+    return ("shared_any" if port.host_ip in ANY_ADDRESS else "shared_address") + "6" * port.six
+
+
+def chain_of(key: Key) -> str:
+    """Name of the chain that chooses among the containers of a port."""
+    return CHAIN + "_".join(str(part).replace(".", "_").replace(":", "_") for part in (key[2], key[1], key[0]))
+
+
+def members_of(rule: Any) -> frozenset[str]:
+    """The places of a chain's rule, spelled as in maps; none of one that is not ours."""
+    for part in rule.get("expr", ()):
+        chosen = part.get("dnat", {}).get("addr") if isinstance(part, dict) else None
+        if isinstance(chosen, dict) and "map" in chosen:
+            return frozenset(spell(place) for _, place in chosen["map"]["data"]["set"])
+    return frozenset()
+
+
+def key_of(port: Published) -> str:
+    """A port as the key of its map."""
+    address = "" if port.host_ip in ANY_ADDRESS else f"{port.host_ip} . "
+    return f"{address}{port.protocol} . {port.published}"
+
+
+def spell_key(element: Any) -> str:
+    """The key of a map of ports, likewise."""
+    # A minimal system has no protocols(5), and nft then shows numbers instead of names.
+    return " . ".join(_PROTOCOLS.get(part, part) for part in spell(element).split(" . "))
+
+
+def spell(element: Any) -> str:
+    """An element of libnftables-json(5) in the language of nft(8)."""
+    if isinstance(element, dict) and "concat" in element:
+        return " . ".join(str(part) for part in element["concat"])
+    if isinstance(element, dict) and "prefix" in element:
+        return f"{element['prefix']['addr']}/{element['prefix']['len']}"
+    if isinstance(element, dict) and "elem" in element:
+        return spell(element["elem"]["val"])
+    return str(element)

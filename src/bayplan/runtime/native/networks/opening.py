@@ -1,0 +1,125 @@
+"""Ports of containers that are open: recorded, led on in the kernel, shared among replicas."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from sqlite3 import Connection, Row
+
+from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import Container, Port, Settings
+from bayplan.runtime.native.networks import conntrack, published
+from bayplan.runtime.native.networks.balance import Balance
+from bayplan.runtime.native.networks.firewall import Firewall
+from bayplan.runtime.native.networks.held import Published
+from bayplan.runtime.native.networks.places import recorded
+from bayplan.runtime.native.state import Database
+
+_DRAIN_S = 0.2
+
+
+class Ports:
+    """The published ports of one core's containers. Safe to use from many threads."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings, self.database = settings, database
+        self.firewall = Firewall(settings.nft_table, settings.interface_prefix)
+        self.balance = Balance(settings.state_root, self.firewall, database)
+
+    def set_ports(self, container_id: str, ports: Sequence[Port]) -> None:
+        """Make the published ports exactly these; others are closed. Raises ConflictError naming a port's holder."""
+        held = set(self.published_of(container_id))
+        if not ports and not held:
+            return
+        rows = self.database.query(
+            "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
+        )
+        rows = [row for row in rows if not self._is_internal(row["network"])]
+        address = next((row["address"] for row in rows), None)
+        address6 = next((row["address6"] for row in rows if row["address6"]), "")
+        if ports and address is None:
+            raise ConflictError("ports can be published only from a network that is not internal")
+        with self.balance.turn():
+            before = set(self.balance.shared(container_id))
+            with self.database.transaction() as tx:
+                wanted = self._wanted(tx, container_id, ports, str(address), address6)
+            # Closed before it is forgotten: an open port without a record would be found by nobody.
+            gone = held - wanted
+            self.firewall.withdraw(port for port in gone if port.key not in before)
+            with self.database.transaction() as tx:
+                for port in gone:
+                    tx.execute(
+                        "DELETE FROM ports WHERE host_ip = ? AND published = ? AND protocol = ? AND container_id = ?",
+                        (*port.key, container_id),
+                    )
+                for port in wanted - held:
+                    published.refuse_holder(tx, container_id, port.published, port.protocol, port.host_ip)
+                    row = (*port.key, container_id, port.target, port.address)
+                    tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)
+            after = set(self.balance.shared(container_id))
+            self.firewall.publish(port for port in wanted if port.key not in after | before)
+            self.balance.settle_now(before | after)
+        conntrack.forget(gone, wanted - held)
+
+    def able(self, container: Container) -> tuple[Port, ...]:
+        """The ports of a container, none when it has left every network that ports can be published from."""
+        if not container.networks or all(self._is_internal(one.network) for one in container.networks):
+            return ()
+        return container.ports
+
+    def join(self, container_id: str) -> None:
+        """Let a container that runs now take its part of the ports that it shares with others."""
+        self.balance.settle(self.balance.shared(container_id))
+
+    def leave(self, container_id: str) -> bool:
+        """Send new connections of shared ports to the others, as this one is about to end. Whether there are others.
+
+        What it has begun to answer gets a moment for its end; programs that end well at their signal need more only
+        for what takes them long.
+        """
+        keys = self.balance.shared(container_id)
+        if not keys:
+            return False
+        with self.database.transaction() as tx:
+            tx.execute("UPDATE containers SET wanted = 'stopped' WHERE id = ?", (container_id,))
+        self.balance.settle(keys)
+        others = any(self.balance.members(key) for key in keys)
+        if others:
+            time.sleep(_DRAIN_S)
+        return others
+
+    def published_of(self, container_id: str) -> list[Published]:
+        """What it publishes, by the records."""
+        rows = self.database.query("SELECT * FROM ports WHERE container_id = ?", (container_id,))
+        return [Published.of(row) for row in rows]
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def _wanted(
+        self, tx: Connection, container_id: str, ports: Sequence[Port], address: str, address6: str
+    ) -> set[Published]:
+        """The ports with their numbers; those that the host chooses last, so that they spare the others."""
+        found: set[Published] = set()
+        for port in sorted(ports, key=lambda item: item.chosen):
+            hosts = port.hosts(ipv6=bool(address6))
+            taken = {item.published for item in found if item.protocol == port.protocol}
+            number = published.choose(tx, container_id, port, hosts, taken) if port.chosen else port.published
+            for host in hosts:
+                leads = address6 if ":" in host else address
+                if not leads:
+                    raise ConflictError(f"port {port} needs a network that is not internal and has IPv6")
+                found.add(Published(host, number, port.protocol, leads, port.target))
+        return found
+
+    def _is_internal(self, name: str) -> bool:
+        return recorded(self._network_row(name)["declared"]).internal
+
+    def _row(self, name: str) -> Row | None:
+        rows = self.database.query("SELECT * FROM networks WHERE name = ?", (name,))
+        return rows[0] if rows else None
+
+    def _network_row(self, name: str) -> Row:
+        row = self._row(name)
+        if row is None:
+            raise NotFoundError(f"network {name} does not exist")
+        return row
