@@ -1,6 +1,7 @@
 """The Compose reader: files to a ``Stack``.
 
-Order, as in the Compose specification: parse, interpolate, merge with ``!reset`` and ``!override``, check, assemble.
+Order, as in the Compose specification: parse, interpolate, include, extend, merge with ``!reset`` and ``!override``,
+check, assemble.
 What is read and what is refused: docs/compose.md.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from bayplan.errors import DeclarationError, Location
 from bayplan.load.compose import dotenv
 from bayplan.load.compose.assemble import Context, assemble
+from bayplan.load.compose.include import Reader
 from bayplan.load.compose.interpolate import Variables, interpolate
 from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_text, wrong
@@ -99,9 +101,11 @@ def _load(
             _log.warning("%s: the key version is obsolete and ignored", node.at.file)
     project = _project(project_name, values, documents, directory)
     variables = Variables({**values, "COMPOSE_PROJECT_NAME": project})
-    root = settle(interpolate(documents[0], variables))
-    for node in documents[1:]:
-        root = merge(root, interpolate(node, variables))
+    root: Node | None = None
+    for node in documents:
+        reader = Reader(directory, variables, (Path(node.at.file).resolve(),))
+        root = settle(reader.whole(node)) if root is None else merge(root, reader.whole(node))
+    assert root is not None  # there is a document
     wanted = tuple(profiles) or tuple(filter(None, values.get("COMPOSE_PROFILES", "").split(",")))
     sources = tuple(label for _, label in texts)
     return assemble(root, Context(project, directory, variables.values, wanted, sources))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TOP_BUILT = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
-TOP_KNOWN = frozenset({"include", "models"})
+TOP_KNOWN = frozenset({"models"})
 
 SERVICE_BUILT = frozenset(
     [
@@ -89,7 +89,6 @@ SERVICE_KNOWN = frozenset(
         "cpu_percent",
         "credential_spec",
         "develop",
-        "extends",
         "external_links",
         "gpus",
         "isolation",
