@@ -43,7 +43,7 @@ def read(tmp_path: Path, text: str, *others: str) -> Stack:
         ("services:\n  a:\n    extends: b\n  b: {extends: a}\n", "c0.yaml", 3, "a (c0.yaml) -> b (c0.yaml) -> a"),
         (
             "services:\n  a: {extends: {file: base.yaml, service: b}}\n",
-            "more.yaml",
+            "base.yaml",
             2,
             "b (base.yaml) -> m (more.yaml)",
         ),
