@@ -115,7 +115,7 @@ SPECS = {
             'healthcheck': {
                 'type': 'dict',
                 'options': {
-                    'test': {'type': 'list', 'elements': 'str', 'required': True},
+                    'test': {'type': 'list', 'elements': 'str'},
                     'interval': {'type': 'str'},
                     'timeout': {'type': 'str'},
                     'retries': {'type': 'int'},
@@ -228,6 +228,31 @@ SPECS = {
             'oom_score_adj': {'type': 'int'},
             'stop_signal': {'type': 'str'},
             'stop_grace_period': {'type': 'str'},
+            'post_start': {
+                'type': 'list',
+                'elements': 'dict',
+                'options': {
+                    'command': {'type': 'list', 'elements': 'str', 'required': True},
+                    'user': {'type': 'str'},
+                    'privileged': {'type': 'bool'},
+                    'working_dir': {'type': 'str'},
+                    'environment': {'type': 'dict'},
+                },
+            },
+            'pre_stop': {
+                'type': 'list',
+                'elements': 'dict',
+                'options': {
+                    'command': {'type': 'list', 'elements': 'str', 'required': True},
+                    'user': {'type': 'str'},
+                    'privileged': {'type': 'bool'},
+                    'working_dir': {'type': 'str'},
+                    'environment': {'type': 'dict'},
+                },
+            },
+            'runtime': {'type': 'str'},
+            'cgroup_parent': {'type': 'str'},
+            'storage_opt': {'type': 'dict'},
             'state': {'type': 'str', 'choices': ['started', 'stopped', 'absent'], 'default': 'started'},
         },
     ),

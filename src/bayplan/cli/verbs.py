@@ -81,6 +81,7 @@ def execute(options: Namespace) -> int:
             tty=terminal and not options.detach,
             capture=options.json,
             detach=options.detach,
+            privileged=options.privileged,
             stdin=None if options.interactive and not options.detach else b"",
         )
     if options.json:

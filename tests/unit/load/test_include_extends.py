@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.errors import DeclarationError, Location, NotBuiltYetError
+from bayplan.errors import DeclarationError, Location
 from bayplan.load.compose import load_stack
 from bayplan.models import BindMount, Stack
 
@@ -71,8 +71,8 @@ def test_faults(tmp_path: Path, text: str, file: str, line: int, said: str) -> N
     assert (Path(caught.value.where.file).name, caught.value.where.line) == (file, line)
 
 
-def test_what_is_not_built_is_named_in_an_included_file_too(tmp_path: Path) -> None:
-    with pytest.raises(NotBuiltYetError) as caught:
+def test_what_is_refused_is_named_in_an_included_file_too(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
         read(tmp_path, "services: {a: {image: a}}\ninclude: [models.yaml]\n")
     assert "models.yaml:1: models" in str(caught.value)
 

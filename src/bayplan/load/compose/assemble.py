@@ -16,6 +16,7 @@ from bayplan.load.compose.environment import environment, label_files
 from bayplan.load.compose.grants import read_grants
 from bayplan.load.compose.images import ImageReader
 from bayplan.load.compose.limits import resources
+from bayplan.load.compose.links import aliases
 from bayplan.load.compose.mounts import MountReader
 from bayplan.load.compose.nodes import (
     Node,
@@ -65,6 +66,7 @@ class Assembler:
         self.declared = {name: as_map(found) if (found := root.get(name)) else {} for name in _DECLARED}
         counts = {key: replicas(node) for key, node in self.services.items()}
         self.references = References(context.project, as_map(services), self.services, counts)
+        self.links = aliases(self.services)
         self.images = ImageReader(context.project, context.directory, context.environment, self.declared["secrets"])
         self.used: dict[str, dict[str, None]] = {"networks": {}, "volumes": {}}
         self.anonymous: list[str] = []
@@ -113,6 +115,8 @@ class Assembler:
         ports = node.get("ports")
         published = read_ports(ports) if ports else ()
         mode = self.references.network_mode(node)
+        if mode and (mac := node.get("mac_address")):
+            raise wrong(mac, "needs a network of its own, not network_mode")
         common |= {name: self.references.shared(node, name) for name in ("pid", "ipc") if node.get(name)}
         for name in ("secrets", "configs"):
             if given := node.get(name):
@@ -136,7 +140,9 @@ class Assembler:
             if not found or self.anonymous:
                 values["mounts"] = self._mounts(node, name)
             if mode is None:
-                values["networks"] = endpoints(node, (key, name), self.declared["networks"], self.context.project)
+                values["networks"] = endpoints(
+                    node, (key, name), self.declared["networks"], self.context.project, self.links.get(key, {})
+                )
                 self.used["networks"] |= dict.fromkeys(wanted(node))
             if not found:
                 values |= {"network_mode": mode} if mode else {}

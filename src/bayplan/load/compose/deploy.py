@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.nodes import Node, as_integer, as_text, check_keys, pairs, wrong
+from bayplan.load.compose.nodes import Node, as_integer, as_text, check_keys, ignored, pairs, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import RestartPolicy
 
 _MAX_REPLICAS = 1000  # each is built in memory and takes an address of its network: more is a slip of the pen
+_SWARM = "it is for a scheduler of many hosts (Swarm)"
 
 
 def replicas(service: Node) -> int:
@@ -16,7 +17,10 @@ def replicas(service: Node) -> int:
     wanted = _count(scale) if scale else None
     if deploy is None:
         return 1 if wanted is None else wanted
-    check_keys(deploy, built=keys.DEPLOY_BUILT, known=keys.DEPLOY_KNOWN)
+    check_keys(deploy, built=keys.DEPLOY_BUILT | keys.DEPLOY_OF_SWARM)
+    mode = deploy.get("mode")
+    usual = {"mode"} if mode and as_text(mode) == "replicated" else set()
+    ignored(deploy, keys.DEPLOY_OF_SWARM - usual, _SWARM)
     given = deploy.get("replicas")
     count = _count(given) if given else wanted
     if scale and wanted != count:
@@ -32,7 +36,8 @@ def restart(service: Node) -> RestartPolicy:
     deploy = service.get("deploy")
     policy = deploy.get("restart_policy") if deploy else None
     if policy:
-        check_keys(policy, built={"condition", "max_attempts"}, known={"delay", "window"})
+        check_keys(policy, built={"condition", "delay", "max_attempts", "window"})
+        ignored(policy, {"delay", "window"}, "the pause between starts doubles from 0.1 s to a minute")
         condition, attempts = policy.get("condition"), policy.get("max_attempts")
         name = as_text(condition) if condition else "any"
         known = {"none": "no", "on-failure": "on-failure", "any": "always"}

@@ -21,9 +21,16 @@ def wanted(service: Node) -> dict[str, Node]:
 
 
 def endpoints(
-    service: Node, names: tuple[str, ...], declared: Mapping[str, Node], project: str
+    service: Node,
+    names: tuple[str, ...],
+    declared: Mapping[str, Node],
+    project: str,
+    linked: Mapping[str, tuple[str, ...]],
 ) -> tuple[Endpoint, ...]:
-    """The endpoints of a container, found by ``names``; by priority, highest first. Raises DeclarationError."""
+    """The endpoints of a container, found by ``names``; by priority, highest first. Raises DeclarationError.
+
+    ``linked`` are further names on single networks.
+    """
     ranked: list[tuple[int, Endpoint]] = []
     for network, place in wanted(service).items():
         node = declared.get(network)
@@ -40,6 +47,17 @@ def endpoints(
             for field in ("ipv4_address", "ipv6_address", "mac_address"):
                 if found := place.get(field):
                     values[field] = as_text(found).lower()
-        values["aliases"] = tuple(dict.fromkeys(aliases))
+        values["aliases"] = tuple(dict.fromkeys([*aliases, *linked.get(network, ())]))
         ranked.append((-priority, make(Endpoint, place, values)))
-    return tuple(endpoint for _, endpoint in sorted(ranked, key=lambda one: one[0]))
+    placed = [endpoint for _, endpoint in sorted(ranked, key=lambda one: one[0])]
+    if placed and (mac := service.get("mac_address")):
+        placed[0] = _with_mac(placed[0], mac)
+    return tuple(placed)
+
+
+def _with_mac(first: Endpoint, mac: Node) -> Endpoint:
+    """``mac_address`` of the service is that of its first network, as Docker has it."""
+    text = as_text(mac).lower()
+    if first.mac_address not in (None, text):
+        raise wrong(mac, f"network {first.network} has {first.mac_address}", hint="remove one of them")
+    return make(Endpoint, mac, {**first.model_dump(), "mac_address": text})

@@ -8,7 +8,7 @@ from typing import Any
 
 from bayplan.load.compose import keys
 from bayplan.load.compose.isolation import block_io
-from bayplan.load.compose.nodes import Node, as_flag, as_integer, as_number, as_text, check_keys, wrong
+from bayplan.load.compose.nodes import Node, as_flag, as_integer, as_number, as_text, check_keys, ignored, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import ByteSize, Duration, Resources
 
@@ -49,7 +49,8 @@ def resources(service: Node) -> Resources:
                 if found := limits.get(name):
                     values[field] = read(found)
         if reservations := given.get("reservations"):
-            check_keys(reservations, built={"memory"}, known=keys.RESERVATIONS_KNOWN)
+            check_keys(reservations, built=keys.RESERVATIONS_BUILT | keys.RESERVATIONS_OF_SWARM)
+            ignored(reservations, keys.RESERVATIONS_OF_SWARM, "it is for a scheduler of many hosts (Swarm)")
             if found := reservations.get("memory"):
                 values["memory_reservation"] = as_size(found)
     for name in ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_period", "cpu_quota", "cpu_shares"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from bayplan.load.compose.links import linked
 from bayplan.load.compose.nodes import Node, as_flag, as_list, as_map, as_text, check_keys, not_built, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Dependency
@@ -78,6 +79,9 @@ class References:
                 name = as_text(mode).removeprefix("service:")
                 self.check(mode, name)
                 found.setdefault(name, Dependency(service=name, restart=True))
+        for name, _, place in linked(service):
+            self.check(place, name)
+            found.setdefault(name, Dependency(service=name, restart=True))
         if others := service.get("volumes_from"):
             for item in as_list(others):
                 name = as_text(item).partition(":")[0]

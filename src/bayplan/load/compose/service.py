@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging as logging_module
+import re
 import resource
-import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
+from bayplan.load.compose.gpus import gpus
+from bayplan.load.compose.hooks import hooks
 from bayplan.load.compose.isolation import cdi_devices, devices, security_options
 from bayplan.load.compose.limits import as_size, parsed
 from bayplan.load.compose.nodes import (
@@ -23,20 +26,13 @@ from bayplan.load.compose.nodes import (
     text_map,
     text_or_texts,
     texts,
+    words,
     wrong,
 )
 from bayplan.load.compose.validate import make
-from bayplan.models import Duration, HealthCheck, Logging, Ulimit
+from bayplan.models import ByteSize, Duration, HealthCheck, Logging, Ulimit
 
-
-def words(node: Node) -> tuple[str, ...]:
-    """A command: a string is split as shell words (no shell runs it), a list is taken as it is."""
-    if isinstance(node.value, list):
-        return texts(node)
-    try:
-        return tuple(shlex.split(as_text(node)))
-    except ValueError as error:
-        raise wrong(node, f"cannot be split into words: {error}") from error
+_log = logging_module.getLogger("bayplan.load")
 
 
 def healthcheck(node: Node) -> HealthCheck:
@@ -45,9 +41,9 @@ def healthcheck(node: Node) -> HealthCheck:
     disable, test = node.get("disable"), node.get("test")
     if disable and as_flag(disable):
         return HealthCheck(test=("NONE",))
-    if test is None:
-        raise not_built(node, "a health check without a test of its own is not built yet")
-    values: dict[str, Any] = {"test": texts(test) if isinstance(test.value, list) else ("CMD-SHELL", as_text(test))}
+    values: dict[str, Any] = {}
+    if test is not None:
+        values["test"] = texts(test) if isinstance(test.value, list) else ("CMD-SHELL", as_text(test))
     for name in ("interval", "timeout", "start_period", "start_interval"):
         found = node.get(name)
         if found:
@@ -87,6 +83,11 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "cgroup": as_text,
         "userns_mode": as_text,
         "annotations": text_map,
+        "runtime": as_text,
+        "cgroup_parent": as_text,
+        "storage_opt": _storage,
+        "post_start": hooks,
+        "pre_stop": hooks,
         "dns": text_or_texts,
         "dns_search": text_or_texts,
         "dns_opt": texts,
@@ -100,8 +101,10 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "healthcheck": healthcheck,
     }
     values = {name: read(found) for name, read in readers.items() if (found := service.get(name))}
-    if found := service.get("devices"):
-        values["cdi_devices"] = cdi_devices(found)
+    values["cdi_devices"] = (*cdi_devices(service.get("devices")), *gpus(service))
+    if develop := service.get("develop"):
+        as_map(develop)
+        _log.warning("%s: %s is ignored: nothing is watched by an apply", develop.at, develop.path)
     return values
 
 
@@ -126,15 +129,27 @@ def logging(node: Node) -> Logging:
     return make(Logging, node, values, {"max_size": "options", "max_file": "options"})
 
 
+def _storage(node: Node) -> dict[str, ByteSize]:
+    check_keys(node, built={"size"})
+    size = node.get("size")
+    return {} if size is None else {"size": as_size(size)}
+
+
 def _signal(node: Node) -> str:
     """A signal's name or number, checked here: found out only at stop, a wrong one would leave the container."""
     text = as_text(node)
     name = text.upper()
     known = {one.name for one in signal.Signals}
     numbered = text.isascii() and text.isdigit() and text in {str(int(one)) for one in signal.valid_signals()}
-    if not numbered and name not in known and f"SIG{name}" not in known:
+    if not numbered and name not in known and f"SIG{name}" not in known and not _is_real_time(name):
         raise wrong(node, f"unknown signal {text!r}; see signal(7)")
     return text
+
+
+def _is_real_time(name: str) -> bool:
+    """``RTMIN+3``, ``SIGRTMAX-2``: named from both ends of their range (signal(7), kill(1))."""
+    found = re.fullmatch(r"(?:SIG)?RT(?:MIN\+|MAX-)(\d{1,2})", name)
+    return found is not None and signal.SIGRTMIN + int(found[1]) <= signal.SIGRTMAX
 
 
 def _ulimits(node: Node) -> dict[str, Ulimit]:
