@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.containers.users import User
 from bayplan.system import namespaces
 from bayplan.system.processes import Process
@@ -59,6 +58,9 @@ def process_file(
         effective = held["bounding"] if user.uid == 0 else []
         process["capabilities"] = {**held, "effective": effective, "permitted": effective}
     if privileged:
+        # Here: the supervisor loads this room for its checks, and none of the models with it.
+        from bayplan.runtime.native.containers.spec import isolation
+
         names = sorted(f"CAP_{name}" for name in isolation.available())
         given = dict.fromkeys(("bounding", "effective", "permitted"), names)
         process["capabilities"] = {**process["capabilities"], **given}
