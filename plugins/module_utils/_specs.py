@@ -16,6 +16,8 @@ ENGINE = {
             'interface_prefix': {'type': 'str'},
             'nft_table': {'type': 'str'},
             'cgroup_parent': {'type': 'str'},
+            'secrets_root': {'type': 'path'},
+            'configs_root': {'type': 'path'},
             'oci_runtime': {'type': 'str'},
             'name_server': {'type': 'str'},
             'workers': {'type': 'int'},

@@ -113,7 +113,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         given = request["stack"]
         bare = not any(given.get(name) for name in ("files", "project_src", "definition"))
         by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info")
-        stack = given["project_name"] if by_name else read_stack(given)
+        stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
     with opener(settings) as runtime:

@@ -114,6 +114,12 @@ def _networks(sub: Subparsers) -> None:
     networks.add(sub)
 
 
+def _kept(sub: Subparsers) -> None:
+    from bayplan.cli import kept_files
+
+    kept_files.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
     from bayplan.cli import host, login_verbs
 
@@ -158,6 +164,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
     "network": _networks,
+    **dict.fromkeys(("secret", "config"), _kept),
     **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
 }
 """Who adds a verb. One that is not here is found among all."""

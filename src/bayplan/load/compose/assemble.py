@@ -13,7 +13,7 @@ from bayplan.load.compose import keys
 from bayplan.load.compose.deploy import replicas, restart
 from bayplan.load.compose.endpoints import endpoints, wanted
 from bayplan.load.compose.environment import environment, label_files
-from bayplan.load.compose.grants import read_grants
+from bayplan.load.compose.grants import Places, read_grants
 from bayplan.load.compose.images import ImageReader
 from bayplan.load.compose.limits import resources
 from bayplan.load.compose.links import aliases
@@ -51,6 +51,8 @@ class Context:
     environment: Mapping[str, str]
     profiles: Sequence[str]
     sources: tuple[str, ...]
+    kept: Mapping[str, Path]
+    """``secrets`` and ``configs`` to the directories of the external ones."""
 
 
 class Assembler:
@@ -67,7 +69,8 @@ class Assembler:
         counts = {key: replicas(node) for key, node in self.services.items()}
         self.references = References(context.project, as_map(services), self.services, counts)
         self.links = aliases(self.services)
-        self.images = ImageReader(context.project, context.directory, context.environment, self.declared["secrets"])
+        self.places = Places(context.directory, context.environment, context.kept)
+        self.images = ImageReader(context.project, self.places, self.declared["secrets"])
         self.used: dict[str, dict[str, None]] = {"networks": {}, "volumes": {}}
         self.anonymous: list[str] = []
 
@@ -120,7 +123,7 @@ class Assembler:
         common |= {name: self.references.shared(node, name) for name in ("pid", "ipc") if node.get(name)}
         for name in ("secrets", "configs"):
             if given := node.get(name):
-                common[name] = read_grants(given, name, self.declared[name], where, values)
+                common[name] = read_grants(given, name, self.declared[name], self.places)
         if attach := node.get("attach"):
             as_flag(attach)  # for whoever follows the logs; nothing of the container
         if mode != "host":
