@@ -121,25 +121,24 @@ options:
     suboptions:
       test:
         description:
-        - '''CMD'' and an argv, ''CMD-SHELL'' and a shell line, or ''NONE''.'
+        - '''CMD'' and an argv, ''CMD-SHELL'' and a shell line, or ''NONE''; the image''s when empty.'
         type: list
         elements: str
-        required: true
       interval:
         description:
-        - Time between checks.
+        - Time between checks; the image's or 30s when unset.
         type: str
       timeout:
         description:
-        - Time after which a check counts as failed.
+        - Time after which a check counts as failed; the image's or 30s when unset.
         type: str
       retries:
         description:
-        - Failures in a row after which the container is unhealthy.
+        - Failures in a row after which it is unhealthy; the image's or 3 when unset.
         type: int
       start_period:
         description:
-        - Time after start in which failures do not count.
+        - Time after start in which failures do not count; the image's or none when unset.
         type: str
       start_interval:
         description:
@@ -442,6 +441,74 @@ options:
     description:
     - Time between the stop signal and SIGKILL.
     type: str
+  post_start:
+    description:
+    - Commands run in it after each start, one after the other; one that fails ends it.
+    type: list
+    elements: dict
+    suboptions:
+      command:
+        description:
+        - Program and arguments, found in the container.
+        type: list
+        elements: str
+        required: true
+      user:
+        description:
+        - user[:group], names or numbers; the container's when unset.
+        type: str
+      privileged:
+        description:
+        - With every capability that the host can give.
+        type: bool
+      working_dir:
+        description:
+        - Directory it starts in; the container's when unset.
+        type: str
+      environment:
+        description:
+        - Variables over those of the container; shown in plans.
+        type: dict
+  pre_stop:
+    description:
+    - Commands run in it before it is asked to end; one that fails is told, and it is stopped.
+    type: list
+    elements: dict
+    suboptions:
+      command:
+        description:
+        - Program and arguments, found in the container.
+        type: list
+        elements: str
+        required: true
+      user:
+        description:
+        - user[:group], names or numbers; the container's when unset.
+        type: str
+      privileged:
+        description:
+        - With every capability that the host can give.
+        type: bool
+      working_dir:
+        description:
+        - Directory it starts in; the container's when unset.
+        type: str
+      environment:
+        description:
+        - Variables over those of the container; shown in plans.
+        type: dict
+  runtime:
+    description:
+    - The OCI runtime; none but the core's own, which its settings name.
+    type: str
+  cgroup_parent:
+    description:
+    - 'cgroup below which it lives: a name below the core''s own, or the path of one that is there.'
+    type: str
+  storage_opt:
+    description:
+    - 'size: most that its own layer may hold, by a project quota.'
+    type: dict
   state:
     description:
     - What the container must be on the host.

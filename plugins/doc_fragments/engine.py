@@ -44,6 +44,14 @@ options:
         description:
         - cgroup below which containers live.
         type: str
+      secrets_root:
+        description:
+        - Files of external secrets, by their names; nobody but root reads it.
+        type: path
+      configs_root:
+        description:
+        - Files of external configs, by their names.
+        type: path
       oci_runtime:
         description:
         - 'OCI runtime: a name in PATH or a path.'

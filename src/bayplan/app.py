@@ -20,6 +20,7 @@ from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event
+from bayplan.record import engines
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
 from bayplan.runtime.verbs import Finding
@@ -92,8 +93,14 @@ def plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] = (),
     stopped: Collection[ResourceId] = (),
+    settings: Settings | None = None,
 ) -> Plan:
-    """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only."""
+    """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only.
+
+    With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
+    """
+    if settings is not None:
+        engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
     return make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
 
 

@@ -113,7 +113,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         given = request["stack"]
         bare = not any(given.get(name) for name in ("files", "project_src", "definition"))
         by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info")
-        stack = given["project_name"] if by_name else read_stack(given)
+        stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
     with opener(settings) as runtime:
@@ -126,7 +126,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
                 return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
             stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
-            return app.plan(stack, runtime, absent=absent, stopped=stopped)
+            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings)
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}

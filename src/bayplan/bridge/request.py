@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError
-from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, ResourceId, Stack
+from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, ResourceId, Settings, Stack
 
 _TEXT_MAPS = ("environment", "labels", "sysctls", "extra_hosts", "annotations")
 _FIELDS = {Kind.IMAGE: "images", Kind.NETWORK: "networks", Kind.VOLUME: "volumes", Kind.CONTAINER: "containers"}
 
 
-def read_stack(given: Mapping[str, Any]) -> Stack:
+def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     """The stack of ``project_src``, ``files`` (relative to it) or ``definition``. Raises DeclarationError."""
     from bayplan.load.compose import find_files, load_stack, load_text
 
@@ -27,6 +27,7 @@ def read_stack(given: Mapping[str, Any]) -> Stack:
         "project_name": given.get("project_name"),
         "profiles": tuple(given.get("profiles") or ()),
         "environment": _environment(given.get("env") or {}),
+        "settings": settings,
     }
     if given.get("definition") is not None:
         named = given.get("project_name") or directory or given["definition"].get("name")

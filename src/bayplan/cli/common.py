@@ -38,6 +38,7 @@ def stack(options: Namespace) -> Stack:
         environment=os.environ,
         env_files=tuple(options.env_file),
         profiles=tuple(options.profile),
+        settings=app.load_settings(),
     )
 
 

@@ -58,6 +58,7 @@ def _project(sub: Subparsers) -> None:
     execute.add_argument("-u", "--user", help="user[:group] in the container")
     execute.add_argument("-w", "--workdir", help="directory the command starts in")
     execute.add_argument("-e", "--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
+    execute.add_argument("--privileged", action="store_true", help="with every capability that this host can give")
     execute.add_argument("-d", "--detach", action="store_true", help="do not wait for its end")
     execute.add_argument("-i", "--interactive", action=argparse.BooleanOptionalAction, default=True, help="pass stdin")
     execute.add_argument("-t", "--tty", action="store_true", help="a terminal even when the caller has none")
@@ -113,6 +114,12 @@ def _networks(sub: Subparsers) -> None:
     networks.add(sub)
 
 
+def _kept(sub: Subparsers) -> None:
+    from bayplan.cli import kept_files
+
+    kept_files.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
     from bayplan.cli import host, login_verbs
 
@@ -157,6 +164,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
     "network": _networks,
+    **dict.fromkeys(("secret", "config"), _kept),
     **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
 }
 """Who adds a verb. One that is not here is found among all."""

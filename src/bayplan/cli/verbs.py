@@ -25,8 +25,8 @@ from bayplan.runtime.protocol import Observed, Runtime
 
 def plan(options: Namespace) -> int:
     """Print the plan."""
-    with _opened() as (runtime, _):
-        made = app.plan(_stack(options), runtime)
+    with _opened() as (runtime, settings):
+        made = app.plan(_stack(options), runtime, settings=settings)
     _print(options, render.as_json(made), render.as_text(made))
     return 5 if options.detailed_exitcode and made.changed else 0
 
@@ -35,7 +35,7 @@ def apply(options: Namespace) -> int:
     """Plan, show, do."""
     with _opened() as (runtime, settings):
         stack = _stack(options)
-        return carry_out(options, lambda: app.plan(stack, runtime), runtime, settings)
+        return carry_out(options, lambda: app.plan(stack, runtime, settings=settings), runtime, settings)
 
 
 def destroy(options: Namespace) -> int:
@@ -81,6 +81,7 @@ def execute(options: Namespace) -> int:
             tty=terminal and not options.detach,
             capture=options.json,
             detach=options.detach,
+            privileged=options.privileged,
             stdin=None if options.interactive and not options.detach else b"",
         )
     if options.json:

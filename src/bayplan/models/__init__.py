@@ -24,6 +24,7 @@ from bayplan.models.container import (
     RestartCondition,
     RestartPolicy,
 )
+from bayplan.models.hooks import Hook
 from bayplan.models.image import Build, BuildSecret, Image, PullPolicy
 from bayplan.models.isolation import Device
 from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, Ulimit
@@ -57,6 +58,7 @@ __all__ = [
     "Endpoint",
     "FileGrant",
     "HealthCheck",
+    "Hook",
     "Image",
     "ImageMount",
     "ImageReference",

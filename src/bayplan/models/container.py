@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
+from bayplan.models.hooks import Hook
 from bayplan.models.isolation import CdiName, Device
 from bayplan.models.limits import Resources, Ulimit
 from bayplan.models.mounts import Mount
@@ -64,25 +65,39 @@ class Port(Model):
 class HealthCheck(Model):
     """A command run in the container whose exit code 0 means healthy (Compose specification, "healthcheck")."""
 
-    test: tuple[str, ...] = Field(description="``CMD`` and an argv, ``CMD-SHELL`` and a shell line, or ``NONE``.")
-    interval: Duration = Field(Duration(seconds=30), description="Time between checks.")
-    timeout: Duration = Field(Duration(seconds=30), description="Time after which a check counts as failed.")
-    retries: int = Field(3, ge=1, description="Failures in a row after which the container is unhealthy.")
-    start_period: Duration = Field(Duration(), description="Time after start in which failures do not count.")
+    test: tuple[str, ...] = Field(
+        (), description="``CMD`` and an argv, ``CMD-SHELL`` and a shell line, or ``NONE``; the image's when empty."
+    )
+    interval: Duration | None = Field(None, description="Time between checks; the image's or 30s when unset.")
+    timeout: Duration | None = Field(
+        None, description="Time after which a check counts as failed; the image's or 30s when unset."
+    )
+    retries: int | None = Field(
+        None, ge=1, description="Failures in a row after which it is unhealthy; the image's or 3 when unset."
+    )
+    start_period: Duration | None = Field(
+        None, description="Time after start in which failures do not count; the image's or none when unset."
+    )
     start_interval: Duration | None = Field(None, description="Time between checks during the start period.")
 
     @model_validator(mode="after")
     def _test_form(self) -> HealthCheck:
-        if not self.test or self.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        if self.test and self.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
             raise ValueError("healthcheck test must start with NONE, CMD or CMD-SHELL")
-        if self.test[0] != "NONE" and len(self.test) < 2:
+        if self.test and self.test[0] != "NONE" and len(self.test) < 2:
             raise ValueError("healthcheck test names no command")
-        if self.test[0] == "CMD-SHELL" and len(self.test) != 2:
+        if self.test[:1] == ("CMD-SHELL",) and len(self.test) != 2:
             raise ValueError("healthcheck CMD-SHELL takes exactly one string")
         for name in ("interval", "timeout"):
-            if getattr(self, name) < timedelta(milliseconds=1):
+            given = getattr(self, name)
+            if given is not None and given < timedelta(milliseconds=1):
                 raise ValueError(f"healthcheck {name} must be at least 1ms")
         return self
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it says that there is no check, the image's neither."""
+        return self.test[:1] == ("NONE",)
 
 
 class Logging(Model):
@@ -236,6 +251,23 @@ class Container(Resource):
     stop_signal: Annotated[str | None, IN_PLACE] = Field(None, description="Signal that asks it to end; SIGTERM.")
     stop_grace_period: Annotated[Duration, IN_PLACE] = Field(
         Duration(seconds=10), description="Time between the stop signal and SIGKILL."
+    )
+    post_start: Annotated[tuple[Hook, ...], IN_PLACE] = Field(
+        (), description="Commands run in it after each start, one after the other; one that fails ends it."
+    )
+    pre_stop: Annotated[tuple[Hook, ...], IN_PLACE] = Field(
+        (), description="Commands run in it before it is asked to end; one that fails is told, and it is stopped."
+    )
+    runtime: Annotated[str | None, NO_CHANGE] = Field(
+        None, description="The OCI runtime; none but the core's own, which its settings name."
+    )
+    cgroup_parent: Annotated[str | None, RECREATE] = Field(
+        None,
+        pattern=r"^/?[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$",
+        description="cgroup below which it lives: a name below the core's own, or the path of one that is there.",
+    )
+    storage_opt: Annotated[dict[Literal["size"], ByteSize], RECREATE] = Field(
+        default_factory=dict, description="size: most that its own layer may hold, by a project quota."
     )
     depends_on: Annotated[tuple[Dependency, ...], NO_CHANGE] = Field((), description="What must come first.")
 

@@ -34,6 +34,10 @@ class Settings(Model):
     cgroup_parent: Annotated[str, StringConstraints(pattern=r"^/[a-zA-Z0-9_.-]+$")] = Field(
         "/bayplan", description="cgroup below which containers live."
     )
+    secrets_root: Path = Field(
+        Path("/etc/bayplan/secrets"), description="Files of external secrets, by their names; nobody but root reads it."
+    )
+    configs_root: Path = Field(Path("/etc/bayplan/configs"), description="Files of external configs, by their names.")
     oci_runtime: str = Field("crun", description="OCI runtime: a name in PATH or a path.")
     name_server: str = Field(
         "aardvark-dns", description="Name server of networks: a name in PATH or in Podman's directory, or a path."

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bayplan.errors import BayplanError, StalePlanError
-from bayplan.models import Duration
+from bayplan.models import Duration, Kind
 from bayplan.reconcile.execute import Executor
-from bayplan.reconcile.plan import Plan, Step
+from bayplan.reconcile.plan import Action, Plan, Step
 from bayplan.reconcile.planner import fingerprint
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event, Walk
+from bayplan.record import engines
 from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Report, Runtime, silent
+from bayplan.runtime.protocol import Report, Runtime, Scope, silent
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def apply_plan(
     lock_timeout: Duration | None = None,
     stop: Stop | None = None,
 ) -> Outcome:
-    """Do what the plan says. Raises StalePlanError or BusyError before any change; step errors are in the outcome.
+    """Do what the plan says. Step errors are in the outcome.
+
+    Raises StalePlanError, BusyError or ConflictError (another engine runs the project) before any change.
 
     ``stop`` ends it at the next boundary between steps; the outcome then says ``stopped``.
     """
@@ -69,6 +72,7 @@ def apply_plan(
     with runtime.lock(f"apply of {plan.project or 'single resources'}", lock_timeout):
         if fingerprint(runtime.observe(plan.scope)) != plan.basis:
             raise StalePlanError("the host changed after this plan was made", hint="make a new plan")
+        engines.claim(journal, plan.project, plan.engine)
         with journal.run(plan.project, [str(item.resource) for item in plan.steps]) as number:
             executor = Executor(plan, runtime, report, stop.event)
             for note in plan.noted:
@@ -76,6 +80,10 @@ def apply_plan(
             walk = Walk(executor, lambda events: _tell(events, journal, number, on_event), workers)
             with stop.walking():
                 walk.run(plan.steps)
+        if plan.project and all(item.action is Action.DELETE for item in plan.steps):
+            left = runtime.observe(Scope(project=plan.project)).resources.values()
+            if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
+                engines.release(journal, plan.project)
     return Outcome(
         tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stop.event.is_set() and bool(walk.skipped)
     )

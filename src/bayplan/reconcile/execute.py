@@ -171,12 +171,13 @@ class Executor:
 
 
 def _checks_health(check: HealthCheck | None) -> bool:
-    return check is not None and check.test[0] != "NONE"
+    return check is not None and bool(check.test) and not check.is_off
 
 
 def _health_timeout(check: HealthCheck | None) -> Duration:
     """The time in which a check must have come to a verdict, with room for a slow machine."""
     if check is None:
         return Duration(minutes=5)
-    span = check.start_period + (check.interval + check.timeout) * (check.retries + 1) + timedelta(seconds=30)
-    return Duration.parse(span)
+    usual = timedelta(seconds=30)
+    once = (check.interval or usual) + (check.timeout or usual)
+    return Duration.parse((check.start_period or timedelta()) + once * ((check.retries or 3) + 1) + usual)

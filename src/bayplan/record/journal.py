@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS steps (
     run INTEGER NOT NULL REFERENCES runs (id), resource TEXT NOT NULL, action TEXT NOT NULL, phase TEXT NOT NULL,
     error TEXT NOT NULL DEFAULT '', at TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS engines (project TEXT PRIMARY KEY, engine TEXT NOT NULL) STRICT;
 """
 
 
@@ -51,7 +52,7 @@ class Journal:
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
         """One apply, from the intent (each resource ``planned``) to its outcome. Gives the run's number."""
-        with self._written() as connection:
+        with self.written() as connection:
             cursor = connection.execute(
                 "INSERT INTO runs (project, pid, began) VALUES (?, ?, ?)", (project, os.getpid(), _now())
             )
@@ -71,7 +72,7 @@ class Journal:
         """Steps reached a phase: resource, action, phase, error (empty when there is none). All are kept, or none."""
         if not steps:
             return
-        with self._written() as connection:
+        with self.written() as connection:
             connection.executemany(
                 "INSERT INTO steps (run, resource, action, phase, error, at) VALUES (?, ?, ?, ?, ?, ?)",
                 [(run, *step, _now()) for step in steps],
@@ -98,7 +99,7 @@ class Journal:
         self._connection.close()
 
     @contextmanager
-    def _written(self) -> Iterator[sqlite3.Connection]:
+    def written(self) -> Iterator[sqlite3.Connection]:
         """One change of the file, whole or not at all."""
         with self._lock, self._understood():
             self._connection.execute("BEGIN IMMEDIATE")

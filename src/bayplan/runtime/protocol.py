@@ -291,11 +291,13 @@ class Runtime(Verbs, Protocol):
         stdin: bytes | None = None,
         capture: bool = True,
         detach: bool = False,
+        privileged: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container. Not captured, it has the caller's own standard streams.
 
         Exit code 127: there is no such command; 126: it cannot be run. ``detach`` does not wait for its end.
+        ``privileged``: with every capability that the host can give.
         """
 
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:

@@ -54,7 +54,7 @@ def test_given_never_shown_and_a_change_is_seen(project):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("{file: ./phrase}", "{external: true}", "there is no store of secrets"),
+        ("{file: ./phrase}", "{external: true}", "bayplan secret create"),
         ("secrets: [word,", "secrets: [gone,", "'gone' is not declared"),
         ("{environment: WORD}", "{environment: GONE}", "GONE' is not set"),
         ("{file: ./phrase}", "{file: ./gone}", "cannot be read"),

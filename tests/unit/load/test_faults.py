@@ -87,10 +87,8 @@ def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
         assert caught.value.where.line == line
 
 
-UNBUILT = ["runtime: runsc", "logging: {driver: syslog}", "links: [b]",
-           "network_mode: bridge", "deploy: {update_config: {}}", "post_start: []",
-           "isolation: hyperv", "logging: {options: {compress: 'true'}}",
-           "gpus: 1"]  # fmt: skip
+UNBUILT = ["logging: {driver: syslog}", "network_mode: bridge", "pre_start: []",
+           "logging: {options: {compress: 'true'}}", "extra_hosts: ['a=192.0.2.1', 'a=192.0.2.2']"]  # fmt: skip
 
 
 @pytest.mark.parametrize("attribute", UNBUILT)
@@ -100,6 +98,27 @@ def test_known_but_unbuilt_is_refused_as_such(attribute: str, tmp_path: Path) ->
         load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
     assert isinstance(caught.value.where, Location)
     assert caught.value.where.line == 4
+
+
+WILL_NOT = {
+    "isolation: hyperv": "is of Windows containers",
+    "credential_spec: {file: x}": "is of Windows containers",
+    "cpu_count: 2": "use cpus",
+    "external_links: [x]": "join both to one network",
+    "provider: {type: x}": "nothing can be planned",
+    "models: [m]": "run by Docker Desktop",
+    "use_api_socket: true": "no engine with a socket",
+}
+
+
+@pytest.mark.parametrize("attribute", WILL_NOT)
+def test_what_will_not_be_built_is_refused_with_the_reason(attribute: str, tmp_path: Path) -> None:
+    text = f"services:\n  a:\n    image: x\n    {attribute}\n"
+    with pytest.raises(DeclarationError) as caught:
+        load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    assert not isinstance(caught.value, NotBuiltYetError)
+    assert WILL_NOT[attribute] in str(caught.value)
+    assert str(caught.value.where) == "c.yaml:4"
 
 
 BRIDGE = "com.docker.network.bridge"

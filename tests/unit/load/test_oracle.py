@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bayplan.load.compose import load_stack
-from bayplan.models import BindMount, Container, Duration, VolumeMount
+from bayplan.models import BindMount, ByteSize, Container, Duration, VolumeMount
 
 CASES = Path(__file__).parent / "cases"
 BINARY = shutil.which("docker-compose", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -39,13 +39,27 @@ def check_container(ours: Container, real: dict[str, Any], top: dict[str, Any]) 
     for field in ("command", "entrypoint"):
         value = getattr(ours, field)
         assert (None if value is None else list(value)) == real.get(field)
-    for field in ("user", "hostname", "working_dir", "stop_signal"):
+    for field in ("user", "hostname", "working_dir", "stop_signal", "domainname", "runtime", "cgroup_parent"):
         assert getattr(ours, field) == real.get(field)
-    for field in ("privileged", "read_only"):
+    for field in ("uts", "cgroup", "userns_mode", "oom_score_adj"):
+        assert getattr(ours, field) == real.get(field)
+    for field in ("pid", "ipc"):
+        assert getattr(ours, field) == shared(real.get(field), top)
+    for field in ("privileged", "read_only", "init", "tty", "stdin_open"):
         assert getattr(ours, field) == real.get(field, False)
-    for field in ("cap_add", "cap_drop", "group_add", "expose"):
+    for field in ("cap_add", "cap_drop", "group_add", "expose", "security_opt", "device_cgroup_rules"):
         assert sorted(getattr(ours, field)) == sorted(real.get(field, []))
-    assert ours.sysctls == real.get("sysctls", {})
+    for field in ("dns", "dns_search", "dns_opt"):
+        assert [str(one) for one in getattr(ours, field)] == real.get(field, [])
+    for field in ("sysctls", "annotations"):
+        assert getattr(ours, field) == real.get(field, {})
+    assert sorted(f"{name}={address}" for name, address in ours.extra_hosts.items()) == real.get("extra_hosts", [])
+    devices = [{"source": one.source, "target": one.target, "permissions": one.permissions} for one in ours.devices]
+    assert devices == real.get("devices", [])
+    assert {key: ByteSize.parse(size) for key, size in real.get("storage_opt", {}).items()} == ours.storage_opt
+    for field in ("post_start", "pre_stop"):
+        found = [hook.model_dump(mode="json", exclude_defaults=True) for hook in getattr(ours, field)]
+        assert found == real.get(field, [])
     extra = {key: value for key, value in ours.labels.items() if not key.startswith(("com.docker", "io.bayplan"))}
     assert extra == real.get("labels", {})
     ports = {(p.target, str(p.published), p.protocol, str(p.host_ip or "0.0.0.0")) for p in ours.ports}
@@ -60,8 +74,19 @@ def check_container(ours: Container, real: dict[str, Any], top: dict[str, Any]) 
     check_limits(ours, real)
 
 
+def shared(value: str | None, top: dict[str, Any]) -> str | None:
+    """A service's namespace as that of its first container."""
+    kind, _, name = (value or "").partition(":")
+    return f"container:{top['name']}-{name}-1" if kind == "service" else value
+
+
 def check_mounts(ours: Container, real: dict[str, Any], top: dict[str, Any]) -> None:
     wanted = {}
+    # `config` leaves volumes_from as it is.
+    for name, _, mode in (one.partition(":") for one in real.get("volumes_from", [])):
+        for one in top["services"][name].get("volumes", []):
+            source = top["volumes"][one["source"]]["name"] if one["type"] == "volume" else one["source"]
+            wanted[one["target"]] = (one["type"], source, mode == "ro" or one.get("read_only", False))
     for one in real.get("volumes", []):
         source = one.get("source", "")
         source = top["volumes"][source]["name"] if one["type"] == "volume" else source
@@ -82,6 +107,8 @@ def check_networks(ours: Container, real: dict[str, Any], top: dict[str, Any]) -
     for one in ours.networks:
         assert set(wanted[one.network].get("aliases", [])) <= set(one.aliases)
         assert wanted[one.network].get("ipv4_address") == (str(one.ipv4_address) if one.ipv4_address else None)
+    if "mac_address" in real:
+        assert ours.networks[0].mac_address == real["mac_address"].lower()
 
 
 def check_limits(ours: Container, real: dict[str, Any]) -> None:
@@ -100,7 +127,8 @@ def check_limits(ours: Container, real: dict[str, Any]) -> None:
     health = real.get("healthcheck")
     assert (ours.healthcheck is None) == (health is None)
     if ours.healthcheck and health:
-        assert list(ours.healthcheck.test) == health["test"]
+        assert list(ours.healthcheck.test) == health.get("test", [])
+        assert ours.healthcheck.retries == health.get("retries")
         for field in ("interval", "timeout", "start_period", "start_interval"):
             if field in health:
                 assert getattr(ours.healthcheck, field) == Duration.parse(health[field])

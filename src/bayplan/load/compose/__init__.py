@@ -1,6 +1,7 @@
 """The Compose reader: files to a ``Stack``.
 
-Order, as in the Compose specification: parse, interpolate, merge with ``!reset`` and ``!override``, check, assemble.
+Order, as in the Compose specification: parse, interpolate, include, extend, merge with ``!reset`` and ``!override``,
+check, assemble.
 What is read and what is refused: docs/compose.md.
 """
 
@@ -15,11 +16,12 @@ from pathlib import Path
 from bayplan.errors import DeclarationError, Location
 from bayplan.load.compose import dotenv
 from bayplan.load.compose.assemble import Context, assemble
+from bayplan.load.compose.include import Reader
 from bayplan.load.compose.interpolate import Variables, interpolate
 from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_text, wrong
 from bayplan.load.compose.yaml_text import parse, place
-from bayplan.models import Stack
+from bayplan.models import Settings, Stack
 
 __all__ = ["find_files", "load_stack", "load_text"]
 
@@ -49,10 +51,12 @@ def load_stack(
     environment: Mapping[str, str] | None = None,
     env_files: Sequence[Path] = (),
     profiles: Sequence[str] = (),
+    settings: Settings | None = None,
 ) -> Stack:
     """The stack that the files declare, later ones over earlier ones.
 
     ``environment`` (the process's when None) goes before ``env_files`` (``.env`` of the project directory when empty).
+    ``settings`` say where external secrets and configs are.
     Raises DeclarationError with file and line; NotBuiltYetError for what Compose has and this version does not.
     """
     if not files:
@@ -64,7 +68,8 @@ def load_stack(
         except (OSError, UnicodeDecodeError) as error:
             raise DeclarationError(f"cannot read: {error}", where=str(path)) from error
     directory = (project_directory or files[0].parent).absolute()
-    return _load(texts, directory, project_name, profiles, _variables(directory, environment, env_files))
+    values = _variables(directory, environment, env_files)
+    return _load(texts, directory, project_name, profiles, values, settings=settings or Settings())
 
 
 def load_text(
@@ -76,10 +81,12 @@ def load_text(
     environment: Mapping[str, str] | None = None,
     env_files: Sequence[Path] = (),
     profiles: Sequence[str] = (),
+    settings: Settings | None = None,
 ) -> Stack:
     """Like ``load_stack`` for one text; ``label`` stands for the file's name in messages."""
     directory = project_directory.absolute()
-    return _load([(text, label)], directory, project_name, profiles, _variables(directory, environment, env_files))
+    values = _variables(directory, environment, env_files)
+    return _load([(text, label)], directory, project_name, profiles, values, settings=settings or Settings())
 
 
 def _load(
@@ -88,6 +95,8 @@ def _load(
     project_name: str | None,
     profiles: Sequence[str],
     values: Mapping[str, str],
+    *,
+    settings: Settings,
 ) -> Stack:
     documents = [place(node) for text, label in texts for node in parse(text, label) if not node.is_null]
     if not documents:
@@ -99,12 +108,15 @@ def _load(
             _log.warning("%s: the key version is obsolete and ignored", node.at.file)
     project = _project(project_name, values, documents, directory)
     variables = Variables({**values, "COMPOSE_PROJECT_NAME": project})
-    root = settle(interpolate(documents[0], variables))
-    for node in documents[1:]:
-        root = merge(root, interpolate(node, variables))
+    root: Node | None = None
+    for node in documents:
+        reader = Reader(directory, variables, (Path(node.at.file).resolve(),))
+        root = settle(reader.whole(node)) if root is None else merge(root, reader.whole(node))
+    assert root is not None  # there is a document
     wanted = tuple(profiles) or tuple(filter(None, values.get("COMPOSE_PROFILES", "").split(",")))
     sources = tuple(label for _, label in texts)
-    return assemble(root, Context(project, directory, variables.values, wanted, sources))
+    kept = {"secrets": settings.secrets_root, "configs": settings.configs_root}
+    return assemble(root, Context(project, directory, variables.values, wanted, sources, kept))
 
 
 def _variables(directory: Path, environment: Mapping[str, str] | None, env_files: Sequence[Path]) -> dict[str, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretBytes
 
-from bayplan.load.compose.nodes import Node, as_flag, as_integer, as_list, as_text, check_keys, not_built, wrong
+from bayplan.load.compose.nodes import Node, as_flag, as_integer, as_list, as_text, check_keys, wrong
+from bayplan.load.compose.resources import final_name
 from bayplan.load.compose.validate import make
 from bayplan.models import BuildSecret, FileGrant
 
@@ -18,9 +21,17 @@ _log = logging.getLogger("bayplan.load")
 _SOURCES = ("file", "environment", "content")
 
 
-def read_grants(
-    node: Node, kind: str, declared: Mapping[str, Node], directory: Path, environment: Mapping[str, str]
-) -> tuple[FileGrant, ...]:
+@dataclass(frozen=True)
+class Places:
+    """Where contents come from: relative paths, variables, and the files of external secrets and configs."""
+
+    directory: Path
+    environment: Mapping[str, str]
+    kept: Mapping[str, Path]
+    """``secrets`` and ``configs`` to their directories on this host."""
+
+
+def read_grants(node: Node, kind: str, declared: Mapping[str, Node], places: Places) -> tuple[FileGrant, ...]:
     """``secrets`` or ``configs`` (``kind``) of a service, with their content. Raises DeclarationError."""
     found: dict[str, FileGrant] = {}
     for item in as_list(node):
@@ -33,9 +44,9 @@ def read_grants(
         name = as_text(source)
         if name not in declared:
             raise wrong(source, f"{name!r} is not declared", hint=f"add it under the top-level {kind}")
-        values: dict[str, Any] = {"source": name, "content": _content(declared[name], kind, directory, environment)}
-        if file := declared[name].get("file"):
-            values["file"] = os.path.normpath(directory.absolute() / Path(as_text(file)).expanduser())
+        values: dict[str, Any] = {"source": name, "content": _content(declared[name], name, kind, places)}
+        if file := _file(declared[name], name, kind, places):
+            values["file"] = str(file)
         target = as_text(given) if long and (given := item.get("target")) else name
         values["target"] = target if target.startswith("/") else f"{_top(kind)}/{target}"
         for key in ("uid", "gid"):
@@ -48,11 +59,9 @@ def read_grants(
     return tuple(found.values())
 
 
-def read_build_secrets(
-    node: Node, declared: Mapping[str, Node], directory: Path, environment: Mapping[str, str]
-) -> tuple[BuildSecret, ...]:
+def read_build_secrets(node: Node, declared: Mapping[str, Node], places: Places) -> tuple[BuildSecret, ...]:
     """``build.secrets``: ``target`` is the id by which the Dockerfile asks; owner and mode are the Dockerfile's."""
-    found = read_grants(node, "secrets", declared, directory, environment)
+    found = read_grants(node, "secrets", declared, places)
     prefix = f"{_top('secrets')}/"
     return tuple(BuildSecret(id=item.target.removeprefix(prefix), content=item.content) for item in found)
 
@@ -70,16 +79,50 @@ def _mode(node: Node) -> int:
     return int(node.value, 8)
 
 
-def _content(node: Node, kind: str, directory: Path, environment: Mapping[str, str]) -> SecretBytes | None:
+def _is_external(node: Node) -> bool:
+    external = node.get("external")
+    return external is not None and (isinstance(external.value, dict) or as_flag(external))
+
+
+def _file(node: Node, key: str, kind: str, places: Places) -> Path | None:
+    """The file that holds it, when one does."""
+    if _is_external(node):
+        return places.kept[kind] / final_name(node, key, "")
+    file = node.get("file")
+    if file is None:
+        return None
+    return Path(os.path.normpath(places.directory.absolute() / Path(as_text(file)).expanduser()))
+
+
+def _kept(node: Node, file: Path, kind: str) -> SecretBytes | None:
+    """What a file of this host holds; None, told, when it is not there, or a secret that others may read."""
+    try:
+        with file.open("rb") as opened:
+            if kind == "secrets" and (others := stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077):
+                _log.warning(
+                    "%s: %s: %s may be read by others than root (bits %03o): chmod 600 it",
+                    *(node.at, node.path, file, others),
+                )
+                return None
+            return SecretBytes(opened.read())
+    except OSError as error:
+        hint = f"bayplan {kind.removesuffix('s')} create {file.name}"
+        _log.warning("%s: %s: %s: %s (%s)", node.at, node.path, file, error.strerror, hint)
+        return None
+
+
+def _content(node: Node, key: str, kind: str, places: Places) -> SecretBytes | None:
     """What it holds; None when that is not there now, which only a change of the container minds."""
     check_keys(
         node,
         built={*_SOURCES, "name", "external"},
         known={"labels", "driver", "driver_opts", "template_driver"},
     )
-    external = node.get("external")
-    if external and (isinstance(external.value, dict) or as_flag(external)):
-        raise not_built(external, "there is no store of secrets and configs: give file, environment or content")
+    if _is_external(node):
+        file = places.kept[kind] / final_name(node, key, "")
+        if file.parent != places.kept[kind] or file.name.startswith("."):
+            raise wrong(node, f"{final_name(node, key, '')!r} is no name of a file in {places.kept[kind]}")
+        return _kept(node, file, kind)
     given = [name for name in _SOURCES if node.get(name)]
     if len(given) != 1:
         raise wrong(node, f"give exactly one of {', '.join(_SOURCES)}")
@@ -88,12 +131,12 @@ def _content(node: Node, kind: str, directory: Path, environment: Mapping[str, s
     if given[0] == "content":
         return SecretBytes(text.encode())
     if given[0] == "environment":
-        if text not in environment:
+        if text not in places.environment:
             _log.warning("%s: %s: variable %r is not set", place.at, place.path, text)
             return None
-        return SecretBytes(environment[text].encode())
+        return SecretBytes(places.environment[text].encode())
     try:
-        return SecretBytes((directory / Path(text).expanduser()).read_bytes())
+        return SecretBytes((places.directory / Path(text).expanduser()).read_bytes())
     except OSError as error:
         _log.warning("%s: %s: %r cannot be read: %s", place.at, place.path, text, error.strerror)
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.grants import read_build_secrets
+from bayplan.load.compose.grants import Places, read_build_secrets
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
@@ -26,8 +26,7 @@ class ImageReader:
     """Collects the images of a stack by their full reference."""
 
     project: str
-    directory: Path
-    environment: Mapping[str, str]
+    places: Places
     secrets: Mapping[str, Node] = field(default_factory=dict)
     """Those declared at the top."""
     found: dict[str, Image] = field(default_factory=dict)
@@ -68,7 +67,7 @@ class ImageReader:
             return Build(context=self._context(node))
         check_keys(node, built=keys.BUILD_BUILT, known=keys.BUILD_KNOWN)
         context = node.get("context")
-        values: dict[str, Any] = {"context": self._context(context) if context else str(self.directory)}
+        values: dict[str, Any] = {"context": self._context(context) if context else str(self.places.directory)}
         for name in ("dockerfile", "dockerfile_inline", "target"):
             if found := node.get(name):
                 values[name] = as_text(found)
@@ -77,11 +76,13 @@ class ImageReader:
                 values[name] = as_flag(found)
         values["labels"] = text_map(node.get("labels"))
         if wanted := node.get("secrets"):
-            values["secrets"] = read_build_secrets(wanted, self.secrets, self.directory, self.environment)
+            values["secrets"] = read_build_secrets(wanted, self.secrets, self.places)
         if agents := node.get("ssh"):
             values["ssh"] = self._ssh(agents)
         if args := node.get("args"):
-            given = ((name, self.environment.get(name) if value is None else value) for name, value, _ in pairs(args))
+            given = (
+                (name, self.places.environment.get(name) if value is None else value) for name, value, _ in pairs(args)
+            )
             values["args"] = {name: value for name, value in given if value is not None}
         if "dockerfile" in values and "dockerfile_inline" in values:
             raise wrong(node, "dockerfile and dockerfile_inline exclude each other")
@@ -91,19 +92,19 @@ class ImageReader:
         """Ids to sockets; one without a path is the caller's own agent."""
         found = {}
         for name, value, place in pairs(node):
-            path = value or self.environment.get("SSH_AUTH_SOCK", "")
+            path = value or self.places.environment.get("SSH_AUTH_SOCK", "")
             if not path:
                 raise wrong(
                     place, f"no agent for {name}: SSH_AUTH_SOCK is not set", hint="give it a path, or ssh-agent(1)"
                 )
-            found[name] = os.path.normpath(self.directory / Path(path).expanduser())
+            found[name] = os.path.normpath(self.places.directory / Path(path).expanduser())
         return found
 
     def _context(self, node: Node) -> str:
         text = as_text(node)
         if "://" in text or text.startswith(("git@", "github.com/")):
             raise not_built(node, f"a build context at {text!r} is not built yet")
-        return os.path.normpath(self.directory / Path(text).expanduser())
+        return os.path.normpath(self.places.directory / Path(text).expanduser())
 
 
 def _policy(node: Node) -> dict[str, Any]:

@@ -39,9 +39,9 @@ def security_options(node: Node, directory: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def cdi_devices(node: Node) -> tuple[str, ...]:
+def cdi_devices(node: Node | None) -> tuple[str, ...]:
     """Those of ``devices`` that are named as ``vendor.com/class=name``."""
-    return tuple(as_text(item) for item in as_list(node) if _is_cdi(item))
+    return () if node is None else tuple(as_text(item) for item in as_list(node) if _is_cdi(item))
 
 
 def _is_cdi(node: Node) -> bool:

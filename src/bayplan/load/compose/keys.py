@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TOP_BUILT = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
-TOP_KNOWN = frozenset({"include", "models"})
+TOP_KNOWN = {"models": "language models are run by Docker Desktop; declare a service that serves one"}
 
 SERVICE_BUILT = frozenset(
     [
@@ -14,6 +14,7 @@ SERVICE_BUILT = frozenset(
         "cap_add",
         "cap_drop",
         "cgroup",
+        "cgroup_parent",
         "command",
         "configs",
         "container_name",
@@ -26,6 +27,7 @@ SERVICE_BUILT = frozenset(
         "cpuset",
         "depends_on",
         "deploy",
+        "develop",
         "device_cgroup_rules",
         "devices",
         "dns",
@@ -37,6 +39,7 @@ SERVICE_BUILT = frozenset(
         "environment",
         "expose",
         "extra_hosts",
+        "gpus",
         "group_add",
         "healthcheck",
         "hostname",
@@ -45,7 +48,9 @@ SERVICE_BUILT = frozenset(
         "ipc",
         "label_file",
         "labels",
+        "links",
         "logging",
+        "mac_address",
         "mem_limit",
         "mem_reservation",
         "mem_swappiness",
@@ -58,11 +63,14 @@ SERVICE_BUILT = frozenset(
         "pids_limit",
         "platform",
         "ports",
+        "post_start",
+        "pre_stop",
         "privileged",
         "profiles",
         "pull_policy",
         "read_only",
         "restart",
+        "runtime",
         "scale",
         "secrets",
         "security_opt",
@@ -70,6 +78,7 @@ SERVICE_BUILT = frozenset(
         "stdin_open",
         "stop_grace_period",
         "stop_signal",
+        "storage_opt",
         "sysctls",
         "tmpfs",
         "tty",
@@ -82,29 +91,20 @@ SERVICE_BUILT = frozenset(
         "working_dir",
     ]
 )
-SERVICE_KNOWN = frozenset(
-    [
-        "cgroup_parent",
-        "cpu_count",
-        "cpu_percent",
-        "credential_spec",
-        "develop",
-        "extends",
-        "external_links",
-        "gpus",
-        "isolation",
-        "links",
-        "mac_address",
-        "models",
-        "post_start",
-        "pre_start",
-        "pre_stop",
-        "provider",
-        "runtime",
-        "storage_opt",
-        "use_api_socket",
-    ]
-)
+_WINDOWS = "is of Windows containers"
+SERVICE_KNOWN = {
+    "cpu_count": f"{_WINDOWS}; use cpus",
+    "cpu_percent": f"{_WINDOWS}; use cpus",
+    "credential_spec": _WINDOWS,
+    "extends": "",
+    "external_links": "names containers of other projects: join both to one network, external in one of them",
+    "isolation": _WINDOWS,
+    "models": "language models are run by Docker Desktop; declare a service that serves one",
+    "pre_start": "",
+    "provider": "hands a service to a program of the provider's, of which nothing can be planned; declare a service",
+    "use_api_socket": "gives the container the engine's socket; there is no engine with a socket here",
+}
+"""To the reason why it will not be built; empty when it may be."""
 
 BUILD_BUILT = frozenset(
     ["args", "context", "dockerfile", "dockerfile_inline", "labels", "no_cache", "pull", "secrets", "ssh", "target"]
@@ -130,9 +130,13 @@ BUILD_KNOWN = frozenset(
 )
 
 DEPLOY_BUILT = frozenset({"replicas", "resources", "restart_policy", "labels"})
-DEPLOY_KNOWN = frozenset({"mode", "endpoint_mode", "placement", "update_config", "rollback_config"})
+DEPLOY_OF_SWARM = frozenset({"mode", "endpoint_mode", "placement", "update_config", "rollback_config"})
+"""Read by a scheduler of many hosts; on one they mean nothing, and are ignored with a warning, as Compose does."""
 LIMITS_BUILT = frozenset({"cpus", "memory", "pids"})
-RESERVATIONS_KNOWN = frozenset({"cpus", "devices", "generic_resources", "pids"})
+RESERVATIONS_BUILT = frozenset({"memory", "devices"})
+RESERVATIONS_OF_SWARM = frozenset({"cpus", "generic_resources", "pids"})
+GPU_BUILT = frozenset({"capabilities", "count", "device_ids", "driver", "options"})
+HOOK_BUILT = frozenset({"command", "environment", "privileged", "user", "working_dir"})
 
 ENDPOINT_BUILT = frozenset({"aliases", "ipv4_address", "ipv6_address", "mac_address", "priority"})
 ENDPOINT_KNOWN = frozenset({"driver_opts", "gw_priority", "interface_name", "link_local_ips"})

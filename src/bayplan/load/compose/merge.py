@@ -47,6 +47,8 @@ def _merge(base: Node, over: Node) -> Node:
         base, over = keyed(base), keyed(over)
     elif attribute in _LISTED:
         base, over = _listed(base), _listed(over)
+    elif attribute == "extra_hosts":
+        base, over = _hosts(base), _hosts(over)
     elif attribute == "build":
         base, over = _build(base), _build(over)
     if over.is_null:
@@ -57,7 +59,7 @@ def _merge(base: Node, over: Node) -> Node:
         plain = attribute in ("environment", "labels", "sysctls", "build.args")
         return _merge_maps(base, over, base.value, over.value, replace_null=plain)
     if isinstance(base.value, list) and isinstance(over.value, list):
-        return replace(over, value=base.value + [settle(item) for item in over.value])
+        return replace(over, value=_appended(base.value, over.value))
     if isinstance(base.value, (list, dict)) or isinstance(over.value, (list, dict)):
         raise wrong(over, f"{kind_of(over)} cannot be merged over {kind_of(base)} from {base.at}")
     return over
@@ -90,6 +92,25 @@ def keyed(node: Node) -> Node:
         key, equals, value = as_text(item).partition("=")
         entries[key] = item.with_value(value if equals else None)
     return replace(node, value=entries, keys={key: item.at for key, item in entries.items()})
+
+
+def _appended(base: list[Node], over: list[Node]) -> list[Node]:
+    """Both, a plain value once (compose-go, ``override/uncity.go``): commands are replaced and never come here."""
+    seen = {str(item.value) for item in base if not isinstance(item.value, (list, dict))}
+    new = [settle(item) for item in over if isinstance(item.value, (list, dict)) or str(item.value) not in seen]
+    return base + new
+
+
+def _hosts(node: Node) -> Node:
+    """``{NAME: ADDRESS}`` as ``[NAME=ADDRESS]``: a name that both files have gets both addresses."""
+    if not isinstance(node.value, dict):
+        return node
+    entries = [
+        one.with_value(f"{name}={as_text(one)}")
+        for name, item in node.value.items()
+        for one in (item.value if isinstance(item.value, list) else [item])
+    ]
+    return replace(node, value=entries, keys={})
 
 
 def _listed(node: Node) -> Node:

@@ -7,13 +7,16 @@ core schema of YAML 1.2, with the older integer spellings that Compose still tak
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.errors import DeclarationError, Location, NotBuiltYetError
 
+_log = logging.getLogger("bayplan.load")
 Scalar = str | int | float | bool | None
 _TRUE = frozenset({"true", "yes", "on", "y", "1", "t"})
 _FALSE = frozenset({"false", "no", "off", "n", "0", "f"})
@@ -132,6 +135,16 @@ def text_or_texts(node: Node) -> tuple[str, ...]:
     return texts(node) if isinstance(node.value, list) else (as_text(node),)
 
 
+def words(node: Node) -> tuple[str, ...]:
+    """A command: a string is split as shell words (no shell runs it), a list is taken as it is."""
+    if isinstance(node.value, list):
+        return texts(node)
+    try:
+        return tuple(shlex.split(as_text(node)))
+    except ValueError as error:
+        raise wrong(node, f"cannot be split into words: {error}") from error
+
+
 def pairs(node: Node) -> Iterator[tuple[str, str | None, Node]]:
     """Entries of ``{K: v}`` or ``[K=v, K]`` as key, value (None: not given) and place. Raises DeclarationError."""
     if isinstance(node.value, list):
@@ -152,8 +165,18 @@ def text_map(node: Node | None) -> dict[str, str]:
     return {} if node is None else {key: value or "" for key, value, _ in pairs(node)}
 
 
+def ignored(node: Node, keys: Iterable[str], why: str) -> None:
+    """Warn of those keys that the map has: they are read by others."""
+    for key in sorted(set(keys) & as_map(node).keys()):
+        _log.warning("%s: %s.%s is ignored: %s", node.keys.get(key, node.at), node.path, key, why)
+
+
 def check_keys(node: Node, *, built: Iterable[str], known: Iterable[str] = ()) -> None:
-    """Refuse keys that are not built (NotBuiltYetError) or unknown (DeclarationError, with the nearest name)."""
+    """Refuse keys that are not built (NotBuiltYetError) or unknown (DeclarationError, with the nearest name).
+
+    A mapping ``known`` gives the reasons why keys will not be built.
+    """
+    reasons: Mapping[str, str] = known if isinstance(known, Mapping) else {}
     built, known = frozenset(built), frozenset(known)
     for key, child in as_map(node).items():
         if key in built:
@@ -161,7 +184,8 @@ def check_keys(node: Node, *, built: Iterable[str], known: Iterable[str] = ()) -
         at = node.keys.get(key, child.at)
         path = f"{node.path}.{key}" if node.path else key
         if key in known:
-            raise not_built(replace(child, at=at, path=path))
+            place = replace(child, at=at, path=path)
+            raise wrong(place, reasons[key], hint="remove it") if reasons.get(key) else not_built(place)
         near = difflib.get_close_matches(key, sorted(built | known), n=1)
         raise wrong(
             replace(child, at=at, path=node.path),

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
+import logging as logging_module
+import re
 import resource
-import shlex
 import signal
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.isolation import block_io, cdi_devices, devices, security_options
+from bayplan.load.compose.gpus import gpus
+from bayplan.load.compose.hooks import hooks
+from bayplan.load.compose.isolation import cdi_devices, devices, security_options
+from bayplan.load.compose.limits import as_size, parsed
 from bayplan.load.compose.nodes import (
     Node,
     as_flag,
     as_integer,
     as_map,
-    as_number,
     as_text,
     check_keys,
     not_built,
-    pairs,
     text_map,
     text_or_texts,
     texts,
+    words,
     wrong,
 )
 from bayplan.load.compose.validate import make
-from bayplan.models import ByteSize, Duration, HealthCheck, Logging, Resources, RestartPolicy, Ulimit
+from bayplan.models import ByteSize, Duration, HealthCheck, Logging, Ulimit
 
-_MAX_REPLICAS = 1000  # each is built in memory and takes an address of its network: more is a slip of the pen
-
-
-def words(node: Node) -> tuple[str, ...]:
-    """A command: a string is split as shell words (no shell runs it), a list is taken as it is."""
-    if isinstance(node.value, list):
-        return texts(node)
-    try:
-        return tuple(shlex.split(as_text(node)))
-    except ValueError as error:
-        raise wrong(node, f"cannot be split into words: {error}") from error
-
-
-def parsed(node: Node, parse: Callable[[object], Any]) -> Any:
-    """The scalar read by a type's parser, its ValueError turned into a DeclarationError."""
-    try:
-        return parse(as_text(node))
-    except ValueError as error:
-        raise wrong(node, str(error)) from error
+_log = logging_module.getLogger("bayplan.load")
 
 
 def healthcheck(node: Node) -> HealthCheck:
@@ -57,9 +41,9 @@ def healthcheck(node: Node) -> HealthCheck:
     disable, test = node.get("disable"), node.get("test")
     if disable and as_flag(disable):
         return HealthCheck(test=("NONE",))
-    if test is None:
-        raise not_built(node, "a health check without a test of its own is not built yet")
-    values: dict[str, Any] = {"test": texts(test) if isinstance(test.value, list) else ("CMD-SHELL", as_text(test))}
+    values: dict[str, Any] = {}
+    if test is not None:
+        values["test"] = texts(test) if isinstance(test.value, list) else ("CMD-SHELL", as_text(test))
     for name in ("interval", "timeout", "start_period", "start_interval"):
         found = node.get(name)
         if found:
@@ -68,100 +52,6 @@ def healthcheck(node: Node) -> HealthCheck:
     if retries:
         values["retries"] = as_integer(retries)
     return make(HealthCheck, node, values)
-
-
-def restart(service: Node) -> RestartPolicy:
-    """``restart``, or ``deploy.restart_policy`` which goes before it. Raises DeclarationError."""
-    deploy = service.get("deploy")
-    policy = deploy.get("restart_policy") if deploy else None
-    if policy:
-        check_keys(policy, built={"condition", "max_attempts"}, known={"delay", "window"})
-        condition, attempts = policy.get("condition"), policy.get("max_attempts")
-        name = as_text(condition) if condition else "any"
-        known = {"none": "no", "on-failure": "on-failure", "any": "always"}
-        if condition and name not in known:
-            raise wrong(condition, f"unknown condition {name!r}", hint="none, on-failure or any")
-        values = {"condition": known[name], "max_retries": as_integer(attempts) if attempts else None}
-        return make(RestartPolicy, policy, values)
-    node = service.get("restart")
-    if node is None:
-        return RestartPolicy()
-    if not isinstance(node.value, str):
-        raise wrong(node, "must be a string", hint='"no", always, on-failure[:N] or unless-stopped')
-    name, colon, count = node.value.partition(":")
-    if name not in ("no", "always", "on-failure", "unless-stopped") or (colon and name != "on-failure"):
-        raise wrong(node, f"unknown policy {node.value!r}", hint='"no", always, on-failure[:N] or unless-stopped')
-    return make(
-        RestartPolicy, node, {"condition": name, "max_retries": as_integer(node.with_value(count)) if colon else None}
-    )
-
-
-def resources(service: Node) -> Resources:
-    """Cgroup limits from ``mem_limit``, ``cpus`` ... and ``deploy.resources``. Raises DeclarationError."""
-    values: dict[str, Any] = {}
-    readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
-        "mem_limit": ("memory", _size),
-        "mem_reservation": ("memory_reservation", _size),
-        "cpus": ("cpus", as_number),
-        "cpu_shares": ("cpu_shares", as_integer),
-        "cpuset": ("cpuset", as_text),
-        "pids_limit": ("pids", as_integer),
-        "memswap_limit": ("memory_swap", _swap),
-        "mem_swappiness": ("memory_swappiness", as_integer),
-        "oom_kill_disable": ("oom_kill_disable", as_flag),
-        "cpu_period": ("cpu_period", _microseconds),
-        "cpu_quota": ("cpu_quota", _microseconds),
-        "cpu_rt_period": ("cpu_rt_period", _microseconds),
-        "cpu_rt_runtime": ("cpu_rt_runtime", _microseconds),
-        "blkio_config": ("blkio", block_io),
-    }
-    for name, (field, read) in readers.items():
-        if found := service.get(name):
-            values[field] = read(found)
-    deploy = service.get("deploy")
-    given = deploy.get("resources") if deploy else None
-    if given:
-        check_keys(given, built={"limits", "reservations"})
-        if limits := given.get("limits"):
-            check_keys(limits, built=keys.LIMITS_BUILT)
-            for name, field, read in (
-                ("memory", "memory", _size),
-                ("cpus", "cpus", as_number),
-                ("pids", "pids", as_integer),
-            ):
-                if found := limits.get(name):
-                    values[field] = read(found)
-        if reservations := given.get("reservations"):
-            check_keys(reservations, built={"memory"}, known=keys.RESERVATIONS_KNOWN)
-            if found := reservations.get("memory"):
-                values["memory_reservation"] = _size(found)
-    for name in ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_period", "cpu_quota", "cpu_shares"):
-        if values.get(name) == 0:  # Docker's word for unset
-            del values[name]
-    if values.get("pids") in (-1, 0):
-        del values["pids"]
-    names = {field: name for name, (field, _) in readers.items()}
-    return make(Resources, service, values, names)
-
-
-def _size(node: Node) -> ByteSize:
-    size = parsed(node, ByteSize.parse)
-    assert isinstance(size, ByteSize)
-    return size
-
-
-def _swap(node: Node) -> ByteSize:
-    """A size, or -1 for no limit."""
-    return ByteSize(-1) if as_text(node) == "-1" else _size(node)
-
-
-def _microseconds(node: Node) -> int:
-    """A number of microseconds, or a duration."""
-    text = as_text(node)
-    if text.lstrip("-").isdigit():
-        return as_integer(node)
-    period: Duration = parsed(node, Duration.parse)
-    return period // timedelta(microseconds=1)
 
 
 def simple(service: Node, directory: Path) -> dict[str, Any]:
@@ -193,12 +83,17 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "cgroup": as_text,
         "userns_mode": as_text,
         "annotations": text_map,
+        "runtime": as_text,
+        "cgroup_parent": as_text,
+        "storage_opt": _storage,
+        "post_start": hooks,
+        "pre_stop": hooks,
         "dns": text_or_texts,
         "dns_search": text_or_texts,
         "dns_opt": texts,
         "logging": logging,
         "sysctls": text_map,
-        "shm_size": _size,
+        "shm_size": as_size,
         "stop_signal": _signal,
         "stop_grace_period": lambda node: parsed(node, Duration.parse),
         "extra_hosts": _hosts,
@@ -206,8 +101,10 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "healthcheck": healthcheck,
     }
     values = {name: read(found) for name, read in readers.items() if (found := service.get(name))}
-    if found := service.get("devices"):
-        values["cdi_devices"] = cdi_devices(found)
+    values["cdi_devices"] = (*cdi_devices(service.get("devices")), *gpus(service))
+    if develop := service.get("develop"):
+        as_map(develop)
+        _log.warning("%s: %s is ignored: nothing is watched by an apply", develop.at, develop.path)
     return values
 
 
@@ -220,7 +117,7 @@ def logging(node: Node) -> Logging:
         raise not_built(driver or node, f"log driver {name!r} is not built yet")
     values: dict[str, Any] = {"driver": name if name in ("none", "journald") else "k8s-file"}
     readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
-        "max-size": ("max_size", _size),
+        "max-size": ("max_size", as_size),
         "max-file": ("max_file", as_integer),
         "tag": ("tag", as_text),
     }
@@ -232,15 +129,27 @@ def logging(node: Node) -> Logging:
     return make(Logging, node, values, {"max_size": "options", "max_file": "options"})
 
 
+def _storage(node: Node) -> dict[str, ByteSize]:
+    check_keys(node, built={"size"})
+    size = node.get("size")
+    return {} if size is None else {"size": as_size(size)}
+
+
 def _signal(node: Node) -> str:
     """A signal's name or number, checked here: found out only at stop, a wrong one would leave the container."""
     text = as_text(node)
     name = text.upper()
     known = {one.name for one in signal.Signals}
     numbered = text.isascii() and text.isdigit() and text in {str(int(one)) for one in signal.valid_signals()}
-    if not numbered and name not in known and f"SIG{name}" not in known:
+    if not numbered and name not in known and f"SIG{name}" not in known and not _is_real_time(name):
         raise wrong(node, f"unknown signal {text!r}; see signal(7)")
     return text
+
+
+def _is_real_time(name: str) -> bool:
+    """``RTMIN+3``, ``SIGRTMAX-2``: named from both ends of their range (signal(7), kill(1))."""
+    found = re.fullmatch(r"(?:SIG)?RT(?:MIN\+|MAX-)(\d{1,2})", name)
+    return found is not None and signal.SIGRTMIN + int(found[1]) <= signal.SIGRTMAX
 
 
 def _ulimits(node: Node) -> dict[str, Ulimit]:
@@ -277,29 +186,3 @@ def _hosts(node: Node) -> dict[str, str]:
         if hosts.setdefault(name, bare) != bare:
             raise not_built(place, f"two addresses for {name} are not built yet")
     return hosts
-
-
-def deploy_replicas(service: Node) -> int:
-    """How many containers the service has. Raises DeclarationError."""
-    deploy, scale = service.get("deploy"), service.get("scale")
-    wanted = _count(scale) if scale else None
-    if deploy is None:
-        return 1 if wanted is None else wanted
-    check_keys(deploy, built=keys.DEPLOY_BUILT, known=keys.DEPLOY_KNOWN)
-    replicas = deploy.get("replicas")
-    count = _count(replicas) if replicas else wanted
-    if scale and wanted != count:
-        raise wrong(scale, f"contradicts deploy.replicas, which is {count}", hint="remove one of them")
-    if labels := deploy.get("labels"):
-        for _ in pairs(labels):  # read for their form: on one host they label nothing (specification, "deploy")
-            pass
-    return 1 if count is None else count
-
-
-def _count(node: Node) -> int:
-    count = as_integer(node)
-    if count < 0:
-        raise wrong(node, "cannot be negative")
-    if count > _MAX_REPLICAS:
-        raise wrong(node, f"{count} is more than the {_MAX_REPLICAS} replicas a service may have")
-    return count

@@ -47,7 +47,10 @@ from bayplan.system.process_table import ProcessRow
 from bayplan.system.usage import Usage
 
 IN_PLACE = frozenset(
-    {"labels", "ports", "networks", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"}
+    (
+        *("labels", "ports", "networks", "restart", "healthcheck", "resources", "stop_signal", "stop_grace_period"),
+        *("post_start", "pre_stop"),
+    )
 )
 _ASIDE = ".superseded"
 
@@ -305,6 +308,7 @@ class FakeRuntime:
         stdin: bytes | None = None,
         capture: bool = True,
         detach: bool = False,
+        privileged: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Pretend success."""

@@ -19,7 +19,7 @@ from bayplan.models import (
     Volume,
     VolumeMount,
 )
-from bayplan.runtime.native.containers import grants
+from bayplan.runtime.native.containers import grants, storage
 from bayplan.runtime.native.containers.records import Records, declaration
 from bayplan.runtime.native.containers.spec import sharing, users
 from bayplan.runtime.native.images.images import Images
@@ -59,7 +59,8 @@ def check(
         if isinstance(resource, Volume):
             volumes.check(resource)
         if isinstance(resource, Container):
-            check_options(resource, database.path.parent / "seccomp")
+            check_options(resource, database.path.parent / "seccomp", settings.oci_runtime)
+            storage.check(resource, settings.state_root)
             _check_owners(resource, resources, database)
             _check_binds(resource)
             users.check(resource, _shown(resource, settings))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BlockIo, Container, Resources
-from bayplan.runtime.native.containers import journal
+from bayplan.runtime.native.containers import groups, journal
 from bayplan.runtime.native.containers.containers import signal_number
 from bayplan.runtime.native.containers.spec import cdi, isolation, process
 from bayplan.system import cgroups
@@ -19,12 +19,14 @@ _IPC_SYSCTL = re.compile(r"kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmn
 """Settings of the IPC namespace (ipc_namespaces(7)); those of the network namespace begin with net."""
 
 
-def check_options(container: Container, cache: Path) -> None:
+def check_options(container: Container, cache: Path, runtime: str = "crun") -> None:
     """Raise the first reason against an option of a container on this host. Reads only, but for compiled filters."""
     where = str(container.id)
     try:
         for reason in (*_limits(container.resources), *_sysctls(container), *_security(container)):
             raise UnsupportedError(reason, where=where, hint="remove the option")
+        _check_runtime(container, runtime)
+        groups.check(container)
         _check_paths(container)
         for grant in (*container.secrets, *container.configs):
             if grant.content is None:
@@ -44,6 +46,14 @@ def check_options(container: Container, cache: Path) -> None:
         raise
     if container.init and container.pid:
         raise ConflictError("init needs a PID namespace of its own", where=where, hint="remove init or pid")
+
+
+def _check_runtime(container: Container, own: str) -> None:
+    """One core has one OCI runtime, with one directory of its state."""
+    if container.runtime not in (None, own, Path(own).name):
+        named = f"runtime {container.runtime}: containers of this core are run by {Path(own).name}"
+        hint = "for GPUs use gpus; for another runtime a core of its own, with the setting oci_runtime"
+        raise UnsupportedError(named, hint=hint)
 
 
 def _limits(wanted: Resources) -> Iterator[str]:

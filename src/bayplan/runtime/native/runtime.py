@@ -37,7 +37,7 @@ from bayplan.models import (
     with_image_volumes,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers, grants, joining, lifecycle
+from bayplan.runtime.native.containers import Containers, grants, hooks, joining, lifecycle
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
@@ -242,6 +242,8 @@ class NativeRuntime(NativeVerbs):
         shared = (declared.network_mode or "").startswith("container:")
         if declared.network_mode == "host" or shared or state is State.PAUSED:
             self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
+            if state is not State.PAUSED:
+                hooks.after_start(self.containers, container_id)
             return
         ports = self.networks.able(declared)
         attached = self.networks.prepare(container_id, declared.networks)
@@ -261,10 +263,12 @@ class NativeRuntime(NativeVerbs):
             attached.netns.close()
         if ports:
             self.networks.join(container_id)
+        hooks.after_start(self.containers, container_id)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end, after its replicas have taken over what they share."""
         container_id = self._id(name)
+        hooks.before_stop(self.containers, container_id)
         self.networks.leave(container_id)
         self.containers.stop(container_id, grace)
 
@@ -274,6 +278,7 @@ class NativeRuntime(NativeVerbs):
         if container_id is None:
             return ""
         aside = f"{name[:100]}.superseded-{container_id[:12]}"
+        hooks.before_stop(self.containers, container_id)
         self.containers.rename(container_id, aside, superseded=True)
         self.networks.leave(container_id)
         self.containers.stop(container_id, None)
@@ -337,6 +342,7 @@ class NativeRuntime(NativeVerbs):
         stdin: bytes | None = None,
         capture: bool = True,
         detach: bool = False,
+        privileged: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in it."""
@@ -350,6 +356,7 @@ class NativeRuntime(NativeVerbs):
             stdin=stdin,
             capture=capture,
             detach=detach,
+            privileged=privileged,
             timeout=timeout,
         )
 
@@ -390,6 +397,7 @@ class NativeRuntime(NativeVerbs):
         return found
 
     def _delete_container(self, container_id: str) -> None:
+        hooks.before_stop(self.containers, container_id)
         self.networks.leave(container_id)
         self.containers.expect_end(container_id)
         self.containers.stop(container_id)

@@ -18,7 +18,7 @@ from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration, VolumeMount
-from bayplan.runtime.native.containers import grants, health, joining, lifecycle, mountpoints, resolver
+from bayplan.runtime.native.containers import grants, groups, health, joining, lifecycle, mountpoints, resolver, storage
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
 from bayplan.runtime.native.containers.oci import streams
 from bayplan.runtime.native.containers.records import declaration, now, placed
@@ -43,7 +43,12 @@ from bayplan.system import cgroups, freezer, idmap, namespaces
 from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
 
-IN_PLACE = frozenset({"labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"})
+IN_PLACE = frozenset(
+    (
+        *("labels", "resources", "restart", "healthcheck", "stop_signal", "stop_grace_period"),
+        *("post_start", "pre_stop"),
+    )
+)
 """Fields that ``update`` changes on a running container."""
 
 
@@ -108,6 +113,8 @@ class Containers(Observations):
             "parts": spec_mounts.parts(container, volumes),
             "images": image_mounts.facts(container, images or {}),
         }
+        groups.keep(container, self.settings, container_id, self._paths(container_id).data)
+        storage.apply(container, self._paths(container_id))
         spec = build_spec(container, bundle, self.settings)
         for grant, file in grants.entries(container, self.settings, container_id):
             spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
@@ -247,7 +254,10 @@ class Containers(Observations):
         row = self.records.set(container_id, wanted="stopped", phase="removing")
         if row is None:
             return
-        lifecycle.remove(self.runtime, container_id, self._paths(container_id), started=_came_up(row))
+        paths = self._paths(container_id)
+        storage.forget(paths)
+        lifecycle.remove(self.runtime, container_id, paths, started=_came_up(row))
+        groups.tidy(paths.cgroup, self.settings)
         grants.remove(self.settings, container_id)
         self.note(container_id, "destroy")
         self.records.remove(container_id, lambda: tidy_cgroups(self.settings))

@@ -39,8 +39,13 @@ def process_file(
     environment: Mapping[str, str],
     working_dir: str | None,
     tty: bool,
+    privileged: bool = False,
 ) -> dict[str, Any]:
-    """``process`` of the container's own specification with the command's differences."""
+    """``process`` of the container's own specification with the command's differences.
+
+    ``privileged`` gives it every capability of the host, and no AppArmor profile; the filter of system calls stays that
+    of the container, as with Docker.
+    """
     process = dict(spec["process"])
     merged = dict(entry.partition("=")[::2] for entry in process["env"])
     merged.update(environment)
@@ -52,6 +57,15 @@ def process_file(
         held = process["capabilities"]
         effective = held["bounding"] if user.uid == 0 else []
         process["capabilities"] = {**held, "effective": effective, "permitted": effective}
+    if privileged:
+        # Here: the supervisor loads this room for its checks, and none of the models with it.
+        from bayplan.runtime.native.containers.spec import isolation
+
+        names = sorted(f"CAP_{name}" for name in isolation.available())
+        given = dict.fromkeys(("bounding", "effective", "permitted"), names)
+        process["capabilities"] = {**process["capabilities"], **given}
+        process["noNewPrivileges"] = False
+        process.pop("apparmorProfile", None)
     return process
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from bayplan.models import Container, Duration, HealthCheck
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.records import note_health
-from bayplan.runtime.native.supervisor.schedule import Check, Course, age_s
+from bayplan.runtime.native.supervisor.schedule import Check, Course, age_s, merged
 from bayplan.runtime.protocol import ExecResult, Health
 
 
@@ -36,17 +36,17 @@ def of_image(raw: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def check_of(container: Container, facts: Mapping[str, Any]) -> HealthCheck | None:
     """The declared check, else the image's; None when there is none."""
-    check = container.healthcheck
-    if check is None and facts["healthcheck"]:
-        check = HealthCheck.model_validate(facts["healthcheck"])
-    return None if check is None or check.test[0] == "NONE" else check
+    declared = container.healthcheck.model_dump(mode="json") if container.healthcheck else None
+    found = merged(declared, facts["healthcheck"])
+    check = HealthCheck.model_validate(found) if found else None
+    return None if check is None or check.is_off else check
 
 
 class Probe:
     """The checks of one run of a container, from now on, by whoever waits for it."""
 
     def __init__(self, executor: Executor, database: Database, row: Row, check: HealthCheck) -> None:
-        self.executor, self.database, self.check = executor, database, check
+        self.executor, self.database = executor, database
         self.key = (str(row["id"]), row["pid"], row["pid_start"])
         read = Check.of(check.model_dump(mode="json"), None)
         assert read is not None  # check_of gives none that is off
@@ -56,7 +56,9 @@ class Probe:
     def look(self) -> Health:
         """The verdict so far; runs the check when it is due."""
         if time.monotonic() >= self.due:
-            done = self.executor.exec(self.key[0], self.course.check.command, timeout=self.check.timeout)
+            done = self.executor.exec(
+                self.key[0], self.course.check.command, timeout=Duration(seconds=self.course.check.timeout_s)
+            )
             age = age_s(self.key[2])
             self.course.note(done.exit_code == 0, age)
             self.due = time.monotonic() + self.course.pause_s(age)

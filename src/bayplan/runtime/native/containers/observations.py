@@ -146,6 +146,7 @@ class Observations:
         stdin: bytes | None = None,
         capture: bool = True,
         detach: bool = False,
+        privileged: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container; killed at the timeout (exit code 124). Raises RuntimeFailureError."""
@@ -163,6 +164,7 @@ class Observations:
             environment=environment or {},
             working_dir=working_dir,
             tty=tty,
+            privileged=privileged,
         )
         timeout_s = timeout.total_seconds() if timeout else None
         return execute.run(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bayplan.runtime.native.containers import groups
 from bayplan.runtime.native.supervisor.place import Roots
 
 
@@ -22,10 +23,11 @@ class Paths:
     @classmethod
     def of(cls, settings: Roots, container_id: str) -> Paths:
         """The places of a container by its id."""
+        data = settings.state_root / "containers" / container_id
         return cls(
-            settings.state_root / "containers" / container_id,
+            data,
             settings.run_root / "containers" / container_id,
-            f"{settings.cgroup_parent}/{container_id}",
+            groups.kept(data) or f"{settings.cgroup_parent}/{container_id}",
         )
 
     @cached_property

@@ -32,6 +32,17 @@ def age_s(start_ticks: int | None) -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
+def merged(declared: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The declared check; what it leaves open is as the image has it (moby, "mergeHealthConfig"). None: there is none.
+
+    One that declares times alone, over an image without a check, is none.
+    """
+    if not declared or not image:
+        return declared if declared and declared.get("test") else image
+    given = {name: value for name, value in declared.items() if value is not None and value not in ((), [])}
+    return {**image, **given}
+
+
 @dataclass(frozen=True)
 class Check:
     """A health check with its times in seconds."""
@@ -45,8 +56,8 @@ class Check:
 
     @classmethod
     def of(cls, declared: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> Check | None:
-        """The declared check, else the image's, both in the model's JSON form; None when there is none."""
-        found = declared or image
+        """The declared check over the image's, both in the model's JSON form; None when there is none."""
+        found = merged(declared, image)
         if not found or found["test"][0] == "NONE":
             return None
         test = tuple(found["test"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.models import Container, Settings
+from bayplan.runtime.native.containers import groups
 from bayplan.runtime.native.containers.spec import cdi, isolation, mounts, process, resources, sharing
 from bayplan.runtime.native.containers.users import User
 
@@ -51,7 +52,7 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
             **isolation.seccomp_annotation(container, held, settings.state_root / "seccomp"),
         },
         "linux": {
-            "cgroupsPath": f"{settings.cgroup_parent}/{bundle.container_id}",
+            "cgroupsPath": groups.of(container, settings, bundle.container_id),
             "namespaces": sharing.section(container, bundle.netns),
             "resources": {**resources.limits(container.resources), "devices": rules},
             "devices": devices,
