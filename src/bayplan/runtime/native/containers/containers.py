@@ -114,6 +114,7 @@ class Containers(Observations):
             "images": image_mounts.facts(container, images or {}),
         }
         groups.keep(container, self.settings, container_id, self._paths(container_id).data)
+        self._places.pop(container_id, None)  # its group is another now
         storage.apply(container, self._paths(container_id))
         spec = build_spec(container, bundle, self.settings)
         for grant, file in grants.entries(container, self.settings, container_id):

@@ -28,6 +28,8 @@ from bayplan.system.processes import Process, boot_id
 EXIT_FILE_S = 2.0
 """Seconds in which a monitor writes the exit code of what ended; one that was killed never does."""
 _POLL_S = 0.01
+_PLACES_KEPT = 4096
+"""The supervisor lives on while containers come and go."""
 _DYING_S = 0.5
 """Seconds in which a process whose namespaces are gone already has ended too."""
 _UNMONITORED = "its monitor is gone: what it writes is lost and may end it"
@@ -250,6 +252,8 @@ class Observations:
     def _paths(self, container_id: str) -> Paths:
         found = self._places.get(container_id)
         if found is None:
+            if len(self._places) >= _PLACES_KEPT:
+                self._places.clear()
             found = self._places[container_id] = Paths.of(self.settings, container_id)
         return found
 
