@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bayplan.models import Settings
-from bayplan.runtime.native.containers import lifecycle
 from bayplan.system import cgroups
+from bayplan.system.discard import Discarded
 from containers import Host
 
 BUSYBOX = Path("/bin/busybox")
@@ -38,7 +38,7 @@ def settings():
     state.mkdir(parents=True)
     run.mkdir(parents=True)
     yield made
-    lifecycle.settle(made)  # as the host's lock does at the end of a change
+    Discarded(run, state).settle()  # as the host's lock does at the end of a change
     left_aside = [top / "discarded" for top in (state, run) if (top / "discarded").exists()]
     mounts = Path("/proc/self/mounts").read_text()
     left = [line for line in mounts.splitlines() if tag in line]

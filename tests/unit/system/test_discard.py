@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.system.discard import remove_aside, set_aside
+from bayplan.system.discard import Discarded
 
 
 def _tree(path: Path) -> Path:
@@ -13,36 +13,44 @@ def _tree(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("count", [1, 9, 130])
 def test_set_aside_then_removed(tmp_path: Path, count: int) -> None:
-    aside = tmp_path / "aside"
+    discarded = Discarded(tmp_path)
     for number in range(count):
-        set_aside(_tree(tmp_path / "place"), aside)
+        discarded.take(_tree(tmp_path / "place"))
         assert not (tmp_path / "place").exists(), number
-    assert len(list(aside.iterdir())) == count
-    remove_aside(aside)
+    discarded.settle()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_it_to_the_next(tmp_path: Path) -> None:
+    Discarded(tmp_path).take(_tree(tmp_path / "place"))
+    assert len(list((tmp_path / "discarded").iterdir())) == 1
+    Discarded(tmp_path).settle()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_absent_is_no_error(tmp_path: Path) -> None:
-    set_aside(tmp_path / "none", tmp_path / "aside")
-    remove_aside(tmp_path / "aside")
+    discarded = Discarded(tmp_path)
+    discarded.take(tmp_path / "none")
+    discarded.settle()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("count", [1, 9, 130])
 def test_links_are_removed_and_never_followed(tmp_path: Path, count: int) -> None:
-    kept = _tree(tmp_path / "kept")
+    kept, discarded = _tree(tmp_path / "kept"), Discarded(tmp_path)
     for _ in range(count):
         place = _tree(tmp_path / "place")
         (place / "link").symlink_to(kept)
-        set_aside(place, tmp_path / "aside")
-    remove_aside(tmp_path / "aside")
+        discarded.take(place)
+    discarded.settle()
     assert (kept / "in" / "file").read_text() == "x"
 
 
 def test_a_name_with_a_dash_is_no_option(tmp_path: Path) -> None:
+    discarded = Discarded(tmp_path)
     for number in range(6):
-        set_aside(_tree(tmp_path / f"-rf{number}"), tmp_path / "aside")
-    remove_aside(tmp_path / "aside")
+        discarded.take(_tree(tmp_path / f"-rf{number}"))
+    discarded.settle()
     assert list(tmp_path.iterdir()) == []

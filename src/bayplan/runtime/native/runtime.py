@@ -37,7 +37,7 @@ from bayplan.models import (
     with_image_volumes,
 )
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers, grants, hooks, joining, lifecycle
+from bayplan.runtime.native.containers import Containers, grants, hooks, joining
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
@@ -118,7 +118,7 @@ class NativeRuntime(NativeVerbs):
         """flock(2) on one file of the state root; a killed holder frees it."""
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
-            lifecycle.settle(self.settings)
+            self.containers.runtime.discarded.settle()
             self._sweep()
             self.networks.names.recover()
             self._changing = True
@@ -126,7 +126,7 @@ class NativeRuntime(NativeVerbs):
                 yield
             finally:
                 self._changing = False
-                lifecycle.settle(self.settings)
+                self.containers.runtime.discarded.settle()
                 self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)

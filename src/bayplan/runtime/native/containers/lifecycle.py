@@ -13,9 +13,8 @@ from pathlib import Path
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.supervisor.place import Roots, monitors_cgroup
+from bayplan.runtime.native.supervisor.place import monitors_cgroup
 from bayplan.system import cgroups, freezer, mounts, namespaces
-from bayplan.system.discard import remove_aside, set_aside
 from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, find_by_argument
 
@@ -191,11 +190,11 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
     if not (started and cgroups.remove(paths.cgroup)):
         kill(paths.cgroup)
     if started and not _has_hooks(paths):
-        runtime.forget(container_id, _aside(runtime.settings.run_root))
+        runtime.forget(container_id)
     else:
         namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
-    set_aside(paths.run, _aside(runtime.settings.run_root))
+    runtime.discarded.take(paths.run)
 
 
 def _has_hooks(paths: Paths) -> bool:
@@ -216,13 +215,4 @@ def _end(processes: Sequence[Process], container_id: str) -> None:
 def remove(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool = False) -> None:
     """Everything of the container that is on the host, in whatever state a kill left it. ``started``: see ``clear``."""
     clear(runtime, container_id, paths, started=started)
-    set_aside(paths.data, _aside(runtime.settings.state_root))
-
-
-def settle(settings: Roots) -> None:
-    """Remove the files of all that has been cleared or removed. Only under the host's lock."""
-    remove_aside(_aside(settings.run_root), _aside(settings.state_root))
-
-
-def _aside(root: Path) -> Path:
-    return root / "discarded"
+    runtime.discarded.take(paths.data)

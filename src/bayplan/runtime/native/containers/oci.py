@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import Roots
-from bayplan.system.discard import set_aside
+from bayplan.system.discard import Discarded
 from bayplan.system.sealed import SealedProgram
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class OciRuntime:
         self._program = _shared(_which(settings.oci_runtime))
         self.monitor = _which("conmon")
         self.root = settings.run_root / "oci"
+        self.discarded = Discarded(settings.run_root, settings.state_root)
 
     @property
     def program(self) -> str:
@@ -127,13 +128,13 @@ class OciRuntime:
         if (self.root / container_id).exists():
             self._run("delete", "--force", container_id)
 
-    def forget(self, container_id: str, aside: Path) -> None:
-        """Set the record of a container of which nothing runs any more aside; one that is unknown is no error.
+    def forget(self, container_id: str) -> None:
+        """Take away the record of a container of which nothing runs any more; one that is unknown is no error.
 
         All that is left for ``delete`` to do then, without a process and a mount namespace for it: the cgroup is ours
         to remove (crun, src/libcrun/container.c, container_delete_internal). Not for a bundle with hooks.
         """
-        set_aside(self.root / container_id, aside)
+        self.discarded.take(self.root / container_id)
 
     def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
         """Set limits of a running container; ``resources`` is ``linux.resources`` of the runtime specification."""
