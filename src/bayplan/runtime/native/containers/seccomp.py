@@ -14,6 +14,7 @@ import errno
 import functools
 import hashlib
 import os
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,56 @@ _NO_SUCH_CALL = frozenset({"clone3"})
 """Answered with ENOSYS: its flags are in memory where a filter cannot look, and libc falls back to clone."""
 
 
+def is_crun(program: str) -> bool:
+    """Whether an OCI runtime, a name or a path, is the one that knows the annotation."""
+    return Path(program).name == "crun"
+
+
+def refuse_unfiltered(config: str, program: str, name: str) -> None:
+    """Raise UnsupportedError for a bundle whose filter a runtime that is not crun would not see."""
+    if ANNOTATION in config:
+        raise UnsupportedError(
+            f"it was made for crun: {Path(program).name} would run it without its system call filter",
+            where=f"container {name}",
+            hint="remove it and apply again",
+        )
+
+
+def section(capabilities: Iterable[str]) -> dict[str, Any]:
+    """The same filter as ``linux.seccomp`` of the runtime specification, which compiles it itself at each start.
+
+    Raises UnsupportedError when libseccomp is missing.
+    """
+    denied, held, known = _denied(frozenset(capabilities)), frozenset(capabilities), library().names()
+    plain = "clone" if "SYS_ADMIN" not in held else ""
+    allowed = sorted(name for name in known if name not in denied and name != plain)
+    refused = sorted(name for name in known if name in denied and name not in _NO_SUCH_CALL)
+    calls: list[dict[str, Any]] = [
+        {"names": allowed, "action": "SCMP_ACT_ALLOW"},
+        {"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
+    ]
+    if plain:
+        flags = {"index": 0, "value": _CLONE_NEW_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+        calls.append({"names": [plain], "action": "SCMP_ACT_ALLOW", "args": [flags]})
+    native = f"SCMP_ARCH_{platform.machine().upper()}"
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": errno.ENOSYS,
+        "architectures": [native],
+        "syscalls": [call for call in calls if call["names"]],
+    }
+
+
 def filter_for(capabilities: Iterable[str], cache: Path) -> str:
     """Base64 of the BPF program for a set of capabilities; compiled at first use and kept below ``cache``.
 
     Raises UnsupportedError when libseccomp is missing or refuses: there is no start without the filter.
     """
     held = frozenset(capabilities)
+    return _cached(_denied(held), "SYS_ADMIN" in held, cache)
+
+
+def _denied(held: frozenset[str]) -> frozenset[str]:
     denied = set(DENIED)
     for capability, calls in BY_CAPABILITY.items():
         if capability not in held:
@@ -74,7 +119,7 @@ def filter_for(capabilities: Iterable[str], cache: Path) -> str:
     for capability, calls in BY_CAPABILITY.items():
         if capability in held:
             denied.difference_update(calls)
-    return _cached(frozenset(denied), "SYS_ADMIN" in held, cache)
+    return frozenset(denied)
 
 
 @functools.lru_cache(maxsize=64)
