@@ -255,3 +255,23 @@ def test_a_removed_volume_is_gone_at_once(up, monkeypatch):
             assert list(runtime.volumes.root.iterdir()) == []
     finally:
         runtime.close()
+
+
+def test_what_no_record_names_is_found_and_left(up):
+    """Fault rows 5 and 14: a power cut may take the last records, an older backup has fewer."""
+    assert up.call("check") == "Nothing is damaged.\n"
+    stray = "f" * 64
+    places = [
+        up.settings.state_root / "containers" / stray,
+        up.settings.run_root / "containers" / stray,
+        up.settings.state_root / "volumes/gone",
+    ]
+    for place in places:
+        (place / "_data").mkdir(parents=True)
+    said = up.call("check", code=1)
+    assert [place for place in places if f"directory {place}: no record names it" not in said] == []
+    up.call("apply")
+    for place in places:
+        assert (place / "_data").is_dir()
+        shutil.rmtree(place)
+    assert up.call("check") == "Nothing is damaged.\n"

@@ -81,6 +81,7 @@ def _explain(error: BayplanError, *, as_json: bool) -> None:
         fields = {"error": error.what, "where": str(error.where or ""), "hint": error.hint, "output": error.output}
         print(json.dumps({**fields, "kind": type(error).__name__}))
         return
-    print(f"Error: {error}", file=sys.stderr)
+    # What was not found or refused may be a name that an image or a registry has chosen.
+    print("\n".join(printable(line) for line in f"Error: {error}".split("\n")), file=sys.stderr)
     if error.output:
         print("".join(f"  | {printable(line)}\n" for line in error.output.splitlines()[-20:]), end="", file=sys.stderr)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bayplan.models import BindMount, Change, Container, Resource, Volume
 
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
-    {"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "NET_ADMIN", "DAC_READ_SEARCH", "BPF"}
+    [
+        *("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "SYS_BOOT", "SYS_TIME", "SYSLOG", "NET_ADMIN"),
+        *("DAC_READ_SEARCH", "BPF", "PERFMON", "MAC_ADMIN", "MAC_OVERRIDE", "AUDIT_CONTROL", "CHECKPOINT_RESTORE"),
+    ]
 )
+"""Those whose effect does not end with the container's namespaces (capabilities(7))."""
+_OF_A_SERVER = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "tmpfs", "ramfs"})
 
 
 _ENGINE_SOCKETS = frozenset(
@@ -27,8 +32,8 @@ _OF_THE_HOST = frozenset(
 
 def risks_of(resource: Resource) -> Iterator[str]:
     """Risks that the declaration itself carries, as sentences."""
-    if isinstance(resource, Volume) and {"bind", "rbind"} & set(resource.driver_opts.get("o", "").split(",")):
-        yield from _of_bind(resource.driver_opts["device"])
+    if isinstance(resource, Volume):
+        yield from _of_volume(resource.driver_opts)
     if not isinstance(resource, Container):
         return
     for port in resource.ports:
@@ -43,8 +48,17 @@ def risks_of(resource: Resource) -> Iterator[str]:
                 yield f"isolation: mounts made under {mount.target} pass to the host"
 
 
+def _of_volume(options: Mapping[str, str]) -> Iterator[str]:
+    """A volume that is a mount: of a directory, or of a file system that is the host's own."""
+    device, words = options.get("device", ""), options.get("o", "").split(",")
+    if {"bind", "rbind"} & set(words):
+        yield from _of_bind(device, read_only="ro" in words)
+    elif device and options.get("type", "") not in _OF_A_SERVER:
+        yield f"isolation: mounts {options.get('type', '')} {device} of the host".replace("  ", " ")
+
+
 def _of_bind(source: str, *, read_only: bool = False) -> Iterator[str]:
-    path = posixpath.normpath(source)
+    path = posixpath.normpath(f"/{source.lstrip('/')}")  # two slashes at the begin would stay
     if posixpath.basename(path) in _ENGINE_SOCKETS or (path in _OF_THE_HOST and not read_only):
         yield f"isolation: bind of {source} gives control of the host"
     elif path in _OF_THE_HOST:
@@ -62,7 +76,9 @@ def _of_isolation(resource: Container) -> Iterator[str]:
         if getattr(resource, name) == "host":
             yield f"isolation: shares the host's {what}"
     for option in resource.security_opt:
-        if "unconfined" in option or option.startswith("unmask") or option == "no-new-privileges:false":
+        name, value = option.replace(":", "=", 1).split("=", 1) if set(":=") & set(option) else (option, "")
+        off = (name, value) in (("no-new-privileges", "false"), ("label", "disable"))
+        if off or "unconfined" in option or name == "unmask":
             yield f"isolation: {option} takes a protection away"
     for device in resource.devices:
         yield f"isolation: uses the host's device {device.source}"

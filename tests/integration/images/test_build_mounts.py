@@ -126,6 +126,10 @@ CMD ["cat", "/row"]
     with pytest.raises(RuntimeFailureError) as caught:
         core.build(context, secrets=held)
     assert caught.value.output == "***"
+    key = (BuildSecret(id="token", content=b"begin-of-key\nline-one\n  line-one-and-two\n"),)
+    with pytest.raises(RuntimeFailureError) as caught:
+        core.build(context, secrets=key)
+    assert caught.value.output.split() == ["***"] * 3
 
 
 def test_a_command_reaches_the_agent_that_is_given_to_it(core, context, tmp_path):

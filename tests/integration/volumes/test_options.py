@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bayplan.system.mounts import is_mounted
-from faults.core import Core, add_image
+from faults.core import Core, add_image, layer
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 STACK = """\
@@ -70,6 +70,18 @@ def test_memory_shared_by_its_containers(core):
     found = subprocess.run(["findmnt", "-no", "FSTYPE,OPTIONS", core.data], capture_output=True, text=True, check=True)
     assert found.stdout.startswith("tmpfs")
     assert "size=1024k" in found.stdout
+
+
+def test_one_that_is_a_mount_gets_what_the_image_has(core, tmp_path):
+    """Nothing can be renamed onto a mount (EBUSY)."""
+    add_image(core.settings.state_root / "images", data=layer(files=[("data/file", b"of the image")]))
+    place = tmp_path / "decoy"
+    place.mkdir()
+    core.declare(f"{{driver: local, driver_opts: {{type: none, o: bind, device: {place}}}}}")
+    core.call("apply")
+    assert core.call("exec", "-T", "app", "cat", "/data/file") == "of the image"
+    assert (place / "file").read_text() == "of the image"
+    assert sorted(item.name for item in core.data.parent.iterdir()) == ["_data"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from bayplan.errors import UnsupportedError
 from bayplan.models import Settings, Volume
 from bayplan.runtime.native.state import Database
-from bayplan.runtime.native.volumes import Volumes
+from bayplan.runtime.native.volumes import Volumes, sizes
 from bayplan.system import quota
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -84,3 +84,26 @@ def test_where_nothing_counts_it_is_refused_before_any_change():
 def test_sizes_that_cannot_be(options):
     with pytest.raises(ValueError, match="size"):
         Volume(name="v", driver_opts=options)
+
+
+def test_the_project_of_an_administrator_keeps_its_limit(tmp_path, monkeypatch):
+    """The state root may lie in a project that somebody else limits: directories made in it inherit that one."""
+    projects, limits = {str(tmp_path): 42}, {42: 100 << 20}
+
+    def project_of(path):
+        return next((projects[one] for one in (path, *map(str, Path(path).parents)) if one in projects), 0)
+
+    monkeypatch.setattr(quota, "project_of", project_of)
+    monkeypatch.setattr(quota, "assign", lambda path, number: projects.update({path: number}))
+    monkeypatch.setattr(quota, "limit", lambda _, number, size: limits.update({number: size}))
+    monkeypatch.setattr(quota, "limit_of", lambda _, number: limits.get(number, 0))
+    wanted, top = Volume(name="v", driver_opts={"size": "4m"}), tmp_path / "v"
+    top.mkdir()
+    assert not sizes.is_kept(wanted, top)
+    sizes.forget(top)
+    sizes.apply(wanted, top)
+    assert limits.pop(42) == 100 << 20
+    assert list(limits.values()) == [4 << 20]
+    assert sizes.is_kept(wanted, top)
+    sizes.forget(top)
+    assert list(limits.values()) == [0]

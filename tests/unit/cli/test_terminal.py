@@ -9,7 +9,10 @@ STEERING = "\x1b]0;title\x07done"
 def test_what_a_build_or_a_container_prints_does_not_steer_the_terminal(capsys):
     Ticker(quiet=False).report(Progress("build app", message=STEERING))
     _explain(RuntimeFailureError("RUN failed", output=STEERING), as_json=False)
+    # What was not found may be a name that an image has chosen.
+    _explain(RuntimeFailureError(f"executable file {STEERING} not found\nsecond line"), as_json=False)
     shown = capsys.readouterr().err
-    assert shown.count("title") == 2
+    assert shown.count("title") == 3
+    assert "\nsecond line\n" in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown

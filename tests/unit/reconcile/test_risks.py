@@ -24,6 +24,12 @@ from bayplan.reconcile.risks import risks_of
         ({"security_opt": ("systempaths=unconfined",)}, "systempaths=unconfined"),
         ({"security_opt": ("unmask=ALL",)}, "unmask=ALL"),
         ({"security_opt": ("no-new-privileges:false",)}, "no-new-privileges:false"),
+        ({"security_opt": ("no-new-privileges=false",)}, "no-new-privileges=false"),
+        ({"security_opt": ("apparmor=unconfined",)}, "apparmor=unconfined"),
+        ({"security_opt": ("unmask=/proc/kcore:/proc/keys",)}, "unmask=/proc/kcore"),
+        ({"security_opt": ("label=disable",)}, "label=disable"),
+        ({"cap_add": ("CAP_SYS_RAWIO",)}, "SYS_RAWIO"),
+        ({"cap_add": ("all",)}, "ALL"),
         ({"devices": ({"source": "/dev/sda", "target": "/dev/sda"},)}, "device /dev/sda"),
         ({"device_cgroup_rules": ("c 1:3 rwm",)}, "devices c 1:3 rwm"),
         ({"mounts": ({"type": "bind", "source": "/", "target": "/h"},)}, "bind of /"),
@@ -47,6 +53,28 @@ def test_a_volume_that_is_the_host_s_root_is_told() -> None:
     options = {"type": "none", "o": "bind", "device": "/"}
     assert list(risks_of(Volume(name="v", driver_opts=options))) == ["isolation: bind of / gives control of the host"]
     assert list(risks_of(Volume(name="v"))) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"o": "bind", "device": "//"}, "bind of // gives control"),
+        ({"o": "rbind,ro", "device": "/etc/../etc/"}, "shows the host's own files"),
+        ({"o": "bind", "device": "//var/run/docker.sock"}, "gives control"),
+        ({"type": "ext4", "device": "/dev/sda1"}, "mounts ext4 /dev/sda1 of the host"),
+        ({"type": "overlay", "o": "lowerdir=/", "device": "overlay"}, "mounts overlay overlay of the host"),
+        ({"type": "proc", "device": "proc"}, "mounts proc proc of the host"),
+        ({"device": "/dev/sda1"}, "mounts /dev/sda1 of the host"),
+    ],
+)
+def test_a_volume_that_is_a_part_of_the_host_is_told(options: dict[str, str], part: str) -> None:
+    (risk,) = risks_of(Volume(name="v", driver_opts=options))
+    assert part in risk
+
+
+def test_a_share_and_memory_are_no_parts_of_the_host() -> None:
+    for options in ({"type": "nfs", "o": "addr=192.0.2.9", "device": ":/x"}, {"type": "tmpfs", "device": "tmpfs"}):
+        assert list(risks_of(Volume(name="v", driver_opts=options))) == []
 
 
 def test_the_usual_one_has_none() -> None:

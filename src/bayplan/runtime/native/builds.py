@@ -136,9 +136,12 @@ def _paths(settings: Settings, workspace: Workspace) -> Paths:
 
 
 def _masked(line: str, held: Iterable[bytes]) -> str:
-    """What a command wrote, without the secrets it was given; very short ones would make it unreadable."""
-    for content in held:
-        text = content.decode(errors="replace").strip()
+    """What a command wrote, without the secrets it was given; very short ones would make it unreadable.
+
+    A key has many lines, and they come one by one.
+    """
+    parts = {part.strip() for content in held for part in content.decode(errors="replace").splitlines()}
+    for text in sorted(parts, key=len, reverse=True):
         if len(text) >= _SHORTEST:
             line = line.replace(text, "***")
     return line

@@ -22,6 +22,7 @@ def findings(images: Images, containers: Containers, volumes: Volumes) -> Iterat
     for item in volumes.observe(None, everything=True):
         for what in item.defects:
             yield Finding(str(item.id), what, "apply again")
+    yield from _strays(containers, volumes)
 
 
 def _images(images: Images, containers: Containers) -> Iterator[Finding]:
@@ -51,3 +52,19 @@ def _containers(containers: Containers) -> Iterator[Finding]:
             if not Path(layer).is_dir():
                 image = containers.declared(row["id"]).image
                 yield Finding(where, f"its layer {layer} is gone", f"bayplan pull {image}, then restart it")
+
+
+def _strays(containers: Containers, volumes: Volumes) -> Iterator[Finding]:
+    """Directories that no record names: a power cut may take the last records, and an older backup does.
+
+    Never removed by us: they may be all that is left of somebody's data.
+    """
+    roots = containers.settings.state_root, containers.settings.run_root
+    there = [item for root in roots for item in sorted((root / "containers").glob("*"))]
+    there += sorted(item for item in volumes.root.glob("*") if not item.name.startswith("."))
+    # Read after the directories: a record is made before them, and goes after them.
+    known = {str(row[0]) for row in containers.records.database.query("SELECT id FROM containers")}
+    known |= {str(row[0]) for row in containers.records.database.query("SELECT name FROM volumes")}
+    for item in there:
+        if item.name not in known and item.exists():
+            yield Finding(f"directory {item}", "no record names it", "restore the record file, or remove it by hand")

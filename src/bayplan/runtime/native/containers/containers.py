@@ -109,7 +109,7 @@ class Containers(Observations):
         facts: dict[str, Any] = {
             "lowerdirs": [str(item) for item in lowerdirs],
             "stop_signal": image.stop_signal,
-            "healthcheck": health.of_image(image.healthcheck),
+            "healthcheck": _image_check(container, image),
             "parts": spec_mounts.parts(container, volumes),
             "images": image_mounts.facts(container, images or {}),
         }
@@ -331,6 +331,17 @@ def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
             "neither the image nor the declaration has a command", where=f"container {container.name}"
         )
     return found
+
+
+def _image_check(container: Container, image: ImageConfig) -> Mapping[str, Any] | None:
+    """The image's health check; one that cannot be used is an error only where it would be."""
+    try:
+        return health.of_image(image.healthcheck)
+    except UnsupportedError as error:
+        if container.healthcheck is not None:
+            return None
+        error.where = f"container {container.name}"
+        raise
 
 
 def signal_number(name: str) -> int:

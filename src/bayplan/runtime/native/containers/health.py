@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from sqlite3 import Row
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
+from bayplan.errors import UnsupportedError
 from bayplan.models import Container, Duration, HealthCheck
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.records import note_health
@@ -22,15 +25,26 @@ class Executor(Protocol):
 
 
 def of_image(raw: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The image's check in the model's form; times are in nanoseconds (Docker image specification v1.2)."""
+    """The image's check in the model's form; times are in nanoseconds (Docker image specification v1.2).
+
+    Raises UnsupportedError for one that is no check.
+    """
     if not raw or not raw.get("Test"):
         return None
-    found: dict[str, Any] = {"test": tuple(raw["Test"])}
-    for theirs, ours in (("Interval", "interval"), ("Timeout", "timeout"), ("StartPeriod", "start_period")):
-        if raw.get(theirs):
-            found[ours] = str(Duration(microseconds=int(raw[theirs]) // 1000))
-    if raw.get("Retries"):
-        found["retries"] = int(raw["Retries"])
+    try:
+        if not isinstance(raw["Test"], list | tuple):
+            raise ValueError("Test is no list")  # noqa: TRY004, TRY301 - one message below
+        found: dict[str, Any] = {"test": tuple(raw["Test"])}
+        for theirs, ours in (("Interval", "interval"), ("Timeout", "timeout"), ("StartPeriod", "start_period")):
+            if raw.get(theirs):
+                found[ours] = str(Duration(microseconds=int(raw[theirs]) // 1000))
+        if raw.get("Retries"):
+            found["retries"] = int(raw["Retries"])
+        HealthCheck.model_validate(found)
+    except (ValueError, TypeError, OverflowError) as error:
+        said = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
+        what = f"the health check of its image cannot be used: {said}"
+        raise UnsupportedError(what, hint="declare a healthcheck, or disable it") from error
     return found
 
 

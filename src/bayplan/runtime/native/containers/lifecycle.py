@@ -194,6 +194,8 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
     else:
         namespaces.in_private_mounts(lambda: runtime.delete(container_id))
     cgroups.remove(paths.cgroup)
+    # At once: its variables may be secrets, and what is taken away stays for a moment, or longer after a kill.
+    (paths.run / "config.json").unlink(missing_ok=True)
     runtime.discarded.take(paths.run)
 
 

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.seccomp import is_crun, refuse_unfiltered
 from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.system.discard import Discarded
 from bayplan.system.sealed import SealedProgram
@@ -63,7 +64,9 @@ class OciRuntime:
 
     def command(self, *arguments: str) -> list[str]:
         """An argv of the runtime."""
-        return [self.program, "--root", str(self.root), "--cgroup-manager=cgroupfs", *arguments]
+        # The others know no such option, and do so unless they are asked for systemd.
+        manager = ["--cgroup-manager=cgroupfs"] if is_crun(self._program.program) else []
+        return [self.program, "--root", str(self.root), *manager, *arguments]
 
     def create(self, container_id: str, paths: Paths, *streams: str) -> None:
         """Start the monitor, which creates the container; returns when the container waits to be started.
@@ -71,6 +74,8 @@ class OciRuntime:
         Called with the rootfs mounted, in the mount namespace the container is to live in. ``streams`` are options of
         the monitor. Raises RuntimeFailureError with what the runtime said.
         """
+        if not is_crun(self._program.program):
+            refuse_unfiltered((paths.run / "config.json").read_text(), self._program.program, container_id[:12])
         reader, writer = os.pipe()
         try:
             log = paths.run / "monitor.log"
@@ -106,7 +111,7 @@ class OciRuntime:
         and to write a byte to it (crun, src/libcrun/status.c, libcrun_status_write_exec_fifo; so since its first
         release). Done here, it takes no process. Where the FIFO is not as expected, the runtime itself is asked.
         """
-        if hooks or Path(self._program.program).name != "crun" or not self._let_go(container_id):
+        if hooks or not is_crun(self._program.program) or not self._let_go(container_id):
             self._run("start", container_id)
 
     def _let_go(self, container_id: str) -> bool:
@@ -134,6 +139,7 @@ class OciRuntime:
         All that is left for ``delete`` to do then, without a process and a mount namespace for it: the cgroup is ours
         to remove (crun, src/libcrun/container.c, container_delete_internal). Not for a bundle with hooks.
         """
+        (self.root / container_id / "config.json").unlink(missing_ok=True)  # its copy; variables may be secrets
         self.discarded.take(self.root / container_id)
 
     def update(self, container_id: str, resources: Mapping[str, Any]) -> None:

@@ -56,6 +56,29 @@ def filter_of(path: Path, held: frozenset[str], cache: Path) -> str:
     return base64.b64encode(program).decode()
 
 
+def section(path: Path, held: frozenset[str]) -> dict[str, Any]:
+    """A profile as ``linux.seccomp`` of the runtime specification, for a set of capabilities. Errors: ``filter_of``."""
+    try:
+        profile = json.loads(path.read_bytes()[:_MOST_BYTES])
+        calls = [_plain(rule) for rule in profile.get("syscalls") or () if _holds(rule, held)]
+        found = {"defaultAction": profile["defaultAction"], "syscalls": calls}
+        native = "SCMP_ARCH_" + platform.machine().upper()
+        more = [f"SCMP_ARCH_{name.upper()}" for name in _more_architectures(profile)]
+    except OSError as error:
+        raise NotFoundError(f"seccomp profile {path} cannot be read: {error.strerror}", hint="create it") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DeclarationError(f"not a seccomp profile in Docker's form: {error}", where=str(path)) from error
+    if profile.get("defaultErrnoRet") is not None:
+        found["defaultErrnoRet"] = profile["defaultErrnoRet"]
+    return {**found, "architectures": [native, *more]}
+
+
+def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"names": [str(name) for name in rule.get("names") or [rule["name"]]], "action": rule["action"]}
+    more = {"errnoRet": rule.get("errnoRet"), "args": rule.get("args") or None}
+    return found | {name: value for name, value in more.items() if value is not None}
+
+
 def _compile(lib: Any, profile: Mapping[str, Any], held: frozenset[str]) -> bytes:
     default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
     context = ctypes.c_void_p(lib.seccomp_init(default))

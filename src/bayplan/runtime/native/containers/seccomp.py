@@ -14,6 +14,7 @@ import errno
 import functools
 import hashlib
 import os
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ from bayplan.system.files import atomic_write
 ANNOTATION = "run.oci.seccomp_bpf_data"
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
-_HIGHEST_NUMBER = 1024
+_REVIEWED = 467
+"""Calls from this number on came with Linux 6.15 and later. One that libseccomp gets to know fails with ENOSYS all the
+same, until somebody has looked at it; numbers are the same on every architecture since 424."""
+_WHOLE = 0xFFFFFFFF
+"""These arguments are an int to the kernel, and 64 bits to a filter: the upper ones must not count."""
 _CLONE_NEW_FLAGS = 0x7E020000
 """Every CLONE_NEW* flag of clone(2): new namespaces give an unprivileged process much of the kernel to attack."""
 
@@ -34,12 +39,15 @@ DENIED = frozenset(
         *("create_module", "delete_module", "finit_module", "get_kernel_syms", "init_module", "query_module"),
         *("io_uring_enter", "io_uring_register", "io_uring_setup"),
         *("_sysctl", "nfsservctl", "sysfs", "uselib", "userfaultfd", "ustat", "vm86", "vm86old"),
+        # Never implemented, and socketcall, by which a filter cannot tell the address family.
+        *("afs_syscall", "getpmsg", "putpmsg", "security", "socketcall", "tuxcall", "vserver"),
         *("kexec_file_load", "kexec_load", "swapoff", "swapon"),
     ]
 )
 BY_CAPABILITY = {
     "SYS_ADMIN": (
         *("bpf", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount"),
+        *("lsm_get_self_attr", "lsm_list_modules", "lsm_set_self_attr"),
         *("mount_setattr", "move_mount", "open_tree", "perf_event_open", "pivot_root", "quotactl", "quotactl_fd"),
         *("setdomainname", "sethostname", "setns", "umount", "umount2", "unshare"),
     ),
@@ -49,16 +57,76 @@ BY_CAPABILITY = {
     "SYS_PACCT": ("acct",),
     "SYS_PTRACE": ("kcmp", "pidfd_getfd", "process_madvise"),
     "SYS_RAWIO": ("iopl", "ioperm"),
-    "SYS_TIME": ("clock_adjtime", "clock_settime", "settimeofday", "stime"),
+    "SYS_TIME": ("clock_adjtime", "clock_adjtime64", "clock_settime", "clock_settime64", "settimeofday", "stime"),
     "SYS_TTY_CONFIG": ("vhangup",),
-    "SYS_NICE": ("get_mempolicy", "mbind", "move_pages", "set_mempolicy", "migrate_pages"),
+    "SYS_NICE": (
+        *("get_mempolicy", "mbind", "migrate_pages", "move_pages", "set_mempolicy", "set_mempolicy_home_node"),
+    ),
     "SYSLOG": ("syslog",),
     "DAC_READ_SEARCH": ("open_by_handle_at",),
     "BPF": ("bpf",),
     "PERFMON": ("perf_event_open",),
 }
+_AF_ALG, _AF_VSOCK, _FAMILIES = 38, 40, 46
+BY_ARGUMENT = {
+    "socket": [family for family in range(_FAMILIES) if family not in (_AF_ALG, _AF_VSOCK)],
+    "personality": [0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF],
+}
+"""Calls of which only these values of the first argument are allowed. AF_ALG reaches the kernel's ciphers, with faults
+of many years; AF_VSOCK the hypervisor or other machines; personality(2) old execution domains. As moby has them."""
+_REFUSED_VALUES = {"socket": ((_AF_ALG, errno.EAFNOSUPPORT), (_AF_VSOCK, errno.EAFNOSUPPORT))}
 _NO_SUCH_CALL = frozenset({"clone3"})
 """Answered with ENOSYS: its flags are in memory where a filter cannot look, and libc falls back to clone."""
+
+
+def is_crun(program: str) -> bool:
+    """Whether an OCI runtime, a name or a path, is the one that knows the annotation."""
+    return Path(program).name == "crun"
+
+
+def refuse_unfiltered(config: str, program: str, name: str) -> None:
+    """Raise UnsupportedError for a bundle whose filter a runtime that is not crun would not see."""
+    if ANNOTATION in config:
+        raise UnsupportedError(
+            f"it was made for crun: {Path(program).name} would run it without its system call filter",
+            where=f"container {name}",
+            hint="remove it and apply again",
+        )
+
+
+def section(capabilities: Iterable[str]) -> dict[str, Any]:
+    """The same filter as ``linux.seccomp`` of the runtime specification, which compiles it itself at each start.
+
+    Raises UnsupportedError when libseccomp is missing.
+    """
+    denied, held, known = _denied(frozenset(capabilities)), frozenset(capabilities), library().names()
+    plain = "clone" if "SYS_ADMIN" not in held else ""
+    allowed = sorted(name for name in known if name not in denied and name != plain and name not in BY_ARGUMENT)
+    refused = sorted(name for name in known if name in denied and name not in _NO_SUCH_CALL)
+    calls: list[dict[str, Any]] = [
+        {"names": allowed, "action": "SCMP_ACT_ALLOW"},
+        {"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
+    ]
+    for name in sorted(BY_ARGUMENT.keys() & known.keys()):
+        calls += [_by_value(name, value, "SCMP_ACT_ALLOW") for value in BY_ARGUMENT[name]]
+        calls += [
+            {**_by_value(name, one, "SCMP_ACT_ERRNO"), "errnoRet": no} for one, no in _REFUSED_VALUES.get(name, ())
+        ]
+    if plain:
+        flags = {"index": 0, "value": _CLONE_NEW_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+        calls.append({"names": [plain], "action": "SCMP_ACT_ALLOW", "args": [flags]})
+    native = f"SCMP_ARCH_{platform.machine().upper()}"
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": errno.ENOSYS,
+        "architectures": [native],
+        "syscalls": [call for call in calls if call["names"]],
+    }
+
+
+def _by_value(name: str, value: int, action: str) -> dict[str, Any]:
+    compared = {"index": 0, "value": _WHOLE, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
+    return {"names": [name], "action": action, "args": [compared]}
 
 
 def filter_for(capabilities: Iterable[str], cache: Path) -> str:
@@ -67,6 +135,10 @@ def filter_for(capabilities: Iterable[str], cache: Path) -> str:
     Raises UnsupportedError when libseccomp is missing or refuses: there is no start without the filter.
     """
     held = frozenset(capabilities)
+    return _cached(_denied(held), "SYS_ADMIN" in held, cache)
+
+
+def _denied(held: frozenset[str]) -> frozenset[str]:
     denied = set(DENIED)
     for capability, calls in BY_CAPABILITY.items():
         if capability not in held:
@@ -74,13 +146,13 @@ def filter_for(capabilities: Iterable[str], cache: Path) -> str:
     for capability, calls in BY_CAPABILITY.items():
         if capability in held:
             denied.difference_update(calls)
-    return _cached(frozenset(denied), "SYS_ADMIN" in held, cache)
+    return frozenset(denied)
 
 
 @functools.lru_cache(maxsize=64)
 def _cached(denied: frozenset[str], namespaces: bool, cache: Path) -> str:
     found = library()
-    key = hashlib.sha256(f"1 {found.version} {namespaces} {sorted(denied)}".encode()).hexdigest()
+    key = hashlib.sha256(f"2 {found.version} {namespaces} {sorted(denied)}".encode()).hexdigest()
     path = cache / f"{key}.bpf"
     try:
         program = path.read_bytes()
@@ -124,7 +196,7 @@ class _Library:
         """Every system call of this machine's architecture by name."""
         native = self.raw.seccomp_arch_native()
         found = {}
-        for number in range(_HIGHEST_NUMBER):
+        for number in range(_REVIEWED):
             pointer = self.raw.seccomp_syscall_resolve_num_arch(native, number)
             if pointer:
                 found[ctypes.string_at(pointer).decode()] = number
@@ -138,6 +210,8 @@ class _Library:
             for name, number in self.names().items():
                 if name == "clone" and not namespaces:
                     self._allow_plain_clone(context, number)
+                elif name in BY_ARGUMENT:
+                    self._allow_values(context, name, number)
                 elif name not in denied:
                     self._check(self.raw.seccomp_rule_add(context, _ALLOW, number, 0), name)
                 elif name not in _NO_SUCH_CALL:
@@ -146,8 +220,15 @@ class _Library:
         finally:
             self.raw.seccomp_release(context)
 
+    def _allow_values(self, context: ctypes.c_void_p, name: str, number: int) -> None:
+        rules = [(_ALLOW, value) for value in BY_ARGUMENT[name]]
+        rules += [(_ERRNO | no, value) for value, no in _REFUSED_VALUES.get(name, ())]
+        for action, value in rules:
+            one = (Argument * 1)(Argument(0, _MASKED_EQUAL, _WHOLE, value))
+            self._check(self.raw.seccomp_rule_add_array(context, action, number, 1, one), name)
+
     def _allow_plain_clone(self, context: ctypes.c_void_p, number: int) -> None:
-        """clone(2) without any CLONE_NEW* flag; with one it fails with EPERM."""
+        """clone(2) without any CLONE_NEW* flag; with one it fails with ENOSYS."""
         plain = (Argument * 1)(Argument(0, _MASKED_EQUAL, _CLONE_NEW_FLAGS, 0))
         self._check(self.raw.seccomp_rule_add_array(context, _ALLOW, number, 1, plain), "clone")
 

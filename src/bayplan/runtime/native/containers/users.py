@@ -15,6 +15,7 @@ from bayplan.errors import NotFoundError
 
 _CAP_BYTES = 1 << 20
 _HIGHEST_ID = 2**31 - 1
+_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def resolve(spelling: str, lowerdirs: Sequence[Path], group_add: Iterable[str] =
     groups = _entries(_read(lowerdirs, "etc/group"), 4)
     wanted, colon, wanted_group = (spelling or "0").partition(":")
     entry = next((item for item in passwd if wanted in (item[0], item[2])), None)
-    if entry is None and not wanted.isdigit():
+    if entry is None and not _is_number(wanted):
         raise NotFoundError(f"user {wanted!r} is not in the image's /etc/passwd", hint="use a number")
     uid = _number(entry[2] if entry else wanted)
     gid = _group(wanted_group, groups) if colon else _number(entry[3]) if entry else 0
@@ -45,20 +46,24 @@ def resolve(spelling: str, lowerdirs: Sequence[Path], group_add: Iterable[str] =
 
 def _group(wanted: str, groups: Sequence[Sequence[str]]) -> int:
     entry = next((item for item in groups if wanted in (item[0], item[2])), None)
-    if entry is None and not wanted.isdigit():
+    if entry is None and not _is_number(wanted):
         raise NotFoundError(f"group {wanted!r} is not in the image's /etc/group", hint="use a number")
     return _number(entry[2] if entry else wanted)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _number(text: str) -> int:
-    value = int(text) if text.isdigit() else -1
+    value = int(text) if _is_number(text) and len(text) <= _DIGITS else -1
     if not 0 <= value <= _HIGHEST_ID:
-        raise NotFoundError(f"{text!r} is no user or group number")
+        raise NotFoundError(f"{text[:40]!r} is no user or group number")
     return value
 
 
 def _entries(text: str, width: int) -> list[list[str]]:
-    rows = [line.split(":") for line in text.splitlines()]
+    rows = [line.split(":") for line in text.split("\n")]  # not at what else splitlines takes for an end
     return [row for row in rows if len(row) >= width]
 
 
@@ -68,9 +73,12 @@ def _read(lowerdirs: Sequence[Path], name: str) -> str:
         path = layer / name
         if layer.joinpath("etc").is_symlink():
             return ""
+        hides = _is_opaque(path.parent)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
+            if hides:
+                return ""
             continue
         except OSError:  # ELOOP: a link; ENXIO: it was deleted over the lower layers; ENOTDIR
             return ""
@@ -81,3 +89,11 @@ def _read(lowerdirs: Sequence[Path], name: str) -> str:
         finally:
             os.close(fd)
     return ""
+
+
+def _is_opaque(directory: Path) -> bool:
+    """Whether the overlay shows nothing of what lower layers have in it (kernel, filesystems/overlayfs)."""
+    try:
+        return os.getxattr(directory, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
+    except OSError:
+        return False

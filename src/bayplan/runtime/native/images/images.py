@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
@@ -92,7 +92,7 @@ class Images:
             origin=ImageOrigin.REGISTRY,
             size_bytes=sum(item["size"] for item in [manifest["config"], *manifest["layers"]]),
             why=why,
-            volumes=image_config(config.get("config") or {}).volumes,
+            volumes=_volumes(image, config),
         )
 
     def _with_volumes(self, found: ResolvedImage) -> ResolvedImage:
@@ -161,3 +161,11 @@ class Images:
             keep_digests=used,
             keep_blobs=[made.digest for made in kept],
         )
+
+
+def _volumes(image: Image, config: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return image_config(config.get("config") or {}).volumes
+    except ValueError as error:
+        what = f"the registry's image {image.name} is malformed: {error}"
+        raise CorruptStateError(what, hint="use another image") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -82,17 +83,43 @@ def layer_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def image_config(raw: Mapping[str, Any]) -> ImageConfig:
-    """Read the ``config`` object of an image configuration; nulls count as absent."""
+    """Read the ``config`` object of an image configuration; nulls count as absent. Raises ValueError.
+
+    A working directory is absolute from here on (CVE-2024-21626 is what else it can be).
+    """
+    if not isinstance(raw, Mapping):
+        raise ValueError("its config is no object")  # noqa: TRY004 - one error for whatever is wrong
+    labels, check = raw.get("Labels") or {}, raw.get("Healthcheck")
+    for name, value in (("Labels", labels), ("Healthcheck", check or {})):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{name} is no object")  # noqa: TRY004
+    directory = _text(raw, "WorkingDir")
     return ImageConfig(
-        env=tuple(raw.get("Env") or ()),
-        entrypoint=tuple(raw.get("Entrypoint") or ()),
-        cmd=tuple(raw.get("Cmd") or ()),
-        user=str(raw.get("User") or ""),
-        working_dir=str(raw.get("WorkingDir") or ""),
-        volumes=tuple(sorted(raw.get("Volumes") or ())),
-        exposed_ports=tuple(sorted(raw.get("ExposedPorts") or ())),
-        labels=dict(raw.get("Labels") or {}),
-        stop_signal=str(raw.get("StopSignal") or ""),
-        healthcheck=raw.get("Healthcheck"),
-        shell=tuple(raw.get("Shell") or ()),
+        env=_texts(raw, "Env"),
+        entrypoint=_texts(raw, "Entrypoint"),
+        cmd=_texts(raw, "Cmd"),
+        user=_text(raw, "User"),
+        working_dir=posixpath.normpath(f"/{directory.lstrip('/')}") if directory else "",
+        volumes=tuple(sorted(_texts(raw, "Volumes"))),
+        exposed_ports=tuple(sorted(_texts(raw, "ExposedPorts"))),
+        labels={str(name): str(value) for name, value in labels.items()},
+        stop_signal=_text(raw, "StopSignal"),
+        healthcheck=check,
+        shell=_texts(raw, "Shell"),
     )
+
+
+def _text(raw: Mapping[str, Any], name: str) -> str:
+    value = raw.get(name) or ""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"{name} is no text")
+    return value
+
+
+def _texts(raw: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A list of texts, or the names of an object; a single text is a list of one, as Docker reads it."""
+    value = raw.get(name) or ()
+    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple | Mapping) else None
+    if found is None or any(not isinstance(item, str) or "\0" in item for item in found):
+        raise ValueError(f"{name} is no list of texts")
+    return found

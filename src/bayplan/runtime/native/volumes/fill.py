@@ -10,13 +10,16 @@ from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.system import mounts, namespaces, trees
+from bayplan.system.beneath import syncfs
+from bayplan.system.files import fsync_dir
 
 
 def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
     """Give an empty volume (its ``_data``) what the image has at ``target``, with owners and modes.
 
     A path that leads through a symbolic link is not followed (it may lead out of the image): nothing is copied.
-    The copy is made aside and renamed, so that a kill leaves the volume empty or whole.
+    The copy is made aside, brought to disk and renamed, so that a kill or a power cut leaves the volume empty or whole.
+    Into a volume that is a mount there is no renaming: it is copied there, and a kill may leave a part.
     Raises RuntimeFailureError when the copy fails.
     """
     inside = target.lstrip("/")
@@ -26,6 +29,7 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
     for left in data.parent.glob("_fill*"):
         trees.remove(left, ignore_errors=True)
     aside = data.with_name(f"_fill-{secrets.token_hex(4)}")
+    mounted = mounts.is_mounted(data)
 
     def copy() -> bool:
         top = lowerdirs[0]
@@ -38,17 +42,29 @@ def fill(data: Path, lowerdirs: Sequence[Path], target: str) -> None:
             source = source / part
             if source.is_symlink() or not source.is_dir():
                 return False
-        done = subprocess.run(["cp", "-a", "--", str(source), str(aside)], capture_output=True, check=False)
+        what, place = (f"{source}/.", data) if mounted else (str(source), aside)
+        done = subprocess.run(["cp", "-a", "--", what, str(place)], capture_output=True, check=False)
         if done.returncode:
             output = done.stderr.decode(errors="replace")
             raise RuntimeFailureError(f"volume {data.parent.name} cannot be filled from the image", output=output)
         return True
 
     try:
-        if namespaces.in_private_mounts(copy):
+        if namespaces.in_private_mounts(copy) and not mounted:
+            _sync(aside)
             aside.rename(data)
+            fsync_dir(data.parent)
     finally:
         trees.remove(aside, ignore_errors=True)
         view = data.with_name("_view")
         if view.exists():
             view.rmdir()
+
+
+def _sync(directory: Path) -> None:
+    """A volume that has something in it is never filled again: it must be whole before it has its name."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
+    finally:
+        os.close(fd)

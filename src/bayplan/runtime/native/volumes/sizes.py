@@ -35,7 +35,7 @@ def apply(volume: Volume, top: Path) -> None:
     """Limit what is made in the volume's directory from now on. Raises RuntimeFailureError."""
     if volume.size_bytes is None:
         return
-    number = quota.project_of(str(top)) or _FIRST + int(hashlib.sha256(str(top).encode()).hexdigest(), 16) % _COUNT
+    number = _own(top) or _FIRST + int(hashlib.sha256(str(top).encode()).hexdigest(), 16) % _COUNT
     try:
         # The limit first: a directory whose project has none would hold any amount.
         quota.limit(str(top), number, int(volume.size_bytes))
@@ -48,7 +48,7 @@ def is_kept(volume: Volume, top: Path) -> bool:
     """Whether the declared size is what the kernel holds it to."""
     if volume.size_bytes is None:
         return True
-    number = quota.project_of(str(top))
+    number = _own(top)
     wanted = -(-int(volume.size_bytes) // 512) * 512
     return bool(number) and quota.limit_of(str(top), number) == wanted
 
@@ -56,6 +56,16 @@ def is_kept(volume: Volume, top: Path) -> bool:
 def forget(top: Path) -> None:
     """Take the limit of a directory that goes away from the kernel's tables."""
     with suppress(OSError):
-        number = quota.project_of(str(top))
-        if _FIRST <= number < _FIRST + _COUNT:
+        number = _own(top)
+        if number:
             quota.limit(str(top), number, 0)
+
+
+def _own(top: Path) -> int:
+    """The project that is the volume's alone; 0 when it has none.
+
+    A directory inherits that of the directory in which it is made: an administrator's, whose limit is not ours to set.
+    """
+    number = quota.project_of(str(top))
+    given = _FIRST <= number < _FIRST + _COUNT
+    return number if given and number != quota.project_of(str(top.parent)) else 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from bayplan.models import Container, Settings
 from bayplan.runtime.native.containers import groups
+from bayplan.runtime.native.containers.seccomp import is_crun
 from bayplan.runtime.native.containers.spec import cdi, isolation, mounts, process, resources, sharing
 from bayplan.runtime.native.containers.users import User
 
@@ -38,6 +39,11 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
     held = isolation.capabilities(container)
     hidden, read_only = isolation.guarded_paths(container)
     devices, rules = isolation.devices(container)
+    annotations, filtered = dict(container.annotations), {}
+    if is_crun(settings.oci_runtime):
+        annotations |= isolation.seccomp_annotation(container, held, settings.state_root / "seccomp")
+    else:
+        filtered = isolation.seccomp_section(container, held)
     named = {} if container.uts == "host" else {"hostname": container.hostname or bundle.container_id[:12]}
     spec: dict[str, Any] = {
         "ociVersion": "1.0.2",
@@ -47,10 +53,7 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
             container, bundle.arguments, bundle.environment, bundle.working_dir, bundle.user, held
         ),
         "mounts": mounts.section(container, bundle.directory, bundle.volumes),
-        "annotations": {
-            **container.annotations,
-            **isolation.seccomp_annotation(container, held, settings.state_root / "seccomp"),
-        },
+        "annotations": annotations,
         "linux": {
             "cgroupsPath": groups.of(container, settings, bundle.container_id),
             "namespaces": sharing.section(container, bundle.netns),
@@ -60,6 +63,7 @@ def build_spec(container: Container, bundle: Bundle, settings: Settings) -> dict
             "maskedPaths": hidden,
             "readonlyPaths": read_only,
             **mounts.root_propagation(container),
+            **filtered,
         },
     }
     cdi.apply(container, spec)

@@ -80,13 +80,28 @@ def apparmor_profile(container: Container) -> str:
 
 
 def seccomp_annotation(container: Container, held: frozenset[str], cache: Path) -> dict[str, str]:
-    """The compiled filter for the runtime; nothing when system calls are not filtered."""
+    """The compiled filter for crun; nothing when system calls are not filtered."""
     given = option(container, "seccomp")
-    if given == "unconfined" or (given is None and container.privileged):
+    if not _is_filtered(container):
         return {}
     if given is None or given == "builtin":
         return {seccomp.ANNOTATION: seccomp.filter_for(held, cache)}
     return {seccomp.ANNOTATION: profiles.filter_of(Path(given), held, cache)}
+
+
+def seccomp_section(container: Container, held: frozenset[str]) -> dict[str, Any]:
+    """``linux.seccomp`` for every other runtime: none knows crun's annotation, and each would run unfiltered."""
+    given = option(container, "seccomp")
+    if not _is_filtered(container):
+        return {}
+    if given is None or given == "builtin":
+        return {"seccomp": seccomp.section(held)}
+    return {"seccomp": profiles.section(Path(given), held)}
+
+
+def _is_filtered(container: Container) -> bool:
+    given = option(container, "seccomp")
+    return given != "unconfined" and not (given is None and container.privileged)
 
 
 def guarded_paths(container: Container) -> tuple[list[str], list[str]]:
