@@ -61,6 +61,10 @@ options:
     description:
     - Largest packet, bytes.
     type: int
+  source_check:
+    description:
+    - Frames that a container sends under a MAC or IP address that is not its own are dropped.
+    type: bool
   labels:
     description:
     - Labels of the network.

@@ -76,6 +76,7 @@ SPECS = {
             'ipv6_range': {'type': 'str'},
             'aux_addresses': {'type': 'dict'},
             'mtu': {'type': 'int'},
+            'source_check': {'type': 'bool'},
             'labels': {'type': 'dict'},
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
         },

@@ -42,6 +42,9 @@ class Network(Resource):
         default_factory=dict, description="Addresses of the subnets that others have, by name; never given."
     )
     mtu: Annotated[int | None, RECREATE] = Field(None, ge=576, le=65535, description="Largest packet, bytes.")
+    source_check: Annotated[bool, RECREATE] = Field(
+        True, description="Frames that a container sends under a MAC or IP address that is not its own are dropped."
+    )
     labels: Annotated[dict[str, str], IN_PLACE] = Field(default_factory=dict, description="Labels of the network.")
     external: Annotated[bool, NO_CHANGE] = Field(
         False, description="Made by somebody else: must exist; never created, changed or removed."

@@ -68,6 +68,7 @@ def setting(netns, link, name):
 
 
 def test_a_network_has_ipv6_only_when_asked(networks):
+    """Attack row Network: IPv6 off unless asked; accept_ra=0 on both ends (CVE-2020-13401)."""
     networks.create(SIX, "p")
     networks.create(Network(name="four"), "p")
     box = container()

@@ -21,6 +21,7 @@ from bayplan.load.compose.validate import make
 from bayplan.models import Network, Volume, labels
 
 _MTU = "com.docker.network.driver.mtu"
+_SOURCE_CHECK = "bayplan.source_check"
 _AS_ALWAYS = {
     "com.docker.network.bridge.enable_icc": "true",
     "com.docker.network.bridge.enable_ip_masquerade": "true",
@@ -90,6 +91,8 @@ def read_network(node: Node, key: str, project: str) -> Network:
         for option, value in as_map(options).items():
             if option == _MTU:
                 values["mtu"] = as_integer(value)
+            elif option == _SOURCE_CHECK:
+                values["source_check"] = as_flag(value)
             elif option not in _AS_ALWAYS or as_text(value) != _AS_ALWAYS[option]:
                 raise not_built(value, f"{option}: {as_text(value)} is not built yet")
     if ipam := node.get("ipam"):

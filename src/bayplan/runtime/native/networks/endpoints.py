@@ -11,11 +11,12 @@ from types import MappingProxyType
 
 from bayplan.models import Endpoint, Port, Settings
 from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
+from bayplan.runtime.native.networks.guard import Guard, Sender, senders
 from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.nameserver import NameServer
 from bayplan.runtime.native.networks.opening import Ports
-from bayplan.runtime.native.networks.places import PLACES, Attachment, moves, recorded
+from bayplan.runtime.native.networks.places import PLACES, SENDERS, Attachment, moves, recorded
 from bayplan.runtime.native.state import Database
 from bayplan.system.namespaces import NetworkNamespace
 
@@ -25,11 +26,13 @@ class Endpoints(Ports):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         super().__init__(settings, database)
+        self.guard = Guard(settings.nft_table, settings.interface_prefix)
         self.names = Names(settings, database)
         self.name_server = NameServer(settings, database)
         self._links: Links | None = None
         self._lock = threading.RLock()
         self._leaving: set[str] = set()
+        self._left: list[Sender] = []
 
     @property
     def links(self) -> Links:
@@ -71,12 +74,15 @@ class Endpoints(Ports):
         held = {row["network"]: row for row in self.database.query(PLACES, (container_id,))}
         wanted = {endpoint.network: endpoint for endpoint in endpoints}
         leaving = [row for network, row in held.items() if network not in wanted or moves(row, wanted[network])]
+        before = self._senders(container_id) if leaving else []
         self.links.remove([row["link"] for row in leaving])
         with self.database.transaction() as tx:
             for row in leaving:
                 key = (row["network"], container_id)
                 tx.execute("DELETE FROM leases WHERE network = ? AND owner = ?", key)
                 tx.execute("DELETE FROM endpoints WHERE network = ? AND container_id = ?", key)
+        self.guard.forget(before)
+        self.guard.admit(self._senders(container_id) if before else ())
         gone = {row["network"] for row in leaving}
         inside = {
             network: row["interface"] or f"eth{row['position']}" for network, row in held.items() if network not in gone
@@ -88,6 +94,8 @@ class Endpoints(Ports):
         places = self._record_endpoints(container_id, endpoints, inside | added)
         gateway, gateway6, asked = self._ways(list(wanted))
         fresh = [place for place, endpoint in zip(places, endpoints, strict=True) if endpoint.network in added]
+        # All of its links: each may send under all of its addresses.
+        self.guard.admit(self._senders(container_id))
         self.links.attach(netns, fresh)
         configure_inside(netns, fresh, gateway, gateway6)
         self.set_ports(container_id, ports)
@@ -114,6 +122,7 @@ class Endpoints(Ports):
 
     def connect(self, container_id: str, attached: Attachment, ports: Sequence[Port]) -> None:
         """The second half: links, addresses inside, ports, names. Before anything runs in the namespace."""
+        self.guard.admit(self._senders(container_id))
         self.links.attach(attached.netns, attached.places)
         configure_inside(attached.netns, attached.places, attached.gateway, attached.gateway6)
         self.set_ports(container_id, ports)
@@ -139,6 +148,8 @@ class Endpoints(Ports):
             self._leaving.update(links)
         else:
             self.links.remove(links)
+        with self._lock:
+            self._left += self._senders(container_id)
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
@@ -146,9 +157,15 @@ class Endpoints(Ports):
         self.name_server.changed()
 
     def settle(self) -> None:
-        """Return when the links of containers that have ended are gone."""
+        """Return when the links of containers that have ended are gone, and what was known of them.
+
+        Many at once: an element that is deleted takes the kernel 15 ms, as many as there are.
+        """
         with self._lock:
             leaving, self._leaving = self._leaving, set()
+            left, self._left = self._left, []
+        if left:
+            self.guard.forget(left, self._senders())
         if leaving:
             self.links.await_end(leaving)
 
@@ -163,6 +180,11 @@ class Endpoints(Ports):
         return found
 
     # -- parts -------------------------------------------------------------------------------------------------
+
+    def _senders(self, container_id: str = "") -> list[Sender]:
+        """What the links of one container, or of all, may call themselves."""
+        only = (" WHERE e.container_id = ?", (container_id,)) if container_id else ("", ())
+        return senders(self.database.query(SENDERS + only[0], only[1]))
 
     def _record_endpoints(
         self, container_id: str, endpoints: Sequence[Endpoint], names: Mapping[str, str] = MappingProxyType({})

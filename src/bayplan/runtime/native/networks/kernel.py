@@ -8,17 +8,19 @@ from functools import cached_property
 from sqlite3 import Row
 
 from bayplan.runtime.native.networks.firewall import Firewall
+from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
 from bayplan.runtime.native.networks.held import Held, Key, Published
 from bayplan.runtime.native.networks.links import Links
 from bayplan.runtime.native.networks.netlink import Link
+from bayplan.runtime.native.networks.places import SENDERS
 from bayplan.runtime.native.state.database import Database
 
 
 class Kernel:
     """Links and rules as they were at the first question."""
 
-    def __init__(self, links: Links, firewall: Firewall, database: Database) -> None:
-        self._links, self._firewall, self._database = links, firewall, database
+    def __init__(self, links: Links, firewall: Firewall, guard: Guard, database: Database) -> None:
+        self._links, self._firewall, self._guard, self._database = links, firewall, guard, database
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -29,6 +31,21 @@ class Kernel:
     def rules(self) -> Held:
         """Our table."""
         return self._firewall.holds()
+
+    @cached_property
+    def guarded(self) -> Guarded:
+        """Our table of the bridge family."""
+        return self._guard.holds()
+
+    @cached_property
+    def senders(self) -> Mapping[str, Sequence[Sender]]:
+        """What the links of each container may call themselves, by its id."""
+        found = defaultdict(list)
+        rows = self._database.query(SENDERS)
+        owners = {row["link"]: row["container_id"] for row in rows}
+        for sender in () if self._guard.refusal else senders(rows):
+            found[owners[sender.link]].append(sender)
+        return found
 
     @cached_property
     def places(self) -> Mapping[str, Sequence[Row]]:
@@ -60,8 +77,10 @@ class Kernel:
         return found is not None and master is not None and found.up and found.master == master.index
 
     def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
-        """See ``Held.has_network``."""
-        return self.rules.has_network(bridge, subnet, gateway, internal=internal, subnet6=subnet6)
+        """See ``Held.has_network``; and whether frames of containers are looked at."""
+        return self.guarded.whole and self.rules.has_network(
+            bridge, subnet, gateway, internal=internal, subnet6=subnet6
+        )
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""

@@ -17,7 +17,7 @@ class MendedEndpoints(Endpoints):
 
     def kernel(self) -> Kernel:
         """What the kernel has now, to hold many records against."""
-        return Kernel(self.links, self.firewall, self.database)
+        return Kernel(self.links, self.firewall, self.guard, self.database)
 
     def endpoint_defects(self, container_id: str, kernel: Kernel) -> dict[str, str]:
         """What a running container lacks in the kernel, with the way it is mended."""
@@ -27,6 +27,9 @@ class MendedEndpoints(Endpoints):
                 found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
             elif not kernel.is_attached(row["link"], row["bridge"]):
                 found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
+        for sender in kernel.senders.get(container_id, ()):
+            if not kernel.guarded.knows(sender):
+                found["what its links may send is not recorded in the kernel"] = Change.IN_PLACE.value
         for port in kernel.ports.get(container_id, ()):
             key = port.key
             if key in kernel.shared:
@@ -43,6 +46,7 @@ class MendedEndpoints(Endpoints):
         ``netns`` is the namespace it runs in.
         """
         self.firewall.ensure()
+        self.guard.ensure(self._senders())
         rows = self.database.query(PLACES, (container_id,))
         out = [row for row in rows if not recorded(row["declared"]).internal]
         ways = out[:1], [row for row in out if row["gateway6"]][:1]

@@ -122,6 +122,7 @@ class Networks(MendedEndpoints):
             # Nor to a table without networks.
             if len(self.database.query("SELECT name FROM networks LIMIT 2")) == 1:
                 self.firewall.remove()
+                self.guard.remove()
             else:
                 self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"], row["subnet6"])
             self.links.remove([row["bridge"]])
@@ -160,7 +161,7 @@ class Networks(MendedEndpoints):
                     handle=row["bridge"],
                     project=row["project"],
                     defects=defects,
-                    notes=(finding.note,) if finding.note else (),
+                    notes=tuple(note for note in (finding.note, self.guard.refusal) if note),
                 )
             )
         return found
@@ -177,6 +178,7 @@ class Networks(MendedEndpoints):
         declared = recorded(row["declared"])
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
+        self.guard.ensure(self._senders())
         bridge, subnet, gateway, internal = row["bridge"], row["subnet"], row["gateway"], declared.internal
         self.firewall.add_network(bridge, subnet, gateway, internal=internal, subnet6=row["subnet6"])
         second = (IPv6Address(row["gateway6"]), IPv6Network(row["subnet6"])) if row["subnet6"] else None

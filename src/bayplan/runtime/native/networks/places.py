@@ -17,6 +17,11 @@ PLACES = """
     ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position
 """
 """The places of one container, each with what is known of its network."""
+SENDERS = """
+    SELECT e.container_id, e.link, e.mac, e.address, e.address6, 1 AS guarded,
+           coalesce(json_extract(n.declared, '$.source_check'), 1) = 0 AS free
+    FROM endpoints e JOIN networks n ON n.name = e.network
+"""
 
 
 @functools.lru_cache(maxsize=256)
