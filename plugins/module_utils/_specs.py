@@ -65,7 +65,12 @@ SPECS = {
         ENGINE,
         **{
             'name': {'type': 'str', 'required': True},
-            'driver': {'type': 'str', 'choices': ['bridge']},
+            'driver': {'type': 'str', 'choices': ['bridge', 'macvlan', 'ipvlan']},
+            'parent': {'type': 'str'},
+            'mode': {'type': 'str', 'choices': ['bridge', 'private', 'vepa', 'passthru', 'l2', 'l3', 'l3s']},
+            'bridge_name': {'type': 'str'},
+            'icc': {'type': 'bool'},
+            'masquerade': {'type': 'bool'},
             'internal': {'type': 'bool'},
             'subnet': {'type': 'str'},
             'gateway': {'type': 'str'},

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bayplan.models import Endpoint, Network
-from bayplan.runtime.native.networks.links import addresses_v6
+from bayplan.runtime.native.networks.inside import addresses_v6
 from bayplan.system import namespaces, nftables
 from integration.networks.test_networks import container, networks
 

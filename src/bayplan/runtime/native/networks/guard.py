@@ -8,6 +8,7 @@ hide the rest). Each link is given all addresses of its container: the kernel ma
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
@@ -60,7 +61,9 @@ def senders(rows: Iterable[Row]) -> list[Sender]:
     known = list(rows)
     every: dict[str, list[str]] = {}
     for row in known:
-        every.setdefault(row["container_id"], []).extend(one for one in (row["address"], row["address6"]) if one)
+        own = every.setdefault(row["container_id"], [])
+        own += [one for one in (row["address"], row["address6"]) if one]
+        own += json.loads(row["asked"])["link_local_ips"] if row["asked"] else []
     return [
         Sender(row["link"], row["mac"], tuple(every[row["container_id"]]), bool(row["free"]))
         for row in known

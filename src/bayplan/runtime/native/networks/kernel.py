@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from sqlite3 import Row
 
+from bayplan.models import Network
 from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
 from bayplan.runtime.native.networks.held import Held, Key, Published
@@ -52,7 +53,8 @@ class Kernel:
         """Recorded links, networks and bridges of each container by its id."""
         found = defaultdict(list)
         for row in self._database.query(
-            "SELECT e.container_id, e.link, e.network, n.bridge FROM endpoints e JOIN networks n ON n.name = e.network"
+            "SELECT e.container_id, e.link, e.network, e.interface, e.position, n.bridge, n.declared"
+            " FROM endpoints e JOIN networks n ON n.name = e.network"
         ):
             found[row["container_id"]].append(row)
         return found
@@ -76,11 +78,9 @@ class Kernel:
         found, master = self.links.get(link), self.links.get(bridge)
         return found is not None and master is not None and found.up and found.master == master.index
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
+    def has_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> bool:
         """See ``Held.has_network``; and whether frames of containers are looked at."""
-        return self.guarded.whole and self.rules.has_network(
-            bridge, subnet, gateway, internal=internal, subnet6=subnet6
-        )
+        return self.guarded.whole and self.rules.has_network(bridge, subnet, gateway, declared, subnet6)
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""
