@@ -17,10 +17,40 @@ options:
     required: true
   driver:
     description:
-    - Kind of network.
+    - A bridge of the host; or links of containers straight on one of its links.
     type: str
     choices:
     - bridge
+    - macvlan
+    - ipvlan
+  parent:
+    description:
+    - The host's link that macvlan and ipvlan use; C(eth0.10) is VLAN 10 on eth0, made if it is absent.
+    type: str
+  mode:
+    description:
+    - Mode of macvlan (bridge when unset, private, vepa, passthru) or ipvlan (l2, l3, l3s).
+    type: str
+    choices:
+    - bridge
+    - private
+    - vepa
+    - passthru
+    - l2
+    - l3
+    - l3s
+  bridge_name:
+    description:
+    - Name of the bridge; ours when unset.
+    type: str
+  icc:
+    description:
+    - Containers on the bridge reach each other.
+    type: bool
+  masquerade:
+    description:
+    - What leaves the host has the host's address; otherwise others need a route to the range.
+    type: bool
   internal:
     description:
     - 'No way out: no gateway route, no masquerade, no upstream names, no published ports.'
@@ -61,6 +91,10 @@ options:
     description:
     - Largest packet, bytes.
     type: int
+  source_check:
+    description:
+    - Frames that a container sends under a MAC or IP address that is not its own are dropped.
+    type: bool
   labels:
     description:
     - Labels of the network.

@@ -202,7 +202,9 @@ class Core:
             process.send(signal.SIGKILL)
             process.wait(5)
         cgroups.remove(self.settings.cgroup_parent)
-        subprocess.run(["nft", "delete", "table", "inet", self.settings.nft_table], check=False, capture_output=True)
+        for family in ("inet", "bridge"):
+            delete = ["nft", "delete", "table", family, self.settings.nft_table]
+            subprocess.run(delete, check=False, capture_output=True)
         for _, name in socket.if_nameindex():
             if name.startswith(self.settings.interface_prefix):
                 subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)

@@ -36,7 +36,8 @@ def reboot(core, *, run_root_survives=False):
     cgroups.remove(made.cgroup_parent, patience_s=5)
     for name in links:
         subprocess.run(["ip", "link", "del", name], check=True)
-    subprocess.run(["nft", "delete", "table", "inet", made.nft_table], check=bool(links), capture_output=True)
+    for family in ("inet", "bridge"):
+        subprocess.run(["nft", "delete", "table", family, made.nft_table], check=bool(links), capture_output=True)
     if not run_root_survives:
         shutil.rmtree(made.run_root)
         shutil.rmtree(grants.place(made), ignore_errors=True)

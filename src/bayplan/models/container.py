@@ -292,6 +292,13 @@ class Container(Resource):
         return self
 
     @model_validator(mode="after")
+    def _links_differ(self) -> Container:
+        names = [one.interface_name for one in self.networks if one.interface_name]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two networks have interface_name {next(one for one in names if names.count(one) > 1)}")
+        return self
+
+    @model_validator(mode="after")
     def _namespaces_fit(self) -> Container:
         if self.uts == "host" and (self.hostname or self.domainname):
             raise ValueError("hostname and domainname need a UTS namespace of its own, not uts: host")

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, Kind, Model, Resource
 from bayplan.models.types import HostName, ResourceName
+
+_LINK_SYSCTL = re.compile(r"net\.(ipv4|ipv6)\.(conf|neigh)\.IFNAME\.[a-z0-9_]+")
+LinkName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,14}$")]
+"""A network link's name: at most 15 characters (IFNAMSIZ)."""
+MODES: dict[str, tuple[str, ...]] = {
+    "bridge": (),
+    "macvlan": ("bridge", "private", "vepa", "passthru"),
+    "ipvlan": ("l2", "l3", "l3s"),
+}
+"""Modes of each driver, its default first (ip-link(8))."""
 
 
 class Network(Resource):
     """A network on one host."""
 
     name: ResourceName = Field(description="Name on the host.")
-    driver: Annotated[Literal["bridge"], RECREATE] = Field("bridge", description="Kind of network.")
+    driver: Annotated[Literal["bridge", "macvlan", "ipvlan"], RECREATE] = Field(
+        "bridge", description="A bridge of the host; or links of containers straight on one of its links."
+    )
+    parent: Annotated[LinkName | None, RECREATE] = Field(
+        None,
+        description="The host's link that macvlan and ipvlan use; C(eth0.10) is VLAN 10 on eth0, made if it is absent.",
+    )
+    mode: Annotated[Literal["bridge", "private", "vepa", "passthru", "l2", "l3", "l3s"] | None, RECREATE] = Field(
+        None, description="Mode of macvlan (bridge when unset, private, vepa, passthru) or ipvlan (l2, l3, l3s)."
+    )
+    bridge_name: Annotated[LinkName | None, RECREATE] = Field(None, description="Name of the bridge; ours when unset.")
+    icc: Annotated[bool, RECREATE] = Field(True, description="Containers on the bridge reach each other.")
+    masquerade: Annotated[bool, RECREATE] = Field(
+        True, description="What leaves the host has the host's address; otherwise others need a route to the range."
+    )
     internal: Annotated[bool, RECREATE] = Field(
         False, description="No way out: no gateway route, no masquerade, no upstream names, no published ports."
     )
@@ -42,6 +67,9 @@ class Network(Resource):
         default_factory=dict, description="Addresses of the subnets that others have, by name; never given."
     )
     mtu: Annotated[int | None, RECREATE] = Field(None, ge=576, le=65535, description="Largest packet, bytes.")
+    source_check: Annotated[bool, RECREATE] = Field(
+        True, description="Frames that a container sends under a MAC or IP address that is not its own are dropped."
+    )
     labels: Annotated[dict[str, str], IN_PLACE] = Field(default_factory=dict, description="Labels of the network.")
     external: Annotated[bool, NO_CHANGE] = Field(
         False, description="Made by somebody else: must exist; never created, changed or removed."
@@ -51,6 +79,37 @@ class Network(Resource):
     def kind(self) -> Kind:
         """Network."""
         return Kind.NETWORK
+
+    @property
+    def bridged(self) -> bool:
+        """Whether it is a bridge of the host."""
+        return self.driver == "bridge"
+
+    @property
+    def has_macs(self) -> bool:
+        """Whether each container has a MAC address of its own, not that of the parent."""
+        return self.driver != "ipvlan" and self.mode != "passthru"
+
+    @property
+    def routed(self) -> bool:
+        """Whether its containers have no neighbours, and a way out without a gateway."""
+        return self.mode in ("l3", "l3s")
+
+    @model_validator(mode="after")
+    def _of_the_driver(self) -> Network:
+        if self.external:
+            return self
+        if self.bridged:
+            if self.parent or self.mode:
+                raise ValueError("parent and mode are of macvlan and ipvlan, not of a bridge")
+            return self
+        if self.parent is None:
+            raise ValueError(f"{self.driver} needs a parent, a link of the host (driver_opts: parent)")
+        if self.mode is not None and self.mode not in MODES[self.driver]:
+            raise ValueError(f"{self.driver} has no mode {self.mode}: {', '.join(MODES[self.driver])}")
+        if self.bridge_name or not (self.icc and self.masquerade):
+            raise ValueError(f"options of a bridge mean nothing with {self.driver}")
+        return self
 
     @model_validator(mode="after")
     def _inside_subnet(self) -> Network:
@@ -99,3 +158,26 @@ class Endpoint(Model):
     mac_address: str | None = Field(
         None, pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="Fixed MAC address, lower case with colons."
     )
+    gw_priority: int = Field(
+        0, description="The way out is by the network with the highest one that is not internal; the first of several."
+    )
+    interface_name: LinkName | None = Field(None, description="Name of the link inside; the next free ethN when unset.")
+    link_local_ips: tuple[IPv4Address | IPv6Address, ...] = Field(
+        (), description="Further addresses of the link, of 169.254.0.0/16 or fe80::/10."
+    )
+    sysctls: dict[str, str] = Field(
+        default_factory=dict,
+        description="Settings of the link, such as C(net.ipv4.conf.IFNAME.log_martians); IFNAME is its name inside.",
+    )
+
+    @model_validator(mode="after")
+    def _of_the_link(self) -> Endpoint:
+        if self.interface_name in ("lo", "all", "default"):
+            raise ValueError(f"interface_name {self.interface_name} is the kernel's own")
+        for address in self.link_local_ips:
+            if not address.is_link_local:
+                raise ValueError(f"link_local_ips: {address} is not of 169.254.0.0/16 or fe80::/10")
+        for name in self.sysctls:
+            if not _LINK_SYSCTL.fullmatch(name):
+                raise ValueError(f"sysctl {name} is not of a link: net.ipv4.conf.IFNAME.NAME and the like")
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 
-from bayplan.models import BindMount, Change, Container, Resource, Volume
+from bayplan.models import BindMount, Change, Container, Network, Resource, Volume
 
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
@@ -34,6 +34,8 @@ def risks_of(resource: Resource) -> Iterator[str]:
     """Risks that the declaration itself carries, as sentences."""
     if isinstance(resource, Volume):
         yield from _of_volume(resource.driver_opts)
+    if isinstance(resource, Network) and not resource.source_check and not resource.external:
+        yield "isolation: its containers may send under each other's addresses (bayplan.source_check)"
     if not isinstance(resource, Container):
         return
     for port in resource.ports:

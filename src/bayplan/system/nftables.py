@@ -51,6 +51,15 @@ def run(commands: str) -> str:
     return _execute(commands, 0)
 
 
+def accepts(commands: str) -> bool:
+    """Whether the kernel would carry them out now; it does not (nft(8), ``--check``)."""
+    try:
+        _execute(commands, 0, dry=True)
+    except RuntimeFailureError:
+        return False
+    return True
+
+
 def listing(what: str) -> list[dict[str, Any]]:
     """``list WHAT`` as JSON objects (libnftables-json(5)); empty when it does not exist."""
     try:
@@ -62,13 +71,14 @@ def listing(what: str) -> list[dict[str, Any]]:
     return list(json.loads(text)["nftables"]) if text else []
 
 
-def _execute(commands: str, flags: int) -> str:
+def _execute(commands: str, flags: int, *, dry: bool = False) -> str:
     library = _library()
     # A context of its own for each call: it caches the ruleset, which others may have changed meanwhile.
     with _lock:
         context = ctypes.c_void_p(library.nft_ctx_new(0))
         try:
             library.nft_ctx_output_set_flags(context, flags)
+            library.nft_ctx_set_dry_run(context, ctypes.c_bool(dry))
             library.nft_ctx_buffer_output(context)
             library.nft_ctx_buffer_error(context)
             failed = library.nft_run_cmd_from_buffer(context, commands.encode())

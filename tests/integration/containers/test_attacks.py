@@ -157,7 +157,7 @@ def test_directories_without_end_are_removed_and_not_copied(host):
     with pytest.raises(UnsupportedError, match="directories deep"):
         copy.with_root(host.containers, made, "/d", lambda root: copy.read(root, "/d", io.BytesIO()), {})
     host.containers.delete(made)
-    lifecycle.settle(host.settings)
+    host.containers.runtime.discarded.settle()
     assert list(host.settings.state_root.rglob("d")) == []
 
 

@@ -14,7 +14,7 @@ from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Endpoint, Network, Port
 from bayplan.runtime.native.networks import published
 from bayplan.runtime.native.networks.held import loopback_v6_works
-from bayplan.runtime.native.networks.links import addresses_v6
+from bayplan.runtime.native.networks.inside import addresses_v6
 from bayplan.system import namespaces, nftables
 from bayplan.system.processes import Process, boot_id
 from integration.core.conftest import project
@@ -68,6 +68,7 @@ def setting(netns, link, name):
 
 
 def test_a_network_has_ipv6_only_when_asked(networks):
+    """Attack row Network: IPv6 off unless asked; accept_ra=0 on both ends (CVE-2020-13401)."""
     networks.create(SIX, "p")
     networks.create(Network(name="four"), "p")
     box = container()

@@ -253,6 +253,7 @@ def test_what_waits_for_a_container_finds_it_by_name(core):
 
 
 def test_other_names_are_asked_of_the_host_s_servers_but_not_for_internal_networks(core, upstream):
+    """Attack row Network: internal networks get no upstream DNS."""
     with core.change():
         core.network("out")
         core.network("inside", internal=True)

@@ -85,6 +85,7 @@ def ask(address, port, netns=None):
 
 
 def test_neighbours_talk_and_other_networks_do_not(networks):
+    """Attack row Network: isolated by default, re-checked by ``test_drift_is_seen_and_mended_in_place``."""
     for name in ("a", "b"):
         networks.create(Network(name=name), "p")
     one = networks.attach(container(), [Endpoint(network="a")], [])
@@ -116,6 +117,7 @@ def test_a_published_port_answers_from_host_and_containers_and_closes(networks):
 
 
 def test_an_internal_network_has_no_way_out_and_publishes_nothing(networks):
+    """Attack row Network."""
     networks.create(Network(name="inside", internal=True), "p")
     networks.create(Network(name="out"), "p")
     one = networks.attach(container(), [Endpoint(network="inside")], [])

@@ -88,6 +88,7 @@ def test_a_client_that_goes_on_sending_follows_a_udp_port_that_moves(networks):
 
 
 def test_a_stranger_gets_only_what_is_published_to_him(networks, outside):
+    """Attack row Network: the declared address only; CVE-2025-54388, CVE-2020-8558."""
     networks.create(Network(name="a"), "p")
     first, second = free_port(), free_port()
     ports = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.models import Container, Volume
+from bayplan.models import Container, Network, Volume
 from bayplan.reconcile.risks import risks_of
 
 
@@ -79,3 +79,8 @@ def test_a_share_and_memory_are_no_parts_of_the_host() -> None:
 
 def test_the_usual_one_has_none() -> None:
     assert list(risks_of(Container(name="a", image="x"))) == []
+
+
+def test_a_network_whose_containers_may_lie_is_a_risk() -> None:
+    assert list(risks_of(Network(name="n"))) == []
+    assert "bayplan.source_check" in next(risks_of(Network(name="n", source_check=False)))

@@ -11,7 +11,7 @@ from typing import Any
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import keys
 from bayplan.load.compose.deploy import replicas, restart
-from bayplan.load.compose.endpoints import endpoints, wanted
+from bayplan.load.compose.endpoints import bound, endpoints, wanted
 from bayplan.load.compose.environment import environment, label_files
 from bayplan.load.compose.grants import Places, read_grants
 from bayplan.load.compose.images import ImageReader
@@ -127,7 +127,7 @@ class Assembler:
         if attach := node.get("attach"):
             as_flag(attach)  # for whoever follows the logs; nothing of the container
         if mode != "host":
-            common["ports"] = published
+            common["ports"] = published if mode else bound(published, node, self.declared["networks"])
         elif ports:
             _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
         own = {labels.PROJECT: self.context.project, labels.SERVICE: key, labels.MANAGED: "true"}

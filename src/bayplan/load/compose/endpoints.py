@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayplan.load.compose import keys
-from bayplan.load.compose.nodes import Node, as_integer, as_map, as_text, check_keys, texts, wrong
-from bayplan.load.compose.resources import final_name
+from bayplan.load.compose.nodes import Node, as_integer, as_map, as_text, check_keys, not_built, texts, wrong
+from bayplan.load.compose.resources import HOST_BINDING, final_name
 from bayplan.load.compose.validate import make
-from bayplan.models import Endpoint
+from bayplan.models import Endpoint, Port
 
 
 def wanted(service: Node) -> dict[str, Node]:
@@ -39,7 +39,7 @@ def endpoints(
         values: dict[str, Any] = {"network": final_name(node, network, project)}
         aliases, priority = list(names), 0
         if not place.is_null:
-            check_keys(place, built=keys.ENDPOINT_BUILT, known=keys.ENDPOINT_KNOWN)
+            check_keys(place, built=keys.ENDPOINT_BUILT)
             if found := place.get("aliases"):
                 aliases += texts(found)
             if found := place.get("priority"):
@@ -47,12 +47,52 @@ def endpoints(
             for field in ("ipv4_address", "ipv6_address", "mac_address"):
                 if found := place.get(field):
                     values[field] = as_text(found).lower()
+            values |= _link(place)
         values["aliases"] = tuple(dict.fromkeys([*aliases, *linked.get(network, ())]))
         ranked.append((-priority, make(Endpoint, place, values)))
     placed = [endpoint for _, endpoint in sorted(ranked, key=lambda one: one[0])]
     if placed and (mac := service.get("mac_address")):
         placed[0] = _with_mac(placed[0], mac)
     return tuple(placed)
+
+
+def _link(place: Node) -> dict[str, Any]:
+    """What is said of the link itself; of ``driver_opts`` Docker has these two for a bridge."""
+    values: dict[str, Any] = {}
+    readers: dict[str, Callable[[Node], Any]] = {
+        "gw_priority": as_integer,
+        "interface_name": as_text,
+        "link_local_ips": texts,
+    }
+    values |= {name: read(found) for name, read in readers.items() if (found := place.get(name))}
+    options = place.get("driver_opts")
+    for option, value in as_map(options).items() if options else ():
+        if option == "com.docker.network.endpoint.ifname":
+            values.setdefault("interface_name", as_text(value))
+        elif option == "com.docker.network.endpoint.sysctls":
+            pairs = (one.strip().partition("=") for one in as_text(value).split(","))
+            values["sysctls"] = {name: setting for name, _, setting in pairs}
+        else:
+            raise not_built(value, f"option {option} of a container's link is not built yet")
+    return values
+
+
+def bound(ports: tuple[Port, ...], service: Node, declared: Mapping[str, Node]) -> tuple[Port, ...]:
+    """Ports that name no address, on that of their network: ``com.docker.network.bridge.host_binding_ipv4``.
+
+    That of the first network of the service which has one.
+    """
+    for key in wanted(service):
+        node = declared.get(key)
+        options = node.get("driver_opts") if node else None
+        address = options.get(HOST_BINDING) if options else None
+        if address:
+            return tuple(port if port.host_ip else _on(port, address) for port in ports)
+    return ports
+
+
+def _on(port: Port, address: Node) -> Port:
+    return make(Port, address, {**port.model_dump(exclude_none=True), "host_ip": as_text(address)}, {"host_ip": ""})
 
 
 def _with_mac(first: Endpoint, mac: Node) -> Endpoint:

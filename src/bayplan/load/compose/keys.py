@@ -138,8 +138,9 @@ RESERVATIONS_OF_SWARM = frozenset({"cpus", "generic_resources", "pids"})
 GPU_BUILT = frozenset({"capabilities", "count", "device_ids", "driver", "options"})
 HOOK_BUILT = frozenset({"command", "environment", "privileged", "user", "working_dir"})
 
-ENDPOINT_BUILT = frozenset({"aliases", "ipv4_address", "ipv6_address", "mac_address", "priority"})
-ENDPOINT_KNOWN = frozenset({"driver_opts", "gw_priority", "interface_name", "link_local_ips"})
+ENDPOINT_BUILT = frozenset({"aliases", "ipv4_address", "ipv6_address", "mac_address", "priority"}) | frozenset(
+    {"driver_opts", "gw_priority", "interface_name", "link_local_ips"}
+)
 
 NETWORK_BUILT = frozenset(
     [

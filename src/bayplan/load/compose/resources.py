@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bayplan.load.compose import keys
@@ -19,14 +20,16 @@ from bayplan.load.compose.nodes import (
 )
 from bayplan.load.compose.validate import make
 from bayplan.models import Network, Volume, labels
+from bayplan.models.network import MODES
 
 _MTU = "com.docker.network.driver.mtu"
-_AS_ALWAYS = {
-    "com.docker.network.bridge.enable_icc": "true",
-    "com.docker.network.bridge.enable_ip_masquerade": "true",
-    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",  # noqa: S104 - compared with, not bound
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+_BRIDGE_OPTIONS: dict[str, tuple[str, Callable[[Node], Any]]] = {
+    "com.docker.network.bridge.name": ("bridge_name", as_text),
+    "com.docker.network.bridge.enable_icc": ("icc", as_flag),
+    "com.docker.network.bridge.enable_ip_masquerade": ("masquerade", as_flag),
+    "bayplan.source_check": ("source_check", as_flag),
 }
-"""Options of Docker's bridge that may say what is so anyway (docs.docker.com, "Bridge network driver")."""
 _SIX = {"subnet": "ipv6_subnet", "gateway": "ipv6_gateway", "ip_range": "ipv6_range"}
 """Keys of an address range to fields, when the range is IPv6."""
 
@@ -78,7 +81,9 @@ def read_network(node: Node, key: str, project: str) -> Network:
     if _external(node):
         return make(Network, node, {"name": name, "external": True})
     values: dict[str, Any] = {"name": name, "labels": {**text_map(node.get("labels")), **own}}
-    if (driver := node.get("driver")) and as_text(driver) != "bridge":
+    driver = node.get("driver")
+    values["driver"] = as_text(driver) if driver else "bridge"
+    if driver and values["driver"] not in MODES:
         raise not_built(driver, f"network driver {as_text(driver)!r} is not built yet")
     if internal := node.get("internal"):
         values["internal"] = as_flag(internal)
@@ -88,13 +93,27 @@ def read_network(node: Node, key: str, project: str) -> Network:
         values["enable_ipv6"] = as_flag(found)
     if options := node.get("driver_opts"):
         for option, value in as_map(options).items():
-            if option == _MTU:
-                values["mtu"] = as_integer(value)
-            elif option not in _AS_ALWAYS or as_text(value) != _AS_ALWAYS[option]:
-                raise not_built(value, f"{option}: {as_text(value)} is not built yet")
+            values |= _option(values["driver"], option, value)
     if ipam := node.get("ipam"):
         values |= _ipam(ipam)
-    return make(Network, node, values, dict.fromkeys((*_SIX, *_SIX.values(), "aux_addresses"), "ipam"))
+    places = dict.fromkeys((*_SIX, *_SIX.values(), "aux_addresses"), "ipam")
+    places |= dict.fromkeys(("parent", "mode", "mtu", "bridge_name"), "driver_opts")
+    return make(Network, node, values, places)
+
+
+def _option(driver: str, option: str, value: Node) -> dict[str, Any]:
+    """One of ``driver_opts`` as fields (docs.docker.com, "Bridge network driver" and the like)."""
+    readers: dict[str, tuple[str, Callable[[Node], Any]]] = {_MTU: ("mtu", as_integer)}
+    if driver == "bridge":
+        readers |= _BRIDGE_OPTIONS
+        if option == HOST_BINDING:  # for the ports of services, which read it themselves
+            return {}
+    else:
+        readers |= {"parent": ("parent", as_text), f"{driver}_mode": ("mode", as_text)}
+    if option not in readers:
+        raise not_built(value, f"option {option} of driver {driver} is not built yet")
+    field, read = readers[option]
+    return {field: read(value)}
 
 
 def _ipam(node: Node) -> dict[str, Any]:

@@ -207,7 +207,9 @@ class NativeRuntime(NativeVerbs):
             container_id = self._id(target.name)
             process = self.containers.process(container_id)
             netns = NetworkNamespace.of(process) if process else None
-            if netns and self.networks.endpoint_defects(container_id, self.networks.kernel()):
+            if netns and self.networks.endpoint_defects(
+                container_id, self.networks.kernel(), process.pid if process else None
+            ):
                 self.networks.heal_endpoints(container_id, netns)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
@@ -419,7 +421,7 @@ class NativeRuntime(NativeVerbs):
     def _with_endpoints(self, item: Observed, kernel: Kernel, places: Mapping[str, Any]) -> Observed:
         if item.status.state not in (State.RUNNING, State.PAUSED):
             return item
-        defects = dict(self.networks.endpoint_defects(item.handle, kernel))
+        defects = dict(self.networks.endpoint_defects(item.handle, kernel, item.status.pid))
         declared = item.declared
         # By its number, not by its record: a change that is under way may have removed that meanwhile.
         process = Process.of(item.status.pid) if item.status.pid else None

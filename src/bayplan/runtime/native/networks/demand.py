@@ -11,6 +11,9 @@ from bayplan.models import Container, Endpoint, Network
 from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, unusable, unusable_v6
 from bayplan.runtime.native.state import Database
 
+_NETWORKS = "SELECT name, declared FROM networks"
+_USERS = "SELECT c.name FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ?"
+
 
 def check(
     networks: Sequence[Network], containers: Sequence[Container], leaving: Collection[str], database: Database
@@ -30,11 +33,47 @@ def check(
         network = made.get(name) or (Network.model_validate_json(row["declared"]) if row else None)
         if network is None:
             continue
+        _check_driver(network, asked, database)
         subnet = network.subnet or (IPv4Network(row["subnet"]) if row else None)
         held = _held(name, database, {*leaving, *(container.name for container in containers)})
         _check_network(network, subnet, asked, held)
         subnet6 = network.ipv6_subnet or (IPv6Network(row["subnet6"]) if row and row["subnet6"] else None)
         _check_v6(network, subnet6, asked, held)
+
+
+def _check_driver(network: Network, asked: Sequence[tuple[Container, Endpoint]], database: Database) -> None:
+    """What the driver of a network cannot give."""
+    for container, endpoint in asked:
+        where = str(container.id)
+        if endpoint.mac_address and not network.has_macs:
+            raise ConflictError(
+                f"containers of network {network.name} have the MAC address of {network.parent}",
+                where=where,
+                hint="remove mac_address, or use macvlan in mode bridge",
+            )
+        six = next((one for one in endpoint.link_local_ips if one.version == 6), None)
+        if six and not network.enable_ipv6:
+            raise ConflictError(f"{six} is IPv6, which network {network.name} has not", where=where, hint="enable_ipv6")
+    if network.mode == "passthru":
+        users = {str(row[0]) for row in database.query(_USERS, (network.name,))}
+        users |= {container.name for container, _ in asked}
+        if len(users) > 1:
+            raise ConflictError(f"network {network.name} is passthru, for one container: {', '.join(sorted(users))}")
+
+
+def check_ports(networks: Sequence[Network], containers: Sequence[Container], database: Database) -> None:
+    """Raise ConflictError for ports that no network of their container can publish."""
+    known = {str(row["name"]): Network.model_validate_json(row["declared"]) for row in database.query(_NETWORKS)}
+    known |= {network.name: network for network in networks}
+    for container in containers:
+        own = [known[one.network] for one in container.networks if one.network in known]
+        if container.ports and own and not any(one.bridged and not one.internal for one in own):
+            shown = ", ".join(f"{one.name} ({'internal' if one.internal else one.driver})" for one in own)
+            raise ConflictError(
+                f"port {container.ports[0]} cannot be published from {shown}",
+                where=str(container.id),
+                hint="add a bridge network that is not internal, or remove ports",
+            )
 
 
 def _held(network: str, database: Database, leaving: set[str]) -> dict[str, str]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from types import MappingProxyType
 
 from bayplan.models import Endpoint, Port, Settings
+from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
-from bayplan.runtime.native.networks.links import Links, Place, configure_inside, link_name, prepare_inside
+from bayplan.runtime.native.networks.guard import Guard, Sender, senders
+from bayplan.runtime.native.networks.inside import Place, configure_inside, prepare_inside
+from bayplan.runtime.native.networks.links import Links, link_name
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.nameserver import NameServer
 from bayplan.runtime.native.networks.opening import Ports
-from bayplan.runtime.native.networks.places import PLACES, Attachment, moves, recorded
+from bayplan.runtime.native.networks.places import (
+    PLACES,
+    SENDERS,
+    Attachment,
+    inside_name,
+    inside_names,
+    moves,
+    place_of,
+    recorded,
+    ways,
+)
 from bayplan.runtime.native.state import Database
 from bayplan.system.namespaces import NetworkNamespace
 
@@ -25,11 +36,13 @@ class Endpoints(Ports):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         super().__init__(settings, database)
+        self.guard = Guard(settings.nft_table, settings.interface_prefix)
         self.names = Names(settings, database)
         self.name_server = NameServer(settings, database)
         self._links: Links | None = None
         self._lock = threading.RLock()
         self._leaving: set[str] = set()
+        self._left: list[Sender] = []
 
     @property
     def links(self) -> Links:
@@ -54,11 +67,8 @@ class Endpoints(Ports):
 
     def prepare(self, container_id: str, endpoints: Sequence[Endpoint]) -> Attachment:
         """The first half of ``attach``: addresses and an empty namespace, which is all that a bundle is told."""
-        places = self._record_endpoints(container_id, endpoints)
-        addresses = {endpoint.network: place.address for endpoint, place in zip(endpoints, places, strict=True)}
-        gateway, gateway6, asked = self._ways([endpoint.network for endpoint in endpoints])
-        netns = NetworkNamespace.create(prepare_inside)
-        return Attachment(netns, addresses, asked, tuple(places), gateway, gateway6)
+        self._record_endpoints(container_id, endpoints, inside_names(endpoints))
+        return self._attachment(container_id, NetworkNamespace.create(prepare_inside))
 
     def reconnect(
         self, container_id: str, endpoints: Sequence[Endpoint], ports: Sequence[Port], netns: NetworkNamespace | None
@@ -71,54 +81,63 @@ class Endpoints(Ports):
         held = {row["network"]: row for row in self.database.query(PLACES, (container_id,))}
         wanted = {endpoint.network: endpoint for endpoint in endpoints}
         leaving = [row for network, row in held.items() if network not in wanted or moves(row, wanted[network])]
-        self.links.remove([row["link"] for row in leaving])
+        before = self._senders(container_id) if leaving else []
+        self._unlink([place_of(row) for row in leaving], netns)
         with self.database.transaction() as tx:
             for row in leaving:
                 key = (row["network"], container_id)
                 tx.execute("DELETE FROM leases WHERE network = ? AND owner = ?", key)
                 tx.execute("DELETE FROM endpoints WHERE network = ? AND container_id = ?", key)
+        self.guard.forget(before)
+        self.guard.admit(self._senders(container_id) if before else ())
         gone = {row["network"] for row in leaving}
-        inside = {
-            network: row["interface"] or f"eth{row['position']}" for network, row in held.items() if network not in gone
-        }
+        inside = {network: inside_name(row) for network, row in held.items() if network not in gone}
         if netns is None:
             return None
-        free = (name for name in map("eth{}".format, itertools.count()) if name not in inside.values())
-        added = {endpoint.network: next(free) for endpoint in endpoints if endpoint.network not in inside}
-        places = self._record_endpoints(container_id, endpoints, inside | added)
-        gateway, gateway6, asked = self._ways(list(wanted))
-        fresh = [place for place, endpoint in zip(places, endpoints, strict=True) if endpoint.network in added]
+        self._record_endpoints(container_id, endpoints, inside_names(endpoints, inside))
+        attached = self._attachment(container_id, netns)
+        added = zip(attached.addresses, attached.places, strict=True)
+        fresh = [place for network, place in added if network not in inside]
+        # All of its links: each may send under all of its addresses.
+        self.guard.admit(self._senders(container_id))
         self.links.attach(netns, fresh)
-        configure_inside(netns, fresh, gateway, gateway6)
+        configure_inside(netns, fresh, attached.ways)
         self.set_ports(container_id, ports)
         self.names.changed()
         self.name_server.changed(networks=list(wanted))
-        addresses = {network: place.address for network, place in zip(wanted, places, strict=True)}
-        return Attachment(netns, addresses, asked, tuple(places), gateway, gateway6)
+        return attached
 
-    def _ways(self, networks: Sequence[str]) -> tuple[IPv4Address | None, IPv6Address | None, IPv4Address | None]:
-        """The ways out of a container that is on these, of each family, and the gateway that it asks for names."""
-        gateway, gateway6, gateways = None, None, []
-        for network in networks:
-            row = self._network_row(network)
-            gateways.append(IPv4Address(row["gateway"]))
-            if recorded(row["declared"]).internal:
-                continue
-            gateway = gateway or gateways[-1]
-            if row["gateway6"]:
-                gateway6 = gateway6 or IPv6Address(row["gateway6"])
-        # Of its first network that is not internal if it can: its address there is the one it asks others from.
-        ordered = sorted(gateways, key=lambda item: item != gateway)
-        asked = next((item for item in ordered if self.name_server.serves(str(item))), None)
-        return gateway, gateway6, asked
+    def _attachment(self, container_id: str, netns: NetworkNamespace) -> Attachment:
+        """What is recorded of it."""
+        rows = self.database.query(PLACES, (container_id,))
+        out, places = ways(rows), tuple(place_of(row) for row in rows)
+        # Of its way out if it can: its address there is the one it asks others from.
+        bridges = [row for row in rows if recorded(row["declared"]).bridged]
+        bridges.sort(key=lambda row: IPv4Address(row["gateway"]) not in [way.gateway for way in out])
+        servers = (row["gateway"] for row in bridges if self.name_server.serves(row["gateway"]))
+        asked = next(map(IPv4Address, servers), None)
+        addresses = {row["network"]: place.address for row, place in zip(rows, places, strict=True)}
+        return Attachment(netns, addresses, asked, places, out)
+
+    def _unlink(self, places: Sequence[Place], netns: NetworkNamespace | None) -> None:
+        """Remove links; those without an end on the host inside, where they are as long as something runs there."""
+        self.links.remove([place.host_name for place in places if place.bridged])
+        children = [place.name for place in places if not place.bridged]
+        if children and netns:
+            batch = netlink.Batch()
+            for name in children:
+                batch.remove_link(name)
+            with netns.visit(netlink.open_socket) as opened:
+                batch.send(opened)
 
     def connect(self, container_id: str, attached: Attachment, ports: Sequence[Port]) -> None:
         """The second half: links, addresses inside, ports, names. Before anything runs in the namespace."""
+        self.guard.admit(self._senders(container_id))
         self.links.attach(attached.netns, attached.places)
-        configure_inside(attached.netns, attached.places, attached.gateway, attached.gateway6)
+        configure_inside(attached.netns, attached.places, attached.ways)
         self.set_ports(container_id, ports)
         # Until an older server knows a container of internal networks only, it would ask others for it.
-        at_once = attached.gateway is None and attached.name_server is not None
+        at_once = not attached.ways and attached.name_server is not None
         self.name_server.changed(networks=attached.addresses, at_once=at_once)
 
     def tell_names(self, container_id: str) -> None:
@@ -133,12 +152,14 @@ class Endpoints(Ports):
         links with the namespace, many at once where one by one takes it 20 ms each; ``settle`` sees to it.
         """
         self.set_ports(container_id, ())
-        rows = self.database.query("SELECT link FROM endpoints WHERE container_id = ?", (container_id,))
-        links = [str(row["link"]) for row in rows]
+        places = [place_of(row) for row in self.database.query(PLACES, (container_id,))]
+        links = [place.host_name for place in places if place.bridged]
         if ended:
             self._leaving.update(links)
         else:
             self.links.remove(links)
+        with self._lock:
+            self._left += self._senders(container_id)
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))
             tx.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
@@ -146,9 +167,15 @@ class Endpoints(Ports):
         self.name_server.changed()
 
     def settle(self) -> None:
-        """Return when the links of containers that have ended are gone."""
+        """Return when the links of containers that have ended are gone, and what was known of them.
+
+        Many at once: an element that is deleted takes the kernel 15 ms, as many as there are.
+        """
         with self._lock:
             leaving, self._leaving = self._leaving, set()
+            left, self._left = self._left, []
+        if left:
+            self.guard.forget(left, self._senders())
         if leaving:
             self.links.await_end(leaving)
 
@@ -164,11 +191,13 @@ class Endpoints(Ports):
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _record_endpoints(
-        self, container_id: str, endpoints: Sequence[Endpoint], names: Mapping[str, str] = MappingProxyType({})
-    ) -> list[Place]:
-        """``names`` are those of links inside, by network; by position when it is not told."""
-        found: list[Place] = []
+    def _senders(self, container_id: str = "") -> list[Sender]:
+        """What the links of one container, or of all, may call themselves."""
+        only = (" WHERE e.container_id = ?", (container_id,)) if container_id else ("", ())
+        return senders(self.database.query(SENDERS + only[0], only[1]))
+
+    def _record_endpoints(self, container_id: str, endpoints: Sequence[Endpoint], names: Mapping[str, str]) -> None:
+        """``names`` are those of links inside, by network."""
         for endpoint in endpoints:
             self._network_row(endpoint.network)
         with self._lock, self.database.transaction() as tx:
@@ -188,13 +217,10 @@ class Endpoints(Ports):
                     number = int(address) - int(subnet[0])
                     range6 = IPv6Network(row["subnet6"])
                     address6 = lease_v6(tx, network, range6, container_id, second, number=number)
+                mac = (endpoint.mac_address or mac_of(address)) if network.has_macs else ""
                 link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
-                mac = endpoint.mac_address or mac_of(address)
-                aliases, inside = json.dumps(endpoint.aliases), names.get(endpoint.network, f"eth{position}")
+                place = (position, str(address), mac, link, json.dumps(endpoint.aliases), str(address6 or ""))
+                inside = (names[endpoint.network], endpoint.model_dump_json())
                 tx.execute(
-                    "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*key, position, str(address), mac, link, aliases, str(address6 or ""), inside),
+                    "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*key, *place, *inside)
                 )
-                length6 = range6.prefixlen if address6 else 0
-                found.append(Place(link, row["bridge"], inside, mac, address, subnet.prefixlen, address6, length6))
-        return found

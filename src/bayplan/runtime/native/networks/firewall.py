@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bayplan.models import Network
 from bayplan.runtime.native.networks.held import (
     CHAIN,
     Held,
@@ -41,16 +42,20 @@ class Firewall:
         """Make table, sets, maps and rules in one transaction; elements that are there stay."""
         nftables.run(BASE.format(t=self.table))
 
-    def add_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> None:
+    def add_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> None:
         """Let a bridge's containers talk to each other, ask their gateway for names, and out unless it is internal."""
         commands = [
             f"add element inet {self.table} bridges {{ {bridge} }}",
-            # With bridge-nf-call-iptables even frames within one bridge pass the forward chain.
-            f"add element inet {self.table} pairs {{ {bridge} . {bridge} }}",
             f"add element inet {self.table} gateways {{ {gateway} }}",
             f"add element inet {self.table} resolvers {{ {bridge} . {gateway} }}",
         ]
-        if not internal:
+        if declared.icc:
+            # With bridge-nf-call-iptables even frames within one bridge pass the forward chain.
+            commands.append(f"add element inet {self.table} pairs {{ {bridge} . {bridge} }}")
+        if declared.masquerade and not declared.internal:
+            commands.append(f"add element inet {self.table} masked {{ {subnet} }}")
+            commands += [f"add element inet {self.table} masked6 {{ {subnet6} }}"] if subnet6 else []
+        if not declared.internal:
             commands.append(f"add element inet {self.table} outgoing {{ {bridge} }}")
             commands.append(f"add element inet {self.table} subnets {{ {subnet} }}")
             if subnet6:
@@ -64,8 +69,9 @@ class Firewall:
         """Forget a bridge; absent is no error."""
         wanted = (
             *(("bridges", bridge), ("pairs", f"{bridge} . {bridge}"), ("outgoing", bridge), ("subnets", subnet)),
+            ("masked", subnet),
             *(("gateways", gateway), ("resolvers", f"{bridge} . {gateway}")),
-            *((("subnets6", subnet6),) if subnet6 else ()),
+            *((("subnets6", subnet6), ("masked6", subnet6)) if subnet6 else ()),
         )
         # `destroy` needs a newer kernel and nft, so only what is there is deleted.
         present = [(name, item) for name, item in wanted if item in self.elements(name)]

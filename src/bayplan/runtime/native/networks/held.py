@@ -8,6 +8,8 @@ from pathlib import Path
 from sqlite3 import Row
 from typing import Any
 
+from bayplan.models import Network
+
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound here
@@ -57,11 +59,13 @@ class Held:
     sets: Mapping[str, set[str]]
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
+    def has_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> bool:
         """Whether every rule is there, and the network's elements in every set."""
-        wanted = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
-        wanted |= {"gateways": gateway, "resolvers": f"{bridge} . {gateway}"}
-        if not internal:
+        wanted = {"bridges": bridge, "gateways": gateway, "resolvers": f"{bridge} . {gateway}"}
+        wanted |= {"pairs": f"{bridge} . {bridge}"} if declared.icc else {}
+        if declared.masquerade and not declared.internal:
+            wanted |= {"masked": subnet} | ({"masked6": subnet6} if subnet6 else {})
+        if not declared.internal:
             wanted |= {"outgoing": bridge, "subnets": subnet} | ({"subnets6": subnet6} if subnet6 else {})
         if subnet6 and ("::1" in self.sets.get("unled6", ())) is loopback_v6_works():
             return False

@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from sqlite3 import Row
 
+from bayplan.models import Network
 from bayplan.runtime.native.networks.firewall import Firewall
+from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
 from bayplan.runtime.native.networks.held import Held, Key, Published
 from bayplan.runtime.native.networks.links import Links
 from bayplan.runtime.native.networks.netlink import Link
+from bayplan.runtime.native.networks.places import SENDERS
 from bayplan.runtime.native.state.database import Database
 
 
 class Kernel:
     """Links and rules as they were at the first question."""
 
-    def __init__(self, links: Links, firewall: Firewall, database: Database) -> None:
-        self._links, self._firewall, self._database = links, firewall, database
+    def __init__(self, links: Links, firewall: Firewall, guard: Guard, database: Database) -> None:
+        self._links, self._firewall, self._guard, self._database = links, firewall, guard, database
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -31,11 +34,27 @@ class Kernel:
         return self._firewall.holds()
 
     @cached_property
+    def guarded(self) -> Guarded:
+        """Our table of the bridge family."""
+        return self._guard.holds()
+
+    @cached_property
+    def senders(self) -> Mapping[str, Sequence[Sender]]:
+        """What the links of each container may call themselves, by its id."""
+        found = defaultdict(list)
+        rows = self._database.query(SENDERS)
+        owners = {row["link"]: row["container_id"] for row in rows}
+        for sender in () if self._guard.refusal else senders(rows):
+            found[owners[sender.link]].append(sender)
+        return found
+
+    @cached_property
     def places(self) -> Mapping[str, Sequence[Row]]:
         """Recorded links, networks and bridges of each container by its id."""
         found = defaultdict(list)
         for row in self._database.query(
-            "SELECT e.container_id, e.link, e.network, n.bridge FROM endpoints e JOIN networks n ON n.name = e.network"
+            "SELECT e.container_id, e.link, e.network, e.interface, e.position, n.bridge, n.declared"
+            " FROM endpoints e JOIN networks n ON n.name = e.network"
         ):
             found[row["container_id"]].append(row)
         return found
@@ -59,9 +78,9 @@ class Kernel:
         found, master = self.links.get(link), self.links.get(bridge)
         return found is not None and master is not None and found.up and found.master == master.index
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, *, internal: bool, subnet6: str = "") -> bool:
-        """See ``Held.has_network``."""
-        return self.rules.has_network(bridge, subnet, gateway, internal=internal, subnet6=subnet6)
+    def has_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> bool:
+        """See ``Held.has_network``; and whether frames of containers are looked at."""
+        return self.guarded.whole and self.rules.has_network(bridge, subnet, gateway, declared, subnet6)
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import socket
@@ -9,20 +10,18 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import mac_of
+from bayplan.runtime.native.networks.inside import BUSY, SYSCTL, Place, addresses_v6, patiently, write
 from bayplan.system.namespaces import NetworkNamespace
 
 if TYPE_CHECKING:
     from pyroute2.iproute.linux import IPRoute
 
-_SYSCTL = Path("/proc/sys/net")
 _SIOCGIFFLAGS, _SIOCGIFADDR = 0x8913, 0x8915
 _ENDING_S, _POLL_S = 2.0, 0.01
 _LINK_NAME_BYTES = 10  # hexadecimal digits behind the prefix: a link's name holds 15 characters (IFNAMSIZ)
@@ -31,21 +30,6 @@ _LINK_NAME_BYTES = 10  # hexadecimal digits behind the prefix: a link's name hol
 def link_name(prefix: str, *parts: str) -> str:
     """A link's name of at most 15 characters, the same for the same parts."""
     return prefix + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_LINK_NAME_BYTES]
-
-
-@dataclass(frozen=True)
-class Place:
-    """One link of a container: its end on the host and the bridge there, its end inside, MAC and address."""
-
-    host_name: str
-    bridge: str
-    name: str
-    mac: str
-    address: IPv4Address
-    length: int
-    address6: IPv6Address | None = None
-    """None: the link has no IPv6 at all."""
-    length6: int = 0
 
 
 class Links:
@@ -97,12 +81,12 @@ class Links:
             assert index is not None  # made above, and nobody else removes ours
             # Router advertisements must not configure the host (CVE-2020-13401).
             # Not asked for, it has no IPv6: its link-local address would be a way to the host.
-            _write(_SYSCTL / f"ipv6/conf/{name}/disable_ipv6", "0" if second else "1")
+            write(SYSCTL / f"ipv6/conf/{name}/disable_ipv6", "0" if second else "1")
             if second:
                 # The host asks for its neighbours from its link-local address: it must not wait a second for that one.
-                _write(_SYSCTL / f"ipv6/conf/{name}/accept_dad", "0")
+                write(SYSCTL / f"ipv6/conf/{name}/accept_dad", "0")
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
-                _write(_SYSCTL / setting.format(name), value)
+                write(SYSCTL / setting.format(name), value)
             batch = netlink.Batch()
             batch.add_address(index, str(gateway), subnet.prefixlen)
             # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
@@ -144,30 +128,70 @@ class Links:
         self.remove(left)
 
     def attach(self, netns: NetworkNamespace, places: Sequence[Place]) -> None:
-        """A veth pair for each place, from its bridge into the namespace. What a cut run left is made anew."""
+        """A link for each place, from its bridge or its parent into the namespace. What a cut run left is made anew."""
         batch = netlink.Batch()
-        for place in places:
+        for place in (item for item in places if item.bridged):
             if self.index(place.host_name) is not None:
                 batch.remove_link(place.host_name)
             bridge = self.index(place.bridge)
             if bridge is None:
                 raise RuntimeFailureError(f"bridge {place.bridge} is missing", hint="apply again: it is mended")
-            batch.add_veth(place.host_name, bridge, peer=place.name, mac=place.mac, netns_fd=netns.fd)
-            batch.set_hairpin(place.host_name)
+            batch.add_veth(place.host_name, bridge, peer=place.name, mac=place.mac, netns_fd=netns.fd, mtu=place.mtu)
+            batch.set_hairpin(place.host_name, isolated=place.isolated)
         with self._lock:
             batch.send(self._socket)
         for place in places:
             # Router advertisements must not configure the host (CVE-2020-13401).
-            _write(_SYSCTL / f"ipv6/conf/{place.host_name}/accept_ra", "0")
+            write(SYSCTL / f"ipv6/conf/{place.host_name}/accept_ra", "0")
+            if not place.bridged:
+                self._add_child(netns, place)
 
-    def join(self, host_name: str, bridge: str) -> None:
-        """Put a link that is there on a bridge, and up. Raises RuntimeFailureError."""
-        index = self.index(bridge)
-        if index is None:
-            raise RuntimeFailureError(f"bridge {bridge} is missing", hint="apply again: it is mended")
+    def _add_child(self, netns: NetworkNamespace, place: Place) -> None:
+        parent = self.index(place.parent)
+        if parent is None:
+            raise RuntimeFailureError(f"link {place.parent} is missing", hint="make it, and apply again")
         batch = netlink.Batch()
-        batch.set_master(host_name, index)
-        batch.set_hairpin(host_name)
+        batch.add_child(place.name, parent, place.driver, place.mode, mac=place.mac, netns_fd=netns.fd, mtu=place.mtu)
+
+        def send() -> None:
+            with self._lock:
+                batch.send(self._socket)
+
+        # A parent that another has to itself is refused as an invalid argument (drivers/net/macvlan.c).
+        patiently(send, (*BUSY, errno.EINVAL) if place.mode == "passthru" else BUSY)
+
+    def ensure_vlan(self, name: str, parent: str, number: int) -> None:
+        """A link of a VLAN, up. Raises RuntimeFailureError."""
+        with self._lock:
+            batch, held, index = netlink.Batch(), self.index(name), self.index(parent)
+            if held is not None:
+                batch.set_up(held)
+            elif index is None:
+                raise RuntimeFailureError(f"link {parent} is missing", hint="make it, and apply again")
+            else:
+                batch.add_vlan(name, index, number)
+            batch.send(self._socket)
+            write(SYSCTL / f"ipv6/conf/{name}/accept_ra", "0")
+
+    def knows(self, kind: str) -> bool:
+        """Whether the kernel has links of that kind; it loads their module if it has one."""
+        batch = netlink.Batch()
+        batch.add_nothing(kind)
+        try:
+            with self._lock:
+                batch.send(self._socket)
+        except netlink.RefusedError as error:
+            return error.number != errno.EOPNOTSUPP
+        return True
+
+    def join(self, place: Place) -> None:
+        """Put a link that is there on its bridge, and up. Raises RuntimeFailureError."""
+        index = self.index(place.bridge)
+        if index is None:
+            raise RuntimeFailureError(f"bridge {place.bridge} is missing", hint="apply again: it is mended")
+        batch = netlink.Batch()
+        batch.set_master(place.host_name, index)
+        batch.set_hairpin(place.host_name, isolated=place.isolated)
         with self._lock:
             batch.send(self._socket)
 
@@ -205,54 +229,3 @@ class Links:
     def _addresses(self, name: str) -> list[str]:
         with self._lock:
             return [item.get_attr("IFA_ADDRESS") for item in self._route.get_addr(index=self.index(name))]
-
-
-def prepare_inside() -> None:
-    """Settings of a new network namespace, before any link is in it: no IPv6 unless asked for."""
-    _write(_SYSCTL / "ipv6/conf/all/accept_ra", "0")
-    _write(_SYSCTL / "ipv6/conf/default/disable_ipv6", "1")
-
-
-def addresses_v6(name: str) -> set[str]:
-    """The IPv6 addresses of a link of the calling thread's namespace (proc(5), /proc/net/if_inet6)."""
-    try:
-        lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
-    except FileNotFoundError:
-        return set()
-    found = (line.split() for line in lines)
-    return {str(IPv6Address(bytes.fromhex(one[0]))) for one in found if one[-1] == name}
-
-
-def configure_inside(
-    netns: NetworkNamespace, places: Sequence[Place], gateway: IPv4Address | None, gateway6: IPv6Address | None = None
-) -> None:
-    """Loopback up, each link with its addresses up, the default routes."""
-
-    def enter() -> tuple[socket.socket, list[int]]:
-        for place in places:
-            if place.address6:
-                # Its addresses come from us alone: router advertisements must not add any (CVE-2020-13401).
-                for setting in ("accept_ra", "disable_ipv6"):
-                    _write(_SYSCTL / f"ipv6/conf/{place.name}/{setting}", "0")
-        return netlink.open_socket(), [socket.if_nametoindex(place.name) for place in places]
-
-    # The socket stays in the namespace in which it was opened.
-    opened, indexes = netns.visit(enter)
-    batch = netlink.Batch()
-    batch.set_up(1)
-    for place, index in zip(places, indexes, strict=True):
-        batch.add_address(index, str(place.address), place.length)
-        batch.set_up(index)
-        if place.address6:
-            batch.add_address(index, str(place.address6), place.length6)
-    for way in (gateway, gateway6):
-        if way is not None:
-            batch.add_default_route(str(way))
-    with opened:
-        batch.send(opened)
-
-
-def _write(path: Path, value: str) -> None:
-    """Set a kernel setting that may be absent (IPv6 off)."""
-    if path.exists():
-        path.write_text(value)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
-
 from bayplan.models import Change
 from bayplan.runtime.native.networks.endpoints import Endpoints
+from bayplan.runtime.native.networks.inside import configure_inside, links_inside
 from bayplan.runtime.native.networks.kernel import Kernel
-from bayplan.runtime.native.networks.links import configure_inside
-from bayplan.runtime.native.networks.places import PLACES, place_of, recorded
+from bayplan.runtime.native.networks.netlink import Link
+from bayplan.runtime.native.networks.places import PLACES, inside_name, place_of, recorded, ways
 from bayplan.system.namespaces import NetworkNamespace
+from bayplan.system.processes import Process
 
 
 class MendedEndpoints(Endpoints):
@@ -17,16 +17,25 @@ class MendedEndpoints(Endpoints):
 
     def kernel(self) -> Kernel:
         """What the kernel has now, to hold many records against."""
-        return Kernel(self.links, self.firewall, self.database)
+        return Kernel(self.links, self.firewall, self.guard, self.database)
 
-    def endpoint_defects(self, container_id: str, kernel: Kernel) -> dict[str, str]:
-        """What a running container lacks in the kernel, with the way it is mended."""
+    def endpoint_defects(self, container_id: str, kernel: Kernel, pid: int | None = None) -> dict[str, str]:
+        """What a running container lacks in the kernel, with the way it is mended. ``pid`` is its first process."""
         found: dict[str, str] = {}
-        for row in kernel.places.get(container_id, ()):
-            if row["link"] not in kernel.links:
+        rows = kernel.places.get(container_id, ())
+        inside = _inside(pid) if any(not recorded(row["declared"]).bridged for row in rows) else {}
+        for row in rows:
+            if not recorded(row["declared"]).bridged:
+                link = inside.get(inside_name(row))
+                if link is None or not link.up:
+                    found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
+            elif row["link"] not in kernel.links:
                 found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
             elif not kernel.is_attached(row["link"], row["bridge"]):
                 found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
+        for sender in kernel.senders.get(container_id, ()):
+            if not kernel.guarded.knows(sender):
+                found["what its links may send is not recorded in the kernel"] = Change.IN_PLACE.value
         for port in kernel.ports.get(container_id, ()):
             key = port.key
             if key in kernel.shared:
@@ -43,17 +52,29 @@ class MendedEndpoints(Endpoints):
         ``netns`` is the namespace it runs in.
         """
         self.firewall.ensure()
+        self.guard.ensure(self._senders())
         rows = self.database.query(PLACES, (container_id,))
-        out = [row for row in rows if not recorded(row["declared"]).internal]
-        ways = out[:1], [row for row in out if row["gateway6"]][:1]
-        for row in rows:
-            if self.links.index(row["link"]) is not None:
-                self.links.join(row["link"], row["bridge"])
-                continue
-            self.links.attach(netns, [place_of(row)])
-            gateway = IPv4Address(row["gateway"]) if row in ways[0] else None
-            gateway6 = IPv6Address(row["gateway6"]) if row in ways[1] else None
-            configure_inside(netns, [place_of(row)], gateway, gateway6)
+        there, lost = links_inside(netns), []
+        for place in map(place_of, rows):
+            if place.bridged and self.links.index(place.host_name) is not None:
+                self.links.join(place)
+            elif place.bridged or place.name not in there:
+                lost.append(place)
+        self.links.attach(netns, lost)
+        down = [place for place in map(place_of, rows) if not place.bridged]
+        configure_inside(netns, [*lost, *(place for place in down if place not in lost)], ways(rows))
         shared = self.balance.shared(container_id)
         self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
         self.balance.settle(shared)
+
+
+def _inside(pid: int | None) -> dict[str, Link]:
+    """The links in the namespace of a process; none when it has ended."""
+    process = Process.of(pid) if pid else None
+    netns = NetworkNamespace.of(process) if process else None
+    if netns is None:
+        return {}
+    try:
+        return links_inside(netns)
+    finally:
+        netns.close()

@@ -26,7 +26,9 @@ _log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _OWN = """
-    SELECT c.id, c.declared, e.network, (SELECT count(*) FROM endpoints peer WHERE peer.network = e.network) AS size
+    SELECT c.id, c.declared, e.network, (SELECT count(*) FROM endpoints peer JOIN networks n
+    ON n.name = peer.network WHERE peer.network = e.network
+    AND coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge') AS size
     FROM containers c LEFT JOIN endpoints e ON e.container_id = c.id
     WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id, e.position
 """
@@ -176,7 +178,8 @@ class Names:
         """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""
         rows = self.database.query(
             "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
-            " WHERE e.container_id = ? ORDER BY e.position LIMIT 1",
+            " WHERE e.container_id = ?"
+            " ORDER BY coalesce(json_extract(n.declared, '$.driver'), 'bridge') != 'bridge', e.position LIMIT 1",
             (container_id,),
         )
         return str(rows[0][0]) if rows else "127.0.0.1"

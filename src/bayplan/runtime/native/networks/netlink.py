@@ -29,17 +29,29 @@ _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 # if_link.h, veth.h, if_addr.h, rtnetlink.h of the kernel's interface (include/uapi/linux)
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_LINK, _MACVLAN_MODE, _IPVLAN_MODE, _VLAN_ID, _BRPORT_ISOLATED = 5, 1, 1, 1, 33
+_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+_IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 _VETH_INFO_PEER, _BRPORT_MODE, _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 4, 1, 5
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _RT_TABLE_MAIN, _RT_TABLE_LOCAL, _RTPROT_STATIC, _RTN_UNICAST, _RTN_LOCAL = 254, 255, 4, 1, 2
+_SCOPE_LINK = 253  # RT_SCOPE_LINK
 _BEHIND_LOOPBACK = 4096  # a metric behind that of the loopback's own route
 _DUMP_INTERRUPTED = 0x10
 _DUMP_ATTEMPTS = 20
 _TIMEOUT_S = 10.0
 _sequences = itertools.count(1)
 """Never the same twice: the late answer to a request that was given up is not taken for that to the next one."""
+
+
+class RefusedError(RuntimeFailureError):
+    """The kernel refused a request; ``number`` is its errno(3)."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"the kernel refused {what}: {os.strerror(number)}")
+        self.number = number
 
 
 def open_socket(protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
@@ -130,13 +142,13 @@ class Batch:
     def __init__(self) -> None:
         self._requests: list[tuple[bytearray, str, int]] = []
 
-    def add_veth(self, name: str, bridge: int, *, peer: str, mac: str, netns_fd: int) -> None:
+    def add_veth(self, name: str, bridge: int, *, peer: str, mac: str, netns_fd: int, mtu: int | None = None) -> None:
         """A veth pair: one end up on a bridge (its index), the other with name and MAC in another namespace."""
-        inner = (
-            _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _name(peer) + _mac(mac) + _number(_IFLA_NET_NS_FD, netns_fd)
-        )
+        size = _number(_IFLA_MTU, mtu) if mtu else b""
+        inner = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _name(peer) + _mac(mac) + size
+        inner += _number(_IFLA_NET_NS_FD, netns_fd)
         data = attribute(_INFO_DATA, attribute(_VETH_INFO_PEER, inner))
-        attributes = _name(name) + _number(_IFLA_MASTER, bridge) + _info(b"veth", data)
+        attributes = _name(name) + size + _number(_IFLA_MASTER, bridge) + _info(b"veth", data)
         self._link(attributes, f"link {name}", create=True)
 
     def add_bridge(self, name: str, mtu: int | None) -> None:
@@ -149,9 +161,37 @@ class Batch:
         """Put a link on a bridge (its index) and switch it on."""
         self._link(_name(name) + _number(_IFLA_MASTER, bridge), f"link {name}")
 
-    def set_hairpin(self, name: str) -> None:
-        """Let frames of a bridge port back out where they came from: a container reaches its own published port."""
-        data = attribute(_INFO_SLAVE_DATA, attribute(_BRPORT_MODE, b"\1"))
+    def add_child(
+        self, name: str, parent: int, kind: str, mode: str, *, mac: str, netns_fd: int, mtu: int | None = None
+    ) -> None:
+        """A macvlan or ipvlan link on a link of the host (its index), in another namespace. It is not up yet."""
+        if kind == "macvlan":
+            data = attribute(_MACVLAN_MODE, struct.pack("=I", _MACVLAN_MODES[mode])) if mode else b""
+        else:
+            data = attribute(_IPVLAN_MODE, struct.pack("=H", _IPVLAN_MODES[mode])) if mode else b""
+        attributes = _name(name) + (_mac(mac) if mac else b"") + (_number(_IFLA_MTU, mtu) if mtu else b"")
+        attributes += _number(_IFLA_LINK, parent) + _number(_IFLA_NET_NS_FD, netns_fd)
+        body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attributes
+        body += _info(kind.encode(), attribute(_INFO_DATA, data))
+        self._put(body, _NEWLINK, _CREATE | _EXCL, f"{kind} link {name}")
+
+    def add_vlan(self, name: str, parent: int, number: int) -> None:
+        """A link of a VLAN (IEEE 802.1Q) on another, up."""
+        data = attribute(_INFO_DATA, attribute(_VLAN_ID, struct.pack("=H", number)))
+        self._link(_name(name) + _number(_IFLA_LINK, parent) + _info(b"vlan", data), f"VLAN link {name}", create=True)
+
+    def add_nothing(self, kind: str) -> None:
+        """Ask for a link that lacks what its kind needs: the kernel refuses it, unknown kinds with EOPNOTSUPP."""
+        self._link(_name("bayplan-probe") + _info(kind.encode(), attribute(_INFO_DATA, b"")), kind, create=True)
+
+    def set_hairpin(self, name: str, *, isolated: bool = False) -> None:
+        """Let frames of a bridge port back out where they came from: a container reaches its own published port.
+
+        ``isolated``: but to no other isolated port of the bridge.
+        """
+        data = attribute(
+            _INFO_SLAVE_DATA, attribute(_BRPORT_MODE, b"\1") + attribute(_BRPORT_ISOLATED, bytes([isolated]))
+        )
         info = attribute(_IFLA_LINKINFO, attribute(_INFO_SLAVE_KIND, b"bridge\0") + data)
         self._link(_name(name) + info, f"bridge port {name}")
 
@@ -183,6 +223,13 @@ class Batch:
         body += attribute(_RTA_GATEWAY, packed)
         self._put(body, _NEWROUTE, _CREATE | _REPLACE, f"default route by {gateway}")
 
+    def add_default_link(self, index: int, family: int) -> None:
+        """Send what is not local by a link, whoever answers there."""
+        scope = _SCOPE_LINK if family == socket.AF_INET else 0
+        body = _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, scope, _RTN_UNICAST, 0)
+        body += _number(_RTA_OIF, index)
+        self._put(body, _NEWROUTE, _CREATE | _REPLACE, f"default route by link {index}")
+
     def take_loopback_v6(self, index: int) -> None:
         """Take what comes by a link for ::1, which only an answer to a translated packet of ours can be.
 
@@ -210,7 +257,7 @@ class Batch:
             answers.update(_answers(to.recv(1 << 16)))
         for sequence, (_, what, tolerated) in zip(sequences, self._requests, strict=True):
             if (number := answers[sequence]) and number != tolerated:
-                raise RuntimeFailureError(f"the kernel refused {what}: {os.strerror(number)}")
+                raise RefusedError(what, number)
 
     def _link(
         self,

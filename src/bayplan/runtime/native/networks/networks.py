@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bayplan.errors import ConflictError
 from bayplan.models import Change, Container, Network
-from bayplan.runtime.native.networks import demand, forwarding
+from bayplan.runtime.native.networks import demand, forwarding, parents
 from bayplan.runtime.native.networks.addresses import (
     choose_subnet,
     choose_subnet_v6,
@@ -55,19 +55,31 @@ class Networks(MendedEndpoints):
                 taken.append(choose_subnet(self.settings.address_pool, taken))
             forwarding.check(network)
         demand.check(networks, containers, leaving, self.database)
+        demand.check_ports(networks, containers, self.database)
 
     def check(self, network: Network) -> None:
-        """Refuse a subnet that overlaps another network or a route of the host. Raises ConflictError naming it."""
+        """Refuse a subnet that overlaps another network or a route of the host, or a parent that cannot be used.
+
+        The range of macvlan and ipvlan is that of their parent's link: routes of the host are no reason against it.
+        Raises ConflictError naming what is in the way, NotFoundError, UnsupportedError.
+        """
+        rows = self.database.query("SELECT * FROM networks")
+        if not network.bridged:
+            parents.check(network, self.links, rows)
+        named = network.bridge_name
+        held = self._row(network.name)
+        if named and parents.exists(named) and (held is None or held["bridge"] != named):
+            raise ConflictError(f"bridge {named} is a link of the host", where=str(network.id), hint="name another")
         if network.subnet is not None:
-            _refuse_overlap(network.name, network.subnet, self._taken())
+            _refuse_overlap(network.name, network.subnet, self._taken(routes=network.bridged))
         if network.ipv6_subnet is not None:
-            _refuse_overlap(network.name, network.ipv6_subnet, self._taken_v6())
+            _refuse_overlap(network.name, network.ipv6_subnet, self._taken_v6(routes=network.bridged))
 
     def with_ipv6(self, made: Sequence[Network]) -> Callable[[Container], bool]:
         """Whether a container gets an IPv6 address that ports can lead to; ``made`` are networks made first."""
         rows = self.database.query("SELECT declared FROM networks")
         known = {item.name: item for item in (*(recorded(row[0]) for row in rows), *made)}
-        able = {name for name, item in known.items() if item.enable_ipv6 and not item.internal}
+        able = {name for name, item in known.items() if item.enable_ipv6 and item.bridged and not item.internal}
         return lambda container: not able.isdisjoint(endpoint.network for endpoint in container.networks)
 
     def create(self, network: Network, project: str) -> None:
@@ -79,18 +91,20 @@ class Networks(MendedEndpoints):
                 taken = [subnet for _, subnet, _ in self._taken()]
                 subnet = network.subnet or choose_subnet(self.settings.address_pool, taken)
                 six = self._choose_v6(network)
+                made = not network.bridged and parents.is_ours(network, self.database.query("SELECT * FROM networks"))
                 with self.database.transaction() as tx:
                     tx.execute(
-                        "INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         (
                             network.name,
                             project,
                             network.model_dump_json(),
                             str(subnet),
                             str(gateway_of(network, subnet)),
-                            link_name(self.settings.interface_prefix, str(self.settings.state_root), network.name),
+                            network.bridge_name or self._bridge(network.name),
                             datetime.now(UTC).isoformat(),
                             *six,
+                            made,
                         ),
                     )
             self._realise(network.name)
@@ -117,14 +131,19 @@ class Networks(MendedEndpoints):
                 raise ConflictError(
                     f"network {name} is used by containers {', '.join(users)}", hint="remove those first"
                 )
+            declared = recorded(row["declared"])
+            if row["parent_made"]:
+                parents.remove(declared, self.links, self.database.query("SELECT * FROM networks"))
             # Before its record: nothing else would lead a later run to a name server that has no networks.
             self.name_server.settle(anyway=True)
             # Nor to a table without networks.
             if len(self.database.query("SELECT name FROM networks LIMIT 2")) == 1:
                 self.firewall.remove()
-            else:
+                self.guard.remove()
+            elif declared.bridged:
                 self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"], row["subnet6"])
-            self.links.remove([row["bridge"]])
+            if declared.bridged:
+                self.links.remove([row["bridge"]])
             with self.database.transaction() as tx:
                 tx.execute("DELETE FROM leases WHERE network = ?", (name,))
                 tx.execute("DELETE FROM last_addresses WHERE network = ?", (name,))
@@ -160,7 +179,7 @@ class Networks(MendedEndpoints):
                     handle=row["bridge"],
                     project=row["project"],
                     defects=defects,
-                    notes=(finding.note,) if finding.note else (),
+                    notes=tuple(note for note in (finding.note, self.guard.refusal, *self._parents(row)) if note),
                 )
             )
         return found
@@ -175,21 +194,38 @@ class Networks(MendedEndpoints):
     def _realise(self, name: str) -> None:
         row = self._network_row(name)
         declared = recorded(row["declared"])
+        if not declared.bridged:
+            if row["parent_made"]:
+                parents.ensure(declared, self.links)
+            return
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
-        bridge, subnet, gateway, internal = row["bridge"], row["subnet"], row["gateway"], declared.internal
-        self.firewall.add_network(bridge, subnet, gateway, internal=internal, subnet6=row["subnet6"])
+        self.guard.ensure(self._senders())
+        bridge, subnet, gateway = row["bridge"], row["subnet"], row["gateway"]
+        self.firewall.add_network(bridge, subnet, gateway, declared, row["subnet6"])
         second = (IPv6Address(row["gateway6"]), IPv6Network(row["subnet6"])) if row["subnet6"] else None
         self.links.ensure_bridge(bridge, IPv4Address(gateway), IPv4Network(subnet), declared.mtu, second)
-        if not internal:
+        if not declared.internal:
             forwarding.switch_on(ipv6=bool(second))
 
     def _defects(self, row: Row, kernel: Kernel) -> list[str]:
+        declared, six = recorded(row["declared"]), row["subnet6"]
+        if not declared.bridged:
+            made = bool(row["parent_made"])
+            return [text for text, mendable in parents.findings(declared, made=made) if mendable]
         found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"]), row["gateway6"]))
-        internal, six = recorded(row["declared"]).internal, row["subnet6"]
-        if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], internal=internal, subnet6=six):
+        if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], declared, six):
             found.append("its firewall rules are missing")
-        return found if internal else [*found, *forwarding.defects(ipv6=bool(six))]
+        return found if declared.internal else [*found, *forwarding.defects(ipv6=bool(six))]
+
+    def _parents(self, row: Row) -> list[str]:
+        """What nobody but the user can mend."""
+        declared, made = recorded(row["declared"]), bool(row["parent_made"])
+        found = () if declared.bridged else parents.findings(declared, made=made)
+        return [f"{text}: its containers reach nobody" for text, mendable in found if not mendable]
+
+    def _bridge(self, name: str) -> str:
+        return link_name(self.settings.interface_prefix, str(self.settings.state_root), name)
 
     def _choose_v6(self, network: Network) -> tuple[str, str]:
         """Range and gateway; empty without IPv6."""
@@ -200,27 +236,27 @@ class Networks(MendedEndpoints):
             subnet = choose_subnet_v6(pool_v6(self.settings), [item for _, item, _ in self._taken_v6()])
         return str(subnet), str(gateway_v6_of(network, subnet))
 
-    def _taken_v6(self) -> list[tuple[str, IPv6Network, str]]:
+    def _taken_v6(self, *, routes: bool = True) -> list[tuple[str, IPv6Network, str]]:
         rows = self.database.query("SELECT name, subnet6, bridge FROM networks WHERE subnet6 != ''")
         ours = {row["bridge"] for row in rows}
         networks = [(str(row["name"]), IPv6Network(row["subnet6"]), str(row["bridge"])) for row in rows]
-        routes = [
+        found = [
             (f"a route of the host by {link}", net, link)
-            for net, link in self.links.routes(socket.AF_INET6)
+            for net, link in (self.links.routes(socket.AF_INET6) if routes else ())
             if link not in ours and isinstance(net, IPv6Network) and not net.is_link_local
         ]
-        return networks + routes
+        return networks + found
 
-    def _taken(self) -> list[tuple[str, IPv4Network, str]]:
+    def _taken(self, *, routes: bool = True) -> list[tuple[str, IPv4Network, str]]:
         rows = self.database.query("SELECT name, subnet, bridge FROM networks")
         ours = {row["bridge"] for row in rows}
         networks = [(str(row["name"]), IPv4Network(row["subnet"]), str(row["bridge"])) for row in rows]
-        routes = [
+        found = [
             (f"a route of the host by {link}", net, link)
-            for net, link in self.links.routes()
+            for net, link in (self.links.routes() if routes else ())
             if link not in ours and isinstance(net, IPv4Network)
         ]
-        return networks + routes
+        return networks + found
 
 
 def _refuse_overlap(name: str, wanted: T, taken: Sequence[tuple[str, T, str]]) -> None:

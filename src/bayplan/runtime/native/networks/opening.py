@@ -34,11 +34,11 @@ class Ports:
         rows = self.database.query(
             "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
         )
-        rows = [row for row in rows if not self._is_internal(row["network"])]
+        rows = [row for row in rows if self._publishes(row["network"])]
         address = next((row["address"] for row in rows), None)
         address6 = next((row["address6"] for row in rows if row["address6"]), "")
         if ports and address is None:
-            raise ConflictError("ports can be published only from a network that is not internal")
+            raise ConflictError("ports can be published only from a bridge network that is not internal")
         with self.balance.turn():
             before = set(self.balance.shared(container_id))
             with self.database.transaction() as tx:
@@ -63,7 +63,7 @@ class Ports:
 
     def able(self, container: Container) -> tuple[Port, ...]:
         """The ports of a container, none when it has left every network that ports can be published from."""
-        if not container.networks or all(self._is_internal(one.network) for one in container.networks):
+        if not container.networks or not any(self._publishes(one.network) for one in container.networks):
             return ()
         return container.ports
 
@@ -111,8 +111,10 @@ class Ports:
                 found.add(Published(host, number, port.protocol, leads, port.target))
         return found
 
-    def _is_internal(self, name: str) -> bool:
-        return recorded(self._network_row(name)["declared"]).internal
+    def _publishes(self, name: str) -> bool:
+        """Whether ports can lead to a network: no rule of the host is asked for what macvlan and ipvlan send."""
+        network = recorded(self._network_row(name)["declared"])
+        return network.bridged and not network.internal
 
     def _row(self, name: str) -> Row | None:
         rows = self.database.query("SELECT * FROM networks WHERE name = ?", (name,))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from sqlite3 import Row
+from types import MappingProxyType
 
 from bayplan.models import Endpoint, Network
+from bayplan.models.network import MODES
 from bayplan.runtime.native.networks.addresses import mac_of
-from bayplan.runtime.native.networks.links import Place
+from bayplan.runtime.native.networks.inside import Place, Way
 from bayplan.system.namespaces import NetworkNamespace
 
 PLACES = """
@@ -17,6 +21,12 @@ PLACES = """
     ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position
 """
 """The places of one container, each with what is known of its network."""
+SENDERS = """
+    SELECT e.container_id, e.link, e.mac, e.address, e.address6, e.asked,
+           coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge' AS guarded,
+           coalesce(json_extract(n.declared, '$.source_check'), 1) = 0 AS free
+    FROM endpoints e JOIN networks n ON n.name = e.network
+"""
 
 
 @functools.lru_cache(maxsize=256)
@@ -25,27 +35,72 @@ def recorded(text: str) -> Network:
     return Network.model_validate_json(text)
 
 
+@functools.lru_cache(maxsize=1024)
+def _asked(text: str) -> Endpoint:
+    return Endpoint.model_validate_json(text)
+
+
+def asked(row: Row) -> Endpoint:
+    """An endpoint as it was declared when it was recorded."""
+    return _asked(row["asked"]) if row["asked"] else Endpoint(network=row["network"])
+
+
 def moves(row: Row, endpoint: Endpoint) -> bool:
-    """Whether a recorded place has another address than is declared now; one that is not declared stays."""
+    """Whether a recorded place has another link than is declared now; an address that is not declared stays."""
     other4 = endpoint.ipv4_address and str(endpoint.ipv4_address) != row["address"]
     other6 = endpoint.ipv6_address and str(endpoint.ipv6_address) != row["address6"]
     mac = endpoint.mac_address or mac_of(IPv4Address(row["address"]))
-    return bool(other4 or other6 or mac != row["mac"])
+    if other4 or other6 or (row["mac"] and mac != row["mac"]):
+        return True
+    before = asked(row)
+    return any(
+        getattr(before, name) != getattr(endpoint, name) for name in ("interface_name", "link_local_ips", "sysctls")
+    )
 
 
 def place_of(row: Row) -> Place:
     """A recorded endpoint's link; ``row`` is one of ``PLACES``."""
+    network, endpoint = recorded(row["declared"]), asked(row)
     address6 = IPv6Address(row["address6"]) if row["address6"] else None
     return Place(
         row["link"],
         row["bridge"],
-        row["interface"] or f"eth{row['position']}",
+        inside_name(row),
         row["mac"],
         IPv4Address(row["address"]),
         IPv4Network(row["subnet"]).prefixlen,
         address6,
         IPv6Network(row["subnet6"]).prefixlen if address6 else 0,
+        driver=network.driver,
+        parent=network.parent or "",
+        mode=network.mode or next(iter(MODES[network.driver]), ""),
+        mtu=network.mtu,
+        isolated=not network.icc,
+        further=endpoint.link_local_ips,
+        sysctls=endpoint.sysctls,
     )
+
+
+def inside_name(row: Row) -> str:
+    """Name of a recorded link inside."""
+    return str(row["interface"] or f"eth{row['position']}")
+
+
+def inside_names(endpoints: Sequence[Endpoint], held: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Names of links inside by network: what they are called in ``held``, what is declared, else the next free ethN."""
+    names = {one.network: one.interface_name for one in endpoints if one.interface_name} | dict(held)
+    free = (name for name in map("eth{}".format, itertools.count()) if name not in names.values())
+    return {one.network: names.get(one.network) or next(free) for one in endpoints}
+
+
+def ways(rows: Iterable[Row]) -> tuple[Way, ...]:
+    """The ways out of a container with these places, one of each family at most."""
+    open_ones = [row for row in rows if not recorded(row["declared"]).internal]
+    open_ones.sort(key=lambda row: (-asked(row).gw_priority, row["position"]))
+    four = [(IPv4Address(row["gateway"]), row) for row in open_ones][:1]
+    six = [(IPv6Address(row["gateway6"]), row) for row in open_ones if row["gateway6"]][:1]
+    found: list[tuple[IPv4Address | IPv6Address, Row]] = [*four, *six]
+    return tuple(Way(gateway, inside_name(row) if recorded(row["declared"]).routed else "") for gateway, row in found)
 
 
 @dataclass(frozen=True)
@@ -57,10 +112,13 @@ class Attachment:
     name_server: IPv4Address | None = None
     """None: those of the host, as no gateway of its networks can answer."""
     places: tuple[Place, ...] = ()
-    gateway: IPv4Address | None = None
-    """Its way out; None when all its networks are internal."""
-    gateway6: IPv6Address | None = None
-    """Its way out by IPv6; None when no network that is not internal has IPv6."""
+    ways: tuple[Way, ...] = ()
+    """Its ways out; none when all its networks are internal."""
+
+    @property
+    def gateway(self) -> IPv4Address | None:
+        """Its way out by IPv4."""
+        return next((way.gateway for way in self.ways if isinstance(way.gateway, IPv4Address)), None)
 
     @property
     def own(self) -> dict[str, str]:

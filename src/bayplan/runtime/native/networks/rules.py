@@ -8,6 +8,7 @@ add set inet {t} bridges {{ type ifname; }}
 add set inet {t} pairs {{ type ifname . ifname; }}
 add set inet {t} outgoing {{ type ifname; }}
 add set inet {t} subnets {{ type ipv4_addr; flags interval; }}
+add set inet {t} masked {{ type ipv4_addr; flags interval; }}
 add set inet {t} gateways {{ type ipv4_addr; }}
 add set inet {t} resolvers {{ type ifname . ipv4_addr; }}
 add map inet {t} ports_any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
@@ -15,6 +16,7 @@ add map inet {t} ports_address {{ type ipv4_addr . inet_proto . inet_service : i
 add map inet {t} shared_any {{ type inet_proto . inet_service : verdict; }}
 add map inet {t} shared_address {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
 add set inet {t} subnets6 {{ type ipv6_addr; flags interval; }}
+add set inet {t} masked6 {{ type ipv6_addr; flags interval; }}
 add set inet {t} unled6 {{ type ipv6_addr; }}
 add map inet {t} ports_any6 {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
 add map inet {t} ports_address6 {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
@@ -46,10 +48,10 @@ add rule inet {t} publish dnat ip6 to ip6 daddr . meta l4proto . th dport map @p
 add rule inet {t} publish ip6 daddr . meta l4proto . th dport vmap @shared_address6
 add rule inet {t} publish dnat ip6 to meta l4proto . th dport map @ports_any6
 add rule inet {t} publish meta nfproto ipv6 meta l4proto . th dport vmap @shared_any6
-add rule inet {t} postrouting ip saddr @subnets oifname != @bridges masquerade
+add rule inet {t} postrouting ip saddr @masked oifname != @bridges masquerade
 add rule inet {t} postrouting ip saddr 127.0.0.0/8 oifname @bridges masquerade
 add rule inet {t} postrouting ct status dnat ip saddr @subnets ip daddr @subnets masquerade
-add rule inet {t} postrouting ip6 saddr @subnets6 oifname != @bridges masquerade
+add rule inet {t} postrouting ip6 saddr @masked6 oifname != @bridges masquerade
 add rule inet {t} postrouting ip6 saddr ::1 oifname @bridges masquerade
 add rule inet {t} postrouting ct status dnat ip6 saddr @subnets6 ip6 daddr @subnets6 masquerade
 add rule inet {t} input iifname @bridges ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 \

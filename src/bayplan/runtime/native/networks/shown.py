@@ -55,9 +55,24 @@ def inspect(networks: Networks, name: str) -> Mapping[str, Any]:
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
         "Containers": {member["container_id"]: _member(member, row) for member in members},
-        "Options": {"com.docker.network.driver.mtu": str(declared.mtu)} if declared.mtu else {},
+        "Options": _options(declared),
         "Labels": dict(declared.labels),
     }
+
+
+def _options(declared: Network) -> dict[str, str]:
+    """What is declared of the driver, under Docker's names."""
+    bridge = "com.docker.network.bridge"
+    every = {
+        "com.docker.network.driver.mtu": declared.mtu,
+        "parent": declared.parent,
+        f"{declared.driver}_mode": declared.mode,
+        f"{bridge}.name": declared.bridge_name,
+        f"{bridge}.enable_icc": None if declared.icc else "false",
+        f"{bridge}.enable_ip_masquerade": None if declared.masquerade else "false",
+        "bayplan.source_check": None if declared.source_check else "false",
+    }
+    return {name: str(value) for name, value in every.items() if value is not None}
 
 
 def _ranges(row: Row, declared: Network) -> list[dict[str, Any]]:

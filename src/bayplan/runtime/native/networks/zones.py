@@ -26,7 +26,7 @@ _RECORDED = """
            e.address, e.address6, c.id, c.name, c.service,
            json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN networks n ON n.name = e.network LEFT JOIN containers c ON c.id = e.container_id
-    ORDER BY n.bridge, c.name, e.address
+    WHERE coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge' ORDER BY n.bridge, c.name, e.address
 """
 _ATTEMPT_S = 0.05
 _POLL_S = 0.002
@@ -73,7 +73,7 @@ def names_of(row: Row) -> tuple[str, ...]:
 
 
 def zones(database: Database) -> dict[str, Zone]:
-    """A zone for each network that has containers, by the network's name."""
+    """A zone for each bridge network that has containers, by the network's name; others have no gateway of ours."""
     rows = database.query(_RECORDED)
     internal = {row["network"]: _is_internal(row) for row in {row["network"]: row for row in rows}.values()}
     outside = {row["container_id"] for row in rows if not internal[row["network"]]}

@@ -77,4 +77,8 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE containers ADD COLUMN joined TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE networks ADD COLUMN parent_made INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE endpoints ADD COLUMN asked TEXT NOT NULL DEFAULT '';
+    """,
 )
