@@ -110,7 +110,8 @@ class _Executor:
                 ended = True
                 lines = tuple(line.text for line in logs.read(paths.log, tail=_TAIL)) if code else ()
             finally:
-                _forget_secrets(paths.run, self.runtime.root / workspace.id)
+                # The runtime removes its own copy, and needs it for that, unless there is nothing left to end.
+                _forget_secrets(paths.run, *([self.runtime.root / workspace.id] if ended else []))
                 lifecycle.clear(self.runtime, workspace.id, paths, started=ended)
         build_points.remove(workspace.upper, points, command.lowerdirs)
         return Outcome(code, tuple(_masked(line, command.secrets.values()) for line in lines))
