@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -116,8 +117,9 @@ class Core:
         return again.digest
 
     def ran(self):
-        """The steps that were done and not taken from the cache."""
-        return [step for step in self.steps if "(cached)" not in step]
+        """The steps that were done and not taken from the cache, in the order of the Dockerfile."""
+        found = [re.sub(r"^\[[^]]*\] ", "", step) for step in self.steps if "(cached)" not in step]
+        return sorted(found, key=lambda step: int(step.split()[1].partition("/")[0]) if step.startswith("step") else 0)
 
     def output(self, name="lab/app", **fields):
         """What a container of the image writes."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from bayplan import app
 from bayplan.errors import NotFoundError
-from bayplan.load.compose import find_files, load_stack
 from bayplan.models import Container, Kind, ResourceId, Settings, Stack
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
@@ -20,6 +19,8 @@ from bayplan.runtime.protocol import Observed, Runtime, Scope
 @contextmanager
 def opened() -> Iterator[tuple[Runtime, Settings]]:
     """The engine of this host and its settings."""
+    # Once: else each model that holds containers (a stack, what was observed, a plan) works their schema out anew.
+    Container.model_rebuild()
     settings = app.load_settings()
     with app.open_runtime(settings) as runtime:
         yield runtime, settings
@@ -27,6 +28,8 @@ def opened() -> Iterator[tuple[Runtime, Settings]]:
 
 def stack(options: Namespace) -> Stack:
     """The declaration that the options name. Raises NotFoundError when there is none."""
+    from bayplan.load.compose import find_files, load_stack
+
     directory = options.project_directory
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
@@ -57,6 +60,8 @@ def containers(options: Namespace, runtime: Runtime, *, none_too: bool = False) 
 
     ``none_too``: a project without containers is no error when none is named.
     """
+    from bayplan.load.compose import find_files
+
     wanted: Sequence[str] = options.service
     if wanted and not options.project_name and not options.file and not find_files(Path.cwd()):
         scope = Scope(names=tuple(ResourceId(kind=Kind.CONTAINER, name=name) for name in wanted))

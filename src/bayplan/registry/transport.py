@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -187,6 +186,8 @@ def _asked(header: str, otherwise: float) -> float:
     """Seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if header.isascii() and header.isdigit():
         return float(header)
+    from email.utils import parsedate_to_datetime
+
     try:
         when = parsedate_to_datetime(header)
     except (TypeError, ValueError):

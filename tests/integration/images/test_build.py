@@ -343,3 +343,62 @@ def test_what_an_image_keeps_for_its_builds_is_done_in_them(core, context):
     write(context, a="changed\n")
     core.build(context)
     assert core.output(command=("cat", "/app/b")) == ["changed", "more"]
+
+
+PARALLEL = """\
+FROM lab/base AS one
+RUN --mount=type=cache,target=/meet touch /meet/one; i=0; while [ ! -e /meet/two ]; do sleep 0.05; done; echo 1 > /out
+FROM lab/base AS two
+RUN --mount=type=cache,target=/meet touch /meet/two; i=0; while [ ! -e /meet/one ]; do sleep 0.05; done; echo 2 > /out
+FROM lab/base
+RUN echo 3 > /three
+COPY --from=one /out /one
+COPY --from=two /out /two
+CMD ["cat", "/one", "/two", "/three"]
+"""
+
+
+def test_independent_stages_are_built_at_the_same_time(core, context):
+    write(context, Dockerfile=PARALLEL)
+    first = core.build(context)  # neither of the first two ends without the other
+    assert core.output() == ["1", "2", "3"]
+    assert {step.split()[0] for step in core.steps} == {"[one]", "[two]", "[2]"}
+    second = Core(1)
+    try:
+        assert second.build(context) == first
+    finally:
+        second.close()
+
+
+def test_the_first_failure_stops_the_other_stages(core, context):
+    text = """\
+FROM lab/base AS slow
+RUN touch /quick
+RUN sleep 600
+RUN touch /never
+FROM lab/base AS broken
+RUN echo said; sleep 1; exit 3
+FROM lab/base
+COPY --from=slow /never /a
+COPY --from=broken /x /b
+"""
+    write(context, Dockerfile=text)
+    with pytest.raises(RuntimeFailureError, match=r"Dockerfile:6: .*exit code 3") as caught:
+        core.build(context)
+    assert caught.value.output == "said"
+    assert core.left() == []
+    assert not any("never" in step for step in core.steps)
+    # What had been done is kept.
+    write(context, Dockerfile=text.replace("sleep 600", "true").replace("exit 3", "touch /x"))
+    core.build(context)
+    assert not any("touch /quick" in step for step in core.ran())
+
+
+def test_a_linked_layer_out_of_the_cache_over_one_just_made(core, context):
+    text = "FROM lab/base\nRUN echo {0} > /below\nCOPY --link a /srv/\nRUN cat /below /srv/a > /both\n"
+    text += "CMD cat /both\n"
+    write(context, Dockerfile=text.format(1), a="a\n")
+    core.build(context)
+    write(context, Dockerfile=text.format(2))
+    core.build(context)
+    assert core.output() == ["2", "a"]

@@ -8,14 +8,15 @@ anything else and removed last, so that a sweep under the host's lock finds what
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import RuntimeFailureError
+from bayplan.errors import RuntimeFailureError, StoppedError
 from bayplan.models import Container, Endpoint, Network, Settings
 from bayplan.runtime.native import build_points
 from bayplan.runtime.native.build_mounts import StepMounts
@@ -26,13 +27,13 @@ from bayplan.runtime.native.containers.spec import Bundle, build_spec, process_e
 from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.build.builder import workspaces
 from bayplan.runtime.native.images.build.executor import Command, Executor, Outcome, Workspace
-from bayplan.runtime.native.networks import BUILD_PREFIX, Networks
+from bayplan.runtime.native.networks import BUILD_PREFIX, Attachment, Networks
 from bayplan.system import trees
 from bayplan.system.files import private_directory
 
 _DECLARED = Container(name="build", image="build", hostname="build")
 _EXIT_FILE_S = 30.0
-_FOREVER_S = 7 * 86400.0
+_LOOK_S = 0.2
 _TAIL = 20
 _SHORTEST = 4
 
@@ -47,10 +48,11 @@ class Builds:
     def session(self) -> Iterator[Executor]:
         """The executor of one build. Its network is made for the first command and goes with the build."""
         name = BUILD_PREFIX + secrets.token_hex(8)
+        made = _Executor(self.settings, self.networks, name)
         try:
-            yield _Executor(self.settings, self.networks, name)
+            yield made
         finally:
-            self.networks.delete(name)
+            made.close()
 
     def sweep(self) -> None:
         """Remove what killed builds left. Only under the host's lock: no build is under way then."""
@@ -61,16 +63,21 @@ class Builds:
             self.networks.detach(place.name)
             trees.remove(place)
         for name in self.networks.of_builds():
+            rows = self.networks.database.query("SELECT container_id FROM endpoints WHERE network = ?", (name,))
+            for row in rows:
+                self.networks.detach(str(row[0]))
             self.networks.delete(name)
 
 
 class _Executor:
-    """Commands of one build, one at a time."""
+    """Commands of one build, from as many threads as it has stages."""
 
     def __init__(self, settings: Settings, networks: Networks, network: str) -> None:
         self.settings, self.networks, self.network = settings, networks, network
         self.runtime = OciRuntime(settings)
         self._lock = threading.Lock()
+        self._made: list[str] = []
+        self._free: list[tuple[str, Attachment]] = []
 
     def owner(self, spelling: str, lowerdirs: Sequence[Path]) -> tuple[int, int]:
         user = resolve(spelling, lowerdirs)
@@ -78,36 +85,65 @@ class _Executor:
 
     def run(self, command: Command, workspace: Workspace) -> Outcome:
         paths = _paths(self.settings, workspace)
-        with self._lock:
-            places = [Endpoint(network=self.network)] if command.network != "none" else []
-            if places:
-                self.networks.create(Network(name=self.network), "")
+        with self._place(command) as attached:
+            given = StepMounts(self.settings, command, workspace, paths.run)
+            addresses = {name: str(address) for name, address in attached.addresses.items()}
+            points: list[build_points.Point] = []
+            ended = False
             try:
-                attached = self.networks.attach(workspace.id, places, ())
-                given = StepMounts(self.settings, command, workspace, paths.run)
-                addresses = {name: str(address) for name, address in attached.addresses.items()}
                 with given.held():
                     spec = self._spec(command, workspace, paths, given)
                     mounted = [str(item["destination"]) for item in spec["mounts"]]
                     resolver.write(paths.run, json.dumps(spec), attached.netns.path, resolver.Told("build", addresses))
-                    points: list[build_points.Point] = []
 
                     def furnish(_: Path) -> None:
                         given.show()
                         points.extend(build_points.look(paths.rootfs, mounted))
 
                     process = lifecycle.start(self.runtime, workspace.id, paths, command.lowerdirs, furnish=furnish)
-                    while not process.wait(_FOREVER_S):
-                        pass
-                code = lifecycle.await_exit_file(paths, workspace.id, _EXIT_FILE_S)
+                    while not process.wait(_LOOK_S):
+                        if command.is_stopped():
+                            raise StoppedError("another stage of the build failed")
+                    code = lifecycle.await_exit_file(paths, workspace.id, _EXIT_FILE_S)
                 if code is None:
                     raise RuntimeFailureError("the monitor of a build step ended without an exit code")
-                lines = tuple(line.text for line in logs.read(paths.log, tail=_TAIL))
+                ended = True
+                lines = tuple(line.text for line in logs.read(paths.log, tail=_TAIL)) if code else ()
             finally:
-                lifecycle.clear(self.runtime, workspace.id, paths)
-                self.networks.detach(workspace.id)
+                # The runtime removes its own copy, and needs it for that, unless there is nothing left to end.
+                _forget_secrets(paths.run, *([self.runtime.root / workspace.id] if ended else []))
+                lifecycle.clear(self.runtime, workspace.id, paths, started=ended)
         build_points.remove(workspace.upper, points, command.lowerdirs)
         return Outcome(code, tuple(_masked(line, command.secrets.values()) for line in lines))
+
+    @contextmanager
+    def _place(self, command: Command) -> Iterator[Attachment]:
+        """A network namespace that no other command uses meanwhile; one that another command is done with if there is.
+
+        It holds nothing of that command: its processes are gone, and without CAP_NET_ADMIN it could change nothing.
+        """
+        if command.network == "none":
+            yield self.networks.attach(f"{self.network}.none", (), ())
+            return
+        with self._lock:
+            if self._free:
+                name, attached = self._free.pop()
+            else:
+                self.networks.create(Network(name=self.network), "")
+                name = f"{self.network}.{len(self._made)}"
+                self._made.append(name)
+                attached = self.networks.attach(name, [Endpoint(network=self.network)], ())
+        yield attached
+        with self._lock:
+            self._free.append((name, attached))
+
+    def close(self) -> None:
+        """Take the network away."""
+        self._free.clear()
+        for name in self._made:
+            self.networks.detach(name, ended=True)
+        self.networks.settle()
+        self.networks.delete(self.network)
 
     def _spec(self, command: Command, workspace: Workspace, paths: Paths, given: StepMounts) -> dict[str, Any]:
         """The runtime configuration of the command; makes the directory of its bundle."""
@@ -133,6 +169,13 @@ class _Executor:
 def _paths(settings: Settings, workspace: Workspace) -> Paths:
     run = settings.run_root / "builds" / workspace.id
     return Paths(workspace.path, run, f"{settings.cgroup_parent}/{workspace.id}")
+
+
+def _forget_secrets(*bundles: Path) -> None:
+    """The configuration, of which the runtime has a copy, holds secrets; its directory is only set aside for now."""
+    for bundle in bundles:
+        with suppress(FileNotFoundError):
+            os.truncate(bundle / "config.json", 0)
 
 
 def _masked(line: str, held: Iterable[bytes]) -> str:

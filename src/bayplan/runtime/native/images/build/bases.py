@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import platform
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import CorruptStateError, DeclarationError, Location, NotFoundError
 from bayplan.models.reference import ImageReference
-from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import Descriptor, descriptor, layer_ids
+
+if TYPE_CHECKING:
+    from bayplan.registry.client import RegistryClient
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -36,6 +39,25 @@ class Base:
     def diff_ids(self) -> tuple[str, ...]:
         """Digests of the layers' plain archives, lowest first."""
         return layer_ids(self.document)
+
+
+class Bringing:
+    """Brings base images, each once, whichever stage of a build asks first; independent ones at the same time."""
+
+    def __init__(self, bring: Callable[[Base], None]) -> None:
+        self._bring = bring
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._here: set[str] = set()
+
+    def __call__(self, base: Base) -> None:
+        """Return when it is here."""
+        with self._lock:
+            own = self._locks.setdefault(base.digest, threading.Lock())
+        with own:
+            if base.digest not in self._here:
+                self._bring(base)
+                self._here.add(base.digest)
 
 
 class Bases:

@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 from bayplan.errors import CorruptStateError, NotFoundError, StalePlanError, UnsupportedError
 from bayplan.models import Build as Declared
 from bayplan.models import Image, Settings
-from bayplan.registry.client import RegistryClient
 from bayplan.runtime.native.images.build.assemble import sha256
-from bayplan.runtime.native.images.build.bases import Base, Bases, host_architecture
+from bayplan.runtime.native.images.build.bases import Base, Bases, Bringing, host_architecture
 from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
 from bayplan.runtime.native.images.build.executor import Executor
 from bayplan.runtime.native.images.build.lower import recipe
 from bayplan.runtime.native.images.build.solve import Build, Room
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
-from bayplan.runtime.native.images.pull import pull
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import ImageOrigin, Progress, Report, ResolvedImage, silent
 
 if TYPE_CHECKING:
+    from bayplan.registry.client import RegistryClient
     from bayplan.registry.web import Web
 
 FINGERPRINT = "io.bayplan.build.fingerprint"
@@ -85,6 +84,7 @@ class Builder:
             build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
             build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
             build.ssh = declared.ssh
+            build.bring = Bringing(lambda base: self._bring(base, report))
             if digest not in ("", found.fingerprint.digest, build.predict()):
                 raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
             for note in found.notes:
@@ -94,8 +94,6 @@ class Builder:
                 urls.fetch(url)
             if found.unknown:
                 build.recipe = found = recipe(declared, bases, urls)
-            for base in found.bases:
-                self._bring(base, report)
             with self._session() as executor:
                 build.executor = executor
                 documents = build.run(report)
@@ -112,6 +110,8 @@ class Builder:
         return Urls(state / "build-cache" / "urls", state / MOUNTS, _web, newest=declared.pull)
 
     def _bring(self, base: Base, report: Report) -> None:
+        from bayplan.runtime.native.images.pull import pull
+
         here = self.store.find(base.reference) == base.digest
         if not here or not all(self.store.blob(layer.digest).exists() for layer in base.layers):
             pull(self.store, self._room.layers, self._client(), base.reference, base.digest, None, report)

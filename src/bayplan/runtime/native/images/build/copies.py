@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from bayplan.errors import NotFoundError
-from bayplan.runtime.native.images.build import heredoc, remote, select
+from bayplan.runtime.native.images.build import heredoc, select
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.expand import split
@@ -16,7 +16,6 @@ from bayplan.runtime.native.images.build.files import Entry, Files
 from bayplan.runtime.native.images.build.ignore import Ignore
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.steps import Copy
-from bayplan.runtime.native.images.build.unpack import is_archive
 
 
 class Stage(Protocol):
@@ -43,6 +42,8 @@ def lower(item: Instruction, stage: Stage) -> Copy:
     written, words = _written(item, stage, words)
     words = [stage.expand(item, word) for word in words]
     if item.name == "ADD":
+        from bayplan.runtime.native.images.build import remote
+
         fetched, words = remote.split(item, stage, words)
         written += fetched
     if not words or len(written) + len(words) < 2:
@@ -113,8 +114,10 @@ def _written(item: Instruction, stage: Stage, words: Sequence[str]) -> tuple[lis
 
 def _unpacked(item: Instruction, stage: Stage, group: select.Group) -> select.Group:
     """An archive that is named itself is unpacked, unless ``--unpack=false`` says no."""
+    from bayplan.runtime.native.images.build import remote, unpack
+
     if not group:
         return group
     top = group[0]
     wanted = top.kind == "file" and remote.unpacks(item) is not False
-    return (replace(top, kind="archive"),) if wanted and is_archive(stage.files.open(top)) else group
+    return (replace(top, kind="archive"),) if wanted and unpack.is_archive(stage.files.open(top)) else group

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -70,6 +70,8 @@ class Command:
     network: str = "default"
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
+    is_stopped: Callable[[], bool] = lambda: False
+    """Whether it is to be ended now: another stage of the build failed."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class Executor(Protocol):
     """Runs commands in a file system that is being built."""
 
     def run(self, command: Command, workspace: Workspace) -> Outcome:
-        """Run to the end; afterwards ``workspace.upper`` holds what the command changed, and nothing of it runs."""
+        """Run to the end; afterwards ``workspace.upper`` holds what the command changed, and nothing of it runs.
+
+        Raises StoppedError when it was ended. Safe among threads.
+        """
 
     def owner(self, spelling: str, lowerdirs: Sequence[Path]) -> tuple[int, int]:
         """Numbers of ``user[:group]`` by the image's passwd(5) and group(5). Raises NotFoundError."""

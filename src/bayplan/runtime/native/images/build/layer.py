@@ -6,9 +6,11 @@ Filesystem Changeset").
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,6 +18,7 @@ from typing import BinaryIO, cast
 from bayplan.errors import UnsupportedError
 from bayplan.runtime.native.images.layer_bytes import GzipSink, attributes
 
+_CHUNK = 1 << 20
 _OPAQUE = "trusted.overlay.opaque"
 
 
@@ -30,25 +33,50 @@ class Packed:
 
 
 def pack(tree: Path, target: Path, epoch: int) -> Packed:
-    """Write ``tree`` as ``target``, holding the times of its files to ``epoch`` as well.
+    """``archive`` and ``compress`` in one."""
+    with tempfile.TemporaryFile() as plain:
+        diff_id, is_empty = archive(tree, plain, epoch)
+        return compress(plain, target, diff_id, is_empty=is_empty)
+
+
+def archive(tree: Path, target: BinaryIO, epoch: int) -> tuple[str, bool]:
+    """Write ``tree`` as a plain archive, holding the times of its files to ``epoch`` as well; its digest, is it empty.
 
     Raises UnsupportedError for what a layer cannot hold (device nodes).
     """
-    with target.open("wb") as file:
+    sink = _Sink(target)
+    writer = _Writer(epoch)
+    with tarfile.open(fileobj=cast("BinaryIO", sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        writer.tar = tar
+        writer.directory(str(tree), "")
+    return f"sha256:{sink.hash.hexdigest()}", writer.count == 0
+
+
+def compress(plain: BinaryIO, target: Path, diff_id: str, *, is_empty: bool) -> Packed:
+    """Compress what ``archive`` wrote, and close it."""
+    plain.seek(0)
+    with plain, target.open("wb") as file:
         sink = GzipSink(file)
-        writer = _Writer(sink, epoch)
-        with tarfile.open(fileobj=cast("BinaryIO", sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            writer.tar = tar
-            writer.directory(str(tree), "")
+        while chunk := plain.read(_CHUNK):
+            sink.write(chunk)
         sink.finish()
-    return Packed(sink.diff_id, sink.digest, sink.size, writer.count == 0)
+    return Packed(diff_id, sink.digest, sink.size, is_empty)
+
+
+class _Sink:
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.hash = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return self.file.write(data)
 
 
 class _Writer:
     tar: tarfile.TarFile
 
-    def __init__(self, sink: GzipSink, epoch: int) -> None:
-        self.sink, self.epoch, self.count = sink, epoch, 0
+    def __init__(self, epoch: int) -> None:
+        self.epoch, self.count = epoch, 0
         self._links: dict[tuple[int, int], str] = {}
 
     def directory(self, path: str, name: str) -> None:

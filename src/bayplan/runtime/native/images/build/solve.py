@@ -1,42 +1,30 @@
-"""Carries a recipe out: each step from the cache, or done in a workspace of its own and kept."""
+"""What of a recipe is in the cache already, and carrying out what is not: stages side by side, each step kept."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bayplan.errors import BayplanError, RuntimeFailureError
-from bayplan.runtime.native.images.build import copy, layer, select
+from bayplan.errors import StoppedError
 from bayplan.runtime.native.images.build.assemble import Documents, Tree, assemble
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.cache import Cache, Made
-from bayplan.runtime.native.images.build.executor import Command, Executor, Given, Workspace
-from bayplan.runtime.native.images.build.files import Entry, Files, content_key
-from bayplan.runtime.native.images.build.lower import EPOCH
-from bayplan.runtime.native.images.build.steps import (
-    Copy,
-    MakeDirectory,
-    Recipe,
-    Run,
-    Stage,
-    Step,
-    digest_of,
-    origins,
-)
+from bayplan.runtime.native.images.build.executor import Executor
+from bayplan.runtime.native.images.build.steps import Copy, Recipe, Stage, Step, digest_of, origins
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
-from bayplan.runtime.native.images.stored import ImageConfig, StoredImage
+from bayplan.runtime.native.images.stored import chain_ids
 from bayplan.runtime.protocol import Progress, Report
-from bayplan.system import mounts, namespaces, trees
 
-_FORMAT = 1
+if TYPE_CHECKING:
+    from bayplan.runtime.native.images.build.work import Work
+
+_FORMAT = 2
 """Counts up when the same step would give another layer than before: older results are no longer taken."""
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -62,6 +50,8 @@ class Build:
     use_cache: bool = True
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
+    bring: Callable[[Base], None] = lambda _: None
+    """Sees that a base image is here."""
 
     def predict(self) -> str | None:
         """The digest the image will have, when every step is in the cache. Reads only."""
@@ -69,253 +59,147 @@ class Build:
             return None
         trees: dict[int, Tree] = {}
         for stage in self.recipe.stages:
-            tree = self._start(stage, trees)
+            tree = start(stage, trees.__getitem__)
             for step in stage.steps:
-                made = self._cached(self._key(step, tree, trees))
+                made = self.cached(self.key(step, tree, trees.__getitem__))
                 if made is None:
                     return None
-                tree = self._grown(tree, made)
+                tree = grown(tree, made)
             trees[stage.index] = tree
         return assemble(self.recipe, trees).digest
 
     def run(self, report: Report) -> Documents:
-        """Do what is not in the cache. Raises RuntimeFailureError naming file, line and instruction."""
-        trees: dict[int, Tree] = {}
-        used: set[str] = set()
-        total, number = sum(len(stage.steps) for stage in self.recipe.stages), 0
-        for stage in self.recipe.stages:
-            tree = self._start(stage, trees)
-            for step in stage.steps:
-                number += 1
-                title = f"step {number}/{total} {step.instruction.title}"
-                keys = [self._key(step, tree, trees)]
-                made = self._cached(keys[0]) if self.use_cache else None
-                if made is None and isinstance(step, Copy) and step.source is not None:
-                    # The stage is another, but what is copied from it may be the same.
-                    keys.append(self._content_key(step, tree, trees))
-                    made = self._cached(keys[1]) if self.use_cache else None
-                report(Progress(f"image {self.name}", message=title + (" (cached)" if made else "")))
-                if made is None:
-                    made = self._do(step, tree, trees)
-                for key in keys:
-                    self.room.cache.put(self.name, key, made)
-                used.update(keys)
-                tree = self._grown(tree, made)
-            trees[stage.index] = tree
-        self.room.cache.finish(self.name, used)
+        """Do what is not in the cache. Raises RuntimeFailureError naming file, line and instruction.
+
+        Each stage has a thread, and waits for another where it needs its files. The first failure stops the others.
+        """
+        from bayplan.runtime.native.images.build.work import Work
+
+        stages = self.recipe.stages
+        with Work(self) as work:
+            run = _Run(self, work, report)
+            with ThreadPoolExecutor(len(stages), thread_name_prefix="stage") as pool:
+                jobs = {pool.submit(run.stage, stage): stage for stage in stages}
+                try:
+                    done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
+                    failed = [job for job in done if job.exception() is not None]
+                finally:
+                    # Also when this thread is interrupted; without a failure every stage has ended.
+                    run.stopped.set()
+                    run.release()
+            for job in failed:
+                job.result()
+            work.pending.commit()
+            trees = {index: whole(job.result(), work.pending.finished) for index, job in run.trees.items()}
+        self.room.cache.finish(self.name, run.used)
         return assemble(self.recipe, trees)
 
     # -- keys --------------------------------------------------------------------------------------------------
 
-    def _start(self, stage: Stage, trees: dict[int, Tree]) -> Tree:
-        if stage.base is None:
-            return Tree()
-        return _tree(stage.base) if isinstance(stage.base, Base) else trees[stage.base].over()
+    def key(self, step: Step, tree: Tree, trees: Callable[[int], Tree]) -> str:
+        """What a step's result is found by."""
+        chains = [source_tree(source, trees).chain for source in origins(step)]
+        rest = [step.material(), chains[0] if chains else "", *chains[1:]]
+        return digest_of([_FORMAT, self.recipe.epoch, below(step, tree), *rest])
 
-    def _key(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> str:
-        chains = [_source(source, trees).chain for source in origins(step)]
-        return digest_of(
-            [_FORMAT, self.recipe.epoch, _below(step, tree), step.material(), chains[0] if chains else "", *chains[1:]]
-        )
+    def content_key(self, step: Copy, tree: Tree, files: str) -> str:
+        """The same by what the files hold that are copied; the stage they are from may be another."""
+        return digest_of([_FORMAT, self.recipe.epoch, below(step, tree), step.material(), "files", files])
 
-    def _content_key(self, step: Copy, tree: Tree, trees: dict[int, Tree]) -> str:
-        with self._workspace() as place:
-            lowers = self._lowers(_source(step.source, trees), place)
-
-            def read() -> str:
-                _show(lowers, place.source)
-                with Files(place.source, foreign=True) as files:
-                    return content_key(_groups(files, step))
-
-            files_key = namespaces.in_private_mounts(read)
-        return digest_of([_FORMAT, self.recipe.epoch, _below(step, tree), step.material(), "files", files_key])
-
-    def _cached(self, key: str) -> Made | None:
+    def cached(self, key: str) -> Made | None:
+        """The result of an earlier build."""
         made = self.room.cache.get(key)
         if made is None or (made.diff_id and not self.room.store.blob(made.digest).exists()):
             return None
         return made
 
-    @staticmethod
-    def _grown(tree: Tree, made: Made) -> Tree:
-        return tree.add(made.diff_id, made.layer if made.diff_id else None)
 
-    # -- steps -------------------------------------------------------------------------------------------------
+class _Run:
+    """The stages of one build while they are carried out."""
 
-    def _do(self, step: Step, tree: Tree, trees: dict[int, Tree]) -> Made:
-        with self._workspace() as place:
-            try:
-                alone = isinstance(step, Copy) and step.is_independent
-                lowers = (place.empty,) if alone else self._lowers(tree, place)
-                if isinstance(step, Run):
-                    self._run(step, lowers, place, self._given(step, place, trees))
+    def __init__(self, build: Build, work: Work, report: Report) -> None:
+        self.build, self.work, self.report = build, work, report
+        self.trees: dict[int, Future[Tree]] = {stage.index: Future() for stage in build.recipe.stages}
+        self.used: set[str] = set()
+        self.stopped = work.stopped
+        counts = [len(stage.steps) for stage in build.recipe.stages]
+        self._total = sum(counts)
+        self._first = {stage.index: sum(counts[:at]) for at, stage in enumerate(build.recipe.stages)}
+
+    def stage(self, stage: Stage) -> None:
+        """One stage from its begin to its end; it then stands in ``trees``."""
+        build = self.build
+        if isinstance(stage.base, Base):
+            build.bring(stage.base)
+        tree = start(stage, self._tree)
+        for number, step in enumerate(stage.steps, start=self._first[stage.index] + 1):
+            for source in origins(step):
+                if isinstance(source, Base):
+                    build.bring(source)
                 else:
-                    self._files(step, lowers, place, trees)
-                return self._keep(step, tree, place)
-            except BayplanError as error:
-                error.where = error.where or step.instruction.where
-                raise
+                    self._tree(source)
+            if self.stopped.is_set():
+                raise StoppedError("another stage of the build failed")
+            tree = self._step(stage, step, tree, number)
+        self.trees[stage.index].set_result(tree)
 
-    def _given(self, step: Run, place: Workspace, trees: dict[int, Tree]) -> tuple[Given, ...]:
-        """The mounts of a command with their files; the context is copied, so that only what it may see is there."""
-        found = []
-        for number, item in enumerate(step.mounts):
-            if item.origin is not None:
-                tree = _source(item.origin, trees)
-                found.append(Given(item, self._lowers(tree, place), tree.chain))
-            elif item.group:
-                top = place.path / f"context-{number}"
-                top.mkdir(mode=0o755)
-                inside = "" if item.group[0].kind == "directory" else "file"
-                root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    with Files(self.context) as files:
-                        copy.copy(files, [item.group], copy.Target(root, f"/{inside}", False, (0, 0), None, 0))
-                finally:
-                    os.close(root)
-                found.append(Given(item, directory=top, inside=inside))
-            else:
-                found.append(Given(item))
-        return tuple(found)
+    def release(self) -> None:
+        """Whoever still waits for a stage need not."""
+        for tree in self.trees.values():
+            tree.cancel()
 
-    def _run(self, step: Run, lowers: Sequence[Path], place: Workspace, given: tuple[Given, ...]) -> None:
-        if self.executor is None:
-            raise RuntimeFailureError("nothing is here that could run a command")
-        stamp = (
-            ()
-            if any(entry.startswith(f"{EPOCH}=") for entry in step.environment)
-            else (f"{EPOCH}={self.recipe.epoch}",)
-        )
-        environment = (*step.environment, *step.hidden, *stamp)
-        command = Command(
-            step.arguments,
-            environment,
-            step.user,
-            step.working_dir,
-            tuple(lowers),
-            step.script,
-            given,
-            step.network,
-            self.secrets,
-            self.ssh,
-        )
-        done = self.executor.run(command, place)
-        if done.exit_code:
-            raise RuntimeFailureError(
-                f"image {self.name}: {step.instruction.title} ended with exit code {done.exit_code}",
-                where=step.instruction.where,
-                output="\n".join(done.lines),
-            )
-
-    def _files(
-        self, step: Copy | MakeDirectory, lowers: Sequence[Path], place: Workspace, trees: dict[int, Tree]
-    ) -> None:
-        source = None
-        if isinstance(step, Copy) and step.source is not None:
-            source = self._lowers(_source(step.source, trees), place)
-        owner = self._owner(step, lowers) if isinstance(step, Copy) else (0, 0)
-
-        def work() -> None:
-            # A linked layer must hold nothing that depends on those below, as overlayfs would write it.
-            top = place.upper if isinstance(step, Copy) and step.link else place.root
-            if top == place.root:
-                mounts.mount_overlay(lowers, place.upper, place.work, place.root)
-            root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                if isinstance(step, MakeDirectory):
-                    os.close(copy.make_directories(root, step.path))
-                    return
-                target = copy.Target(
-                    root, step.target, step.into, owner, step.chmod, self.recipe.epoch, owner if step.chown else None
-                )
-                if source is None:
-                    with Files(self.context, urls=self.urls) as files:
-                        copy.copy(files, step.groups, target)
-                    return
-                _show(source, place.source)
-                with Files(place.source, foreign=True) as files:
-                    copy.copy(files, _groups(files, step), target)
-            finally:
-                os.close(root)
-
-        namespaces.in_private_mounts(work)
-
-    def _owner(self, step: Copy, lowers: Sequence[Path]) -> tuple[int, int] | None:
-        if not step.chown:
-            return None if step.source is not None else (0, 0)
-        user, colon, group = step.chown.partition(":")
-        if user.isdigit() and (not colon or group.isdigit()):
-            return int(user), int(group or user)
-        if self.executor is None:
-            raise RuntimeFailureError("nothing is here that could look up users")
-        return self.executor.owner(step.chown, lowers)
-
-    def _keep(self, step: Step, tree: Tree, place: Workspace) -> Made:
-        archive = place.path / "layer"
-        packed = layer.pack(place.upper, archive, self.recipe.epoch)
-        if packed.is_empty and isinstance(step, MakeDirectory):
-            return Made(tree.chain)
-        made = Made(tree.chain, packed.diff_id, packed.digest, packed.size)
-        made = replace(made, chain=self._grown(tree, made).chain)
-        if not self.room.store.blob(packed.digest).exists():
-            self.room.store.write(packed.digest, _chunks(archive))
-        self.room.layers.adopt(made.chain, place.upper)
-        return made
-
-    # -- places ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _workspace(self) -> Iterator[Workspace]:
-        name = secrets.token_hex(32)
-        place = Workspace(name, self.room.workspaces / name)
-        for directory in (place.path, place.upper, place.work, place.root, place.source, place.empty):
-            directory.mkdir(parents=True, mode=0o755 if directory in (place.upper, place.empty) else 0o700)
-        place.upper.chmod(0o755)
+    def _tree(self, index: int) -> Tree:
         try:
-            yield place
-        finally:
-            trees.remove(place.path)
+            return self.trees[index].result()
+        except CancelledError:
+            raise StoppedError("another stage of the build failed") from None
 
-    def _lowers(self, tree: Tree, place: Workspace) -> tuple[Path, ...]:
-        image = StoredImage("", ImageConfig(), tree.diff_ids, tree.layers, 0)
-        return self.room.layers.ensure(image, self.room.store) or (place.empty,)
+    def _step(self, stage: Stage, step: Step, tree: Tree, number: int) -> Tree:
+        build = self.build
+        keys = [build.key(step, tree, self._tree)]
+        made = build.cached(keys[0]) if build.use_cache else None
+        if made is None and isinstance(step, Copy) and step.source is not None:
+            # The stage is another, but what is copied from it may be the same.
+            keys.append(build.content_key(step, tree, self.work.content(step, self._tree)))
+            made = build.cached(keys[1]) if build.use_cache else None
+        place = f"[{stage.name or stage.index}] " if len(build.recipe.stages) > 1 else ""
+        title = f"{place}step {number}/{self._total} {step.instruction.title}"
+        self.report(Progress(f"image {build.name}", message=title + (" (cached)" if made else "")))
+        if made is None:
+            made = self.work.do(step, tree, self._tree, keys)
+        else:
+            for key in keys:
+                build.room.cache.put(build.name, key, made)
+        self.used.update(keys)
+        return grown(tree, made)
 
 
-def _tree(base: Base) -> Tree:
-    return Tree(base.diff_ids, base.layers)
+def start(stage: Stage, trees: Callable[[int], Tree]) -> Tree:
+    """What a stage begins on."""
+    if stage.base is None:
+        return Tree()
+    return source_tree(stage.base, trees) if isinstance(stage.base, Base) else trees(stage.base).over()
 
 
-def _below(step: Step, tree: Tree) -> str:
+def grown(tree: Tree, made: Made) -> Tree:
+    """One step further."""
+    return tree.add(made.diff_id, made.layer if made.diff_id else None)
+
+
+def source_tree(source: Base | int | None, trees: Callable[[int], Tree]) -> Tree:
+    """The layers of an image or a stage."""
+    return Tree(source.diff_ids, source.layers) if isinstance(source, Base) else trees(int(source or 0))
+
+
+def below(step: Step, tree: Tree) -> str:
     """What the result of a step depends on below it."""
     return "" if isinstance(step, Copy) and step.is_independent else tree.chain
 
 
-def _source(source: Base | int | None, trees: dict[int, Tree]) -> Tree:
-    return _tree(source) if isinstance(source, Base) else trees[int(source or 0)]
-
-
-def _show(lowers: Sequence[Path], target: Path) -> None:
-    """A stage, read-only."""
-    mounts.mount_overlay(lowers, None, None, target)
-
-
-def _groups(files: Files, step: Copy) -> tuple[tuple[Entry, ...], ...]:
-    found: list[select.Group] = []
-    for pattern in step.patterns:
-        try:
-            named = select.groups(files, pattern, step.choice)
-        except ValueError as error:
-            raise RuntimeFailureError(str(error)) from error
-        if not named:
-            where = f"stage {step.source}" if isinstance(step.source, int) else "the image it is copied from"
-            raise RuntimeFailureError(f"COPY: {pattern} is not in {where}", where=step.instruction.where)
-        found += named
-    if len(found) > 1 and not step.into and not step.choice.parents:
-        raise RuntimeFailureError(f"COPY: the sources are {len(found)} files", hint=f"write {step.target}/")
-    return tuple(filter(None, found))
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+def whole(tree: Tree, finished: Mapping[str, Made]) -> Tree:
+    """With the compressed layers of this build, which were not known while it ran."""
+    layers = [
+        finished[chain].layer if not layer.digest else layer
+        for chain, layer in zip(chain_ids(tree.diff_ids), tree.layers, strict=True)
+    ]
+    return replace(tree, layers=tuple(layers))
