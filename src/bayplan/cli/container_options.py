@@ -65,6 +65,8 @@ def add_stream_verbs(add: Add) -> None:
     events.add_argument("--until", metavar="TIME", help="like --since; without it, go on")
     attach = add("attach", streams.attach, "join this terminal to a running container")
     attach.add_argument("--no-stdin", action="store_true", help="output only")
+    text = "pass signals on to a container without a terminal"
+    attach.add_argument("--sig-proxy", action=argparse.BooleanOptionalAction, default=True, help=text)
     attach.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="ctrl-p,ctrl-q")
     attach.add_argument("service", help="service or container")
 
