@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bayplan.cli import happened, lives, looking, streams
+from bayplan.cli import changing, happened, image_archives, listing, lives, looking, streams
 
 Add = Callable[[str, object, str], argparse.ArgumentParser]
 
@@ -31,13 +31,26 @@ def add_container_verbs(add: Add) -> None:
     made["rename"] = add("rename", lives.rename, "give a container another name; an apply sees that as drift")
     for parser in made.values():
         parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
+    made["update"] = _update(add)
+    create = add("create", changing.create, "make what is declared without starting it; what runs stays as it is")
+    for parser in (made["update"], create):
+        parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
     waiting = add("wait", lives.wait, "wait until containers have ended and print their exit codes")
     for name, parser in (*made.items(), ("wait", waiting)):
         if name == "rename":
             parser.add_argument("service", help="service or container")
             parser.add_argument("new_name", help="its new name")
         else:
-            _services(parser, some=name == "wait")
+            _services(parser, some=name in ("wait", "update"))
+
+
+def _update(add: Add) -> argparse.ArgumentParser:
+    made = add("update", changing.update, "change limits of containers; an apply sees that as drift")
+    for name in changing.LIMITS:
+        option = f"--{name.replace('_', '-')}"
+        made.add_argument(option, metavar="VALUE", help="as Compose has it; 0 is no limit")
+    made.add_argument("--restart", metavar="POLICY", help="no, always, on-failure[:N] or unless-stopped")
+    return made
 
 
 def add_looking_verbs(add: Add) -> None:
@@ -46,15 +59,31 @@ def add_looking_verbs(add: Add) -> None:
     stats = add("stats", looking.stats, "show what containers use")
     stats.add_argument("--no-stream", action="store_true", help="once, not every second")
     _services(stats)
-    _services(add("inspect", looking.inspect, "print all that is known of containers, shaped as docker inspect"))
-    listing = add("ps", looking.ps, "list containers")
-    listing.add_argument("-a", "--all", action="store_true", help="those that do not run too")
-    listing.add_argument("-q", "--quiet", action="store_true", help="ids only")
-    _services(listing)
+    inspect = add("inspect", looking.inspect, "print all that is known of containers, shaped as docker inspect")
+    inspect.add_argument("--format", metavar="TEMPLATE", help="such as '{{.State.Status}}'")
+    _services(inspect)
+    ps = add("ps", listing.ps, "list containers")
+    ps.add_argument("-a", "--all", action="store_true", help="those that do not run too")
+    ps.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    ps.add_argument("--services", action="store_true", help="services only")
+    ps.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="such as status=exited")
+    ps.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}} {{.Status}}'")
+    _services(ps)
+    port = add("port", listing.port, "print where published ports are reached on this host")
+    port.add_argument("service", help="service or container")
+    port.add_argument("port", nargs="?", help="port in the container, with /udp for another protocol than tcp")
 
 
 def add_stream_verbs(add: Add) -> None:
-    """Attach."""
+    """Those that carry streams, and the file system of one container as archives."""
+    diff = add("diff", image_archives.diff, "show what a container added (A), changed (C) and deleted (D)")
+    export = add("export", image_archives.export, "write a container's file system as a plain tar")
+    export.add_argument("-o", "--output", default="-", metavar="PATH", help="where to; - is standard output")
+    commit = add("commit", image_archives.commit, "make an image of a container")
+    commit.add_argument("-m", "--message", default="", help="comment for the image's history")
+    for parser in (diff, export, commit):
+        parser.add_argument("service", help="service or container")
+    commit.add_argument("name", help="the image's name")
     copying = add("cp", streams.copy, "copy files between a container and this host; owners are kept")
     copying.add_argument("-a", "--archive", action="store_true", help="owners are kept (they always are)")
     copying.add_argument("source", help="SERVICE:PATH, PATH, or - for a tar from standard input")
@@ -63,8 +92,11 @@ def add_stream_verbs(add: Add) -> None:
     events = add("events", happened.events, "print what happened and happens to the project")
     events.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
     events.add_argument("--until", metavar="TIME", help="like --since; without it, go on")
+    events.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="event= or container=")
     attach = add("attach", streams.attach, "join this terminal to a running container")
     attach.add_argument("--no-stdin", action="store_true", help="output only")
+    text = "pass signals on to a container without a terminal"
+    attach.add_argument("--sig-proxy", action=argparse.BooleanOptionalAction, default=True, help=text)
     attach.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="ctrl-p,ctrl-q")
     attach.add_argument("service", help="service or container")
 

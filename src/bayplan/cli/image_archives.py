@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bayplan import app
+from bayplan.cli.common import container_names
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
 from bayplan.errors import ConflictError, DeclarationError
+from bayplan.runtime.protocol import Runtime
 
 
 def save(options: Namespace) -> int:
@@ -47,14 +49,16 @@ def import_tree(options: Namespace) -> int:
 def export(options: Namespace) -> int:
     """To a path that is not there yet, or to standard output."""
     with app.opened() as (runtime, _), _target(options.output) as target:
-        runtime.image_verbs.export(options.container, target)
+        runtime.image_verbs.export(_container(options, runtime), target)
     return 0
 
 
 def commit(options: Namespace) -> int:
     """Print the digest."""
     with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
-        digest = app.commit_container(runtime, options.container, options.name, options.message, ticker.report)
+        digest = app.commit_container(
+            runtime, _container(options, runtime), options.name, options.message, ticker.report
+        )
     print(json.dumps({"digest": digest}) if options.json else digest)
     return 0
 
@@ -62,12 +66,20 @@ def commit(options: Namespace) -> int:
 def diff(options: Namespace) -> int:
     """A line for each change."""
     with app.opened() as (runtime, _):
-        found = list(runtime.image_verbs.diff(options.container))
+        found = list(runtime.image_verbs.diff(_container(options, runtime)))
     if options.json:
         print(json.dumps([{"kind": kind, "path": path} for kind, path in found]))
     else:
         print("".join(f"{kind} {printable(path)}\n" for kind, path in found), end="")
     return 0
+
+
+def _container(options: Namespace, runtime: Runtime) -> str:
+    """The container's name as it is given, or that of a service's first container."""
+    if hasattr(options, "container"):
+        return str(options.container)
+    options.service = [options.service]
+    return container_names(options, runtime)[0]
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def change(options: Namespace) -> int:
             # Without names: all to which it can be done.
             live = asked.verb != "remove"
             chosen = [item for item in chosen if (item.status.state in LIVE) is live or asked.force]
-        return _carry_out(options, asked, [item.id.name for item in chosen], runtime, settings)
+        return carry_out(options, asked, [item.id.name for item in chosen], runtime, settings)
 
 
 def rename(options: Namespace) -> int:
@@ -48,7 +48,7 @@ def rename(options: Namespace) -> int:
         if len(chosen) != 1:
             raise DeclarationError("rename takes one container", hint="name it, not its service")
         asked = Command("rename", new_name=options.new_name)
-        return _carry_out(options, asked, [chosen[0].id.name], runtime, settings)
+        return carry_out(options, asked, [chosen[0].id.name], runtime, settings)
 
 
 def wait(options: Namespace) -> int:
@@ -64,7 +64,8 @@ def wait(options: Namespace) -> int:
     return 0
 
 
-def _carry_out(options: Namespace, asked: Command, names: list[str], runtime: Runtime, settings: Settings) -> int:
+def carry_out(options: Namespace, asked: Command, names: list[str], runtime: Runtime, settings: Settings) -> int:
+    """Do it and say to which it was done; 1 when it failed for one."""
     timeout = Duration.parse(options.lock_timeout) if options.lock_timeout else None
     done = app.command(asked, names, runtime, settings, lock_timeout=timeout)
     failed = {name: str(error) for name, error in done.failed.items()}

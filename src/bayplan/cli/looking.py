@@ -1,4 +1,4 @@
-"""top, stats, inspect and ps: what containers are and do now."""
+"""top, stats and inspect: what containers are and do now."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from bayplan.cli.common import container_names, containers, opened, show, table
 from bayplan.cli.printable import printable
+from bayplan.cli.template import render
 from bayplan.errors import ConflictError
-from bayplan.models import Container
 from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Health, Observed, Runtime
+from bayplan.runtime.protocol import Runtime
 from bayplan.system.usage import Usage
 
 _SAMPLE_S = 1.0
@@ -65,25 +64,13 @@ def stats(options: Namespace) -> int:
 
 
 def inspect(options: Namespace) -> int:
-    """Print JSON, an array as `docker inspect` does."""
+    """Print JSON, an array as `docker inspect` does, or what a template makes of each."""
     with opened() as (runtime, _):
         found = [runtime.inspect(name) for name in container_names(options, runtime)]
-    print(json.dumps(found, indent=None if options.json else 4))
-    return 0
-
-
-def ps(options: Namespace) -> int:
-    """List them."""
-    with opened() as (runtime, _):
-        found = containers(options, runtime, none_too=True)
-        chosen = [item for item in found if options.all or item.status.state in LIVE]
-    if options.quiet:
-        show(options, [item.handle for item in chosen], "\n".join(item.handle for item in chosen))
-        return 0
-    head = ("NAME", "IMAGE", "SERVICE", "STATUS", "PORTS")
-    lines = [tuple(str(value) for value in _ps_row(item).values()) for item in chosen]
-    data = [{**_ps_row(item), "id": item.handle, "state": item.status.state.value} for item in chosen]
-    show(options, data, table([head, *lines]))
+    if options.format:
+        print("\n".join(render(options.format, item) for item in found))
+    else:
+        print(json.dumps(found, indent=None if options.json else 4))
     return 0
 
 
@@ -94,29 +81,6 @@ def _live(options: Namespace, runtime: Runtime) -> list[str]:
         ended = ", ".join(item.id.name for item in chosen if item.id.name not in names)
         raise ConflictError(f"container {ended} is not running", hint="start it first")
     return names
-
-
-def _ps_row(item: Observed) -> dict[str, str]:
-    held = item.actual
-    assert isinstance(held, Container)
-    ports = ", ".join(str(port) for port in held.ports)
-    return {
-        "name": held.name,
-        "image": held.image,
-        "service": held.service,
-        "status": _phrase(item),
-        "ports": ports,
-    }
-
-
-def _phrase(item: Observed) -> str:
-    live = item.status
-    if live.state in LIVE and live.started_at:
-        age = _age((datetime.now(UTC) - live.started_at).total_seconds())
-        notes = [live.health.value] if live.health is not Health.NONE else []
-        notes += [live.state.value] if live.state.value != "running" else []
-        return f"Up {age}" + "".join(f" ({note})" for note in notes)
-    return f"Exited ({live.exit_code})" if live.exit_code is not None else live.state.value.capitalize()
 
 
 def _stats_line(name: str, percent: float, used: Usage) -> Sequence[str]:
@@ -138,13 +102,6 @@ def _size(size_bytes: float) -> str:
             return f"{size_bytes:.4g}{unit}"
         size_bytes /= 1024
     return f"{size_bytes:.4g}TiB"
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(max(0, seconds))} seconds"
 
 
 def _clock(seconds: float) -> str:

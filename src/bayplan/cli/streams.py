@@ -22,7 +22,7 @@ def attach(options: Namespace) -> int:
     with opened() as (runtime, _):
         options.service = [options.service]
         name = container_names(options, runtime)[0]
-        code = runtime.attach(name, stdin=not options.no_stdin, detach_keys=keys)
+        code = runtime.attach(name, stdin=not options.no_stdin, detach_keys=keys, sig_proxy=options.sig_proxy)
     if options.json:
         print(json.dumps({"container": name, "exit_code": code, "detached": code is None}), file=sys.stderr)
     return code or 0

@@ -258,12 +258,14 @@ class _Planner:
         )
 
     def _waits(self, resource: Resource) -> tuple[Wait, ...]:
-        if not isinstance(resource, Container):
+        """What it waits for before it runs: nothing when it shall not, and for none that shall not."""
+        if not isinstance(resource, Container) or resource.id in self.stopped:
             return ()
         return tuple(
             Wait(container=item.name, condition=dependency.condition, required=dependency.required)
             for dependency in resource.depends_on
             for item in self.stack.containers_of(dependency.service)
+            if item.id not in self.stopped
         )
 
     # -- what follows from other steps -------------------------------------------------------------------------

@@ -23,8 +23,9 @@ _ENDING = frozenset({"stop", "kill", "remove"})
 
 @dataclass(frozen=True)
 class Command:
-    """A verb and its options: start, stop, kill, pause, unpause, restart, remove, rename, connect or disconnect.
+    """A verb and its options.
 
+    Verbs are start, stop, kill, pause, unpause, restart, remove, rename, update, connect and disconnect.
     ``endpoint`` is the place on a network that is joined; of one that is left its network counts.
     ``volumes``: with a container that is removed go the volumes that nobody named and no other container has.
     """
@@ -36,6 +37,8 @@ class Command:
     volumes: bool = False
     new_name: str = ""
     endpoint: Endpoint | None = None
+    changed: tuple[Container, ...] = ()
+    """For update: the containers with their new limits and restart policies."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ def carry_out(
         _refuse(asked, found)
         if asked.verb == "rename":
             _refuse_rename(found, runtime)
+        if asked.changed:
+            # Only what changes is judged: the rest was, when it was made.
+            limits = [Container(name=one.name, image=one.image, resources=one.resources) for one in asked.changed]
+            runtime.check(limits, "")
         project = next(iter({item.project for item in found.values()}), "")
         done: list[str] = []
         failed: dict[str, BayplanError] = {}
@@ -138,6 +145,7 @@ def _do(asked: Command, name: str, runtime: Runtime) -> None:
         "unpause": lambda: runtime.unpause(name),
         "remove": lambda: _remove(asked, name, runtime),
         "rename": lambda: runtime.rename(name, asked.new_name),
+        "update": lambda: _update(asked, name, runtime),
     }
     if asked.endpoint is not None:
         if asked.verb == "connect":
@@ -149,6 +157,12 @@ def _do(asked: Command, name: str, runtime: Runtime) -> None:
         runtime.start(name)
     else:
         acts[asked.verb]()
+
+
+def _update(asked: Command, name: str, runtime: Runtime) -> None:
+    wanted = next(item for item in asked.changed if item.name == name)
+    project = _observed(runtime, [name])[name].project
+    runtime.update(wanted, ("resources", "restart"), project=project)
 
 
 def _remove(asked: Command, name: str, runtime: Runtime) -> None:

@@ -77,10 +77,13 @@ class Verbs(Protocol):
     def inspect(self, name: str) -> Mapping[str, Any]:
         """The container in the shape of `docker inspect`; values that may hold secrets are masked."""
 
-    def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+    def attach(
+        self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11", sig_proxy: bool = True
+    ) -> int | None:
         """Join the caller's standard streams to its own until it ends; its exit code, None when detached by the keys.
 
-        Raises ConflictError when it does not run.
+        ``sig_proxy``: signals to the caller go on to a container that has no terminal. Raises ConflictError when it
+        does not run.
         """
 
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:

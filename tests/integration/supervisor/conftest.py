@@ -34,7 +34,9 @@ class Core:
     def declare(self, text, others=""):
         file = self.directory / "compose.yaml"
         service = "".join(f"    {line}\n" for line in text.strip().splitlines())
-        top = "name: bps\nservices:\n  app:\n    image: lab/busybox\n    stop_grace_period: 100ms\n"
+        image = "" if text.startswith("image:") else "    image: lab/busybox\n"
+        grace = "" if "stop_grace_period" in text else "    stop_grace_period: 100ms\n"
+        top = f"name: bps\nservices:\n  app:\n{image}{grace}"
         file.write_text(top + service + others)
         return file
 

@@ -10,6 +10,7 @@ from bayplan.errors import RuntimeFailureError
 from bayplan.models import Duration
 from bayplan.runtime.protocol import Health
 from bayplan.system import cgroups
+from faults.core import add_image
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 CHECKED = """\
@@ -103,3 +104,38 @@ def test_a_check_that_fails_for_good_says_what_it_said(core):
     with pytest.raises(RuntimeFailureError) as caught:
         core.runtime.wait("bps-app-1", "service_healthy", Duration(seconds=5))
     assert caught.value.output.endswith("-- the last health check said:\nno db")
+
+
+def test_in_the_start_period_checks_are_close_together_and_failures_do_not_count(core):
+    """Without start_interval the second check would be an hour after the first."""
+    times = "interval: 1h, start_period: 30m, start_interval: 50ms, retries: 1"
+    core.apply(f"command: [sleep, '600']\nhealthcheck: {{test: [CMD-SHELL, 'echo x >> /tries; cat /ok'], {times}}}")
+    core.until(lambda: run(core, "cat /tries; true").stdout.count(b"x") >= 3)
+    assert (core.status.health, core.health["failing_streak"]) == (Health.STARTING, 0)
+    run(core, "echo > /ok")
+    core.until(lambda: core.status.health is Health.HEALTHY)
+
+
+def test_failures_count_after_the_start_period(core):
+    times = "interval: 100ms, start_period: 1s, start_interval: 50ms, retries: 1"
+    core.apply(f"command: [sleep, '600']\nhealthcheck: {{test: [CMD, cat, /no], {times}}}")
+    core.until(lambda: core.status.health is Health.UNHEALTHY)
+    assert core.health["failing_streak"] >= 1
+
+
+def test_times_alone_are_laid_over_the_check_of_the_image(core):
+    hour = 3600 * 10**9
+    check = {"Test": ["CMD-SHELL", "echo from the image; exit 1"], "Interval": hour, "Retries": 7}
+    add_image(core.settings.state_root / "images", "lab/checked", Healthcheck=check)
+    core.apply("image: lab/checked\ncommand: [sleep, '600']\nhealthcheck: {interval: 50ms, retries: 2}")
+    core.until(lambda: core.status.health is Health.UNHEALTHY)
+    assert core.health["last_output"] == "from the image\n"
+    assert core.apply("image: lab/checked\ncommand: [sleep, '600']\nhealthcheck: {disable: true}") == [
+        "update bps-app-1"
+    ]
+    assert core.status.health is Health.NONE
+
+
+def test_times_without_any_check_are_none(core):
+    core.apply("command: [sleep, '600']\nhealthcheck: {interval: 50ms}")
+    assert (core.status.health, core.supervisor) == (Health.NONE, None)

@@ -230,3 +230,22 @@ def test_the_process_is_a_daemon_of_its_own(core):
     assert supervisor.send(signal.SIGTERM)
     assert supervisor.wait(10)
     assert core.status.state is State.RUNNING
+
+
+ASKED = "command: [sh, -c, 'trap \"exit 7\" %s; echo ready; while :; do sleep 0.05; done']\nstop_signal: %s\n"
+
+
+@pytest.mark.parametrize(("name", "number"), [("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("SIGUSR2", 12), ("34", 34)])
+def test_the_declared_signal_asks_it_to_end_within_the_grace_period(core, name, number):
+    """What is asked by a signal that it knows ends by itself; a minute is room enough, and nobody waits for it."""
+    core.apply(ASKED % (number, name) + "stop_grace_period: 1m")
+    core.until(lambda: any(core.runtime.logs("bps-app-1")))
+    core.command("stop", "app")
+    assert core.status.exit_code == 7
+
+
+def test_what_does_not_listen_is_killed_after_the_grace_period(core):
+    core.apply(ASKED % ("TERM", "SIGWINCH") + "stop_grace_period: 200ms\ninit: true")
+    core.until(lambda: any(core.runtime.logs("bps-app-1")))
+    core.command("stop", "app")
+    assert core.status.exit_code == 137

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -14,11 +15,20 @@ import pytest
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
+def own_terminal():
+    """Make standard input the controlling terminal: its keys are signals then (ioctl_tty(2))."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def on_terminal(bayplan, *arguments, rows=33, columns=101, typed=()):
-    """Run on a pseudo-terminal; what it printed, and its exit code."""
+    """Run on a pseudo-terminal; what it printed, and its exit code.
+
+    ``typed`` are texts to wait for, each with what is typed then, or the rows and columns that the window gets.
+    """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    child = bayplan.popen(*arguments, stdin=slave, stdout=slave, stderr=slave)
+    child = bayplan.popen(*arguments, stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal)
     os.close(slave)
     said, keys, deadline = b"", list(typed), time.monotonic() + 60
     try:
@@ -29,7 +39,11 @@ def on_terminal(bayplan, *arguments, rows=33, columns=101, typed=()):
                 except OSError:
                     break
             if keys and keys[0][0] in said:
-                os.write(master, keys.pop(0)[1])
+                answer = keys.pop(0)[1]
+                if isinstance(answer, bytes):
+                    os.write(master, answer)
+                else:
+                    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", *answer, 0, 0))
         return said, child.wait(60)
     finally:
         os.close(master)
@@ -104,3 +118,103 @@ def test_attach_to_a_terminal_with_an_open_input(bayplan):
     said, code = on_terminal(bayplan, "attach", "app", typed=[(b"", b"three\n"), (b"got:three", b"\x04")])
     assert code == 7
     assert b"got:three" in said
+
+
+WATCH = 'while :; do s=$$(stty size); [ "$$s" = "$$o" ] || echo "now $$s."; o=$$s; sleep 0.05; done'
+
+
+def declare(bayplan, command, *options):
+    lines = "".join(f"    {line}\n" for line in options)
+    text = "name: bpv\nservices:\n  app:\n    image: lab/busybox\n    stop_grace_period: 100ms\n"
+    bayplan.file.write_text(f"{text}{lines}    command:\n    - sh\n    - -c\n    - |\n      {command}\n")
+    bayplan("apply")
+
+
+def test_a_window_that_changes_its_size_is_followed(bayplan):
+    declare(bayplan, WATCH, "tty: true", "stdin_open: true")
+    sizes = [(b"now 33 101.", (20, 70)), (b"now 20 70.", (41, 132)), (b"now 41 132.", b"\x10\x11")]
+    said, code = on_terminal(bayplan, "attach", "app", typed=sizes)
+    assert (b"now 41 132." in said, code) == (True, 0)
+    assert bayplan.states()["app"] == "running"
+    script = "trap 'exit 6' INT; " + WATCH.replace("$$", "$")
+    sizes = [(b"now 33 101.", (21, 71)), (b"now 21 71.", b"\x03")]
+    said, code = on_terminal(bayplan, "exec", "-it", "app", "sh", "-c", script, typed=sizes)
+    assert (b"now 21 71." in said, code) == (True, 6)
+
+
+def test_without_input_nothing_that_is_typed_arrives(bayplan):
+    loop = "i=0; while :; do i=$$((i + 1)); echo tick$$i; read -t 0.1 line && echo got:$$line; sleep 0.1; done"
+    declare(bayplan, loop, "tty: true", "stdin_open: true")
+    typed = [(b"tick", b"hidden\n"), (b"tick9", b"\x03")]
+    said, code = on_terminal(bayplan, "attach", "--no-stdin", "app", typed=typed)
+    assert b"got:hidden" not in said
+    assert code == 130
+    assert bayplan.states()["app"] == "running"
+
+
+def test_input_through_a_pipe_to_a_container_without_a_terminal(bayplan):
+    declare(bayplan, "while read line; do echo got:$$line; echo err:$$line >&2; done; sleep 600", "stdin_open: true")
+    joined = bayplan.popen("attach", "app", stdin=-1, stdout=-1, stderr=-1, text=True)
+    joined.stdin.write("one\n")
+    joined.stdin.flush()
+    assert joined.stdout.readline() == "got:one\n"
+    assert joined.stderr.readline() == "err:one\n"
+    joined.stdin.close()
+    # The end of one client's input is none of the container's: another one may come.
+    again = bayplan.popen("attach", "app", stdin=-1, stdout=-1, stderr=-1, text=True)
+    again.stdin.write("two\n")
+    again.stdin.flush()
+    assert again.stdout.readline() == "got:two\n"
+    bayplan("kill", "app")
+    assert (joined.wait(60), again.wait(60)) == (137, 137)
+    for one in (joined, again):
+        for stream in (one.stdin, one.stdout, one.stderr):
+            stream.close()
+
+
+SIGNALS = "trap 'echo hup' HUP; trap 'echo usr' USR1; trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done"
+
+
+def test_signals_go_on_to_a_container_without_a_terminal(bayplan):
+    declare(bayplan, SIGNALS)
+    joined = bayplan.popen("attach", "app", stdin=subprocess.DEVNULL, stdout=-1, text=True)
+    other = bayplan.popen("attach", "--no-sig-proxy", "app", stdin=subprocess.DEVNULL, stdout=-1, text=True)
+    bayplan("exec", "app", "kill", "-USR1", "1")  # both have joined when they see it
+    while "usr" not in joined.stdout.readline() or "usr" not in other.stdout.readline():
+        pass
+    joined.send_signal(signal.SIGHUP)
+    assert joined.stdout.readline() == "hup\n"
+    other.send_signal(signal.SIGINT)
+    assert other.wait(60) == 130
+    assert bayplan.states()["app"] == "running"
+    joined.send_signal(signal.SIGINT)
+    assert joined.wait(60) == 9
+    for one in (joined, other):
+        one.stdout.close()
+
+
+def test_on_a_terminal_ctrl_c_reaches_a_container_without_one(bayplan):
+    declare(bayplan, SIGNALS.replace("echo ready; while :; do", "while :; do echo tick;"))
+    said, code = on_terminal(bayplan, "attach", "app", typed=[(b"tick", b"\x03")])
+    assert (b"tick" in said, code) == (True, 9)
+
+
+def test_a_terminal_that_goes_away_ends_the_client_alone(bayplan):
+    declare(bayplan, WATCH, "tty: true", "stdin_open: true")
+    master, slave = pty.openpty()
+    joined = bayplan.popen("attach", "app", stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    os.read(master, 1)
+    os.close(master)
+    joined.wait(60)
+    assert bayplan.states()["app"] == "running"
+
+
+def test_exec_has_its_own_environment_user_and_directory(bayplan):
+    declare(bayplan, "sleep 600", "environment: {A: own, B: own}")
+    options = ("-e", "A=mine", "-e", "C", "-u", "7:8", "-w", "/bin")
+    bayplan.environment["C"] = "caller's"
+    said = bayplan("exec", *options, "app", "sh", "-c", "echo $A $B $C $(id -u) $(id -g) $PWD")
+    assert said == "mine own caller's 7 8 /bin\n"
+    found = bayplan("exec", "--json", "app", "sh", "-c", "echo out; echo err >&2; exit 3", code=3)
+    assert found == {"exit_code": 3, "stdout": "out\n", "stderr": "err\n"}

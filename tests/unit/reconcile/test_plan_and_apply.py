@@ -280,3 +280,19 @@ def test_interrupted_runs_are_known(tmp_path):
     with held.run("q", []):
         assert [row[1] for row in held.interrupted()] == ["q"]
     held.close()
+
+
+def test_what_shall_not_run_waits_for_nobody(journal):
+    """A stack that is declared stopped has dependencies that never start."""
+    runtime, wanted = FakeRuntime(), stack()
+    stopped = [item.id for item in wanted.containers]
+    plan = make_plan(wanted, runtime, stopped=stopped)
+    assert [step.waits for step in plan.steps if step.resource in stopped] == [(), (), ()]
+    apply_plan(plan, runtime, journal).raise_failure()
+    assert not make_plan(wanted, runtime, stopped=stopped).changed
+    # One that runs does not wait for one that shall not.
+    some = make_plan(wanted, runtime, stopped=[wanted.containers[0].id])
+    assert {step.resource.name: [wait.container for wait in step.waits] for step in some.steps} == {
+        "demo-web-1": [],
+        "demo-front-1": ["demo-web-1"],
+    }

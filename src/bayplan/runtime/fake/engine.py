@@ -267,7 +267,9 @@ class FakeRuntime:
         held = self.resources[ResourceId(kind=Kind.CONTAINER, name=name)]
         return {"Id": held.handle, "Name": f"/{name}", "State": {"Status": held.status.state.value}}
 
-    def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+    def attach(
+        self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11", sig_proxy: bool = True
+    ) -> int | None:
         """It ends at once."""
         return 0
 

@@ -126,15 +126,18 @@ class NativeVerbs:
         mounts = self.containers.declared(container_id).mounts
         return {item.source: self.volumes.path(item.source) for item in mounts if isinstance(item, VolumeMount)}
 
-    def attach(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+    def attach(
+        self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11", sig_proxy: bool = True
+    ) -> int | None:
         """Join the caller's streams to its own."""
         from bayplan.runtime.native.containers.attach import attach
 
         container_id = self._id(name)
-        hand.running(self.containers, container_id)
+        process = hand.running(self.containers, container_id)
         tty = self.containers.declared(container_id).tty
         paths = Paths.of(self.settings, container_id)
-        ended = attach(paths, tty=tty, stdin=stdin, keys=detach_keys)
+        # With a terminal the keys themselves go on, and its own driver makes signals of them.
+        ended = attach(paths, tty=tty, stdin=stdin, keys=detach_keys, tell=process if sig_proxy and not tty else None)
         return hand.await_end(self.containers, container_id) if ended else None
 
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:

@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.containers import terminal
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.system.processes import Process
 
 _BYTES = 65536
 _INPUT_BYTES = 8192
 _SIZE_POLL_S = 0.2
 _ERRORS = 3
 _NO_TERMINAL = -1
+_PASSED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""What people and programs send; those by which the kernel speaks to this process stay its own."""
 
 
-def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes) -> bool:
+def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process | None = None) -> bool:
     """Carry the streams until the container ends (True), or the keys to detach were typed (False).
 
-    Raises RuntimeFailureError when its monitor is gone.
+    ``tell`` gets the signals that the caller gets. Raises RuntimeFailureError when its monitor is gone.
     """
-    with _connected(paths) as peer, terminal.raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
+    with _connected(paths) as peer, _passed_on(tell), terminal.raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
         finder = terminal.DetachKeys(keys)
         watched: list[int] = [peer.fileno(), *([0] if stdin else [])]
         sized: tuple[int, int] | None = None
@@ -43,7 +50,7 @@ def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes) -> bool:
                     return True
                 terminal.write_all(2 if packet[0] == _ERRORS else 1, packet[1:])
             if 0 in ready:
-                data, detached = finder.take(typed := os.read(0, _INPUT_BYTES))
+                data, detached = finder.take(typed := _typed())
                 if data:
                     with suppress(BrokenPipeError, ConnectionResetError):
                         peer.sendall(data)
@@ -53,6 +60,31 @@ def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes) -> bool:
                     watched.remove(0)
                     with suppress(OSError):
                         peer.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def _passed_on(process: Process | None) -> Iterator[None]:
+    """Send the process what this one is sent; nothing where handlers cannot be set (signal(7); Python, "signal")."""
+    if process is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def forward(number: int, _: FrameType | None) -> None:
+        process.send(number)
+
+    earlier = {number: signal.signal(number, forward) for number in _PASSED}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _typed() -> bytes:
+    try:
+        return os.read(0, _INPUT_BYTES)
+    except OSError:  # EIO: the caller's terminal is gone
+        return b""
 
 
 def _connected(paths: Paths) -> socket.socket:
