@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Row
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bayplan.models import Network
+if TYPE_CHECKING:
+    from bayplan.models import Network
 
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")

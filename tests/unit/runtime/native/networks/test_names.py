@@ -15,7 +15,7 @@ def core(tmp_path):
     with database.transaction() as tx:
         for number, name in enumerate(("front", "back")):
             row = (name, "p", "{}", f"10.9.{number}.0/24", f"10.9.{number}.1", f"br{number}", "now")
-            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", row)
+            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, '', '', 0)", row)
         add(
             tx,
             settings,

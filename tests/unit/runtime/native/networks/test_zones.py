@@ -15,7 +15,7 @@ def database(tmp_path):
         for number, (name, internal) in enumerate({"front": False, "back": True, "empty": False}.items()):
             declared = json.dumps({"internal": internal})
             row = (name, "p", declared, f"10.9.{number}.0/24", f"10.9.{number}.1", f"br{number}", "now")
-            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", row)
+            tx.execute("INSERT INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, '', '', 0)", row)
         add(tx, "a" * 64, "web", {"front": "10.9.0.2", "back": "10.9.1.2"}, {"hostname": "Shop"})
         add(tx, "b" * 64, "store", {"back": "10.9.1.3"}, {}, ["depot", "two words", "x\n10.9.9.9"])
     yield made
