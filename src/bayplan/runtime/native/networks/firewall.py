@@ -12,8 +12,8 @@ place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from bayplan.models import Network
 from bayplan.runtime.native.networks.held import (
     CHAIN,
     Held,
@@ -30,6 +30,9 @@ from bayplan.runtime.native.networks.held import (
 )
 from bayplan.runtime.native.networks.rules import BASE, RULES
 from bayplan.system import nftables
+
+if TYPE_CHECKING:
+    from bayplan.models import Network
 
 
 class Firewall:

@@ -37,7 +37,7 @@ def add(tx, settings, service, places, extra=None):
     )
     for position, (network, address) in enumerate(places.items()):
         row = (service, network, position, address, "mac", f"{service}{position}", json.dumps([service, "also"]))
-        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", row)
+        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, '', '', '')", row)
     hosts = settings.run_root / "containers" / service / "hosts"
     hosts.parent.mkdir(parents=True)
     hosts.write_text("127.0.0.1\tlocalhost\n")

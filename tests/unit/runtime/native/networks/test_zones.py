@@ -30,7 +30,7 @@ def add(tx, container_id, service, places, declared, aliases=()):
     )
     for position, (network, address) in enumerate(places.items()):
         row = (container_id, network, position, address, "mac", f"{service}{position}", json.dumps(aliases))
-        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, '', '')", row)
+        tx.execute("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, '', '', '')", row)
 
 
 def test_a_zone_lists_gateway_marker_and_members_by_all_their_names(database):
