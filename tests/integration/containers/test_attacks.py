@@ -14,7 +14,7 @@ import pytest
 
 from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
-from bayplan.runtime.native.containers import copy, execute, lifecycle, seccomp, verbs
+from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
 from containers import Host, proc, status_of

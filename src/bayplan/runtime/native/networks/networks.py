@@ -213,7 +213,7 @@ class Networks(MendedEndpoints):
             return
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
-        self.guard.ensure(self._senders())
+        self._guard_all()
         bridge, subnet, gateway = row["bridge"], row["subnet"], row["gateway"]
         self.firewall.add_network(bridge, subnet, gateway, declared, row["subnet6"])
         second = (IPv6Address(row["gateway6"]), IPv6Network(row["subnet6"])) if row["subnet6"] else None
