@@ -34,6 +34,8 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     joining.add_argument("--ip6", metavar="ADDRESS", help="IPv6 address, on a network that has IPv6")
     joining.add_argument("--alias", action="append", default=[], metavar="NAME", help="a further name on this network")
     joining.add_argument("--mac-address", metavar="MAC", help="MAC address; one made of the address")
+    joining.add_argument("--link-local-ip", action="append", default=[], metavar="ADDRESS", help="a further address")
+    joining.add_argument("--gw-priority", type=int, default=0, metavar="N", help="the way out is by the highest one; 0")
     leaving = verb("disconnect", disconnect, "take a container off a network; an apply sees that as drift")
     leaving.add_argument("-f", "--force", action="store_true", help="also when its published ports close with that")
     for parser in (joining, leaving):
@@ -88,7 +90,8 @@ def connect(options: Namespace) -> int:
     """On a running container its processes go on."""
     given = {"ipv4_address": options.ip, "ipv6_address": options.ip6}
     mac = options.mac_address.lower() if options.mac_address else None
-    return _carry_out(options, {**given, "mac_address": mac, "aliases": tuple(options.alias)})
+    further = {"link_local_ips": tuple(options.link_local_ip), "gw_priority": options.gw_priority}
+    return _carry_out(options, {**given, **further, "mac_address": mac, "aliases": tuple(options.alias)})
 
 
 def disconnect(options: Namespace) -> int:

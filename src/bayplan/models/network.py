@@ -86,6 +86,11 @@ class Network(Resource):
         return self.driver == "bridge"
 
     @property
+    def forwards(self) -> bool:
+        """Whether the host forwards for it."""
+        return self.bridged and not self.internal
+
+    @property
     def has_macs(self) -> bool:
         """Whether each container has a MAC address of its own, not that of the parent."""
         return self.driver != "ipvlan" and self.mode != "passthru"

@@ -84,6 +84,7 @@ class Plan(Model):
     images: dict[str, ResolvedImage] = Field(default_factory=dict)
     unchanged: tuple[ResourceId, ...] = ()
     kept: tuple[str, ...] = Field((), description="Things left alone on purpose, as sentences.")
+    warnings: tuple[str, ...] = Field((), description="What of the host is in the way, for its administrator to mend.")
 
     @property
     def changed(self) -> bool:

@@ -19,7 +19,7 @@ from bayplan.models import (
     Stack,
     VolumeMount,
 )
-from bayplan.reconcile import image_mounts, renamed
+from bayplan.reconcile import image_mounts, renamed, warnings
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, namespace_owners, removal_order, requirements
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
@@ -146,6 +146,7 @@ class _Planner:
             images=dict(self.images),
             unchanged=tuple(item.id for item in self.stack.resources() if item.id not in touched),
             kept=tuple(self.kept),
+            warnings=tuple(warnings.of_networks(self.stack, self.snapshot, ordered, self.facts)),
         )
 
     # -- one resource ------------------------------------------------------------------------------------------

@@ -84,4 +84,5 @@ def _asides(plan: Plan) -> list[str]:
         f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
         for note in plan.noted
     ]
-    return [*noted, *(f"Kept: {sentence}." for sentence in plan.kept)]
+    warned = (f"Warning: {sentence}." for sentence in plan.warnings)
+    return [*noted, *warned, *(f"Kept: {sentence}." for sentence in plan.kept)]

@@ -144,6 +144,8 @@ class Facts(Model):
     """Container fields that can be changed on a running container."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
+    network_notes: tuple[str, ...] = ()
+    """What this host does to a new network that has a way out, as notes of ``Observed``."""
     key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = ["networks"]
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 ARP, IPV4, IPV6, VLAN = 0x0806, 0x0800, 0x86DD, 0x8100
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+SENT = "what its links may send is not recorded in the kernel"
 MARK = b"forged by a container"
 
 
@@ -257,15 +259,40 @@ def test_a_link_answers_by_all_addresses_of_its_container(networks):
         assert heard(there) == b"by the other"
 
 
+def test_a_flushed_table_is_made_anew_by_the_next_start(networks):
+    """A restart by the supervisor must not fail for it, and those that run must not be cut off."""
+    networks.create(Network(name="n"), "p")
+    first = networks.attach(container(), [Endpoint(network="n")], [])
+    nftables.run(f"delete table bridge {networks.settings.nft_table}")
+    second = networks.attach(container(), [Endpoint(network="n")], [])
+    with listening(first.netns, 4001) as there:
+        talk(second.netns, first.addresses["n"])
+        assert heard(there) == b"hello"
+    assert networks.kernel().guarded.whole
+
+
+def test_what_is_admitted_while_all_is_written_is_not_lost(networks):
+    """Networks are made while containers start; each writes the whole table."""
+    networks.create(Network(name="n"), "p")
+    boxes = [container() for _ in range(12)]
+    makers = [threading.Thread(target=networks.create, args=(Network(name=f"m{number}"), "p")) for number in range(6)]
+    starts = [threading.Thread(target=networks.attach, args=(box, [Endpoint(network="n")], [])) for box in boxes]
+    every = [one for pair in zip(starts[::2], makers, starts[1::2], strict=True) for one in pair]
+    for thread in every:
+        thread.start()
+    for thread in every:
+        thread.join()
+    kernel = networks.kernel()
+    assert {box: networks.endpoint_defects(box, kernel).get(SENT) for box in boxes} == dict.fromkeys(boxes)
+
+
 def test_lost_elements_and_rules_are_drift_and_come_back(networks):
     networks.create(Network(name="n"), "p")
     box = container()
     place = networks.attach(box, [Endpoint(network="n")], [])
     table = f"bridge {networks.settings.nft_table}"
     nftables.run(f"flush set {table} macs")
-    assert networks.endpoint_defects(box, networks.kernel()) == {
-        "what its links may send is not recorded in the kernel": "in-place"
-    }
+    assert networks.endpoint_defects(box, networks.kernel()) == {SENT: "in-place"}
     networks.heal_endpoints(box, place.netns)
     assert networks.endpoint_defects(box, networks.kernel()) == {}
     nftables.run(f"delete table {table}")

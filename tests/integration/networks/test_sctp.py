@@ -50,16 +50,21 @@ def test_an_association_passes_a_published_port(networks, outside):
 
     listener = namespaces.in_network(one.netns.path, listen)
 
-    def serve():
-        while True:
-            try:
-                peer, source = listener.accept()
-            except OSError:
-                return
-            with peer:
-                peer.sendall(b"sctp " + source[0].encode())
+    ending = threading.Event()
+    listener.settimeout(0.1)
 
-    threading.Thread(target=serve, daemon=True).start()
+    def serve():
+        with listener:
+            while not ending.is_set():
+                try:
+                    peer, source = listener.accept()
+                except TimeoutError:
+                    continue
+                with peer:
+                    peer.sendall(b"sctp " + source[0].encode())
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     assert ask(one.addresses["a"], 7000).startswith(b"sctp")
     assert ask("198.51.100.1", port, outside) == b"sctp 198.51.100.2"
     assert ask("127.0.0.1", port).startswith(b"sctp")
@@ -72,5 +77,5 @@ def test_an_association_passes_a_published_port(networks, outside):
     networks.set_ports(box, [])
     with pytest.raises(OSError, match=r"timed out|refused|unreachable|No route"):
         ask("198.51.100.1", port, outside)
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    ending.set()
+    server.join()

@@ -39,10 +39,16 @@ def resume(runtime: NativeRuntime) -> list[Resumed]:
         due = _due(runtime)
         if not due:
             return []
-        for row in runtime.database.query("SELECT name FROM networks ORDER BY name"):
-            runtime.networks.heal(row["name"])
+        _mend_networks(runtime)
         _mount_volumes(runtime)
         return [_start(runtime, due[name]) for name in _in_order(due)]
+
+
+def _mend_networks(runtime: NativeRuntime) -> None:
+    """One whose parent the host has no more fails with its containers, not with the others."""
+    for row in runtime.database.query("SELECT name FROM networks ORDER BY name"):
+        with suppress(BayplanError, OSError):
+            runtime.networks.heal(row["name"])
 
 
 def _mount_volumes(runtime: NativeRuntime) -> None:

@@ -111,7 +111,14 @@ class NativeRuntime(NativeVerbs):
         import platform
 
         key = SecretBytes(grants.key(self.settings))
-        return Facts(engine="native", version=__version__, host=platform.node(), in_place=IN_PLACE, key=key)
+        return Facts(
+            engine="native",
+            version=__version__,
+            host=platform.node(),
+            in_place=IN_PLACE,
+            network_notes=self.networks.closed_for_new(),
+            key=key,
+        )
 
     @contextmanager
     def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:

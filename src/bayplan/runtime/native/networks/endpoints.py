@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from bayplan.errors import RuntimeFailureError
 from bayplan.models import Endpoint, Port, Settings
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
@@ -89,7 +90,8 @@ class Endpoints(Ports):
                 tx.execute("DELETE FROM leases WHERE network = ? AND owner = ?", key)
                 tx.execute("DELETE FROM endpoints WHERE network = ? AND container_id = ?", key)
         self.guard.forget(before)
-        self.guard.admit(self._senders(container_id) if before else ())
+        if before:
+            self._admit(container_id)
         gone = {row["network"] for row in leaving}
         inside = {network: inside_name(row) for network, row in held.items() if network not in gone}
         if netns is None:
@@ -99,7 +101,7 @@ class Endpoints(Ports):
         added = zip(attached.addresses, attached.places, strict=True)
         fresh = [place for network, place in added if network not in inside]
         # All of its links: each may send under all of its addresses.
-        self.guard.admit(self._senders(container_id))
+        self._admit(container_id)
         self.links.attach(netns, fresh)
         configure_inside(netns, fresh, attached.ways)
         self.set_ports(container_id, ports)
@@ -132,7 +134,7 @@ class Endpoints(Ports):
 
     def connect(self, container_id: str, attached: Attachment, ports: Sequence[Port]) -> None:
         """The second half: links, addresses inside, ports, names. Before anything runs in the namespace."""
-        self.guard.admit(self._senders(container_id))
+        self._admit(container_id)
         self.links.attach(attached.netns, attached.places)
         configure_inside(attached.netns, attached.places, attached.ways)
         self.set_ports(container_id, ports)
@@ -175,7 +177,8 @@ class Endpoints(Ports):
             leaving, self._leaving = self._leaving, set()
             left, self._left = self._left, []
         if left:
-            self.guard.forget(left, self._senders())
+            with self.balance.turn():
+                self.guard.forget(left, self._senders())
         if leaving:
             self.links.await_end(leaving)
 
@@ -190,6 +193,22 @@ class Endpoints(Ports):
         return found
 
     # -- parts -------------------------------------------------------------------------------------------------
+
+    def _admit(self, container_id: str) -> None:
+        """Let its links send as themselves; the table is made anew where somebody has flushed it.
+
+        In turn with ``_guard_all``, which writes everything that it has read: what is admitted meanwhile would be lost.
+        """
+        with self.balance.turn():
+            try:
+                self.guard.admit(self._senders(container_id))
+            except RuntimeFailureError:
+                self.guard.ensure(self._senders())
+
+    def _guard_all(self) -> None:
+        """The table with what all links may say."""
+        with self.balance.turn():
+            self.guard.ensure(self._senders())
 
     def _senders(self, container_id: str = "") -> list[Sender]:
         """What the links of one container, or of all, may call themselves."""

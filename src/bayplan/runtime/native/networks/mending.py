@@ -52,7 +52,7 @@ class MendedEndpoints(Endpoints):
         ``netns`` is the namespace it runs in.
         """
         self.firewall.ensure()
-        self.guard.ensure(self._senders())
+        self._guard_all()
         rows = self.database.query(PLACES, (container_id,))
         there, lost = links_inside(netns), []
         for place in map(place_of, rows):

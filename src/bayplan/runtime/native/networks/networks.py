@@ -6,7 +6,7 @@ Records come first and go last: what a kill left half made is named by its recor
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from sqlite3 import Row
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bayplan.errors import ConflictError
 from bayplan.models import Change, Container, Network
-from bayplan.runtime.native.networks import demand, forwarding, parents
+from bayplan.runtime.native.networks import demand, foreign, forwarding, parents
 from bayplan.runtime.native.networks.addresses import (
     choose_subnet,
     choose_subnet_v6,
@@ -165,6 +165,7 @@ class Networks(MendedEndpoints):
         wanted = [row for row in rows if row["name"] in names or (project is not None and row["project"] == project)]
         named = self.name_server.observe([row["name"] for row in wanted])
         kernel = self.kernel()
+        closed = self.closed(wanted)
         for row in wanted:
             declared = recorded(row["declared"])
             finding = named.get(row["name"], Finding())
@@ -179,10 +180,22 @@ class Networks(MendedEndpoints):
                     handle=row["bridge"],
                     project=row["project"],
                     defects=defects,
-                    notes=tuple(note for note in (finding.note, self.guard.refusal, *self._parents(row)) if note),
+                    notes=tuple(note for note in self._notes(row, finding, closed) if note),
                 )
             )
         return found
+
+    def closed(self, rows: Sequence[Row] | None = None) -> dict[str, str]:
+        """What other firewalls do to the bridges of networks that have a way out, of all that there are by default."""
+        known = self.database.query("SELECT * FROM networks") if rows is None else rows
+        bridges = {str(row["bridge"]): bool(row["subnet6"]) for row in known if recorded(row["declared"]).forwards}
+        return foreign.closed(bridges, self.settings.nft_table) if bridges else {}
+
+    def closed_for_new(self) -> tuple[str, ...]:
+        """The same of a bridge that is made now; its name is not known yet, only how it begins."""
+        name = link_name(self.settings.interface_prefix, "")
+        found = foreign.closed({name: False}, self.settings.nft_table).get(name, "")
+        return (found.replace(name, f"{self.settings.interface_prefix}..."),) if found else ()
 
     def of_builds(self) -> list[str]:
         """Names of the networks that image builds made; without a build under way they are left by a kill."""
@@ -200,7 +213,7 @@ class Networks(MendedEndpoints):
             return
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
-        self.guard.ensure(self._senders())
+        self._guard_all()
         bridge, subnet, gateway = row["bridge"], row["subnet"], row["gateway"]
         self.firewall.add_network(bridge, subnet, gateway, declared, row["subnet6"])
         second = (IPv6Address(row["gateway6"]), IPv6Network(row["subnet6"])) if row["subnet6"] else None
@@ -218,11 +231,12 @@ class Networks(MendedEndpoints):
             found.append("its firewall rules are missing")
         return found if declared.internal else [*found, *forwarding.defects(ipv6=bool(six))]
 
-    def _parents(self, row: Row) -> list[str]:
-        """What nobody but the user can mend."""
+    def _notes(self, row: Row, finding: Finding, closed: Mapping[str, str]) -> list[str]:
+        """What nobody but the user can mend; empty ones among them."""
         declared, made = recorded(row["declared"]), bool(row["parent_made"])
         found = () if declared.bridged else parents.findings(declared, made=made)
-        return [f"{text}: its containers reach nobody" for text, mendable in found if not mendable]
+        of_parent = [f"{text}: its containers reach nobody" for text, mendable in found if not mendable]
+        return [finding.note, self.guard.refusal, *of_parent, closed.get(row["bridge"], "")]
 
     def _bridge(self, name: str) -> str:
         return link_name(self.settings.interface_prefix, str(self.settings.state_root), name)
