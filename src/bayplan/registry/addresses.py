@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urljoin, urlsplit
 
@@ -28,9 +29,11 @@ def joined(base: str, address: str, end: Endpoint) -> str:
 
 def is_link_local(url: str) -> bool:
     """Where clouds serve a machine's own credentials (169.254.169.254): no place a registry may send us to."""
+    host = (urlsplit(url).hostname or "").partition("%")[0]
     try:
-        found = ip_address((urlsplit(url).hostname or "").partition("%")[0])
-    except ValueError:
+        # 2852039166 and 0xa9.0xfe.43518 are addresses too, to whoever connects (inet_aton(3)).
+        found = ip_address(host) if ":" in host else ip_address(socket.inet_aton(host))
+    except (ValueError, OSError):
         return False
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return (mapped or found).is_link_local

@@ -14,6 +14,7 @@ import pytest
 
 from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
+from bayplan.models.types import CAPABILITY_NUMBERS
 from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
@@ -214,3 +215,70 @@ def test_a_root_file_system_with_a_link_for_dev_proc_or_sys_is_refused(settings,
     finally:
         other.close()
     assert list(canary.iterdir()) == []
+
+
+def test_an_exec_holds_no_more_than_the_container(host):
+    """The same filter, no new privileges, the same few capabilities, nothing inheritable; for root and for others."""
+    made = host.start("a", "/bin/sleep", "60")
+    first = status_of(host.pid(made))
+    names = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    held = sum(1 << CAPABILITY_NUMBERS.index(name) for name in isolation.DEFAULT_CAPABILITIES)
+    few = f"{held & int(status_of(os.getpid())['CapBnd'], 16):016x}"
+    assert [first[name] for name in names] == ["0" * 16, few, few, few, "0" * 16, "1", "2"]
+    for user, own in ((None, few), ("1000", "0" * 16)):
+        done = host.containers.exec(made, ["/bin/cat", "/proc/self/status"], user=user)
+        found = dict(line.split(":\t", 1) for line in done.stdout.decode().splitlines() if ":\t" in line)
+        assert [found[name] for name in names] == ["0" * 16, own, own, few, "0" * 16, "1", "2"]
+
+
+@pytest.mark.parametrize("directory", ["/proc/self/fd/7", "../../../proc/self/fd/7", "proc/self/fd/3"])
+def test_an_exec_s_directory_at_a_descriptor_leads_nowhere(host, directory):
+    """CVE-2024-21626: exec --workdir /proc/self/fd/N."""
+    made = host.start("a", "/bin/sleep", "60")
+    with suppress(RuntimeFailureError):
+        done = host.containers.exec(made, ["/bin/sh", "-c", "ls ../../.."], working_dir=directory)
+        assert not set(done.stdout.decode().split()) & {item.name for item in Path("/var/lib").iterdir()}
+
+
+def test_an_exec_s_relative_directory_is_below_the_container_s(host):
+    made = host.start("a", "/bin/sleep", "60", working_dir="/var")
+    for directory, found in (("../tmp", "/tmp"), (".", "/var"), ("/etc/../tmp", "/tmp"), ("../../..", "/")):
+        done = host.containers.exec(made, ["/bin/sh", "-c", "pwd"], working_dir=directory)
+        assert done.stdout.decode().strip() == found
+
+
+def test_volumes_have_no_effect_of_set_user_id_bits(host, tmp_path):
+    mount = {"type": "volume", "source": "v", "target": "/data"}
+    made = host.start("a", "/bin/sleep", "60", volumes={"v": tmp_path}, mounts=(mount,))
+    rows = [line.split() for line in proc(host.pid(made), "mounts").read_text().splitlines()]
+    assert ["nosuid" in row[3].split(",") for row in rows if row[1] == "/data"] == [True]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        lambda path: path.symlink_to("/etc/group"),
+        lambda path: path.mkdir(),
+        lambda path: path.write_text("extra:x:99999999999:\n"),
+        lambda path: path.write_text("extra:x:\u00b2:\n"),
+        lambda path: path.write_bytes(b"\0" * (64 << 20)),
+    ],
+    ids=["fifo", "link", "directory", "number", "digit", "huge"],
+)
+def test_groups_are_looked_up_by_us_and_in_files_only(host, make):
+    made = host.start("a", "/bin/sleep", "60")
+    _swap(host, made, "group", make)
+    with pytest.raises(NotFoundError):
+        host.containers.exec(made, ["/bin/id"], user="1000:extra")
+    assert host.containers.exec(made, ["/bin/id", "-g"], user="1000:1000").stdout == b"1000\n"
+
+
+def test_users_that_the_container_has_hidden_are_not_found(host):
+    """An opaque /etc shows nothing of the image's: the overlay's marks are heeded as the kernel does."""
+    made = host.start("a", "/bin/sleep", "60")
+    etc = host.containers._paths(made).upper / "etc"
+    etc.mkdir(exist_ok=True)
+    os.setxattr(etc, "trusted.overlay.opaque", b"y")
+    with pytest.raises(NotFoundError):
+        host.containers.exec(made, ["/bin/id"], user="app")

@@ -140,6 +140,24 @@ def test_what_no_layer_may_hold_is_refused(root, canary, what):
     assert state(canary) == before
 
 
+def test_an_absolute_name_lies_in_the_layer(root, canary):
+    before = state(canary)
+    made = unpack(root, entry(f"{canary}/file", data=b"inside", mode=0o4777, uid=7))
+    assert (made / str(canary).lstrip("/") / "file").read_bytes() == b"inside"
+    assert state(canary) == before
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_whiteout_hides_lower_layers_only(root, order):
+    """What the same layer brings stays, before and after its whiteout (OCI image specification, "Whiteouts")."""
+    entries = [entry("f", data=b"new"), entry(".wh.f")][::order]
+    opaque = [entry("d/x", data=b"new"), entry("d/.wh..wh..opq")][::order]
+    made = unpack(root, *entries, *opaque)
+    assert (made / "f").read_bytes() == b"new"
+    assert (made / "d/x").read_bytes() == b"new"
+    assert os.getxattr(made / "d", "trusted.overlay.opaque") == b"y"
+
+
 def test_attributes_of_the_overlay_are_not_taken_from_a_layer(root):
     """A redirect or an opaque mark of its own would show what other layers hide, or hide what they show."""
     marks = {f"SCHILY.xattr.trusted.overlay.{key}": "y" for key in ("opaque", "redirect", "metacopy", "origin")}

@@ -10,8 +10,10 @@ import pytest
 from bayplan.errors import BayplanError, CorruptStateError, NotFoundError, UnavailableError
 from bayplan.models.reference import ImageReference
 from bayplan.models.settings import Settings
+from bayplan.registry.addresses import joined
 from bayplan.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient
 from bayplan.registry.limits import Limits
+from bayplan.registry.mirrors import Endpoint
 
 DIGEST = "sha256:" + "1" * 64
 QUICK = Limits(attempts=2, first_wait_s=0.01, longest_wait_s=0.05)
@@ -93,6 +95,9 @@ def test_a_whole_manifest_is_taken(serve):
         "http://user@169.254.169.254/latest",
         "http://[fe80::1]/token",
         "http://[::ffff:169.254.169.254]/",
+        "http://2852039166/",
+        "http://0xa9.0xfe.0251.254/",
+        "http://169.254.43518/",
         "http://[broken/",
     ],
 )
@@ -139,3 +144,14 @@ def test_a_mirror_that_has_no_such_image_is_told_even_when_the_place_itself_is_a
     client = RegistryClient(Settings(registries_conf=(conf,)))
     with pytest.raises(NotFoundError, match=r"gone:1 does not exist.*cannot be reached"):
         client.resolve(ImageReference.parse("127.0.0.1:1/gone:1"))
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1/token", "HTTP://registry.example/token", "//a:80/", "ftp://a/"])
+def test_a_registry_of_https_cannot_send_the_client_to_plain_http(address):
+    """The realm of a challenge, and where a redirect or an upload leads."""
+    end = Endpoint("registry.example", "app")
+    if address.startswith("//"):
+        assert joined("https://registry.example/v2/", address, end).startswith("https://")
+        return
+    with pytest.raises(UnavailableError, match=r"plain HTTP|malformed"):
+        joined("https://registry.example/v2/", address, end)

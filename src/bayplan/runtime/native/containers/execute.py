@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import secrets
 import signal
 import subprocess
@@ -51,7 +52,8 @@ def process_file(
     merged.update(environment)
     process.update(args=list(command), env=[f"{key}={value}" for key, value in merged.items()], terminal=tty)
     if working_dir:
-        process["cwd"] = working_dir
+        # Absolute, whatever the caller says: a runtime would take it from where it is itself (CVE-2024-21626).
+        process["cwd"] = posixpath.normpath(posixpath.join(process["cwd"], working_dir))
     if user:
         process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
         held = process["capabilities"]
