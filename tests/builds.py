@@ -45,7 +45,7 @@ def digest_of(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def add_base(store, name="lab/base"):
+def add_base(store, name="lab/base", architecture="amd64"):
     """An image of static busybox with some users, written straight into the store."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -67,7 +67,7 @@ def add_base(store, name="lab/base"):
             tar.addfile(info, io.BytesIO(text.encode()))
     layer = archive.getvalue()
     config = {
-        "architecture": "amd64",
+        "architecture": architecture,
         "os": "linux",
         "config": {"Cmd": ["sh"], "Env": ["PATH=/bin", "BASE=yes"]},
         "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},

@@ -81,6 +81,11 @@ options:
         description:
         - Id to an agent's socket, absolute path, for RUN --mount=type=ssh.
         type: dict
+      entitlements:
+        description:
+        - 'What RUN --security=insecure and RUN --network=host may be used for: nothing when unset.'
+        type: list
+        elements: str
       no_cache:
         description:
         - Build every step anew.

@@ -54,6 +54,7 @@ SPECS = {
                         'no_log': False,
                     },
                     'ssh': {'type': 'dict'},
+                    'entitlements': {'type': 'list', 'elements': 'str'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

@@ -14,8 +14,8 @@ from bayplan import app
 from bayplan.cli import verbs
 from bayplan.cli.common import opened
 from bayplan.cli.image_verbs import size
-from bayplan.errors import DeclarationError
-from bayplan.models import Build, BuildSecret, Image, Stack
+from bayplan.errors import DeclarationError, NotBuiltYetError
+from bayplan.models import Build, BuildSecret, Entitlement, Image, Stack
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,6 +32,10 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     made.add_argument(
         "--ssh", action="append", default=[], metavar="ID[=SOCKET]", help="an ssh agent; default is yours"
+    )
+    made.add_argument("--platform", metavar="OS/ARCHITECTURE", help="platform of the image; the host's when not given")
+    made.add_argument(
+        "--allow", action="append", default=[], metavar="WHAT", help="security.insecure or network.host, for RUN"
     )
     made.add_argument("--no-cache", action="store_true", help="do every step anew")
     made.add_argument("--pull", action="store_true", help="ask the registry for newer base images")
@@ -50,17 +54,18 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def build(options: Namespace) -> int:
     """Plan, show, build."""
     declared = Build(
-        context=str(Path(options.context).absolute()),
+        context=_context(options.context),
         **_dockerfile(options),
         target=options.target,
         args=_pairs(options.build_arg, os.environ),
         labels=_pairs(options.label, {}),
         secrets=tuple(_secret(text) for text in options.secret),
         ssh=dict(_agent(text) for text in options.ssh),
+        entitlements=tuple(_entitlement(text) for text in options.allow),
         no_cache=options.no_cache,
         pull=options.pull,
     )
-    wanted = Stack(name="", images=(Image(name=options.tag, build=declared),))
+    wanted = Stack(name="", images=(Image(name=options.tag, platform=options.platform, build=declared),))
     with opened() as (runtime, settings):
         return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
 
@@ -77,6 +82,20 @@ def prune_builds(options: Namespace) -> int:
     total = size(sum(item.size_bytes for item in found))
     print(f"{'Would free' if options.dry_run else 'Freed'} {total} in {len(found)} things.")
     return 0
+
+
+def _context(text: str) -> str:
+    if "://" in text or text.startswith(("git@", "github.com/")) or text == "-":
+        hint = "clone or unpack it, and name the directory"
+        raise NotBuiltYetError("a build context that is no directory is not built yet", where=text, hint=hint)
+    return str(Path(text).absolute())
+
+
+def _entitlement(text: str) -> Entitlement:
+    try:
+        return Entitlement(text)
+    except ValueError:
+        raise DeclarationError(f"unknown --allow {text}", hint=", ".join(Entitlement)) from None
 
 
 def _dockerfile(options: Namespace) -> dict[str, str]:

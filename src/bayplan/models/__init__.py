@@ -25,7 +25,7 @@ from bayplan.models.container import (
     RestartPolicy,
 )
 from bayplan.models.hooks import Hook
-from bayplan.models.image import Build, BuildSecret, Image, PullPolicy
+from bayplan.models.image import Build, BuildSecret, Entitlement, Image, PullPolicy
 from bayplan.models.isolation import Device
 from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, Ulimit
 from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
@@ -56,6 +56,7 @@ __all__ = [
     "Digest",
     "Duration",
     "Endpoint",
+    "Entitlement",
     "FileGrant",
     "HealthCheck",
     "Hook",

@@ -30,6 +30,13 @@ class BuildSecret(Model):
     )
 
 
+class Entitlement(StrEnum):
+    """What commands of a build may do only when it is declared (Dockerfile reference, "RUN")."""
+
+    INSECURE = "security.insecure"
+    HOST_NETWORK = "network.host"
+
+
 class Build(Model):
     """How to build an image: what ``docker build`` takes."""
 
@@ -42,6 +49,9 @@ class Build(Model):
     secrets: tuple[BuildSecret, ...] = Field((), description="Secrets for RUN --mount=type=secret.")
     ssh: dict[str, str] = Field(
         default_factory=dict, description="Id to an agent's socket, absolute path, for RUN --mount=type=ssh."
+    )
+    entitlements: tuple[Entitlement, ...] = Field(
+        (), description="What RUN --security=insecure and RUN --network=host may be used for: nothing when unset."
     )
     no_cache: bool = Field(False, description="Build every step anew.")
     pull: bool = Field(False, description="Ask the registry for a newer base image first.")

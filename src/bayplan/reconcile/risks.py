@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 
-from bayplan.models import BindMount, Change, Container, Network, Resource, Volume
+from bayplan.models import BindMount, Change, Container, Entitlement, Image, Network, Resource, Volume
 
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
@@ -28,6 +28,10 @@ _OF_THE_HOST = frozenset(
     ]
 )
 """Places with which a host is changed as its administrator does (CIS Docker Benchmark 1.6, 5.5)."""
+_ENTITLED = {
+    Entitlement.INSECURE: "all of the host's privileges (security.insecure)",
+    Entitlement.HOST_NETWORK: "the host's network (network.host)",
+}
 
 
 def risks_of(resource: Resource) -> Iterator[str]:
@@ -36,6 +40,9 @@ def risks_of(resource: Resource) -> Iterator[str]:
         yield from _of_volume(resource.driver_opts)
     if isinstance(resource, Network) and not resource.source_check and not resource.external:
         yield "isolation: its containers may send under each other's addresses (bayplan.source_check)"
+    if isinstance(resource, Image) and resource.build:
+        for allowed in resource.build.entitlements:
+            yield f"isolation: commands of the build may have {_ENTITLED[allowed]}"
     if not isinstance(resource, Container):
         return
     for port in resource.ports:

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
-from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
+from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError, UnsupportedError
 from bayplan.models import Build, Image, ImageReference, Kind, ResourceId
 from builds import Core, write
 
@@ -402,3 +403,27 @@ def test_a_linked_layer_out_of_the_cache_over_one_just_made(core, context):
     write(context, Dockerfile=text.format(2))
     core.build(context)
     assert core.output() == ["2", "a"]
+
+
+def test_privileges_are_given_only_when_declared(core, context):
+    """Attack row "Build": RUN --security=insecure and --network=host."""
+    text = """\
+FROM lab/base
+RUN --security=sandbox cat /proc/self/status > /sandbox
+RUN --security=insecure --network=none cat /proc/self/status > /insecure
+RUN --network=host ip -o link > /links
+"""
+    write(context, Dockerfile=text)
+    for allowed in ((), ("network.host",), ("security.insecure",)):
+        with pytest.raises(UnsupportedError, match="is not allowed to this build"):
+            core.runtime.resolve(Image(name="a", build=Build(context=str(context), entitlements=allowed)))
+    core.build(context, entitlements=("security.insecure", "network.host"))
+    assert core.left() == []
+    status = {name: core.output(command=("cat", f"/{name}")) for name in ("sandbox", "insecure")}
+    assert "Seccomp:\t2" in status["sandbox"]
+    assert "NoNewPrivs:\t1" in status["sandbox"]
+    assert "Seccomp:\t0" in status["insecure"]
+    assert "NoNewPrivs:\t0" in status["insecure"]
+    own = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[1].partition("@")[0] for line in core.output(command=("cat", "/links"))}
+    assert {line.split()[1].partition("@")[0] for line in own.splitlines()} <= names

@@ -150,7 +150,6 @@ def test_destinations_stay_in_the_image(core, context, tmp_path):
     core.build(context)
     assert core.output(command=("cat", "/out")) == ["a"]
     assert list(decoy.iterdir()) == []
-    assert core.left() == []
 
 
 def test_what_is_ignored_does_not_exist(core, context):

@@ -208,3 +208,40 @@ secrets: {{t: {{file: ./token}}}}
 """)
     assert SECRET not in core.command(file, "plan") + core.command(file, "apply")
     core.command(file, "destroy", "--images")
+
+
+def test_mounts_show_nothing_of_the_host(core, context, tmp_path):
+    """Attack row "Build": RUN mounts stay inside, whatever links are in the context, a stage or a cache's origin."""
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    (decoy / "secret").write_text("of the host")
+    up = "../" * 12
+    (context / "absolute").symlink_to(decoy)
+    (context / "relative").symlink_to(f"{up}{str(decoy)[1:]}")
+    (context / "sub").mkdir()
+    (context / "sub/inner").symlink_to(decoy / "secret")
+    for source in ("absolute", "relative/secret", "sub/inner"):
+        write(context, Dockerfile=f"FROM lab/base\nRUN --mount=type=bind,source={source},target=/x cat /x\n")
+        with pytest.raises(NotFoundError, match="is not in the context"):
+            core.build(context)
+    # A link below what is mounted is one of the container's own file system.
+    stage = (
+        f"FROM lab/base AS a\nRUN mkdir /d; ln -s {decoy} /d/out; ln -s {up}{str(decoy)[1:]} /d/rel\nFROM lab/base\n"
+    )
+    lines = (
+        "RUN --mount=type=bind,source=sub,target=/x ! cat /x/inner",
+        "RUN --mount=type=bind,from=a,source=/d,target=/x,rw ! cat /x/out/secret && ! touch /x/out/new",
+        "RUN --mount=type=cache,id=c,from=a,source=/d,target=/x ! cat /x/rel/secret && ! touch /x/rel/new",
+        f"RUN mkdir -p {decoy} && ln -s {decoy} /way",
+        "RUN --mount=type=tmpfs,target=/way/t touch /way/t/new",
+        "RUN --mount=type=cache,id=d,target=/way/c touch /way/c/new",
+    )
+    write(context, Dockerfile=stage + "\n".join(lines) + "\n")
+    core.build(context)
+    for mount in ("bind,from=a,source=/d/out", "bind,from=a,source=/d/rel/secret", "cache,id=e,from=a,source=/d/out"):
+        write(context, Dockerfile=stage + f"RUN --mount=type={mount},target=/x cat /x/secret\n")
+        with pytest.raises(NotFoundError, match="in the stage or image it is from"):
+            core.build(context)
+    assert [path.name for path in decoy.iterdir()] == ["secret"]
+    assert (decoy / "secret").read_text() == "of the host"
+    assert core.left() == []

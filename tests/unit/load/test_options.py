@@ -8,7 +8,8 @@ import pytest
 
 from bayplan.errors import DeclarationError, Location
 from bayplan.load.compose import load_text
-from bayplan.models import Container
+from bayplan.models import Container, Entitlement, Image
+from bayplan.reconcile.risks import risks_of
 
 
 def read(tmp_path: Path, *attributes: str, more: str = "") -> Container:
@@ -167,3 +168,30 @@ def test_pull_policies_with_a_period(tmp_path: Path, text: str, hours: int) -> N
 def test_pull_policies_that_are_none(tmp_path: Path, text: str) -> None:
     with pytest.raises(DeclarationError, match="pull_policy"):
         read(tmp_path, f"pull_policy: {text}")
+
+
+def built(tmp_path: Path, build: str, *attributes: str) -> Image:
+    body = "".join(f"    {line}\n" for line in attributes)
+    text = f"services:\n  a:\n    build: {build}\n{body}"
+    stack = load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    return stack.images[0]
+
+
+def test_a_build_for_one_platform_and_with_privileges(tmp_path: Path) -> None:
+    made = built(tmp_path, "{context: ., platforms: [linux/arm64], entitlements: [security.insecure, network.host]}")
+    assert made.platform == "linux/arm64"
+    assert made.build is not None
+    assert made.build.entitlements == (Entitlement.INSECURE, Entitlement.HOST_NETWORK)
+    assert list(risks_of(made)) == [
+        "isolation: commands of the build may have all of the host's privileges (security.insecure)",
+        "isolation: commands of the build may have the host's network (network.host)",
+    ]
+    for build, line, says in (
+        ("{context: ., platforms: [linux/arm64, linux/amd64]}", "tty: true", "2 platforms at once is not built yet"),
+        ("{context: ., platforms: [linux/arm64]}", "platform: linux/amd64", "its build for linux/arm64"),
+        ("{context: ., entitlements: [security.nothing]}", "tty: true", "entitlements"),
+        ("{context: 'https://x.example/y.git'}", "tty: true", "a build context at 'https://x.example/y.git'"),
+        ("git@x.example:y.git", "tty: true", "is not built yet"),
+    ):
+        with pytest.raises(DeclarationError, match=says):
+            built(tmp_path, build, line)

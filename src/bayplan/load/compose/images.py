@@ -11,7 +11,7 @@ from typing import Any
 
 from bayplan.load.compose import keys
 from bayplan.load.compose.grants import Places, read_build_secrets
-from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, wrong
+from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, texts, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
 
@@ -48,6 +48,8 @@ class ImageReader:
             values["platform"] = as_text(platform)
         if build:
             values["build"] = self._build(build)
+            if isinstance(build.value, dict) and (platforms := build.get("platforms")):
+                values["platform"] = _platform(platforms, values.get("platform"))
         image = make(Image, service, values)
         known = self.found.get(full)
         self.found[full] = _joined(known, image, service) if known else image
@@ -74,6 +76,8 @@ class ImageReader:
         for name in ("no_cache", "pull"):
             if found := node.get(name):
                 values[name] = as_flag(found)
+        if allowed := node.get("entitlements"):
+            values["entitlements"] = texts(allowed)
         values["labels"] = text_map(node.get("labels"))
         if wanted := node.get("secrets"):
             values["secrets"] = read_build_secrets(wanted, self.secrets, self.places)
@@ -105,6 +109,17 @@ class ImageReader:
         if "://" in text or text.startswith(("git@", "github.com/")):
             raise not_built(node, f"a build context at {text!r} is not built yet")
         return os.path.normpath(self.places.directory / Path(text).expanduser())
+
+
+def _platform(node: Node, declared: Any) -> str:
+    """The one platform to build for. Raises NotBuiltYetError for several."""
+    found = texts(node)
+    if len(found) != 1:
+        hint = "build an image for each, and push them under one name by `bayplan image push --index`"
+        raise not_built(node, f"a build for {len(found)} platforms at once is not built yet: {hint}")
+    if declared not in (None, found[0]):
+        raise wrong(node, f"the service is for platform {declared}, its build for {found[0]}")
+    return found[0]
 
 
 def _policy(node: Node) -> dict[str, Any]:

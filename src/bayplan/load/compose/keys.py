@@ -107,19 +107,30 @@ SERVICE_KNOWN = {
 """To the reason why it will not be built; empty when it may be."""
 
 BUILD_BUILT = frozenset(
-    ["args", "context", "dockerfile", "dockerfile_inline", "labels", "no_cache", "pull", "secrets", "ssh", "target"]
+    [
+        *(
+            "args",
+            "context",
+            "dockerfile",
+            "dockerfile_inline",
+            "entitlements",
+            "labels",
+            "no_cache",
+            "platforms",
+            "pull",
+        ),
+        *("secrets", "ssh", "target"),
+    ]
 )
 BUILD_KNOWN = frozenset(
     [
         "additional_contexts",
         "cache_from",
         "cache_to",
-        "entitlements",
         "extra_hosts",
         "isolation",
         "network",
         "no_cache_filter",
-        "platforms",
         "privileged",
         "provenance",
         "sbom",

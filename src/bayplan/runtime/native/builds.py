@@ -87,14 +87,15 @@ class _Executor:
         paths = _paths(self.settings, workspace)
         with self._place(command) as attached:
             given = StepMounts(self.settings, command, workspace, paths.run)
-            addresses = {name: str(address) for name, address in attached.addresses.items()}
+            addresses = {name: str(address) for name, address in attached.addresses.items()} if attached else {}
+            netns = attached.netns.path if attached else None
             points: list[build_points.Point] = []
             ended = False
             try:
                 with given.held():
                     spec = self._spec(command, workspace, paths, given)
                     mounted = [str(item["destination"]) for item in spec["mounts"]]
-                    resolver.write(paths.run, json.dumps(spec), attached.netns.path, resolver.Told("build", addresses))
+                    resolver.write(paths.run, json.dumps(spec), netns, resolver.Told("build", addresses))
 
                     def furnish(_: Path) -> None:
                         given.show()
@@ -117,11 +118,14 @@ class _Executor:
         return Outcome(code, tuple(_masked(line, command.secrets.values()) for line in lines))
 
     @contextmanager
-    def _place(self, command: Command) -> Iterator[Attachment]:
+    def _place(self, command: Command) -> Iterator[Attachment | None]:
         """A network namespace that no other command uses meanwhile; one that another command is done with if there is.
 
         It holds nothing of that command: its processes are gone, and without CAP_NET_ADMIN it could change nothing.
         """
+        if command.network == "host":
+            yield None
+            return
         if command.network == "none":
             yield self.networks.attach(f"{self.network}.none", (), ())
             return
@@ -147,19 +151,22 @@ class _Executor:
 
     def _spec(self, command: Command, workspace: Workspace, paths: Paths, given: StepMounts) -> dict[str, Any]:
         """The runtime configuration of the command; makes the directory of its bundle."""
+        updates: dict[str, Any] = {"privileged": True} if command.insecure else {}
+        updates |= {"network_mode": "host"} if command.network == "host" else {}
+        declared = _DECLARED.model_copy(update=updates)
         user = resolve(command.user, command.lowerdirs)
         bundle = Bundle(
             workspace.id,
             paths.run,
             command.arguments,
-            process_environment(_DECLARED, (*command.environment, *given.environment()), user),
+            process_environment(declared, (*command.environment, *given.environment()), user),
             command.working_dir,
             user,
             None,
             {},
         )
         private_directory(paths.run)
-        spec = build_spec(_DECLARED, bundle, self.settings)
+        spec = build_spec(declared, bundle, self.settings)
         if command.script is not None:
             spec["mounts"].append(_script(command.script, command.arguments[0], paths.run / "script"))
         spec["mounts"] += given.section()

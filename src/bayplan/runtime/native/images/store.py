@@ -135,6 +135,13 @@ class ImageStore:
         entries = (entry for entry in self._read() if _name(entry) == str(ref))
         return {key: str(value) for entry in entries for key, value in entry["annotations"].items()}
 
+    def noted(self, key: str, value: str) -> str | None:
+        """The manifest digest of a name with that annotation; None when there is none."""
+        entries = self._read()
+        return next(
+            (str(item["digest"]) for item in entries if (item.get("annotations") or {}).get(key) == value), None
+        )
+
     def remove(self, ref: ImageReference) -> None:
         """Forget a name; ``collect`` frees the space. Absent is no error."""
         with locked(self._lock, "image index"):

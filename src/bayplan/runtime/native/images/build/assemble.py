@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bayplan.runtime.native.images.build.bases import Base, host_architecture
+from bayplan.runtime.native.images.build import platforms
+from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.steps import Recipe, Stage
 from bayplan.runtime.native.images.store import MANIFEST_TYPE
 from bayplan.runtime.native.images.stored import Descriptor, chain_ids
@@ -68,17 +69,18 @@ def assemble(recipe: Recipe, trees: Mapping[int, Tree]) -> Documents:
     stage, tree = recipe.target, trees[recipe.target.index]
     root, chain = _chain(recipe, stage)
     given = root.document if root else {}
+    _, architecture, variant = (*(stage.platform or platforms.host()).split("/"), "")[:3]
     created = datetime.fromtimestamp(recipe.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     document: dict[str, Any] = {
         "created": created,
-        "architecture": given.get("architecture") or host_architecture(),
+        "architecture": given.get("architecture") or architecture,
         "os": given.get("os") or "linux",
         "config": stage.config,
         "rootfs": {"type": "layers", "diff_ids": list(tree.diff_ids)},
         "history": [*_base_history(root), *(row for item in chain for row in _history(item, trees, created))],
     }
-    if given.get("variant"):
-        document["variant"] = given["variant"]
+    if given.get("variant") or (root is None and variant):
+        document["variant"] = given.get("variant") or variant
     if stage.author:
         document["author"] = stage.author
     config = _json(document)

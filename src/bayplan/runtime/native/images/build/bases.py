@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import platform
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import CorruptStateError, DeclarationError, Location, NotFoundError
 from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.build import platforms
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import Descriptor, descriptor, layer_ids
 
 if TYPE_CHECKING:
     from bayplan.registry.client import RegistryClient
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
-
-def host_architecture() -> str:
-    """The machine's architecture in Go's names (OCI image configuration, "architecture")."""
-    machine = platform.machine()
-    return _MACHINES.get(machine, machine)
+FOREIGN = "io.bayplan.base-of"
+"""Annotation of an image that is here for another platform, beside the one that has its name."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +29,8 @@ class Base:
     digest: str
     document: dict[str, Any]
     layers: tuple[Descriptor, ...]
+    note: str = ""
+    """For another platform than its name stands for here: what to keep with it, so that it is found again."""
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
@@ -67,34 +64,57 @@ class Bases:
         self._store, self._client, self._newest = store, client, newest
         self._known: dict[str, Base] = {}
 
-    def get(self, spelling: str, where: Location) -> Base:
-        """Raises DeclarationError for a bad name, NotFoundError for an image that is nowhere; with file and line."""
+    def get(self, spelling: str, where: Location, platform: str = "") -> Base:
+        """The image for a platform; empty for the host's, or whatever is here under the name.
+
+        Raises DeclarationError for a bad name, NotFoundError for an image that is nowhere; with file and line.
+        """
         try:
             reference = ImageReference.parse(spelling)
         except ValueError as error:
             raise DeclarationError(str(error), where=where) from error
-        found = self._known.get(str(reference))
+        key = f"{reference} {platform}"
+        found = self._known.get(key)
         if found is None:
             try:
-                found = self._known[str(reference)] = self._find(reference)
+                found = self._known[key] = self._find(reference, platform)
             except NotFoundError as error:
                 raise NotFoundError(f"base image: {error.what}", where=where, hint=error.hint) from error
         return found
 
-    def _find(self, reference: ImageReference) -> Base:
-        local = self._store.find(reference)
+    def _find(self, reference: ImageReference, platform: str) -> Base:
+        local = self._local(reference, platform)
         if local and not self._newest:
             return self._stored(reference, local)
-        digest, _, manifest = self._client().select(reference)
+        digest, _, manifest = self._client().select(reference, platform or None)
         if digest == local:
             return self._stored(reference, local)
+        note = ""
+        if platform and not self._takes_name(reference, platform):
+            # The name is that of the host's platform: what runs here must not become another's.
+            note, reference = f"{reference} {platform}", reference.with_digest(digest)
         config = descriptor(manifest["config"])
         data = b"".join(self._client().fetch_blob(reference.with_digest(digest), config.digest, config.size))
-        return _base(reference, digest, manifest, json.loads(data))
+        return replace(_base(reference, digest, manifest, json.loads(data)), note=note)
+
+    def _local(self, reference: ImageReference, platform: str) -> str | None:
+        """The digest of what is here of it for the platform: under its own name, or beside that of another platform."""
+        local = self._store.find(reference)
+        if not platform or (local and platforms.suits(self._config(local), platform)):
+            return local
+        return self._store.noted(FOREIGN, f"{reference} {platform}")
+
+    def _takes_name(self, reference: ImageReference, platform: str) -> bool:
+        """Whether an image for the platform may have the name here."""
+        named = self._store.find(reference)
+        return platform == platforms.host() and (named is None or platforms.suits(self._config(named), platform))
+
+    def _config(self, digest: str) -> dict[str, Any]:
+        return self._store.document(self._store.document(digest)["config"]["digest"])
 
     def _stored(self, reference: ImageReference, digest: str) -> Base:
-        manifest = self._store.document(digest)
-        return _base(reference, digest, manifest, self._store.document(manifest["config"]["digest"]))
+        pinned = reference if self._store.find(reference) == digest else reference.with_digest(digest)
+        return _base(pinned, digest, self._store.document(digest), self._config(digest))
 
 
 def _base(reference: ImageReference, digest: str, manifest: dict[str, Any], document: dict[str, Any]) -> Base:

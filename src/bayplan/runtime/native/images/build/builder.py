@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayplan.errors import CorruptStateError, NotFoundError, StalePlanError, UnsupportedError
+from bayplan.errors import CorruptStateError, NotFoundError, StalePlanError
 from bayplan.models import Build as Declared
 from bayplan.models import Image, Settings
 from bayplan.runtime.native.images.build.assemble import sha256
-from bayplan.runtime.native.images.build.bases import Base, Bases, Bringing, host_architecture
+from bayplan.runtime.native.images.build.bases import FOREIGN, Base, Bases, Bringing
 from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
 from bayplan.runtime.native.images.build.executor import Executor
 from bayplan.runtime.native.images.build.lower import recipe
@@ -56,8 +56,9 @@ class Builder:
 
         Reads only. Raises DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
         """
-        _check_platform(image)
-        found = recipe(declared, Bases(self.store, self._client, newest=declared.pull), self._urls(declared))
+        found = recipe(
+            declared, Bases(self.store, self._client, newest=declared.pull), self._urls(declared), image.platform
+        )
         local = self._whole(image)
         earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
         digest, present = found.fingerprint.digest, False
@@ -80,7 +81,7 @@ class Builder:
         name = str(image.reference)
         with self.store.in_use():
             bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
-            found = recipe(declared, bases, urls)
+            found = recipe(declared, bases, urls, image.platform)
             build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
             build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
             build.ssh = declared.ssh
@@ -93,7 +94,7 @@ class Builder:
                 report(Progress(f"image {name}", message=f"fetch {url}"))
                 urls.fetch(url)
             if found.unknown:
-                build.recipe = found = recipe(declared, bases, urls)
+                build.recipe = found = recipe(declared, bases, urls, image.platform)
             with self._session() as executor:
                 build.executor = executor
                 documents = build.run(report)
@@ -115,6 +116,8 @@ class Builder:
         here = self.store.find(base.reference) == base.digest
         if not here or not all(self.store.blob(layer.digest).exists() for layer in base.layers):
             pull(self.store, self._room.layers, self._client(), base.reference, base.digest, None, report)
+        if base.note:
+            self.store.tag(base.reference, base.digest, {FOREIGN: base.note})
 
     def _whole(self, image: Image) -> str | None:
         """The digest of the image of that name, when all of it is here."""
@@ -130,9 +133,3 @@ def _web() -> Web:
     from bayplan.registry.web import Web
 
     return Web()
-
-
-def _check_platform(image: Image) -> None:
-    own = f"linux/{host_architecture()}"
-    if image.platform and image.platform not in (own, f"{own}/v8"):
-        raise UnsupportedError(f"building for {image.platform} on {own} is not possible", where=f"image {image.name}")

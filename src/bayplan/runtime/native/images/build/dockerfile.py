@@ -24,14 +24,14 @@ _DIRECTIVE = re.compile(r"^#\s*([a-zA-Z]+)\s*=\s*(.+?)\s*$")
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S*))?(?:\s+|$)")
 _FLAGS = {
     "FROM": {"platform"},
-    "RUN": {"mount", "network"},
+    "RUN": {"mount", "network", "security"},
     "COPY": {"from", "chown", "chmod", "link", "parents", "exclude"},
     "ADD": {"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"},
     "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
 }
 _SWITCHES = {"keep-git-dir", "unpack", "link", "parents"}
 _LATER_FLAGS = {
-    "RUN": {"security", "device"},
+    "RUN": {"device"},
 }
 
 

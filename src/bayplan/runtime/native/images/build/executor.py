@@ -68,6 +68,7 @@ class Command:
     """Text of the program that ``arguments`` name, when the Dockerfile holds it."""
     mounts: tuple[Given, ...] = ()
     network: str = "default"
+    insecure: bool = False
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     is_stopped: Callable[[], bool] = lambda: False

@@ -10,7 +10,7 @@ from typing import Any
 
 from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError
 from bayplan.models import Build
-from bayplan.runtime.native.images.build import config, copies, runs, stages
+from bayplan.runtime.native.images.build import config, copies, platforms, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
 from bayplan.runtime.native.images.build.dockerfile import Instruction, notes, parse, trigger
 from bayplan.runtime.native.images.build.expand import expand
@@ -32,14 +32,15 @@ from bayplan.runtime.native.images.build.urls import Urls
 EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def recipe(build: Build, bases: Bases, urls: Urls | None = None) -> Recipe:
-    """Everything the build will do; without ``urls`` no content of a URL is known.
+def recipe(build: Build, bases: Bases, urls: Urls | None = None, platform: str | None = None) -> Recipe:
+    """Everything the build will do; without ``urls`` no content of a URL is known. ``platform`` is the image's.
 
     Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line.
     """
     text, file, ignore_file = _dockerfile(build)
     instructions = parse(text, file)
-    drafts, outer = stages.drafts(instructions, build.args)
+    wished = _platform(platform)
+    drafts, outer = stages.drafts(instructions, build.args, wished)
     target = stages.target_of(drafts, build.target)
     lowered: dict[int, _Lowered] = {}
     with Files(_context(build), _ignore(build, ignore_file), urls=urls) as files:
@@ -47,7 +48,7 @@ def recipe(build: Build, bases: Bases, urls: Urls | None = None) -> Recipe:
         def need(position: int) -> _Lowered:
             """A stage, read when the target or a stage that it needs asks for it."""
             if position not in lowered:
-                found = _Lowered(position, drafts, need, outer, build, bases, files)
+                found = _Lowered(position, drafts, need, outer, build, bases, files, wished)
                 found.run()
                 lowered[position] = found
             return lowered[position]
@@ -58,12 +59,22 @@ def recipe(build: Build, bases: Bases, urls: Urls | None = None) -> Recipe:
     if build.labels:
         result[-1].config["Labels"] = {**(result[-1].config.get("Labels") or {}), **build.labels}
     epoch = _epoch(build.args.get(EPOCH, outer.get(EPOCH, "0")))
-    fingerprint = _fingerprint(build, result, instructions, [drafts[item] for item in wanted], epoch)
+    fingerprint = _fingerprint(build, wished, result, instructions, [drafts[item] for item in wanted], epoch)
     return Recipe(result, epoch, fingerprint, notes(text, instructions, file))
 
 
-def _fingerprint(
+def _platform(text: str | None) -> str:
+    """The platform that is asked for; empty for the host's own."""
+    try:
+        found = platforms.parse(text) if text else ""
+    except ValueError as error:
+        raise DeclarationError(str(error), hint="such as linux/arm64") from error
+    return "" if found == platforms.host() else found
+
+
+def _fingerprint(  # noqa: PLR0917 - called once, with all that counts
     build: Build,
+    platform: str,
     result: Sequence[Stage],
     instructions: Sequence[Instruction],
     drafts: Sequence[stages.Draft],
@@ -79,7 +90,7 @@ def _fingerprint(
     fetched = [group for item in groups for group in item if group and group[0].url]
     of_context = [tuple(group for group in item if not (group and group[0].url)) for item in groups]
     return Fingerprint(
-        digest_of([rows, args, build.labels, epoch]),
+        digest_of([rows, args, build.labels, epoch, *([platform] if platform else [])]),
         digest_of([content_key(item) for item in of_context]),
         digest_of(
             [item.digest if isinstance(item, Base) else item for item in sources]
@@ -145,13 +156,16 @@ class _Lowered:
         build: Build,
         bases: Bases,
         files: Files,
+        platform: str,
     ) -> None:
         self.drafts, self.draft, self.need = drafts, drafts[position], need
         self.outer, self.build, self.bases, self.files = outer, build, bases, files
         self.arguments: dict[str, str] = {}
         self.command_set = False
         self.author = ""
+        self.wished = platform
         self.stage = Stage(position, self.draft.name, self.draft.head.where, *self._start(position))
+        self.stage.platform = self.platform
         self.triggers = [trigger(text, self.draft.head.where) for text in self.stage.config.pop("OnBuild", None) or ()]
 
     def _start(self, position: int) -> tuple[Base | int | None, dict[str, Any]]:
@@ -160,11 +174,14 @@ class _Lowered:
         if other is not None:
             below = self.need(other)
             self.arguments = dict(below.arguments)
-            self.author = below.stage.author
+            self.author, self.platform = below.stage.author, self.draft.platform or below.stage.platform
             return other, copy.deepcopy(below.stage.config)
+        wanted = self.draft.platform or self.wished
         if name == "scratch":
+            self.platform = wanted or platforms.host()
             return None, {}
-        base = self.bases.get(name, self.draft.head.where)
+        base = self.bases.get(name, self.draft.head.where, wanted)
+        self.platform = platforms.of(base.document)
         self.author = str(base.document.get("author") or "")
         return base, copy.deepcopy(base.document.get("config") or {})
 
@@ -227,4 +244,4 @@ class _Lowered:
             return other
         if name.isdigit():
             raise item.wrong(f"there is no stage {name} before this one")
-        return self.bases.get(name, item.where)
+        return self.bases.get(name, item.where, self.wished)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from bayplan.models import Build
-from bayplan.runtime.native.images.build import config, copies, runmounts
+from bayplan.errors import UnsupportedError
+from bayplan.models import Build, Entitlement
+from bayplan.runtime.native.images.build import config, copies, platforms, runmounts
 from bayplan.runtime.native.images.build import steps as model
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.steps import Run
@@ -27,6 +28,10 @@ class Stage(copies.Stage, Protocol):
 def lower(item: Instruction, stage: Stage) -> Run:
     """The step. Raises DeclarationError, NotBuiltYetError, NotFoundError, ValueError."""
     settings = stage.stage.config
+    if not platforms.runs_here(stage.stage.platform):
+        what = f"a stage for {stage.stage.platform} cannot run programs on this host, {platforms.host()}"
+        hint = "install qemu-user-static and binfmt-support: an emulator registered in binfmt_misc with flag F"
+        raise UnsupportedError(f"RUN: {what}", where=item.where, hint=hint)
     variables = stage.variables()
     hidden = {name: value for name, value in stage.build.args.items() if name in PROXIES and name not in variables}
     arguments, script = _command(item, settings)
@@ -39,16 +44,33 @@ def lower(item: Instruction, stage: Stage) -> Run:
         stage.directory(),
         script,
         runmounts.lower(item, stage),
-        _network(item, item.flag("network") or "default"),
+        _network(item, stage.build),
+        _is_insecure(item, stage.build),
     )
 
 
-def _network(item: Instruction, name: str) -> str:
-    if name == "host":
-        raise item.later("--network=host", "the host's network is given to no build")
-    if name not in ("default", "none"):
+def _network(item: Instruction, build: Build) -> str:
+    name = item.flag("network") or "default"
+    if name not in ("default", "none", "host"):
         raise item.wrong(f"--network={name} is none, default or host")
+    if name == "host":
+        _check_allowed(item, build, Entitlement.HOST_NETWORK, "--network=host")
     return name
+
+
+def _is_insecure(item: Instruction, build: Build) -> bool:
+    name = item.flag("security") or "sandbox"
+    if name not in ("sandbox", "insecure"):
+        raise item.wrong(f"--security={name} is sandbox or insecure")
+    if name == "insecure":
+        _check_allowed(item, build, Entitlement.INSECURE, "--security=insecure")
+    return name == "insecure"
+
+
+def _check_allowed(item: Instruction, build: Build, wanted: Entitlement, flag: str) -> None:
+    if wanted not in build.entitlements:
+        hint = f"bayplan build --allow {wanted}, or build.entitlements of the service"
+        raise UnsupportedError(f"RUN: {flag} is not allowed to this build", where=item.where, hint=hint)
 
 
 def _command(item: Instruction, settings: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:

@@ -6,32 +6,31 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bayplan.errors import DeclarationError, UnsupportedError
-from bayplan.runtime.native.images.build.bases import host_architecture
+from bayplan.errors import DeclarationError
+from bayplan.runtime.native.images.build import platforms
 from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.expand import expand, split
 
 
 @dataclass
 class Draft:
-    """A stage as written: its FROM, the name after AS, and what follows. ``base`` is expanded."""
+    """A stage as written: its FROM, the name after AS, and what follows. ``base`` and ``platform`` are expanded."""
 
     head: Instruction
     base: str
     name: str
+    platform: str = ""
     body: list[Instruction] = field(default_factory=list)
 
 
-def platform_arguments() -> dict[str, str]:
-    """Arguments every Dockerfile may ask for (Dockerfile reference, "Automatic platform ARGs")."""
-    machine = host_architecture()
-    values = {"PLATFORM": f"linux/{machine}", "OS": "linux", "ARCH": machine, "VARIANT": ""}
-    return {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in values.items()}
+def drafts(
+    instructions: Sequence[Instruction], given: Mapping[str, str], target: str = ""
+) -> tuple[list[Draft], dict[str, str]]:
+    """The stages in order, and the arguments set before the first. Raises DeclarationError with file and line.
 
-
-def drafts(instructions: Sequence[Instruction], given: Mapping[str, str]) -> tuple[list[Draft], dict[str, str]]:
-    """The stages in order, and the arguments set before the first. Raises DeclarationError with file and line."""
-    outer = platform_arguments()
+    ``target`` is the platform of the image; empty for the host's.
+    """
+    outer = platforms.arguments(target or platforms.host())
     found: list[Draft] = []
     for item in instructions:
         if item.name == "FROM":
@@ -66,19 +65,17 @@ def _draft(item: Instruction, variables: Mapping[str, str], earlier: Sequence[Dr
     try:
         words = [expand(word, variables, item.escape) for word in split(item.text, item.escape)]
         platform = expand(item.flag("platform") or "", variables, item.escape)
+        platform = platforms.parse(platform) if platform else ""
     except ValueError as error:
         raise item.wrong(str(error)) from error
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
         raise item.wrong("is not of the form FROM image [AS name]")
     if not words[0]:
         raise item.wrong("the image's name is empty", "give the ARG it uses a value")
-    own = f"linux/{host_architecture()}"
-    if platform and platform not in (own, f"{own}/v8"):
-        raise UnsupportedError(f"FROM: platform {platform} is not this host's, {own}", where=str(item.where))
     name = words[2].lower() if len(words) == 3 else ""
     if name and any(stage.name == name for stage in earlier):
         raise item.wrong(f"a stage named {name!r} exists already")
-    return Draft(item, words[0], name)
+    return Draft(item, words[0], name, platform)
 
 
 def index_of(stages: Sequence[Draft], wanted: str, before: int | None = None) -> int | None:

@@ -30,13 +30,16 @@ class Run:
     """A heredoc with ``#!``: the file that ``arguments`` name."""
     mounts: tuple[Mount, ...] = ()
     network: str = "default"
-    """``default`` is one made for the build, ``none`` is loopback alone."""
+    """``default`` is one made for the build, ``none`` is loopback alone, ``host`` the host's."""
+    insecure: bool = False
+    """With all privileges."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides the files it starts on."""
         own: list[Any] = [] if self.script is None else [self.script]
         own += [item.material() for item in self.mounts]
         own += [self.network] if self.network != "default" else []
+        own += ["insecure"] if self.insecure else []
         return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir, *own]
 
 
@@ -98,6 +101,7 @@ class Stage:
     history: list[tuple[str, bool]] = field(default_factory=list)
     """Instruction and whether it makes a layer."""
     author: str = ""
+    platform: str = ""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ class Work:
             step.script,
             given,
             step.network,
+            step.insecure,
             self.build.secrets,
             self.build.ssh,
             self.stopped.is_set,

@@ -32,7 +32,7 @@ def add(store, name, config):
 
 
 class Nowhere:
-    def select(self, ref):
+    def select(self, ref, platform=None):
         raise NotFoundError(f"image {ref} does not exist")
 
 
@@ -161,9 +161,21 @@ def test_what_a_base_keeps_is_done_first_and_once(lower):
         ("FROM nowhere\n", NotFoundError, "inline:1: base image: image docker.io/library/nowhere"),
         ("FROM base\nCOPY --from=nowhere /a /b\n", NotFoundError, "inline:2: base image"),
         ("FROM Base\n", DeclarationError, "inline:1: image 'Base'"),
-        ("FROM --platform=linux/s390x base\n", UnsupportedError, "platform linux/s390x"),
+        ("FROM --platform=linux/s390x base\n", NotFoundError, "inline:1: base image"),
+        ("FROM --platform=windows/amd64 base\n", DeclarationError, "'windows/amd64' is not of the form"),
+        (
+            "FROM --platform=linux/s390x scratch\nRUN x\n",
+            UnsupportedError,
+            "inline:2: RUN: a stage for linux/s390x cannot",
+        ),
+        (
+            "FROM base\nRUN --security=insecure x\n",
+            UnsupportedError,
+            "--security=insecure is not allowed .*--allow security",
+        ),
+        ("FROM base\nRUN --security=x x\n", DeclarationError, "is sandbox or insecure"),
         ("FROM base\nRUN --mount=type=secret,id=x,required a\n", NotFoundError, "inline:2: RUN: secret x is not given"),
-        ("FROM base\nRUN --network=host a\n", NotBuiltYetError, "host's network is given to no build"),
+        ("FROM base\nRUN --network=host a\n", UnsupportedError, "--network=host is not allowed .*--allow network.host"),
         ("FROM base\nRUN --network=x a\n", DeclarationError, "is none, default or host"),
         ("FROM base\nRUN --mount=type=cache,target=../.. a\n", DeclarationError, "a path other than /"),
         ("FROM base\nRUN --mount=type=cache,target=/proc/x a\n", DeclarationError, "not in /proc or /sys"),

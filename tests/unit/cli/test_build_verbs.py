@@ -1,0 +1,19 @@
+import pytest
+
+from bayplan.cli.parser import parse
+from bayplan.errors import DeclarationError, NotBuiltYetError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (["https://x.example/y.git"], NotBuiltYetError, "a build context that is no directory"),
+        (["git@x.example:y"], NotBuiltYetError, "clone or unpack it"),
+        (["-"], NotBuiltYetError, "a build context that is no directory"),
+        (["--allow", "all", "."], DeclarationError, "unknown --allow all .security.insecure, network.host"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_anything_is_opened(arguments, error, says):
+    options = parse(["build", "-t", "x", *arguments])
+    with pytest.raises(error, match=says):
+        options.run(options)
