@@ -1,9 +1,14 @@
 #!/bin/sh
-# A host with cgroup v2 alone: a Debian kernel in qemu (software emulation, some minutes) runs tests/vm/smoke.py.
-#   vm.sh VENV      called by `./run vm`, as root. The root file system is made once, in /var/lib/bayplan-vm.
+# A host with cgroup v2 alone: a Debian kernel in qemu (software emulation, some minutes) runs tests/vm/smoke.py, then
+# tests that this host's kernel may lack something for (ipvlan, VLAN links, SCTP).
+#   vm.sh VENV [TEST...]   called by `./run vm`, as root; with TEST only these. The root file system is made once, in VM.
 set -eu
 VENV=$1
-VM=/var/lib/bayplan-vm ROOT=/var/lib/bayplan-vm/root
+shift
+VM=${BAYPLAN_VM:-/var/lib/bayplan-vm}
+ROOT=$VM/root
+TESTS=${*:-tests/integration/networks/test_drivers.py tests/integration/networks/test_sctp.py}
+SMOKE=$([ $# -eq 0 ] && echo /opt/bayplan/smoke.py || echo -c pass)
 . /etc/os-release
 PACKAGES="linux-image-cloud-amd64,kmod,python3,crun,conmon,nftables,aardvark-dns,iproute2,busybox-static"
 
@@ -18,7 +23,10 @@ if [ ! -d "$ROOT/usr" ]; then
 fi
 rm -rf "$ROOT/opt/bayplan"
 "$VENV/bin/python" -m pip install -q --disable-pip-version-check --target "$ROOT/opt/bayplan" .
+"$VENV/bin/python" -m pip install -q --disable-pip-version-check --target "$ROOT/opt/bayplan" pytest
 cp tests/vm/smoke.py tests/busybox.py "$ROOT/opt/bayplan/"
+mkdir "$ROOT/opt/bayplan/checkout"
+cp -r tests pyproject.toml "$ROOT/opt/bayplan/checkout/"
 cat > "$ROOT/init" <<'EOF'
 #!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
@@ -35,9 +43,15 @@ mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t cgroup2 cg
 for module in overlay bridge veth nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_inet; do modprobe $module; done
 ip link set lo up
 uname -r; cat /sys/fs/cgroup/cgroup.controllers
-PYTHONPATH=/opt/bayplan python3 /opt/bayplan/smoke.py && echo "1 passed, 0 failed" || echo "0 passed, 1 failed"
+for module in dummy ipvlan macvlan 8021q sctp; do modprobe $module; done
+mkdir -p /var/lib/bayplan-tests
+export PYTHONPATH=/opt/bayplan PYTHONDONTWRITEBYTECODE=
+cd /opt/bayplan/checkout
+python3 @SMOKE@ && python3 -m pytest -q -rs -p no:cacheprovider @TESTS@ &&
+  echo "1 passed, 0 failed" || echo "0 passed, 1 failed"
 sync; echo o > /proc/sysrq-trigger; sleep 60
 EOF
+sed -i "s|@SMOKE@|$SMOKE|; s|@TESTS@|$TESTS|" "$ROOT/init"
 chmod +x "$ROOT/init"
 KERNEL=$(ls "$ROOT"/boot/vmlinuz-* | tail -n 1)
 (cd "$ROOT" && find . -path ./boot -prune -o -path ./var/cache -prune -o -print0 | cpio -0 -o -H newc --quiet) > "$VM/initrd"

@@ -9,7 +9,7 @@ hide the rest). Each link is given all addresses of its container: the kernel ma
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from sqlite3 import Row
@@ -18,6 +18,7 @@ from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks.held import spell
 from bayplan.system import nftables
 
+_NONE: frozenset[str] = frozenset()
 _LINK_LOCAL = IPv6Address("fe80::")
 
 
@@ -49,11 +50,11 @@ class Guarded:
     """What the kernel has of the table."""
 
     whole: bool
-    sets: Mapping[str, Collection[str]] = field(default_factory=dict)
+    sets: Mapping[str, Set[str]] = field(default_factory=dict)
 
     def knows(self, sender: Sender) -> bool:
         """Whether all of the link's elements are there."""
-        return all(wanted <= set(self.sets.get(name, ())) for name, wanted in sender.elements().items())
+        return all(self.sets.get(name, _NONE) >= wanted for name, wanted in sender.elements().items())
 
 
 def senders(rows: Iterable[Row]) -> list[Sender]:
