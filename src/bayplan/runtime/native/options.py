@@ -11,7 +11,7 @@ from pathlib import Path
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BlockIo, Container, Resources
 from bayplan.runtime.native.containers import groups, journal
-from bayplan.runtime.native.containers.containers import signal_number
+from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.containers.spec import cdi, isolation, process
 from bayplan.system import cgroups
 

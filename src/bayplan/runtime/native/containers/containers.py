@@ -7,39 +7,40 @@ each start, so that a container outlives a reboot.
 from __future__ import annotations
 
 import json
-import re
-import signal
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
-from bayplan.errors import NotFoundError, RuntimeFailureError, UnsupportedError
-from bayplan.models import Container, Duration, VolumeMount
-from bayplan.runtime.native.containers import grants, groups, health, joining, lifecycle, mountpoints, resolver, storage
+from bayplan.errors import RuntimeFailureError, UnsupportedError
+from bayplan.models import Container, Duration
+from bayplan.runtime.native.containers import (
+    grants,
+    groups,
+    health,
+    lifecycle,
+    making,
+    resolver,
+    starting,
+    storage,
+)
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
-from bayplan.runtime.native.containers.oci import streams
 from bayplan.runtime.native.containers.records import declaration, now, placed
+from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.containers.spec import (
-    Bundle,
-    build_spec,
     changes,
     image_mounts,
     lift,
     limits,
-    process_environment,
     users,
 )
-from bayplan.runtime.native.containers.spec import mounts as spec_mounts
-from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.images.stored import ImageConfig
 from bayplan.runtime.native.state import happenings
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.place import tidy_cgroups
 from bayplan.runtime.native.supervisor.records import begin_health, note_death
-from bayplan.system import cgroups, freezer, idmap, namespaces
+from bayplan.system import cgroups, freezer, namespaces
 from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
 
@@ -92,33 +93,19 @@ class Containers(Observations):
         ``lowerdirs`` are topmost first; ``volumes`` name to directory, ``images`` mounted ones to their layers.
         """
         container = self.declared(container_id)
-        for mount in container.mounts:
-            if isinstance(mount, VolumeMount) and not volumes[mount.source].is_dir():
-                raise NotFoundError(f"volume {mount.source} does not exist", where=f"container {container.name}")
-        user = resolve(container.user or image.user, lowerdirs, container.group_add)
-        bundle = Bundle(
-            container_id,
-            self._paths(container_id).run,
-            _arguments(container, image),
-            process_environment(container, image.env, user),
-            container.working_dir or image.working_dir or "/",
-            user,
-            None,
-            volumes,
-        )
-        facts: dict[str, Any] = {
-            "lowerdirs": [str(item) for item in lowerdirs],
-            "stop_signal": image.stop_signal,
-            "healthcheck": _image_check(container, image),
-            "parts": spec_mounts.parts(container, volumes),
-            "images": image_mounts.facts(container, images or {}),
-        }
         groups.keep(container, self.settings, container_id, self._paths(container_id).data)
         self._places.pop(container_id, None)  # its group is another now
         storage.apply(container, self._paths(container_id))
-        spec = build_spec(container, bundle, self.settings)
-        for grant, file in grants.entries(container, self.settings, container_id):
-            spec["mounts"].append(spec_mounts.bind(file, grant.target, "ro"))
+        facts, spec = making.whole(
+            container,
+            image,
+            container_id,
+            self._paths(container_id).run,
+            lowerdirs=lowerdirs,
+            volumes=volumes,
+            images=images or {},
+            settings=self.settings,
+        )
         if users.is_own(container):
             facts["users"] = users.allocate(self.records.database)
             facts["mapped"] = users.prepare(spec, facts["users"], self._paths(container_id).run)
@@ -168,36 +155,19 @@ class Containers(Observations):
             if connect:
                 connect()
 
-        layers = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(self.settings.state_root)]
-
-        userns: list[int] = []
-
-        def furnish(bundle: Path) -> None:
-            shared.furnish(bundle)
-            spec_mounts.show_parts(facts.get("parts", ()), bundle)
-            image_mounts.show(facts.get("images", ()), bundle)
-            if userns:
-                users.show_mounts(facts["mapped"], bundle, userns[0])
-
-        def show_layers(found: Sequence[Path]) -> Sequence[Path]:
-            return users.show_layers(found, paths, facts["users"], userns[0]) if userns else found
-
-        with ExitStack() as held:
-            shared = held.enter_context(joining.joined(declared, self.running))
-            if facts.get("users") is not None:
-                userns.append(held.enter_context(idmap.user_map(facts["users"])))
-                users.open_way(paths, facts["users"])
-            resolver.write(paths.run, shared.put_in(kept["config"]), netns, told)
-            process = lifecycle.start(
-                self.runtime,
-                container_id,
-                paths,
-                layers,
-                meanwhile,
-                streams=streams(declared),
-                furnish=furnish,
-                show_layers=show_layers,
-            )
+        process = starting.run(
+            self.runtime,
+            self.settings,
+            container_id,
+            paths,
+            declared,
+            config=kept["config"],
+            facts=facts,
+            netns=netns,
+            told=told,
+            running=self.running,
+            meanwhile=meanwhile,
+        )
         self.records.set(
             container_id,
             boot_id=boot_id(),
@@ -319,44 +289,3 @@ class Containers(Observations):
 def _came_up(row: sqlite3.Row) -> bool:
     """Whether its last start came to its end: the process is recorded after that, and forgotten before the next."""
     return row["pid"] is not None and row["boot_id"] == boot_id()
-
-
-def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
-    """Entrypoint and command; a declared entrypoint drops the image's command (Compose specification)."""
-    entrypoint = image.entrypoint if container.entrypoint is None else container.entrypoint
-    default = image.cmd if container.entrypoint is None else ()
-    found = (*entrypoint, *(default if container.command is None else container.command))
-    if not found:
-        raise UnsupportedError(
-            "neither the image nor the declaration has a command", where=f"container {container.name}"
-        )
-    return found
-
-
-def _image_check(container: Container, image: ImageConfig) -> Mapping[str, Any] | None:
-    """The image's health check; one that cannot be used is an error only where it would be."""
-    try:
-        return health.of_image(image.healthcheck)
-    except UnsupportedError as error:
-        if container.healthcheck is not None:
-            return None
-        error.where = f"container {container.name}"
-        raise
-
-
-def signal_number(name: str) -> int:
-    """A signal by name, with or without ``SIG``, or by number (signal(7))."""
-    if name.isascii() and name.isdigit() and 0 < int(name[:9]) < signal.NSIG:
-        return int(name)
-    # Real-time signals are named from both ends of their range: RTMIN+3, RTMAX-2 (signal(7), kill(1)).
-    number: int | None
-    relative = re.fullmatch(r"(?:SIG)?(RTMIN\+|RTMAX-)(\d{1,2})", name.upper())
-    if relative:
-        base, offset = relative.groups()
-        number = signal.SIGRTMIN + int(offset) if base == "RTMIN+" else signal.SIGRTMAX - int(offset)
-        number = number if signal.SIGRTMIN <= number <= signal.SIGRTMAX else None
-    else:
-        number = getattr(signal, f"SIG{name.upper().removeprefix('SIG')}", None)
-    if number is None:
-        raise UnsupportedError(f"unknown signal {name}", hint="see signal(7)")
-    return int(number)

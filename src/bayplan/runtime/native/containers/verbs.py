@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError
 from bayplan.runtime.native.containers import lifecycle
-from bayplan.runtime.native.containers.containers import Containers, signal_number
+from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import now
+from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.records import note_death
 from bayplan.runtime.protocol import never

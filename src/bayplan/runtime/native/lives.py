@@ -1,0 +1,162 @@
+"""The life of one container, over images, networks, volumes and the containers' own records.
+
+Order, so that a kill at any moment leaves only what a record names: the record first, then its network namespace, then
+its files; removal goes the other way, the record last.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayplan.errors import RuntimeFailureError
+from bayplan.models import BindMount, Container, Duration, VolumeMount, volumes_of_image, with_image_volumes
+from bayplan.runtime.native.containers import Containers, hooks
+from bayplan.runtime.native.containers.spec import users
+from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
+from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.supervisor.policy import pause_s
+from bayplan.runtime.native.volumes import Volumes
+from bayplan.runtime.protocol import Health, Report, State, Status, never
+
+_WAIT_RESTARTS = 6
+"""Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
+
+
+@dataclass
+class Lives:
+    """Makes, starts, stops and removes containers. Safe to use from many threads for different ones."""
+
+    containers: Containers
+    images: Images
+    networks: Networks
+    volumes: Volumes
+    changing: bool = False
+    """Whether this process holds the host for a change: only then may it start what ended."""
+
+    def create(self, container: Container, project: str, digest: str, report: Report) -> None:
+        """Make it; what an interrupted create left of that name is removed first."""
+        earlier = self.containers.find(container.name)
+        if earlier is not None:
+            self.delete(earlier)
+        stored, lowerdirs = self.images.rootfs(container.image, digest, report)
+        container = self._with_image_volumes(container, stored.config.volumes, project)
+        container, mounted = mounted_images(container, lambda name, known: self.images.rootfs(name, known, report))
+        container_id = secrets.token_hex(32)
+        self.containers.reserve(container_id, container, project, stored.digest)
+        volumes = {
+            mount.source: self.volumes.path(mount.source)
+            for mount in container.mounts
+            if isinstance(mount, VolumeMount)
+        }
+        for mount in container.mounts:
+            if isinstance(mount, BindMount) and mount.create_host_path and not Path(mount.source).exists():
+                Path(mount.source).mkdir(parents=True)
+            if isinstance(mount, VolumeMount) and not mount.nocopy and not mount.subpath:
+                self.volumes.fill(mount.source, lowerdirs, mount.target)
+        self.containers.create(container_id, stored.config, lowerdirs, volumes, mounted)
+
+    def start(self, container_id: str, restarts: int) -> None:
+        """Start it; its network namespace is made anew first, as a reboot takes it away.
+
+        ``restarts`` counts how often its restart policy asked for it since it was started by a change.
+        """
+        state = self.containers.status(container_id).state
+        if state is State.RUNNING:
+            return
+        declared = self.containers.placed(container_id)
+        # A paused one keeps its links.
+        shared = (declared.network_mode or "").startswith("container:")
+        if declared.network_mode == "host" or shared or state is State.PAUSED:
+            self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
+            if state is not State.PAUSED:
+                hooks.after_start(self.containers, container_id)
+            return
+        ports = self.networks.able(declared)
+        attached = self.networks.prepare(container_id, declared.networks)
+        try:
+            if users.is_own(declared):
+                users.open_ports(attached.netns)
+            self.containers.start(
+                container_id,
+                attached.netns.path,
+                attached.own,
+                name_server=attached.name_server,
+                tell_names=self.networks.tell_names,
+                connect=lambda: self.networks.connect(container_id, attached, ports),
+                restarts=restarts,
+            )
+        finally:
+            attached.netns.close()
+        if ports:
+            self.networks.join(container_id)
+        hooks.after_start(self.containers, container_id)
+
+    def stop(self, container_id: str, grace: Duration | None) -> None:
+        """Ask it to end, after its replicas have taken over what they share."""
+        hooks.before_stop(self.containers, container_id)
+        self.networks.leave(container_id)
+        self.containers.stop(container_id, grace)
+
+    def supersede(self, container_id: str, name: str) -> str:
+        """Stop it, free its addresses and ports, and give it another name until its successor runs."""
+        aside = f"{name[:100]}.superseded-{container_id[:12]}"
+        hooks.before_stop(self.containers, container_id)
+        self.containers.rename(container_id, aside, superseded=True)
+        self.networks.leave(container_id)
+        self.containers.stop(container_id, None)
+        self.networks.detach(container_id)
+        return aside
+
+    def restore(self, container_id: str, name: str) -> None:
+        """Give it name, endpoints and ports back, and start it."""
+        self.containers.rename(container_id, name, superseded=False)
+        self.start(container_id, 0)
+
+    def wait(self, container_id: str, condition: str, timeout: Duration, stopped: Callable[[], bool] = never) -> Status:
+        """Wait for a condition; fails fast. What waits for a container finds it by name afterwards.
+
+        A container that ends meanwhile and has a restart policy is given a few more starts: the supervisor has to
+        leave it to the change that holds the host.
+        """
+        self.networks.name_server.settle()
+        pause = 0.0
+        deadline = time.monotonic() + timeout.total_seconds()
+        for tries_left in reversed(range(_WAIT_RESTARTS + 1)):
+            left = Duration(seconds=max(0.0, deadline - time.monotonic()))
+            try:
+                found = self.containers.wait(container_id, condition, left, stopped)
+            except RuntimeFailureError:
+                restarts = self.containers.next_restart(container_id)
+                pause = pause_s(pause, 0.0)
+                if restarts is None or not tries_left or time.monotonic() + pause >= deadline:
+                    raise
+            else:
+                if found.health is not Health.NONE:
+                    self.networks.join(container_id)
+                return found
+            time.sleep(pause)
+            if self.changing:
+                self.start(container_id, restarts)
+        raise AssertionError("the last try returns or raises")
+
+    def delete(self, container_id: str) -> None:
+        """Remove it and all it holds; a running one is stopped."""
+        hooks.before_stop(self.containers, container_id)
+        self.networks.leave(container_id)
+        self.containers.expect_end(container_id)
+        self.containers.stop(container_id)
+        self.networks.detach(container_id, ended=True)
+        self.containers.delete(container_id)
+
+    def _with_image_volumes(self, container: Container, paths: Sequence[str], project: str) -> Container:
+        """With the volumes that its image asks for; one that the plan could not know of is made here."""
+        found = with_image_volumes(container, paths)
+        for volume in volumes_of_image(found, project):
+            if not self.volumes.path(volume.name).is_dir():
+                self.volumes.create(volume, project)
+        return found
