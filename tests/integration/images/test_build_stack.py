@@ -112,3 +112,36 @@ def test_after_a_kill_the_next_run_removes_what_the_step_left(core, stack):
     core.command(file, "apply", "--json")
     assert [item for item in core.left() if "/builds/" in item or "bayplan.build" in item] == []
     assert core.command(file, "exec", "app", "cat", "/word") == "one\n"
+
+
+def test_a_kill_between_stages_leaves_only_what_the_next_run_finds(core, tmp_path):
+    """Fault row 1: kill -9 while stages are built at the same time, on one network, after steps that were done."""
+    text = """\
+FROM lab/base AS one
+RUN echo done > /one
+RUN sleep 600
+FROM lab/base AS two
+ADD --chown=app:app file /two
+RUN sleep 600
+FROM lab/base
+COPY --from=one /one /
+COPY --from=two /two /
+"""
+    write(tmp_path, Dockerfile=text, file="x")
+    argv = [sys.executable, "-m", "bayplan", "build", "-t", "lab/app", str(tmp_path)]
+    process = subprocess.Popen(argv, env=core.environment(), stdout=subprocess.DEVNULL)
+    runs = core.settings.run_root / "builds"
+    deadline = time.monotonic() + 60
+    while len([path for path in runs.glob("*/pid") if path.read_text()]) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert core.left() != []
+    write(tmp_path, Dockerfile=text.replace("sleep 600", "true"))
+    with core.runtime.lock("test"):
+        assert core.left() == []
+    assert core.runtime.database.query("SELECT * FROM endpoints") == []
+    core.build(tmp_path)
+    assert core.output(command=("cat", "/one", "/two")) == ["done", "x"]

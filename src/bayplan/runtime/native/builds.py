@@ -121,7 +121,8 @@ class _Executor:
     def _place(self, command: Command) -> Iterator[Attachment | None]:
         """A network namespace that no other command uses meanwhile; one that another command is done with if there is.
 
-        It holds nothing of that command: its processes are gone, and without CAP_NET_ADMIN it could change nothing.
+        It holds nothing of that command: its processes are gone, and without CAP_NET_ADMIN it could change nothing;
+        that of one which had it is not used again.
         """
         if command.network == "host":
             yield None
@@ -138,8 +139,9 @@ class _Executor:
                 self._made.append(name)
                 attached = self.networks.attach(name, [Endpoint(network=self.network)], ())
         yield attached
-        with self._lock:
-            self._free.append((name, attached))
+        if not command.insecure:
+            with self._lock:
+                self._free.append((name, attached))
 
     def close(self) -> None:
         """Take the network away."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 from bayplan.errors import CorruptStateError
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import StoredImage
-from bayplan.runtime.native.images.unpacking import Unpacking, lock_of
 from bayplan.runtime.protocol import Report, silent
-from bayplan.system.beneath import syncfs
-from bayplan.system.files import fsync_dir, locked, private_directory
+from bayplan.system.files import locked, private_directory
 
 PARALLEL = 2
 """Layers unpacked at once: more would wait for the interpreter and the disk."""
@@ -46,6 +43,8 @@ class Layers:
 
     def _unpack(self, image: StoredImage, paths: list[Path], store: ImageStore, report: Report) -> None:
         """What nobody else unpacks just now; then wait for one of theirs."""
+        from bayplan.runtime.native.images.unpacking import Unpacking, lock_of
+
         every = zip(paths, image.diff_ids, image.layers, strict=True)
         with Unpacking(self.root) as work, ThreadPoolExecutor(PARALLEL, thread_name_prefix="unpack") as pool:
             jobs = {
@@ -62,17 +61,3 @@ class Layers:
         for path in taken[:1]:
             with locked(lock_of(path), "wait for layer"):
                 pass
-
-    def adopt(self, chain_id: str, tree: Path) -> None:
-        """Take a directory that holds just what the layer would unpack to; left alone when the layer is here."""
-        target = self.path(chain_id)
-        with locked(self.root / f".lock-{target.name}", "adopt layer"):
-            if target.is_dir():
-                return
-            fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                syncfs(fd)
-            finally:
-                os.close(fd)
-            tree.rename(target)
-            fsync_dir(self.root)

@@ -16,6 +16,7 @@ from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
 from bayplan.runtime.native.images.build.executor import Executor
 from bayplan.runtime.native.images.build.lower import recipe
 from bayplan.runtime.native.images.build.solve import Build, Room
+from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
@@ -56,9 +57,8 @@ class Builder:
 
         Reads only. Raises DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
         """
-        found = recipe(
-            declared, Bases(self.store, self._client, newest=declared.pull), self._urls(declared), image.platform
-        )
+        bases, stats = Bases(self.store, self._client, newest=declared.pull), self._stats(declared)
+        found = recipe(declared, bases, self._urls(declared), image.platform, stats=stats)
         local = self._whole(image)
         earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
         digest, present = found.fingerprint.digest, False
@@ -81,7 +81,8 @@ class Builder:
         name = str(image.reference)
         with self.store.in_use():
             bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
-            found = recipe(declared, bases, urls, image.platform)
+            stats = self._stats(declared)
+            found = recipe(declared, bases, urls, image.platform, stats=stats)
             build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
             build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
             build.ssh = declared.ssh
@@ -94,12 +95,13 @@ class Builder:
                 report(Progress(f"image {name}", message=f"fetch {url}"))
                 urls.fetch(url)
             if found.unknown:
-                build.recipe = found = recipe(declared, bases, urls, image.platform)
+                build.recipe = found = recipe(declared, bases, urls, image.platform, stats=stats)
             with self._session() as executor:
                 build.executor = executor
                 documents = build.run(report)
             for data in (documents.config, documents.manifest):
                 self.store.write(sha256(data), [data])
+            stats.save()
             self.store.tag(image.reference, documents.digest, {FINGERPRINT: str(found.fingerprint)})
 
     def forget(self, name: str) -> None:
@@ -109,6 +111,9 @@ class Builder:
     def _urls(self, declared: Declared) -> Urls:
         state = self._settings.state_root
         return Urls(state / "build-cache" / "urls", state / MOUNTS, _web, newest=declared.pull)
+
+    def _stats(self, declared: Declared) -> Stats:
+        return Stats(self._settings.state_root / "build-cache" / "contexts", Path(declared.context))
 
     def _bring(self, base: Base, report: Report) -> None:
         from bayplan.runtime.native.images.pull import pull

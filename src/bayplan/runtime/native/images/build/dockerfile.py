@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -161,6 +160,8 @@ def _instruction(line: str, where: Location, escape: str, own: tuple[Heredoc, ..
         word, _, rest = line.partition("\t")
     name = word.upper()
     if name not in BUILT:
+        import difflib
+
         near = difflib.get_close_matches(name, BUILT, 1)
         raise DeclarationError(
             f"unknown instruction {word!r}", where=where, hint=f"did you mean {near[0]}?" if near else ""

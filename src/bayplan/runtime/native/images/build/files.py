@@ -14,6 +14,7 @@ from types import TracebackType
 
 from bayplan.errors import UnsupportedError
 from bayplan.runtime.native.images.build.ignore import Ignore, translate
+from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.system.beneath import open_in_root
 
@@ -64,10 +65,16 @@ class Files:
     """A directory read as the root of all names in it. ``foreign`` takes owners and extended attributes along."""
 
     def __init__(
-        self, root: Path, ignore: Ignore | None = None, *, foreign: bool = False, urls: Urls | None = None
+        self,
+        root: Path,
+        ignore: Ignore | None = None,
+        *,
+        foreign: bool = False,
+        urls: Urls | None = None,
+        stats: Stats | None = None,
     ) -> None:
         self._ignore = ignore or Ignore()
-        self._foreign, self.urls = foreign, urls
+        self._foreign, self.urls, self._stats = foreign, urls, stats
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._root = Path(f"/proc/self/fd/{self.fd}").readlink()
 
@@ -145,7 +152,7 @@ class Files:
         finally:
             os.close(fd)
 
-    def _entries(self, path: str, digest: Callable[[str], str] | None) -> Iterator[Entry]:
+    def _entries(self, path: str, digest: Callable[[str, os.stat_result], str] | None) -> Iterator[Entry]:
         try:
             fd = open_in_root(self.fd, path, os.O_PATH)
         except OSError as error:
@@ -165,7 +172,7 @@ class Files:
             yield self._entry("", at, found, digest)
 
     def _directory(
-        self, name: str, at: str, found: os.stat_result, digest: Callable[[str], str] | None
+        self, name: str, at: str, found: os.stat_result, digest: Callable[[str, os.stat_result], str] | None
     ) -> Iterator[Entry]:
         left_out = bool(at) and self._ignore(at)
         if left_out and not self._ignore.has_exceptions:
@@ -192,7 +199,9 @@ class Files:
                     left_out = False
                 yield entry
 
-    def _entry(self, name: str, at: str, found: os.stat_result, digest: Callable[[str], str] | None) -> Entry:
+    def _entry(
+        self, name: str, at: str, found: os.stat_result, digest: Callable[[str, os.stat_result], str] | None
+    ) -> Entry:
         mode, content = stat.S_IMODE(found.st_mode), ""
         if stat.S_ISDIR(found.st_mode):
             kind = "directory"
@@ -200,7 +209,7 @@ class Files:
             kind, mode = "link", 0o777
             content = self._target(at)
         elif stat.S_ISREG(found.st_mode):
-            kind, content = "file", digest(at) if digest else ""
+            kind, content = "file", digest(at, found) if digest else ""
         else:
             raise UnsupportedError(f"{at} is no file, directory or link", hint="leave it out with .dockerignore")
         if not self._foreign:
@@ -215,13 +224,21 @@ class Files:
         finally:
             os.close(fd)
 
-    def _digest(self, at: str) -> str:
+    def _digest(self, at: str, found: os.stat_result) -> str:
+        known = self._stats.get(at, found) if self._stats else None
+        if known is not None:
+            return known
         fd = open_in_root(self.fd, at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        found = hashlib.sha256()
-        with os.fdopen(fd, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                found.update(chunk)
-        return found.hexdigest()
+        digest = hashlib.sha256()
+        try:
+            opened = os.fstat(fd)
+            while chunk := os.read(fd, _CHUNK):
+                digest.update(chunk)
+        finally:
+            os.close(fd)
+        if self._stats:
+            self._stats.put(at, opened, digest.hexdigest())
+        return digest.hexdigest()
 
     def _xattrs(self, at: str) -> tuple[tuple[str, str], ...]:
         fd = open_in_root(self.fd, at, os.O_PATH | os.O_NOFOLLOW)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bayplan.errors import UnsupportedError
-from bayplan.runtime.native.images.layer_bytes import GzipSink, attributes
+from bayplan.runtime.native.images.layer_bytes import FAST, GzipSink, attributes
 
 _CHUNK = 1 << 20
 _OPAQUE = "trusted.overlay.opaque"
@@ -56,7 +56,7 @@ def compress(plain: BinaryIO, target: Path, diff_id: str, *, is_empty: bool) -> 
     """Compress what ``archive`` wrote, and close it."""
     plain.seek(0)
     with plain, target.open("wb") as file:
-        sink = GzipSink(file)
+        sink = GzipSink(file, FAST)
         while chunk := plain.read(_CHUNK):
             sink.write(chunk)
         sink.finish()

@@ -16,6 +16,7 @@ from bayplan.runtime.native.images.build.dockerfile import Instruction, notes, p
 from bayplan.runtime.native.images.build.expand import expand
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
 from bayplan.runtime.native.images.build.ignore import Ignore
+from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.steps import (
     Copy,
     Fingerprint,
@@ -32,7 +33,14 @@ from bayplan.runtime.native.images.build.urls import Urls
 EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def recipe(build: Build, bases: Bases, urls: Urls | None = None, platform: str | None = None) -> Recipe:
+def recipe(
+    build: Build,
+    bases: Bases,
+    urls: Urls | None = None,
+    platform: str | None = None,
+    *,
+    stats: Stats | None = None,
+) -> Recipe:
     """Everything the build will do; without ``urls`` no content of a URL is known. ``platform`` is the image's.
 
     Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line.
@@ -43,7 +51,7 @@ def recipe(build: Build, bases: Bases, urls: Urls | None = None, platform: str |
     drafts, outer = stages.drafts(instructions, build.args, wished)
     target = stages.target_of(drafts, build.target)
     lowered: dict[int, _Lowered] = {}
-    with Files(_context(build), _ignore(build, ignore_file), urls=urls) as files:
+    with Files(_context(build), _ignore(build, ignore_file), urls=urls, stats=stats) as files:
 
         def need(position: int) -> _Lowered:
             """A stage, read when the target or a stage that it needs asks for it."""

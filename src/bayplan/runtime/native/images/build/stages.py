@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -93,6 +92,8 @@ def target_of(stages: Sequence[Draft], wanted: str | None) -> int:
         return len(stages) - 1
     found = index_of(stages, wanted)
     if found is None:
+        import difflib
+
         names = [stage.name for stage in stages if stage.name]
         near = difflib.get_close_matches(wanted.lower(), names, 1) or names
         hint = f"stages: {', '.join(near)}" if near else "no stage has a name"
