@@ -427,3 +427,18 @@ RUN --network=host ip -o link > /links
     own = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     names = {line.split()[1].partition("@")[0] for line in core.output(command=("cat", "/links"))}
     assert {line.split()[1].partition("@")[0] for line in own.splitlines()} <= names
+
+
+def test_a_link_that_is_named_is_copied_as_what_it_leads_to_under_its_own_name(core, context):
+    """As Docker's builders do; a link below a directory that is copied stays one."""
+    write(context, real="r", Dockerfile="FROM lab/base\nCOPY real link /one/\nCOPY l* /two/\nCOPY link /three\n")
+    (context / "link").symlink_to("real")
+    (context / "d").mkdir()
+    (context / "d/inner").symlink_to("../real")
+    with (context / "Dockerfile").open("a") as file:
+        file.write("COPY d /four\nRUN ls -l /one /two /three /four > /seen; cat /one/link /two/link /three >> /seen\n")
+    core.build(context)
+    rows = [line.split() for line in core.output(command=("cat", "/seen"))]
+    assert rows[-1] == ["rrr"]
+    kinds = {row[8]: row[0][0] for row in rows if len(row) > 8}
+    assert kinds == {"link": "-", "real": "-", "/three": "-", "inner": "l"}

@@ -48,7 +48,7 @@ def copy(files: Files, groups: Sequence[tuple[Entry, ...]], target: Target) -> N
             continue
         path = target.path
         if target.into or _is_directory(target.root, path):
-            path = posixpath.join(path, posixpath.basename(top.at))
+            path = posixpath.join(path, top.base)
         parent = make_directories(target.root, posixpath.dirname(path), target.owner or (0, 0))
         try:
             _place(files, top, parent, posixpath.basename(path), target)

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -42,6 +42,13 @@ class Entry:
     """What a file holds that stands in the Dockerfile itself."""
     url: str = ""
     """Where a file is fetched from; ``content`` is then empty until it was."""
+    link: str = ""
+    """The name of the link by which a file was named: it goes by that, not by the name of what the link leads to."""
+
+    @property
+    def base(self) -> str:
+        """The name that a source which is no directory has at its destination."""
+        return self.link or self.at.rpartition("/")[2]
 
     @classmethod
     def written(cls, name: str, text: str) -> Entry:
@@ -55,7 +62,7 @@ def content_key(groups: Iterable[tuple[Entry, ...]]) -> str:
     found = hashlib.sha256()
     for group in groups:
         for item in group:
-            top = os.path.basename(item.at) if not item.name else ""  # noqa: PTH119 - a name inside the root
+            top = item.base if not item.name else ""
             row = [top, item.name, item.kind, item.mode, item.content, item.uid, item.gid, item.xattrs]
             found.update(json.dumps(row).encode() + b"\n")
     return found.hexdigest()
@@ -169,7 +176,8 @@ class Files:
         if stat.S_ISDIR(found.st_mode):
             yield from self._directory("", at, found, digest)
         elif not self._ignore(at):
-            yield self._entry("", at, found, digest)
+            entry, named = self._entry("", at, found, digest), path.rstrip("/").rpartition("/")[2]
+            yield entry if named == entry.base else replace(entry, link=named)
 
     def _directory(
         self, name: str, at: str, found: os.stat_result, digest: Callable[[str, os.stat_result], str] | None

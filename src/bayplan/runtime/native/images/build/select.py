@@ -67,7 +67,7 @@ def _kept(group: Group, patterns: Sequence[str]) -> Group:
     left_out = Ignore("\n".join(patterns))
     top = group[0]
     if top.kind != "directory":
-        return () if left_out(top.at.rpartition("/")[2]) else group
+        return () if left_out(top.base) else group
     kept = {entry.name for entry in group if not entry.name or not left_out(entry.name)}
     # A directory stays for what an exception keeps in it.
     kept |= {parent for name in kept for parent in _above(name)}
