@@ -53,6 +53,8 @@ def test_cpu_time_weight_and_processors(host):
 def test_pids_go_and_come(host):
     made = host.start("a", "/bin/sleep", "60", resources={"pids": 20})
     host.edit(made, resources={})
+    assert host.limit(made, "pids", "pids.max") == "2048"
+    host.edit(made, resources={"pids": -1})
     assert host.limit(made, "pids", "pids.max") == "max"
     host.edit(made, resources={"pids": 7})
     assert host.limit(made, "pids", "pids.max") == "7"
