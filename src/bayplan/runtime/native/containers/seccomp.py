@@ -22,7 +22,6 @@ from typing import Any
 from bayplan.errors import UnsupportedError
 from bayplan.system.files import atomic_write
 
-ANNOTATION = "run.oci.seccomp_bpf_data"
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 _REVIEWED = 467
@@ -77,21 +76,6 @@ of many years; AF_VSOCK the hypervisor or other machines; personality(2) old exe
 _REFUSED_VALUES = {"socket": ((_AF_ALG, errno.EAFNOSUPPORT), (_AF_VSOCK, errno.EAFNOSUPPORT))}
 _NO_SUCH_CALL = frozenset({"clone3"})
 """Answered with ENOSYS: its flags are in memory where a filter cannot look, and libc falls back to clone."""
-
-
-def is_crun(program: str) -> bool:
-    """Whether an OCI runtime, a name or a path, is the one that knows the annotation."""
-    return Path(program).name == "crun"
-
-
-def refuse_unfiltered(config: str, program: str, name: str) -> None:
-    """Raise UnsupportedError for a bundle whose filter a runtime that is not crun would not see."""
-    if ANNOTATION in config:
-        raise UnsupportedError(
-            f"it was made for crun: {Path(program).name} would run it without its system call filter",
-            where=f"container {name}",
-            hint="remove it and apply again",
-        )
 
 
 def section(capabilities: Iterable[str]) -> dict[str, Any]:
