@@ -203,7 +203,7 @@ options:
         type: str
       pids:
         description:
-        - Most processes and threads.
+        - Most processes and threads; 2048 when unset, no limit when -1.
         type: int
       hugetlb:
         description:

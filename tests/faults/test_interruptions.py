@@ -39,6 +39,7 @@ def ids(core):
 
 
 def test_the_monitor_killed_stop_and_removal_still_work(up):
+    """Fault row 2."""
     (monitor,) = find_by_argument(f"--cid={ids(up)['shop-web-1']}")
     monitor.send(signal.SIGKILL)
     assert monitor.wait(5)
@@ -47,6 +48,7 @@ def test_the_monitor_killed_stop_and_removal_still_work(up):
 
 
 def test_the_runtime_killed_between_create_and_start(core, tmp_path):
+    """Fault row 3."""
     program = tmp_path / "crun-that-dies"
     program.write_text(DYING.format(flag=tmp_path / "died"))
     program.chmod(0o755)
@@ -57,7 +59,7 @@ def test_the_runtime_killed_between_create_and_start(core, tmp_path):
 
 
 def test_a_runtime_that_outlived_its_apply_is_ended_by_the_next_start(up):
-    """It is in no cgroup of ours and no child of a monitor: only its command line tells whose it is."""
+    """Fault row 3: it is in no cgroup of ours and no child of a monitor: only its command line tells whose it is."""
     made = ids(up)["shop-web-1"]
     argv = [sys.executable, "-c", "import time; time.sleep(600)", str(up.settings.run_root / "oci"), made]
     with subprocess.Popen(argv) as orphan:
@@ -70,6 +72,7 @@ def test_a_runtime_that_outlived_its_apply_is_ended_by_the_next_start(up):
 
 
 def test_a_killed_holder_frees_the_host(core):
+    """Fault row 4."""
     lock = core.settings.lock_file
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE) as holder:
         try:
@@ -82,6 +85,7 @@ def test_a_killed_holder_frees_the_host(core):
 
 
 def test_two_applies_at_once_both_come_to_the_same_end(core):
+    """Fault row 17."""
     both = [core.start("apply", "--json") for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0], [process.output.read_text() for process in both]
     assert core.call("apply", "--json")["changed"] is False
@@ -89,6 +93,7 @@ def test_two_applies_at_once_both_come_to_the_same_end(core):
 
 
 def test_a_reused_pid_is_a_stranger(up):
+    """Fault row 9."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as stranger:
         try:
             runtime = NativeRuntime(up.settings)
@@ -107,6 +112,7 @@ def test_a_reused_pid_is_a_stranger(up):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_between_steps_and_the_rerun_goes_on(core, number):
+    """Fault row 21."""
     text = core.file.read_text()
     # A store that never gets healthy: the apply waits for it, with two steps still to come.
     core.file.write_text(
@@ -129,6 +135,7 @@ def test_a_signal_stops_between_steps_and_the_rerun_goes_on(core, number):
 
 
 def test_a_first_process_that_ignores_the_signal_is_killed_after_the_grace(core):
+    """Fault row 32."""
     core.file.write_text(core.file.read_text().replace("exec sleep 600", "trap : TERM INT; while :; do sleep 1; done"))
     core.call("apply")
     pid = core.pids()["shop-web-1"]

@@ -38,9 +38,9 @@ def overwritten(data):
     return data[:middle] + b"\x5a" * 4096 + data[middle + 4096 :]
 
 
-@pytest.mark.parametrize("damage", [torn, emptied, overwritten, None])
+@pytest.mark.parametrize("damage", [torn, emptied, overwritten])
 def test_a_damaged_record_is_told_and_nothing_is_touched(up, damage):
-    """Not readable is not empty: an empty record would mean that every container is unknown and in the way."""
+    """Fault row 13: not readable is not empty, with which every container would be unknown and in the way."""
     path = up.settings.state_root / "state.db"
     # Nobody else may hold the file, or what is put back below is not what was there.
     watching, _ = client.holder(up.settings)
@@ -51,10 +51,7 @@ def test_a_damaged_record_is_told_and_nothing_is_touched(up, damage):
     connection.close()
     good, before = path.read_bytes(), up.pids()
     try:
-        if damage:
-            path.write_bytes(damage(good))
-        else:
-            path.unlink()
+        path.write_bytes(damage(good))
         for verb in ("plan", "apply", "status", "destroy"):
             said = up.call(verb, code=1)
             assert "record file cannot be read" in said
@@ -70,6 +67,33 @@ def test_a_damaged_record_is_told_and_nothing_is_touched(up, damage):
     assert up.pids() == before
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_deleted_record_is_adopted_again(up, whole):
+    """Fault row 14: nothing is made anew, volumes stay, the supervisor comes to know the file that is there now."""
+    before = up.pids()
+    up.call("exec", "-T", "store", "sh", "-c", "echo kept > /data/mine")
+    for name in ("state.db", *(("state.db-wal", "state.db-shm") if whole else ())):
+        (up.settings.state_root / name).unlink()
+    said = up.call("plan")
+    assert "was brought back from its copy" in said
+    again = up.call("apply", "--json")
+    assert {step["action"] for step in (again["plan"] or {"steps": []})["steps"]} <= {"heal"}
+    assert up.pids() == before
+    assert up.call("exec", "-T", "store", "cat", "/data/mine") == "kept\n"
+    assert "brought back" not in up.call("plan")
+    # A container that ends now is started again by a supervisor that reads what is recorded now.
+    up.call("apply", GREETING="bonjour")
+    assert up.call("apply", "--json", GREETING="bonjour")["changed"] is False
+
+
+def test_nothing_comes_back_where_nothing_is_left(up):
+    up.call("destroy", "--volumes")
+    for name in ("state.db", "state.db-wal", "state.db-shm"):
+        (up.settings.state_root / name).unlink(missing_ok=True)
+    assert up.status() == {}
+    up.call("apply")
+
+
 def test_a_damaged_journal_is_named(up):
     path = up.settings.state_root / "record.db"
     for name in ("record.db-wal", "record.db-shm"):
@@ -83,7 +107,7 @@ def test_a_damaged_journal_is_named(up):
 
 
 def test_a_migration_keeps_a_whole_backup(tmp_path, monkeypatch):
-    """What is still in the write-ahead log belongs to it."""
+    """Fault row 15: what is still in the write-ahead log belongs to it."""
     path = tmp_path / "state.db"
     first = Database(path)
     with first.transaction() as tx:
@@ -99,6 +123,7 @@ def test_a_migration_keeps_a_whole_backup(tmp_path, monkeypatch):
 
 
 def test_a_cut_unpacking_leaves_no_layer_and_its_rest_goes(tmp_path):
+    """Fault row 6."""
     images, layers = tmp_path / "images", tmp_path / "layers"
     add_image(images, data=layer(padding=20_000_000))
     code = f"""
@@ -162,6 +187,7 @@ def small(tmp_path):
 
 
 def test_a_full_disk_is_one_message_and_what_runs_goes_on(small):
+    """Fault row 10."""
     port = int(small.variables["PORT"])
     small.call("apply")
     before = small.pids()
@@ -216,6 +242,7 @@ def containers(count, network, **options):
 
 
 def test_too_few_addresses_are_refused_before_anything(up):
+    """Fault row 24."""
     network = Network(name="tiny", subnet="10.219.9.0/29")
     refused(up, Stack(name="t", networks=(network,), containers=containers(6, "tiny")), "tiny has 5 addresses")
     taken = containers(2, "tiny", ipv4_address="10.219.9.4")
@@ -226,6 +253,7 @@ def test_too_few_addresses_are_refused_before_anything(up):
 
 
 def test_a_full_pool_is_refused_before_anything(up):
+    """Fault row 24."""
     settings = up.settings.model_copy(update={"address_pool": "10.217.0.0/23"})
     runtime = NativeRuntime(type(settings).model_validate(settings.model_dump()))
     try:
@@ -236,6 +264,7 @@ def test_a_full_pool_is_refused_before_anything(up):
 
 
 def test_a_volume_in_use_is_refused_naming_its_users(up):
+    """Fault row 33."""
     volume = Volume(name="shop_data")
     refused(up, Stack(name=""), "volume shop_data is used by containers shop-store-1", absent=(volume.id,))
     assert up.call("apply", "--json")["changed"] is False

@@ -14,12 +14,14 @@ pytestmark = [
 
 
 def test_a_kill_at_any_moment_is_healed_by_the_next_apply(tmp_path):
+    """Fault row 1."""
     said = []
     sweep = Sweep(small_stack(tmp_path), seed=int.from_bytes(os.urandom(4)), say=said.append)
     assert sweep.run(4), "\n".join(said)
 
 
 def test_a_kill_at_single_changes_of_the_host_is_healed_too(tmp_path):
+    """Fault row 1."""
     said = []
     sweep = Sweep(small_stack(tmp_path), seed=0, say=said.append)
     assert sweep.run_points(step=331, offset=int.from_bytes(os.urandom(2)) % 331), "\n".join(said)

@@ -62,7 +62,11 @@ def update(options: Namespace) -> int:
 def _changed(held: object, limits: dict[str, Any], restart: str | None) -> Container:
     assert isinstance(held, Container)
     # Zero, or -1 where that is no number of its own, is Docker's word for no limit.
-    cleared = {name: None for name, value in limits.items() if value in ("0", "-1") and name != "memory_swap"}
+    cleared: dict[str, Any] = {
+        name: -1 if name == "pids" else None
+        for name, value in limits.items()
+        if value in ("0", "-1") and name != "memory_swap"
+    }
     values = {**held.resources.model_dump(mode="json"), **limits, **cleared}
     try:
         update: dict[str, Any] = {"resources": Resources.model_validate(values)}

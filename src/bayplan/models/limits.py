@@ -67,7 +67,7 @@ class Resources(Model):
     cpu_rt_runtime: int | None = Field(None, ge=1, description="Real-time CPU time in it, microseconds; v1 only.")
     cpuset: str | None = Field(None, pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$", description="Processors, such as 0-1,3.")
     cpuset_mems: str | None = Field(None, pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$", description="Memory nodes, such as 0.")
-    pids: int | None = Field(None, ge=1, description="Most processes and threads.")
+    pids: int | None = Field(None, ge=-1, description="Most processes and threads; 2048 when unset, no limit when -1.")
     hugetlb: dict[Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[KMG]B$")], ByteSize] = Field(
         default_factory=dict, description="Most memory in huge pages of each size, such as C(2MB), bytes."
     )

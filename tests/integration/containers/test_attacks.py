@@ -16,6 +16,7 @@ from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError,
 from bayplan.models import Container, Duration
 from bayplan.models.types import CAPABILITY_NUMBERS
 from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
+from bayplan.runtime.native.containers.crun import ANNOTATION
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
 from containers import Host, proc, status_of
@@ -102,7 +103,7 @@ def test_labels_and_annotations_of_an_image_never_reach_the_runtime(host):
     image = image_config(raw)
     made = host.create("a", "/bin/true", image=image, labels={"run.oci.keep_original_groups": "1"})
     config = json.loads(host.containers.records.bundle(made)["config"])
-    assert [name for name in config["annotations"] if name != seccomp.ANNOTATION] == []
+    assert [name for name in config["annotations"] if name != ANNOTATION] == []
     with pytest.raises(ValueError, match="would change the runtime itself"):
         Container(name="a", image="b", annotations={"run.oci.handler": "wasm"})
     with pytest.raises(ValueError, match="would change the runtime itself"):

@@ -98,6 +98,7 @@ def test_its_own_layer_keeps_what_it_wrote_and_the_image_stays(core, rootfs):
 
 
 def test_exec_runs_inside_with_user_environment_and_deadline(core):
+    """Fault row 30."""
     container_id, paths, process = core.start("/bin/sleep", "60", environment={"A": "1"})
     done = core.exec(
         container_id, paths, "/bin/sh", "-c", "echo $A$B; cat; exit 3", environment={"B": "2"}, stdin=b"in"
@@ -129,6 +130,7 @@ def test_defaults_keep_it_inside(core):
 
 
 def test_limits_hold(core):
+    """Fault row 29."""
     script = "head -c 64m /dev/zero | /bin/busybox tail -c 60m > /dev/null; echo ended"
     _, paths, process = core.start("/bin/sh", "-c", script + "; sleep 60", resources={"memory": "16m", "pids": 20})
     while not any(logs.read(paths.log)):
@@ -153,6 +155,7 @@ def test_removal_works_on_a_running_container_and_twice(core):
 
 
 def test_a_dead_monitor_does_not_hinder_stop(core):
+    """Fault row 2."""
     container_id, paths, process = core.start("/bin/sleep", "60")
     (monitor,) = find_by_argument(f"--cid={container_id}")
     monitor.send(signal.SIGKILL)

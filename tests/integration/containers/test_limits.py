@@ -53,6 +53,8 @@ def test_cpu_time_weight_and_processors(host):
 def test_pids_go_and_come(host):
     made = host.start("a", "/bin/sleep", "60", resources={"pids": 20})
     host.edit(made, resources={})
+    assert host.limit(made, "pids", "pids.max") == "2048"
+    host.edit(made, resources={"pids": -1})
     assert host.limit(made, "pids", "pids.max") == "max"
     host.edit(made, resources={"pids": 7})
     assert host.limit(made, "pids", "pids.max") == "7"
@@ -104,12 +106,14 @@ def test_limits_of_processes_and_shared_memory(host):
     ],
 )
 def test_what_this_host_cannot_honour_is_refused(tmp_path, resources, message):
+    """Fault row 34."""
     with pytest.raises(BayplanError, match=message) as caught:
         check_options(Container(name="a", image="x", resources=resources), tmp_path)
     assert str(caught.value.where) == "container a"
 
 
 def test_a_missing_controller_is_named(tmp_path, monkeypatch):
+    """Fault row 34."""
     monkeypatch.setattr(cgroups, "controllers", lambda: frozenset({"memory"}))
     with pytest.raises(BayplanError, match="pids needs the cgroup controller pids"):
         check_options(Container(name="a", image="x", resources={"pids": 5}), tmp_path)

@@ -85,6 +85,7 @@ def test_refused_with_one_message_and_nothing_changed(core, route, name):
 
 
 def test_a_port_that_is_taken_is_refused_naming_it(core):
+    """Fault row 24."""
     port = free_port()
     core.call("status")
     core.file.write_text(GOOD + f"    ports: ['127.0.0.1:{port}:80']\n")

@@ -118,6 +118,7 @@ def link_taken_off(core):
     "harm", [table_deleted, rules_flushed, port_closed, bridge_deleted, bridge_down, link_deleted, link_taken_off]
 )
 def test_what_was_taken_away_is_put_back_without_a_restart(core, harm):
+    """Fault row 25."""
     port = int(core.variables["PORT"])
     core.call("apply")
     assert ask(port) == b"hello\n"

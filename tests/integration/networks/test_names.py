@@ -273,6 +273,7 @@ def test_other_names_are_asked_of_the_host_s_servers_but_not_for_internal_networ
 
 
 def test_a_killed_name_server_is_seen_and_started_again(core):
+    """Fault row 26."""
     with core.change():
         core.network("n")
         core.box("one", "n")

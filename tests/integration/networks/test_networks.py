@@ -181,6 +181,7 @@ def test_the_way_out_is_that_of_the_first_network_that_has_one(networks):
 
 
 def test_what_is_in_the_way_is_refused_by_name(networks):
+    """Fault row 24."""
     networks.create(Network(name="a", subnet=f"{inside(networks, 0)}/24"), "p")
     with pytest.raises(ConflictError, match=f"overlaps {inside(networks, 0)}/24 of a"):
         networks.check(Network(name="b", subnet=f"{inside(networks, 128)}/25"))
@@ -197,6 +198,7 @@ def test_what_is_in_the_way_is_refused_by_name(networks):
 
 
 def test_drift_is_seen_and_mended_in_place(networks):
+    """Fault row 25."""
     networks.create(Network(name="a"), "p")
     box, port = container(), free_port()
     one = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=port)])

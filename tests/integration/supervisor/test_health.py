@@ -45,6 +45,7 @@ def test_starting_until_there_is_a_verdict(core):
 
 
 def test_a_hanging_check_is_killed_with_its_group(core):
+    """Fault row 30."""
     text = "command: [sleep, '600']\nhealthcheck: {test: [CMD-SHELL, 'sleep 601 & sleep 602'], %s}"
     core.apply(text % "interval: 50ms, timeout: 200ms, retries: 2")
     core.until(lambda: core.status.health is Health.UNHEALTHY)
@@ -55,6 +56,7 @@ def test_a_hanging_check_is_killed_with_its_group(core):
 
 
 def test_what_a_killed_supervisor_left_running_is_ended_by_the_next(core):
+    """Fault row 30."""
     core.apply("command: [sleep, '600']\nhealthcheck: {test: [CMD, sleep, '603'], interval: 1h, timeout: 1h}")
     group = f"{core.settings.cgroup_parent}/{core.row['id']}"
     pid_file = core.settings.run_root / "containers" / core.row["id"] / "health.pid"

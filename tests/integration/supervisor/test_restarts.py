@@ -42,6 +42,7 @@ def test_a_killed_container_comes_back_and_a_second_apply_does_nothing(core):
 
 
 def test_a_restart_loop_backs_off_and_changes_no_plan(core):
+    """Fault row 29."""
     text = "command: ['true']\nrestart: always"
     core.apply(text)
     core.until(lambda: core.status.restarts >= 2)
@@ -104,6 +105,7 @@ def test_a_plan_is_still_good_after_a_restart(core):
 
 
 def test_a_killed_supervisor_is_drift_and_containers_never_notice(core):
+    """Fault row 26."""
     core.apply(SLEEPS)
     pid = core.status.pid
     supervisor = core.supervisor
@@ -153,6 +155,7 @@ def test_a_restart_that_was_cut_is_taken_up(core):
 
 
 def test_a_container_whose_monitor_was_killed_comes_back(core):
+    """Fault row 2."""
     core.apply(SLEEPS)
     for monitor in find_by_argument(f"--cid={core.row['id']}"):
         monitor.send(signal.SIGKILL)
@@ -162,6 +165,7 @@ def test_a_container_whose_monitor_was_killed_comes_back(core):
 
 
 def test_a_stranger_with_the_recorded_pid_is_never_signalled(core):
+    """Fault row 9."""
     core.apply(SLEEPS)
     with subprocess.Popen(["sleep", "600"]) as stranger:
         with core.runtime.lock("reuse"):

@@ -46,7 +46,7 @@ def test_update_changes_what_runs_and_a_plan_takes_it_back(bayplan):
     assert bayplan.status("bpv-app-1")["pid"] == pid
     assert steps(bayplan) == [("update", "bpv-app-1")]
     bayplan("update", "--pids-limit", "0", "app")
-    assert (limit(bayplan, "Memory"), limit(bayplan, "PidsLimit")) == (str(64 << 20), "<no value>")
+    assert (limit(bayplan, "Memory"), limit(bayplan, "PidsLimit")) == (str(64 << 20), "-1")
     bayplan("apply")
     assert (limit(bayplan, "Memory"), bayplan.status("bpv-app-1")["pid"]) == ("0", pid)
     assert "Nothing to do" in bayplan("plan")

@@ -154,6 +154,7 @@ def test_a_broken_or_hostile_archive_changes_nothing(core, tmp_path):
 
 
 def test_a_killed_import_loses_nothing(core, tmp_path):
+    """Fault row 1."""
     core.call("apply")
     core.call("destroy")
     (core.data / "kept").write_text("x")

@@ -77,6 +77,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
+    """Fault row 19."""
     text, line, part = FAULTS[name]
     with pytest.raises(DeclarationError) as caught:
         load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
@@ -147,6 +148,7 @@ def test_options_of_networks_that_are_so_anyway_are_taken(tmp_path: Path) -> Non
 
 
 def test_cycle_is_printed(tmp_path: Path) -> None:
+    """Fault row 19."""
     with pytest.raises(DeclarationError, match=r"(b -> c -> b|c -> b -> c)"):
         load_text(FAULTS["cycle"][0], label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
 

@@ -82,6 +82,7 @@ def test_after_a_failure_nothing_begins_and_what_runs_comes_to_its_end():
 
 
 def test_a_stop_begins_nothing_more_and_says_what_was_not_begun():
+    """Fault row 21."""
     executor = Executor()
     executor.work = lambda name: executor.stop.set()
     walk, told = walked([step("a"), step("b", "a")], executor)

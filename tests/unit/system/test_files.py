@@ -8,6 +8,7 @@ from bayplan.system.files import atomic_write, locked
 
 
 def test_atomic_write_replaces_whole_with_mode(tmp_path):
+    """Fault row 5."""
     path = tmp_path / "f"
     atomic_write(path, b"one")
     atomic_write(path, b"two", mode=0o644)
@@ -17,6 +18,7 @@ def test_atomic_write_replaces_whole_with_mode(tmp_path):
 
 
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):
+    """Fault row 4."""
     program = (
         "import sys, time; from pathlib import Path; from bayplan.system.files import locked\n"
         "with locked(Path(sys.argv[1]), 'apply of shop'):\n    print('held', flush=True); time.sleep(60)"

@@ -56,8 +56,8 @@ def resources(service: Node) -> Resources:
     for name in ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_period", "cpu_quota", "cpu_shares"):
         if values.get(name) == 0:  # Docker's word for unset
             del values[name]
-    if values.get("pids") in (-1, 0):
-        del values["pids"]
+    if values.get("pids") == 0:
+        values["pids"] = -1
     names = {field: name for name, (field, _) in readers.items()}
     return make(Resources, service, values, names)
 

@@ -70,7 +70,7 @@ def _limits(wanted: Resources) -> Iterator[str]:
     }
     for controller, names in needs.items():
         for name in names:
-            if getattr(wanted, name) not in (None, {}) and controller not in have:
+            if getattr(wanted, name) not in (None, {}, -1) and controller not in have:
                 yield f"{name} needs the cgroup controller {controller}, which this host does not have"
     if wanted.oom_kill_disable and (unified or "memory" not in have):
         yield "oom_kill_disable needs cgroup v1"

@@ -121,6 +121,7 @@ class NativeRuntime(NativeVerbs):
                 self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
+                self.database.keep_copy()
                 client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:

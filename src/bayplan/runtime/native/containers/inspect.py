@@ -12,6 +12,7 @@ from bayplan.models.container import ANY_ADDRESS
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.rotation import lost
+from bayplan.runtime.native.containers.spec.resources import DEFAULT_PIDS
 from bayplan.runtime.protocol import Health, State, Status
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -91,7 +92,7 @@ def _host_config(declared: Container) -> dict[str, Any]:
         "NanoCpus": int((resources.cpus or 0) * 10**9),
         "CpuShares": resources.cpu_shares or 0,
         "CpusetCpus": resources.cpuset or "",
-        "PidsLimit": resources.pids,
+        "PidsLimit": DEFAULT_PIDS if resources.pids is None else resources.pids,
     }
 
 

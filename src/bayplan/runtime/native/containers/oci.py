@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
+from bayplan.runtime.native.containers.crun import is_crun, refuse_unfiltered
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.seccomp import is_crun, refuse_unfiltered
 from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.system.discard import Discarded
 from bayplan.system.sealed import SealedProgram

@@ -15,19 +15,22 @@ import functools
 import hashlib
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bayplan.errors import UnsupportedError
 from bayplan.system.files import atomic_write
 
-ANNOTATION = "run.oci.seccomp_bpf_data"
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 _REVIEWED = 467
 """Calls from this number on came with Linux 6.15 and later. One that libseccomp gets to know fails with ENOSYS all the
 same, until somebody has looked at it; numbers are the same on every architecture since 424."""
+_AF_ALG, _AF_VSOCK, _FAMILIES = 38, 40, 46
+_PROJECT_IOCTLS = (0x401C5820, 0x40086602)
+"""FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS of 64-bit machines (powerpc has others, and no sizes of volumes here)."""
 _WHOLE = 0xFFFFFFFF
 """These arguments are an int to the kernel, and 64 bits to a filter: the upper ones must not count."""
 _CLONE_NEW_FLAGS = 0x7E020000
@@ -67,31 +70,49 @@ BY_CAPABILITY = {
     "BPF": ("bpf",),
     "PERFMON": ("perf_event_open",),
 }
-_AF_ALG, _AF_VSOCK, _FAMILIES = 38, 40, 46
-BY_ARGUMENT = {
-    "socket": [family for family in range(_FAMILIES) if family not in (_AF_ALG, _AF_VSOCK)],
-    "personality": [0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF],
-}
-"""Calls of which only these values of the first argument are allowed. AF_ALG reaches the kernel's ciphers, with faults
-of many years; AF_VSOCK the hypervisor or other machines; personality(2) old execution domains. As moby has them."""
-_REFUSED_VALUES = {"socket": ((_AF_ALG, errno.EAFNOSUPPORT), (_AF_VSOCK, errno.EAFNOSUPPORT))}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A call that is allowed by one of its arguments: (mask, value) pairs, and values with the error they get."""
+
+    index: int
+    allowed: tuple[tuple[int, int], ...]
+    refused: tuple[tuple[int, int], ...] = ()
+
+
+def _others(values: Sequence[int], bit: int = 31, prefix: int = 0, mask: int = 0) -> Iterator[tuple[int, int]]:
+    """Every number of 32 bits but these, as few (mask, value) pairs: a filter cannot say ``not equal`` with a mask."""
+    if not values:
+        yield mask, prefix
+    elif bit >= 0:
+        for one in (0, 1):
+            left = [value for value in values if value >> bit & 1 == one]
+            yield from _others(left, bit - 1, prefix | one << bit, mask | 1 << bit)
+
+
+def by_argument(held: frozenset[str]) -> dict[str, Compared]:
+    """Calls that are allowed by the value of an argument, for a set of capabilities.
+
+    AF_ALG reaches the kernel's ciphers, with faults of many years; AF_VSOCK the hypervisor or other machines;
+    personality(2) old execution domains: as moby has them. FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS let the owner of a
+    file take it out of the project whose size is limited; the error is that of a file system without them.
+    """
+    families = [(_WHOLE, family) for family in range(_FAMILIES) if family not in (_AF_ALG, _AF_VSOCK)]
+    found = {
+        "socket": Compared(0, tuple(families), tuple((one, errno.EAFNOSUPPORT) for one in (_AF_ALG, _AF_VSOCK))),
+        "personality": Compared(0, tuple((_WHOLE, value) for value in (0x0, 0x8, 0x20000, 0x20008, _WHOLE))),
+    }
+    if not held & _DECIDING:
+        others = tuple(_others(_PROJECT_IOCTLS))
+        found["ioctl"] = Compared(1, others, tuple((one, errno.EOPNOTSUPP) for one in _PROJECT_IOCTLS))
+    return found
+
+
+_DECIDING = frozenset({"SYS_ADMIN", "SYS_RESOURCE"})
+"""Capabilities that decide more than whole calls."""
 _NO_SUCH_CALL = frozenset({"clone3"})
 """Answered with ENOSYS: its flags are in memory where a filter cannot look, and libc falls back to clone."""
-
-
-def is_crun(program: str) -> bool:
-    """Whether an OCI runtime, a name or a path, is the one that knows the annotation."""
-    return Path(program).name == "crun"
-
-
-def refuse_unfiltered(config: str, program: str, name: str) -> None:
-    """Raise UnsupportedError for a bundle whose filter a runtime that is not crun would not see."""
-    if ANNOTATION in config:
-        raise UnsupportedError(
-            f"it was made for crun: {Path(program).name} would run it without its system call filter",
-            where=f"container {name}",
-            hint="remove it and apply again",
-        )
 
 
 def section(capabilities: Iterable[str]) -> dict[str, Any]:
@@ -99,18 +120,21 @@ def section(capabilities: Iterable[str]) -> dict[str, Any]:
 
     Raises UnsupportedError when libseccomp is missing.
     """
-    denied, held, known = _denied(frozenset(capabilities)), frozenset(capabilities), library().names()
+    held = frozenset(capabilities)
+    denied, known, compared = _denied(held), library().names(), by_argument(held)
     plain = "clone" if "SYS_ADMIN" not in held else ""
-    allowed = sorted(name for name in known if name not in denied and name != plain and name not in BY_ARGUMENT)
+    allowed = sorted(name for name in known if name not in denied and name != plain and name not in compared)
     refused = sorted(name for name in known if name in denied and name not in _NO_SUCH_CALL)
     calls: list[dict[str, Any]] = [
         {"names": allowed, "action": "SCMP_ACT_ALLOW"},
         {"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
     ]
-    for name in sorted(BY_ARGUMENT.keys() & known.keys()):
-        calls += [_by_value(name, value, "SCMP_ACT_ALLOW") for value in BY_ARGUMENT[name]]
+    for name in sorted(compared.keys() & known.keys()):
+        one = compared[name]
+        calls += [_by_value(name, one.index, mask, value, "SCMP_ACT_ALLOW") for mask, value in one.allowed]
         calls += [
-            {**_by_value(name, one, "SCMP_ACT_ERRNO"), "errnoRet": no} for one, no in _REFUSED_VALUES.get(name, ())
+            {**_by_value(name, one.index, _WHOLE, value, "SCMP_ACT_ERRNO"), "errnoRet": number}
+            for value, number in one.refused
         ]
     if plain:
         flags = {"index": 0, "value": _CLONE_NEW_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
@@ -124,8 +148,8 @@ def section(capabilities: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _by_value(name: str, value: int, action: str) -> dict[str, Any]:
-    compared = {"index": 0, "value": _WHOLE, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
+def _by_value(name: str, index: int, mask: int, value: int, action: str) -> dict[str, Any]:
+    compared = {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
     return {"names": [name], "action": action, "args": [compared]}
 
 
@@ -135,7 +159,7 @@ def filter_for(capabilities: Iterable[str], cache: Path) -> str:
     Raises UnsupportedError when libseccomp is missing or refuses: there is no start without the filter.
     """
     held = frozenset(capabilities)
-    return _cached(_denied(held), "SYS_ADMIN" in held, cache)
+    return _cached(_denied(held), held & _DECIDING, cache)
 
 
 def _denied(held: frozenset[str]) -> frozenset[str]:
@@ -150,14 +174,14 @@ def _denied(held: frozenset[str]) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(denied: frozenset[str], namespaces: bool, cache: Path) -> str:
+def _cached(denied: frozenset[str], held: frozenset[str], cache: Path) -> str:
     found = library()
-    key = hashlib.sha256(f"2 {found.version} {namespaces} {sorted(denied)}".encode()).hexdigest()
+    key = hashlib.sha256(f"3 {found.version} {sorted(held)} {sorted(denied)}".encode()).hexdigest()
     path = cache / f"{key}.bpf"
     try:
         program = path.read_bytes()
     except FileNotFoundError:
-        program = found.compile(denied, namespaces=namespaces)
+        program = found.compile(denied, held)
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         atomic_write(path, program)
     return base64.b64encode(program).decode()
@@ -203,15 +227,16 @@ class _Library:
                 self._free(ctypes.c_void_p(pointer))
         return found
 
-    def compile(self, denied: frozenset[str], *, namespaces: bool) -> bytes:
+    def compile(self, denied: frozenset[str], held: frozenset[str]) -> bytes:
         """The filter as BPF instructions."""
+        compared = by_argument(held)
         context = ctypes.c_void_p(self.raw.seccomp_init(_ERRNO | errno.ENOSYS))
         try:
             for name, number in self.names().items():
-                if name == "clone" and not namespaces:
+                if name == "clone" and "SYS_ADMIN" not in held:
                     self._allow_plain_clone(context, number)
-                elif name in BY_ARGUMENT:
-                    self._allow_values(context, name, number)
+                elif name in compared:
+                    self._compare(context, name, number, compared[name])
                 elif name not in denied:
                     self._check(self.raw.seccomp_rule_add(context, _ALLOW, number, 0), name)
                 elif name not in _NO_SUCH_CALL:
@@ -220,11 +245,11 @@ class _Library:
         finally:
             self.raw.seccomp_release(context)
 
-    def _allow_values(self, context: ctypes.c_void_p, name: str, number: int) -> None:
-        rules = [(_ALLOW, value) for value in BY_ARGUMENT[name]]
-        rules += [(_ERRNO | no, value) for value, no in _REFUSED_VALUES.get(name, ())]
-        for action, value in rules:
-            one = (Argument * 1)(Argument(0, _MASKED_EQUAL, _WHOLE, value))
+    def _compare(self, context: ctypes.c_void_p, name: str, number: int, compared: Compared) -> None:
+        rules = [(_ALLOW, mask, value) for mask, value in compared.allowed]
+        rules += [(_ERRNO | error, _WHOLE, value) for value, error in compared.refused]
+        for action, mask, value in rules:
+            one = (Argument * 1)(Argument(compared.index, _MASKED_EQUAL, mask, value))
             self._check(self.raw.seccomp_rule_add_array(context, action, number, 1, one), name)
 
     def _allow_plain_clone(self, context: ctypes.c_void_p, number: int) -> None:

@@ -7,19 +7,22 @@ apart by SQLite's own locks.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bayplan.errors import BayplanError, BusyError, CorruptStateError, RuntimeFailureError, UnsupportedError
 from bayplan.runtime.native.state.schema import MIGRATIONS
 from bayplan.system.files import private_directory
 
+_log = logging.getLogger(__name__)
 _BUSY_MS = 10_000
 _SHARED = "/dev/shm"  # noqa: S108 - a directory of our own in it
 _SHARED_MEMORY_BYTES = 64 << 10
@@ -59,6 +62,29 @@ def _opened(path: Path) -> sqlite3.Connection:
     return memory
 
 
+def _copy_of(path: Path) -> Path:
+    return path.with_suffix(".copy")
+
+
+def _restore(path: Path) -> None:
+    """Bring a record file that is gone back from its copy, where there is still something that it names."""
+    copy, root = _copy_of(path), path.parent
+    if path.exists() or not copy.exists() or not (any(root.glob("containers/*")) or any(root.glob("volumes/*"))):
+        return
+    # A log that is left belongs to the file that is gone.
+    for name in (f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        shutil.copyfile(copy, temporary)
+        temporary.chmod(0o600)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _log.warning("the record file %s was gone; it was brought back from its copy", path)
+
+
 class Database:
     """The record file, opened and brought to the current schema. Safe to use from many threads."""
 
@@ -66,8 +92,10 @@ class Database:
         """Open or create ``path`` (mode 0600). Raises CorruptStateError, or UnsupportedError for a newer schema."""
         self.path = path
         self._lock = threading.RLock()
+        self._copied = -1
         try:
             private_directory(path.parent, tighten=False)
+            _restore(path)
             if not path.exists() and os.access(path.parent, os.W_OK):
                 # SQLite would make it by the umask, and its other files like it.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -114,6 +142,17 @@ class Database:
                 for statement in filter(str.strip, script.split(";")):
                     tx.execute(statement)
                 tx.execute(f"PRAGMA user_version = {number}")
+
+    def keep_copy(self) -> None:
+        """Keep a copy beside it, from which a record file that somebody deletes comes back; after each change.
+
+        No part of the change: what cannot be written now is written after the next one.
+        """
+        with self._lock, suppress(sqlite3.Error, OSError):
+            changes = self._connection.total_changes
+            if changes != self._copied:
+                self._back_up(_copy_of(self.path))
+                self._copied = changes
 
     def _back_up(self, path: Path) -> None:
         """A whole copy under its name, or none: what is still in the write-ahead log is in it too."""

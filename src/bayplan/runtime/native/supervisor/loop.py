@@ -54,6 +54,7 @@ class Supervisor:
         self.runtime = OciRuntime(place)
         self.files = Files.of(place)
         self.ending = False
+        self._records = self._file_of_records()
         self.watches: dict[str, Watch] = {}
         self.pauses: dict[str, float] = {}
         self.helper: Helper | None = None
@@ -119,7 +120,7 @@ class Supervisor:
         """Bring the watches up to what is recorded."""
         now = time.monotonic()
         self.look_at = now + _LOOK_S
-        if not self.database.path.exists():  # the core was removed
+        if self._file_of_records() != self._records:  # the core was removed, or its records were brought back
             self.ending = True
             return
         found = {run.id: run for run in runs(self.database) if needs_watch(run, self.place)}
@@ -139,6 +140,13 @@ class Supervisor:
         if any(watch.policy.restarts and watch.act_at < now + _SOON_S for watch in self.watches.values()):
             self._call_helper()  # it loads while the pause lasts
         self.end_at = NEVER if found else min(self.end_at, now + _LINGER_S)
+
+    def _file_of_records(self) -> int:
+        """The inode of the record file; 0 when it is gone."""
+        try:
+            return os.stat(self.database.path).st_ino  # noqa: PTH116 - as elsewhere in the resident process
+        except FileNotFoundError:
+            return 0
 
     def _begin(self, run: Run) -> Watch:
         watch = Watch(run, Policy(), pause_s=self.pauses.get(run.id, 0.0) if run.restarts else 0.0)

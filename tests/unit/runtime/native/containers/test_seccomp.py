@@ -58,6 +58,17 @@ def test_old_execution_domains_are_refused(tmp_path, numbers):
     assert found == [0, 0, 0, errno.ENOSYS, errno.ENOSYS, errno.ENOSYS]
 
 
+def test_files_stay_in_the_project_that_limits_them(tmp_path, numbers):
+    """FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS take a file out of its project, and so past the size of its volume."""
+    call, not_there = numbers["ioctl"], 999
+    requests = [0x401C5820, 0x40086602, 0x401C5820 + HIGH, 0x40086602 + HIGH]
+    others = [0x801C581F, 0x80086601, 0x5413, 0x401C5821, 0xFFFFFFFF, 0, HIGH]
+    found = answers(tmp_path, [(call, not_there, request, 0) for request in (*requests, *others)])
+    assert found == [errno.EOPNOTSUPP] * 4 + [errno.EBADF] * 7
+    more = answers(tmp_path, [(call, not_there, request, 0) for request in requests], {"SYS_RESOURCE"})
+    assert more == [errno.EBADF] * 4
+
+
 def test_what_needs_a_capability_is_not_permitted_without_it(tmp_path, numbers):
     names = ["mount", "bpf", "kexec_load", "add_key", "userfaultfd", "perf_event_open", "open_by_handle_at", "unshare"]
     assert answers(tmp_path, [(numbers[name], 0, 0, 0, 0, 0) for name in names]) == [errno.EPERM] * len(names)
@@ -74,8 +85,9 @@ def test_what_is_compiled_is_what_other_runtimes_are_told(tmp_path, numbers):
     section = seccomp.section(DEFAULT_CAPABILITIES)
     plain = {name for rule in section["syscalls"] if not rule.get("args") for name in rule["names"]}
     compared = {name for rule in section["syscalls"] if rule.get("args") for name in rule["names"]}
-    assert compared == {"socket", "personality", "clone"}
+    assert compared == {"socket", "personality", "ioctl", "clone"}
     assert plain | compared | seccomp._NO_SUCH_CALL == set(numbers)
     refused = [rule for rule in section["syscalls"] if rule["action"] == "SCMP_ACT_ERRNO" and rule.get("args")]
-    assert [(rule["args"][0]["valueTwo"], rule["errnoRet"]) for rule in refused] == [(ALG, 97), (VSOCK, 97)]
+    values = [(rule["args"][0]["valueTwo"], rule["errnoRet"]) for rule in refused]
+    assert values == [(0x401C5820, 95), (0x40086602, 95), (ALG, 97), (VSOCK, 97)]
     assert base64.b64decode(seccomp.filter_for(DEFAULT_CAPABILITIES, tmp_path))

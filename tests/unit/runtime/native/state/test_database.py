@@ -29,6 +29,7 @@ def test_a_failed_transaction_leaves_nothing(tmp_path):
 
 
 def test_newer_schema_is_refused_untouched(tmp_path):
+    """Fault row 15."""
     path = tmp_path / "s.db"
     Database(path).close()
     connection = sqlite3.connect(path)
@@ -41,6 +42,7 @@ def test_newer_schema_is_refused_untouched(tmp_path):
 
 
 def test_garbage_is_never_read_as_empty(tmp_path):
+    """Fault row 13."""
     path = tmp_path / "s.db"
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(CorruptStateError):

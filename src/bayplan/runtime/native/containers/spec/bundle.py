@@ -13,7 +13,7 @@ from typing import Any
 
 from bayplan.models import Container, Settings
 from bayplan.runtime.native.containers import groups
-from bayplan.runtime.native.containers.seccomp import is_crun
+from bayplan.runtime.native.containers.crun import is_crun
 from bayplan.runtime.native.containers.spec import cdi, isolation, mounts, process, resources, sharing
 from bayplan.runtime.native.containers.users import User
 

@@ -13,6 +13,7 @@ from bayplan.errors import NotFoundError
 from bayplan.models import Container
 from bayplan.models.types import CAPABILITY_NUMBERS
 from bayplan.runtime.native.containers import profiles, seccomp
+from bayplan.runtime.native.containers.crun import ANNOTATION
 from bayplan.system.processes import bounding_set
 
 DEFAULT_CAPABILITIES = frozenset(
@@ -85,8 +86,8 @@ def seccomp_annotation(container: Container, held: frozenset[str], cache: Path) 
     if not _is_filtered(container):
         return {}
     if given is None or given == "builtin":
-        return {seccomp.ANNOTATION: seccomp.filter_for(held, cache)}
-    return {seccomp.ANNOTATION: profiles.filter_of(Path(given), held, cache)}
+        return {ANNOTATION: seccomp.filter_for(held, cache)}
+    return {ANNOTATION: profiles.filter_of(Path(given), held, cache)}
 
 
 def seccomp_section(container: Container, held: frozenset[str]) -> dict[str, Any]:
