@@ -83,6 +83,25 @@ options:
     description:
     - Part of the IPv6 subnet from which addresses are given; all of it when unset.
     type: str
+  further_ranges:
+    description:
+    - Address ranges beside these; a container gets an address of the first that has one left.
+    type: list
+    elements: dict
+    suboptions:
+      subnet:
+        description:
+        - Address range in CIDR form.
+        type: str
+        required: true
+      gateway:
+        description:
+        - The first of the range when unset.
+        type: str
+      ip_range:
+        description:
+        - Part from which addresses are given.
+        type: str
   aux_addresses:
     description:
     - Addresses of the subnets that others have, by name; never given.

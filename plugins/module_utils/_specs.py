@@ -80,6 +80,15 @@ SPECS = {
             'ipv6_subnet': {'type': 'str'},
             'ipv6_gateway': {'type': 'str'},
             'ipv6_range': {'type': 'str'},
+            'further_ranges': {
+                'type': 'list',
+                'elements': 'dict',
+                'options': {
+                    'subnet': {'type': 'str', 'required': True},
+                    'gateway': {'type': 'str'},
+                    'ip_range': {'type': 'str'},
+                },
+            },
             'aux_addresses': {'type': 'dict'},
             'mtu': {'type': 'int'},
             'source_check': {'type': 'bool'},

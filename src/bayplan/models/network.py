@@ -22,6 +22,19 @@ MODES: dict[str, tuple[str, ...]] = {
 """Modes of each driver, its default first (ip-link(8))."""
 
 
+class AddressRange(Model):
+    """A range of addresses beside the first of its family."""
+
+    subnet: IPv4Network | IPv6Network = Field(description="Address range in CIDR form.")
+    gateway: IPv4Address | IPv6Address | None = Field(None, description="The first of the range when unset.")
+    ip_range: IPv4Network | IPv6Network | None = Field(None, description="Part from which addresses are given.")
+
+    @property
+    def way(self) -> IPv4Address | IPv6Address:
+        """Its gateway, declared or not."""
+        return self.gateway or self.subnet[1]
+
+
 class Network(Resource):
     """A network on one host."""
 
@@ -62,6 +75,9 @@ class Network(Resource):
     )
     ipv6_range: Annotated[IPv6Network | None, RECREATE] = Field(
         None, description="Part of the IPv6 subnet from which addresses are given; all of it when unset."
+    )
+    further_ranges: Annotated[tuple[AddressRange, ...], RECREATE] = Field(
+        (), description="Address ranges beside these; a container gets an address of the first that has one left."
     )
     aux_addresses: Annotated[dict[str, IPv4Address | IPv6Address], RECREATE] = Field(
         default_factory=dict, description="Addresses of the subnets that others have, by name; never given."
@@ -104,6 +120,8 @@ class Network(Resource):
     def _of_the_driver(self) -> Network:
         if self.external:
             return self
+        if not self.bridged and self.internal:
+            raise ValueError(f"{self.driver} reaches whoever is on its parent's link: an internal network is a bridge")
         if self.bridged:
             if self.parent or self.mode:
                 raise ValueError("parent and mode are of macvlan and ipvlan, not of a bridge")
@@ -123,12 +141,21 @@ class Network(Resource):
             raise ValueError(f"{six} is IPv6, which is off: set enable_ipv6 to true")
         _check_range(self.subnet, self.gateway, self.ip_range)
         _check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
+        subnets = [one for one in (self.subnet, self.ipv6_subnet) if one]
+        for further in self.further_ranges:
+            _check_range(further.subnet, further.gateway, further.ip_range)
+            if further.subnet.version not in [one.version for one in subnets]:
+                raise ValueError(f"range {further.subnet} is the first of its family: it is no further one")
+            for other in subnets:
+                if other.version == further.subnet.version and other.overlaps(further.subnet):
+                    raise ValueError(f"subnet {further.subnet} overlaps {other}")
+            subnets.append(further.subnet)
         for name, address in self.aux_addresses.items():
-            subnet = self.subnet if address.version == 4 else self.ipv6_subnet
-            if subnet is None:
+            of_family = [one for one in subnets if one.version == address.version]
+            if not of_family:
                 raise ValueError(f"gateway, ip_range and aux_addresses need a subnet: {name} {address} has none")
-            if address not in subnet:
-                raise ValueError(f"aux_addresses: {name} {address} is not in subnet {subnet}")
+            if not any(address in one for one in of_family):
+                raise ValueError(f"aux_addresses: {name} {address} is not in subnet {of_family[0]}")
         return self
 
 

@@ -242,6 +242,15 @@ def test_without_ipv6_no_ipv6_passes_between_containers(networks, free):
         assert any(frame[6:12] == packed(attacker.mac) for frame in frames) is free
 
 
+@pytest.mark.skipif(not Path("/proc/sys/net/ipv6").exists(), reason="the kernel has no IPv6")
+def test_an_address_that_begins_with_zeros_is_known_again(networks):
+    """nft shows a number without the zeros before it."""
+    networks.create(Network(name="n", enable_ipv6=True, ipv6_subnet="64:ff9b:1::/64"), "p")
+    box = container()
+    networks.attach(box, [Endpoint(network="n")], [])
+    assert networks.endpoint_defects(box, networks.kernel()) == {}
+
+
 def test_a_link_answers_by_all_addresses_of_its_container(networks):
     """The kernel may ask for a neighbour under the address of another of its links (arp_announce, ip-sysctl)."""
     for name in ("a", "b"):

@@ -125,8 +125,6 @@ def test_what_will_not_be_built_is_refused_with_the_reason(attribute: str, tmp_p
 BRIDGE = "com.docker.network.bridge"
 UNBUILT_OF_NETWORKS = {
     "enable_ipv4: false": "without IPv4",
-    "ipam: {config: [{subnet: 10.0.0.0/24}, {subnet: 10.0.1.0/24}]}": "more than one IPv4 address",
-    "ipam: {config: [{subnet: 'fd00::/64'}, {subnet: 'fd01::/64'}]}": "more than one IPv6 address range",
 }
 
 

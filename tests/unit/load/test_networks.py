@@ -53,6 +53,7 @@ def test_options_of_a_bridge(tmp_path: Path) -> None:
 
 
 FAULTS = {
+    "{driver: macvlan, internal: true, driver_opts: {parent: eth0}}": "an internal network is a bridge",
     "{driver: macvlan}": "macvlan needs a parent",
     "{driver: macvlan, driver_opts: {parent: eth0, macvlan_mode: l2}}": "macvlan has no mode l2",
     "{driver: ipvlan, driver_opts: {parent: eth0, ipvlan_mode: vepa}}": "ipvlan has no mode vepa",
@@ -106,3 +107,20 @@ def test_ports_are_bound_where_their_network_says(tmp_path: Path) -> None:
     assert [str(port) for port in made.ports] == ["127.0.0.1:80->80/tcp", "0.0.0.0:81->81/tcp"]
     with pytest.raises(DeclarationError, match="nowhere"):
         container(tmp_path, "networks: [n]\n    ports: ['80:80']", network.replace("127.0.0.1", "nowhere"))
+
+
+def test_several_ranges_of_a_family(tmp_path: Path) -> None:
+    pools = "{subnet: 10.1.0.0/24, aux_addresses: {a: 10.1.0.9}}, {subnet: 'fd01::/64'}, {subnet: 10.2.0.0/24,"
+    pools += " gateway: 10.2.0.7, ip_range: 10.2.0.128/25, aux_addresses: {b: 10.2.0.9}}, {subnet: 'fd02::/64'}"
+    made = read(tmp_path, f"{{enable_ipv6: true, ipam: {{config: [{pools}]}}}}")
+    assert (str(made.subnet), str(made.ipv6_subnet)) == ("10.1.0.0/24", "fd01::/64")
+    assert [str(one.subnet) for one in made.further_ranges] == ["10.2.0.0/24", "fd02::/64"]
+    assert str(made.further_ranges[0].ip_range) == "10.2.0.128/25"
+    assert [str(one.way) for one in made.further_ranges] == ["10.2.0.7", "fd02::1"]
+    assert set(made.aux_addresses) == {"a", "b"}
+    for given, said in {
+        "{subnet: 10.1.0.0/24}, {subnet: 10.1.0.128/25}": "overlaps 10.1.0.0/24",
+        "{subnet: 10.1.0.0/24}, {subnet: 10.2.0.0/24, gateway: 10.3.0.1}": "gateway 10.3.0.1 is not in",
+    }.items():
+        with pytest.raises(DeclarationError, match=said):
+            read(tmp_path, f"{{ipam: {{config: [{given}]}}}}")

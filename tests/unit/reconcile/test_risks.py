@@ -84,3 +84,15 @@ def test_the_usual_one_has_none() -> None:
 def test_a_network_whose_containers_may_lie_is_a_risk() -> None:
     assert list(risks_of(Network(name="n"))) == []
     assert "bayplan.source_check" in next(risks_of(Network(name="n", source_check=False)))
+
+
+def test_a_port_on_every_address_is_shown_as_an_exposure() -> None:
+    """Attack row Network: the plan shows the default, which bypasses the host's firewall."""
+
+    def said(**port: object) -> list[str]:
+        return list(risks_of(Container.model_validate({"name": "c", "image": "x", "ports": [{"target": 80, **port}]})))
+
+    assert said(published=8080) == ["exposure: port 8080/tcp is open on every address of the host"]
+    assert said(published=8080, host_ip="0.0.0.0") == said(published=8080)
+    assert said() == ["exposure: a port that the host chooses is open on every address of the host"]
+    assert said(published=8080, host_ip="127.0.0.1") == []

@@ -96,7 +96,7 @@ def read_network(node: Node, key: str, project: str) -> Network:
             values |= _option(values["driver"], option, value)
     if ipam := node.get("ipam"):
         values |= _ipam(ipam)
-    places = dict.fromkeys((*_SIX, *_SIX.values(), "aux_addresses"), "ipam")
+    places = dict.fromkeys((*_SIX, *_SIX.values(), "aux_addresses", "further_ranges"), "ipam")
     places |= dict.fromkeys(("parent", "mode", "mtu", "bridge_name"), "driver_opts")
     return make(Network, node, values, places)
 
@@ -122,6 +122,7 @@ def _ipam(node: Node) -> dict[str, Any]:
         raise not_built(driver, f"IPAM driver {as_text(driver)!r} is not built yet")
     config = node.get("config")
     values: dict[str, Any] = {}
+    further: list[dict[str, str]] = []
     for pool in as_list(config) if config else []:
         check_keys(pool, built=keys.POOL_BUILT)
         subnet = pool.get("subnet")
@@ -131,12 +132,14 @@ def _ipam(node: Node) -> dict[str, Any]:
             continue
         six = ":" in as_text(subnet)
         if ("ipv6_subnet" if six else "subnet") in values:
-            raise not_built(pool, f"more than one {'IPv6' if six else 'IPv4'} address range is not built yet")
+            texts = {name: value for name, value in as_map(pool).items() if name != "aux_addresses"}
+            further.append({name: as_text(value) for name, value in texts.items()})
         for name, value in as_map(pool).items():
             if name == "aux_addresses":
                 values[name] = {**values.get(name, {}), **text_map(value)}
                 continue
             if (":" in as_text(value)) is not six:
                 raise wrong(value, f"{as_text(value)} is not of the family of subnet {as_text(subnet)}")
-            values[_SIX[name] if six else name] = as_text(value)
-    return values
+            if not further or further[-1].get("subnet") != as_text(subnet):
+                values[_SIX[name] if six else name] = as_text(value)
+    return {**values, "further_ranges": tuple(further)} if further else values

@@ -112,15 +112,17 @@ class NativeVerbs:
     def inspect(self, name: str) -> Mapping[str, Any]:
         """Its record and what is now."""
         from bayplan.runtime.native.containers.inspect import inspect
+        from bayplan.runtime.native.networks import shown
 
         container_id = self._id(name)
         rows = self.database.query(
-            "SELECT e.*, n.subnet, n.gateway, n.subnet6, n.gateway6 FROM endpoints e"
+            "SELECT e.*, n.subnet, n.gateway, n.subnet6, n.gateway6, n.declared FROM endpoints e"
             " JOIN networks n ON n.name = e.network WHERE e.container_id = ? ORDER BY e.position",
             (container_id,),
         )
+        endpoints = [{**dict(row), **shown.ranges_of_endpoint(row)} for row in rows]
         places = {name: str(path) for name, path in self._volumes_of(container_id).items()}
-        return inspect(self.containers, container_id, [dict(row) for row in rows], places)
+        return inspect(self.containers, container_id, endpoints, places)
 
     def _volumes_of(self, container_id: str) -> dict[str, Path]:
         mounts = self.containers.declared(container_id).mounts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from bayplan.errors import ConflictError
 from bayplan.models import Network, Settings
+from bayplan.models.network import AddressRange
 
 NETWORK_PREFIX = 24
 """Prefix length of a network that declares no subnet."""
@@ -62,16 +63,29 @@ def gateway_of(network: Network, subnet: IPv4Network) -> IPv4Address:
     return network.gateway or subnet.network_address + 1
 
 
+def ranges(network: Network, subnet: IPv4Network) -> list[AddressRange]:
+    """The IPv4 ranges of a network, each with its gateway; ``subnet`` is the first."""
+    first = AddressRange(subnet=subnet, gateway=gateway_of(network, subnet), ip_range=network.ip_range)
+    return [first, *(one for one in network.further_ranges if one.subnet.version == 4)]
+
+
+def ranges_v6(network: Network, subnet: IPv6Network) -> list[AddressRange]:
+    """The same of IPv6."""
+    first = AddressRange(subnet=subnet, gateway=gateway_v6_of(network, subnet), ip_range=network.ipv6_range)
+    return [first, *(one for one in network.further_ranges if one.subnet.version == 6)]
+
+
 def unusable(network: Network, subnet: IPv4Network) -> frozenset[IPv4Address]:
-    """Nobody's addresses: the network's own, broadcast, the gateway, and those that others have."""
-    edges = (subnet.network_address, subnet.broadcast_address, gateway_of(network, subnet))
-    return frozenset((*edges, *(item for item in network.aux_addresses.values() if isinstance(item, IPv4Address))))
+    """Nobody's addresses: each range's own, broadcast, the gateways, and those that others have."""
+    known = ranges(network, subnet)
+    edges = [edge for one in known for edge in (one.subnet[0], one.subnet[-1], one.way)]
+    return frozenset(item for item in (*edges, *network.aux_addresses.values()) if isinstance(item, IPv4Address))
 
 
 def unusable_v6(network: Network, subnet: IPv6Network) -> frozenset[IPv6Address]:
     """The same of IPv6: the routers' anycast address (RFC 4291, 2.6.1), the gateway, and those that others have."""
-    edges = (subnet.network_address, gateway_v6_of(network, subnet))
-    return frozenset((*edges, *(item for item in network.aux_addresses.values() if isinstance(item, IPv6Address))))
+    edges = [edge for one in ranges_v6(network, subnet) for edge in (one.subnet[0], one.way)]
+    return frozenset(item for item in (*edges, *network.aux_addresses.values()) if isinstance(item, IPv6Address))
 
 
 def lease(
@@ -102,7 +116,8 @@ def lease(
         own = [IPv4Address(last[name])] if name in last and last[name] not in held else []
         fresh = _candidates(network, subnet, {*held, *last.values()})
         left = _candidates(network, subnet, {*held})
-        chosen = next(chain((item for item in own if item in subnet), fresh, left), None) or _full(network)
+        own = [item for item in own if _holds(network, subnet, item)]
+        chosen = next(chain(own, fresh, left), None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
     )
@@ -133,12 +148,8 @@ def lease_v6(
             raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder)}")
         chosen = wanted
     else:
-        room, edges = network.ipv6_range or subnet, unusable_v6(network, subnet)
-        # Of more than are held or nobody's, one at least is free.
-        tries = min(room.num_addresses, len(held) + len(edges) + 1)
-        begin = number % room.num_addresses
-        offsets = ((begin + step) % room.num_addresses for step in range(tries))
-        free = (room[at] for at in offsets if room[at] not in edges and str(room[at]) not in held)
+        known = unusable_v6(network, subnet) | {IPv6Address(one) for one in held if ":" in one}
+        free = (one for part in ranges_v6(network, subnet) for one in _free_v6(part, known, number))
         chosen = next(free, None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
@@ -153,11 +164,27 @@ def mac_of(address: IPv4Address) -> str:
 
 def _candidates(network: Network, subnet: IPv4Network, known: set[str]) -> Iterator[IPv4Address]:
     """Addresses that are not ``known``, lowest first. An object for each that is held would take longest of a lease."""
-    edges = unusable(network, subnet)
-    known = known.union(str(item) for item in edges)
-    allowed = network.ip_range or subnet
-    numbers = range(int(allowed.network_address), int(allowed.broadcast_address) + 1)
-    return (IPv4Address(item) for item in numbers if inet_ntoa(item.to_bytes(4, "big")) not in known)
+    known = known.union(str(item) for item in unusable(network, subnet))
+    for part in ranges(network, subnet):
+        allowed = part.ip_range or part.subnet
+        numbers = range(int(allowed[0]), int(allowed[-1]) + 1)
+        yield from (IPv4Address(item) for item in numbers if inet_ntoa(item.to_bytes(4, "big")) not in known)
+
+
+def _free_v6(part: AddressRange, known: Collection[IPv6Address], number: int) -> Iterator[IPv6Address]:
+    """Addresses of a range that are not ``known``, beginning at a number of it."""
+    room = part.ip_range or part.subnet
+    # Of more than are held or nobody's, one at least is free.
+    tries = min(room.num_addresses, len(known) + 1)
+    begin = number % room.num_addresses
+    for step in range(tries):
+        address = room[(begin + step) % room.num_addresses]
+        if isinstance(address, IPv6Address) and address not in known:
+            yield address
+
+
+def _holds(network: Network, subnet: IPv4Network, address: IPv4Address) -> bool:
+    return any(address in part.subnet for part in ranges(network, subnet))
 
 
 def _full(network: Network) -> NoReturn:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from bayplan.errors import ConflictError
 from bayplan.models import Container, Endpoint, Network
-from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, unusable, unusable_v6
+from bayplan.runtime.native.networks.addresses import NETWORK_PREFIX, ranges, ranges_v6, unusable, unusable_v6
 from bayplan.runtime.native.state import Database
 
 _NETWORKS = "SELECT name, declared FROM networks"
@@ -87,10 +87,9 @@ def _held(network: str, database: Database, leaving: set[str]) -> dict[str, str]
 def _check_network(
     network: Network, subnet: IPv4Network | None, asked: Sequence[tuple[Container, Endpoint]], held: dict[str, str]
 ) -> None:
-    room = network.ip_range or subnet
-    size = room.num_addresses if room else 1 << (IPv4Address(0).max_prefixlen - NETWORK_PREFIX)
+    rooms = [one.ip_range or one.subnet for one in ranges(network, subnet)] if subnet else []
     edges = unusable(network, subnet) if subnet else frozenset[IPv4Address]()
-    usable = size - (sum(edge in room for edge in edges) if room and subnet else 3)
+    usable = _free(rooms, edges) if rooms else (1 << (IPv4Address(0).max_prefixlen - NETWORK_PREFIX)) - 3
     known = sum(":" not in address for address in held)
     if len(asked) + known > usable:
         raise ConflictError(
@@ -102,7 +101,12 @@ def _check_network(
         address = endpoint.ipv4_address
         if address is None:
             continue
-        _check_address(network, subnet, edges, (container, address), given)
+        subnets = [one.subnet for one in ranges(network, subnet)] if subnet else []
+        _check_address(network, subnets, edges, (container, address), given)
+
+
+def _free(rooms: Sequence[IPv4Network | IPv6Network], edges: Collection[IPv4Address | IPv6Address]) -> int:
+    return sum(room.num_addresses - sum(edge in room for edge in edges) for room in rooms)
 
 
 def _check_v6(
@@ -110,8 +114,8 @@ def _check_v6(
 ) -> None:
     edges = unusable_v6(network, subnet) if subnet else frozenset[IPv6Address]()
     given = {address: owner for address, owner in held.items() if ":" in address}
-    room = network.ipv6_range or subnet
-    if room and len(asked) + len(given) > room.num_addresses - sum(edge in room for edge in edges):
+    parts = ranges_v6(network, subnet) if subnet else []
+    if parts and len(asked) + len(given) > _free([one.ip_range or one.subnet for one in parts], edges):
         raise ConflictError(f"network {network.name} has too few IPv6 addresses", hint="declare a larger subnet")
     for container, endpoint in asked:
         if endpoint.ipv6_address is None:
@@ -122,20 +126,22 @@ def _check_v6(
                 where=str(container.id),
                 hint="set enable_ipv6 on the network",
             )
-        _check_address(network, subnet, edges, (container, endpoint.ipv6_address), given)
+        known = [one.subnet for one in parts]
+        _check_address(network, known, edges, (container, endpoint.ipv6_address), given)
 
 
 def _check_address(
     network: Network,
-    subnet: IPv4Network | IPv6Network | None,
+    subnets: Sequence[IPv4Network | IPv6Network],
     edges: Collection[IPv4Address | IPv6Address],
     asked: tuple[Container, IPv4Address | IPv6Address],
     given: dict[str, str],
 ) -> None:
     """``given`` are addresses and their owners; it is added to."""
     container, address = asked
-    if subnet and address not in subnet:
-        raise ConflictError(f"address {address} is not in {subnet} of network {network.name}", where=str(container.id))
+    if subnets and not any(address in one for one in subnets):
+        shown = ", ".join(map(str, subnets))
+        raise ConflictError(f"address {address} is not in {shown} of network {network.name}", where=str(container.id))
     if address in edges:
         raise ConflictError(
             f"address {address} of network {network.name} is the gateway's, an edge or in aux_addresses",

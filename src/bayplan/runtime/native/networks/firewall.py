@@ -20,6 +20,7 @@ from bayplan.runtime.native.networks.held import (
     Key,
     Published,
     chain_of,
+    elements,
     key_of,
     loopback_v6_works,
     map_of,
@@ -33,6 +34,7 @@ from bayplan.system import nftables
 
 if TYPE_CHECKING:
     from bayplan.models import Network
+from bayplan.models.network import AddressRange
 
 
 class Firewall:
@@ -45,39 +47,23 @@ class Firewall:
         """Make table, sets, maps and rules in one transaction; elements that are there stay."""
         nftables.run(BASE.format(t=self.table))
 
-    def add_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> None:
+    def add_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> None:
         """Let a bridge's containers talk to each other, ask their gateway for names, and out unless it is internal."""
+        table = f"inet {self.table}"
         commands = [
-            f"add element inet {self.table} bridges {{ {bridge} }}",
-            f"add element inet {self.table} gateways {{ {gateway} }}",
-            f"add element inet {self.table} resolvers {{ {bridge} . {gateway} }}",
+            f"add element {table} {name} {{ {element} }}" for name, element in elements(bridge, ranges, declared)
         ]
-        if declared.icc:
-            # With bridge-nf-call-iptables even frames within one bridge pass the forward chain.
-            commands.append(f"add element inet {self.table} pairs {{ {bridge} . {bridge} }}")
-        if declared.masquerade and not declared.internal:
-            commands.append(f"add element inet {self.table} masked {{ {subnet} }}")
-            commands += [f"add element inet {self.table} masked6 {{ {subnet6} }}"] if subnet6 else []
-        if not declared.internal:
-            commands.append(f"add element inet {self.table} outgoing {{ {bridge} }}")
-            commands.append(f"add element inet {self.table} subnets {{ {subnet} }}")
-            if subnet6:
-                commands.append(f"add element inet {self.table} subnets6 {{ {subnet6} }}")
-        if subnet6:
-            commands.append(f"flush set inet {self.table} unled6")
-            commands += [] if loopback_v6_works() else [f"add element inet {self.table} unled6 {{ ::1 }}"]
+        if any(one.subnet.version == 6 for one in ranges):
+            commands.append(f"flush set {table} unled6")
+            commands += [] if loopback_v6_works() else [f"add element {table} unled6 {{ ::1 }}"]
         self._run(commands)
 
-    def remove_network(self, bridge: str, subnet: str, gateway: str, subnet6: str = "") -> None:
+    def remove_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> None:
         """Forget a bridge; absent is no error."""
-        wanted = (
-            *(("bridges", bridge), ("pairs", f"{bridge} . {bridge}"), ("outgoing", bridge), ("subnets", subnet)),
-            ("masked", subnet),
-            *(("gateways", gateway), ("resolvers", f"{bridge} . {gateway}")),
-            *((("subnets6", subnet6), ("masked6", subnet6)) if subnet6 else ()),
-        )
         # `destroy` needs a newer kernel and nft, so only what is there is deleted.
-        present = [(name, item) for name, item in wanted if item in self.elements(name)]
+        wanted = elements(bridge, ranges, declared)
+        held = {name: self.elements(name) for name in dict.fromkeys(name for name, _ in wanted)}
+        present = [(name, item) for name, item in wanted if item in held[name]]
         self._run(f"delete element inet {self.table} {name} {{ {item} }}" for name, item in present)
 
     def publish(self, ports: Iterable[Published]) -> None:

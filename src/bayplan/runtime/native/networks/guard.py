@@ -41,7 +41,7 @@ class Sender:
             "macs": {f"{self.link} . {self.mac}"},
             "addresses": {f"{self.link} . {one}" for one in self.addresses if ":" not in one},
             "addresses6": {f"{self.link} . {one}" for one in six},
-            "targets6": {f"{self.link} . {int(one):#034x}" for one in six},
+            "targets6": {f"{self.link} . {int(one):#x}" for one in six},
         }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayplan.models import Network
+from bayplan.models.network import AddressRange
 
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
@@ -60,17 +61,12 @@ class Held:
     sets: Mapping[str, set[str]]
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> bool:
+    def has_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> bool:
         """Whether every rule is there, and the network's elements in every set."""
-        wanted = {"bridges": bridge, "gateways": gateway, "resolvers": f"{bridge} . {gateway}"}
-        wanted |= {"pairs": f"{bridge} . {bridge}"} if declared.icc else {}
-        if declared.masquerade and not declared.internal:
-            wanted |= {"masked": subnet} | ({"masked6": subnet6} if subnet6 else {})
-        if not declared.internal:
-            wanted |= {"outgoing": bridge, "subnets": subnet} | ({"subnets6": subnet6} if subnet6 else {})
-        if subnet6 and ("::1" in self.sets.get("unled6", ())) is loopback_v6_works():
+        six = any(one.subnet.version == 6 for one in ranges)
+        if six and ("::1" in self.sets.get("unled6", ())) is loopback_v6_works():
             return False
-        return self.whole and all(element in self.sets.get(name, ()) for name, element in wanted.items())
+        return self.whole and all(item in self.sets.get(name, ()) for name, item in elements(bridge, ranges, declared))
 
     def is_open(self, port: Published) -> bool:
         """Whether the port leads to a container."""
@@ -88,6 +84,25 @@ class Held:
             map_of(first), ()
         )
         return linked and self.members.get(chain_of(first.key)) == wanted
+
+
+def elements(bridge: str, ranges: Sequence[AddressRange], declared: Network) -> list[tuple[str, str]]:
+    """The elements of a network, each with the set it is in."""
+    found = [("bridges", bridge)]
+    if declared.icc:
+        # With bridge-nf-call-iptables even frames within one bridge pass the forward chain.
+        found.append(("pairs", f"{bridge} . {bridge}"))
+    if not declared.internal:
+        found.append(("outgoing", bridge))
+    for one in ranges:
+        six = "6" * (one.subnet.version == 6)
+        if not six:
+            found += [("gateways", str(one.way)), ("resolvers", f"{bridge} . {one.way}")]
+        if not declared.internal:
+            found.append((f"subnets{six}", str(one.subnet)))
+        if not declared.internal and declared.masquerade:
+            found.append((f"masked{six}", str(one.subnet)))
+    return found
 
 
 def loopback_v6_works() -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from sqlite3 import Row
 
 from bayplan.models import Network
+from bayplan.models.network import AddressRange
 from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
 from bayplan.runtime.native.networks.held import Held, Key, Published
@@ -78,9 +79,9 @@ class Kernel:
         found, master = self.links.get(link), self.links.get(bridge)
         return found is not None and master is not None and found.up and found.master == master.index
 
-    def has_network(self, bridge: str, subnet: str, gateway: str, declared: Network, subnet6: str = "") -> bool:
+    def has_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> bool:
         """See ``Held.has_network``; and whether frames of containers are looked at."""
-        return self.guarded.whole and self.rules.has_network(bridge, subnet, gateway, declared, subnet6)
+        return self.guarded.whole and self.rules.has_network(bridge, ranges, declared)
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""

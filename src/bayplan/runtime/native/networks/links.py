@@ -10,10 +10,11 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from bayplan.errors import RuntimeFailureError
+from bayplan.models.network import AddressRange
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import mac_of
 from bayplan.runtime.native.networks.inside import BUSY, SYSCTL, Place, addresses_v6, patiently, write
@@ -63,15 +64,9 @@ class Links:
         except OSError:
             return None
 
-    def ensure_bridge(
-        self,
-        name: str,
-        gateway: IPv4Address,
-        subnet: IPv4Network,
-        mtu: int | None,
-        second: tuple[IPv6Address, IPv6Network] | None = None,
-    ) -> None:
-        """A bridge that is up and has its address, whatever of it was there before; ``second`` is its IPv6 one."""
+    def ensure_bridge(self, name: str, ranges: Sequence[AddressRange], mtu: int | None) -> None:
+        """A bridge that is up and has the gateways' addresses, the first of all first, whatever of it was there."""
+        six = any(one.subnet.version == 6 for one in ranges)
         with self._lock:
             if self.index(name) is None:
                 made = netlink.Batch()
@@ -81,33 +76,37 @@ class Links:
             assert index is not None  # made above, and nobody else removes ours
             # Router advertisements must not configure the host (CVE-2020-13401).
             # Not asked for, it has no IPv6: its link-local address would be a way to the host.
-            write(SYSCTL / f"ipv6/conf/{name}/disable_ipv6", "0" if second else "1")
-            if second:
+            write(SYSCTL / f"ipv6/conf/{name}/disable_ipv6", "0" if six else "1")
+            if six:
                 # The host asks for its neighbours from its link-local address: it must not wait a second for that one.
                 write(SYSCTL / f"ipv6/conf/{name}/accept_dad", "0")
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
                 write(SYSCTL / setting.format(name), value)
             batch = netlink.Batch()
-            batch.add_address(index, str(gateway), subnet.prefixlen)
+            for one in ranges:
+                batch.add_address(index, str(one.way), one.subnet.prefixlen)
             # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
             # containers would send to the old one until their neighbour tables time out.
-            batch.set_up(index, mac_of(gateway))
-            if second:
-                batch.add_address(index, str(second[0]), second[1].prefixlen)
+            batch.set_up(index, mac_of(next(one.way for one in ranges if isinstance(one.way, IPv4Address))))
+            if six:
                 batch.take_loopback_v6(index)
             batch.send(self._socket)
 
-    def bridge_defects(self, name: str, gateway: IPv4Address, second: str = "") -> Iterator[str]:
+    def bridge_defects(self, name: str, ranges: Sequence[AddressRange]) -> Iterator[str]:
         """What a bridge lacks, as sentences."""
         if self.index(name) is None:
             yield f"bridge {name} is missing"
             return
         if not self._is_up(name):
             yield f"bridge {name} is down"
-        if self._first_address(name) != gateway and str(gateway) not in self._addresses(name):
-            yield f"bridge {name} lost its address {gateway}"
-        if second and second not in addresses_v6(name):
-            yield f"bridge {name} lost its address {second}"
+        first, *others = [one.way for one in ranges]
+        # Most have one IPv4 address, which is asked for without loading what lists them all.
+        four = [str(one) for one in (first, *others) if one.version == 4]
+        held = {str(first)} if self._first_address(name) == first and len(four) == 1 else set(self._addresses(name))
+        held |= addresses_v6(name) if len(four) < len(ranges) else set()
+        for gateway in (first, *others):
+            if str(gateway) not in held:
+                yield f"bridge {name} lost its address {gateway}"
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove links; absent ones are no error."""

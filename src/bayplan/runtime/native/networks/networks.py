@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from sqlite3 import Row
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.links import link_name
 from bayplan.runtime.native.networks.mending import MendedEndpoints
 from bayplan.runtime.native.networks.nameserver import Finding
-from bayplan.runtime.native.networks.places import recorded
+from bayplan.runtime.native.networks.places import ranges_of, recorded
 from bayplan.runtime.protocol import Observed, State, Status
 
 T = TypeVar("T", IPv4Network, IPv6Network)
@@ -50,6 +50,8 @@ class Networks(MendedEndpoints):
         for network in networks:
             self.check(network)
         taken += [network.subnet for network in networks if network.subnet]
+        further = [one.subnet for network in networks for one in network.further_ranges]
+        taken += [one for one in further if isinstance(one, IPv4Network)]
         for network in networks:
             if network.subnet is None and self._row(network.name) is None:
                 taken.append(choose_subnet(self.settings.address_pool, taken))
@@ -74,6 +76,11 @@ class Networks(MendedEndpoints):
             _refuse_overlap(network.name, network.subnet, self._taken(routes=network.bridged))
         if network.ipv6_subnet is not None:
             _refuse_overlap(network.name, network.ipv6_subnet, self._taken_v6(routes=network.bridged))
+        for further in network.further_ranges:
+            if isinstance(further.subnet, IPv4Network):
+                _refuse_overlap(network.name, further.subnet, self._taken(routes=network.bridged))
+            else:
+                _refuse_overlap(network.name, further.subnet, self._taken_v6(routes=network.bridged))
 
     def with_ipv6(self, made: Sequence[Network]) -> Callable[[Container], bool]:
         """Whether a container gets an IPv6 address that ports can lead to; ``made`` are networks made first."""
@@ -141,7 +148,7 @@ class Networks(MendedEndpoints):
                 self.firewall.remove()
                 self.guard.remove()
             elif declared.bridged:
-                self.firewall.remove_network(row["bridge"], row["subnet"], row["gateway"], row["subnet6"])
+                self.firewall.remove_network(row["bridge"], ranges_of(row), declared)
             if declared.bridged:
                 self.links.remove([row["bridge"]])
             with self.database.transaction() as tx:
@@ -214,20 +221,18 @@ class Networks(MendedEndpoints):
         # Isolation first: no bridge is up before its rules are.
         self.firewall.ensure()
         self._guard_all()
-        bridge, subnet, gateway = row["bridge"], row["subnet"], row["gateway"]
-        self.firewall.add_network(bridge, subnet, gateway, declared, row["subnet6"])
-        second = (IPv6Address(row["gateway6"]), IPv6Network(row["subnet6"])) if row["subnet6"] else None
-        self.links.ensure_bridge(bridge, IPv4Address(gateway), IPv4Network(subnet), declared.mtu, second)
+        self.firewall.add_network(row["bridge"], ranges_of(row), declared)
+        self.links.ensure_bridge(row["bridge"], ranges_of(row), declared.mtu)
         if not declared.internal:
-            forwarding.switch_on(ipv6=bool(second))
+            forwarding.switch_on(ipv6=bool(row["subnet6"]))
 
     def _defects(self, row: Row, kernel: Kernel) -> list[str]:
         declared, six = recorded(row["declared"]), row["subnet6"]
         if not declared.bridged:
             made = bool(row["parent_made"])
             return [text for text, mendable in parents.findings(declared, made=made) if mendable]
-        found = list(self.links.bridge_defects(row["bridge"], IPv4Address(row["gateway"]), row["gateway6"]))
-        if not kernel.has_network(row["bridge"], row["subnet"], row["gateway"], declared, six):
+        found = list(self.links.bridge_defects(row["bridge"], ranges_of(row)))
+        if not kernel.has_network(row["bridge"], ranges_of(row), declared):
             found.append("its firewall rules are missing")
         return found if declared.internal else [*found, *forwarding.defects(ipv6=bool(six))]
 
@@ -251,9 +256,10 @@ class Networks(MendedEndpoints):
         return str(subnet), str(gateway_v6_of(network, subnet))
 
     def _taken_v6(self, *, routes: bool = True) -> list[tuple[str, IPv6Network, str]]:
-        rows = self.database.query("SELECT name, subnet6, bridge FROM networks WHERE subnet6 != ''")
+        rows = self.database.query("SELECT * FROM networks WHERE subnet6 != ''")
         ours = {row["bridge"] for row in rows}
-        networks = [(str(row["name"]), IPv6Network(row["subnet6"]), str(row["bridge"])) for row in rows]
+        every = [(str(row["name"]), one.subnet, str(row["bridge"])) for row in rows for one in ranges_of(row)]
+        networks = [(name, subnet, bridge) for name, subnet, bridge in every if isinstance(subnet, IPv6Network)]
         found = [
             (f"a route of the host by {link}", net, link)
             for net, link in (self.links.routes(socket.AF_INET6) if routes else ())
@@ -262,9 +268,10 @@ class Networks(MendedEndpoints):
         return networks + found
 
     def _taken(self, *, routes: bool = True) -> list[tuple[str, IPv4Network, str]]:
-        rows = self.database.query("SELECT name, subnet, bridge FROM networks")
+        rows = self.database.query("SELECT * FROM networks")
         ours = {row["bridge"] for row in rows}
-        networks = [(str(row["name"]), IPv4Network(row["subnet"]), str(row["bridge"])) for row in rows]
+        every = [(str(row["name"]), one.subnet, str(row["bridge"])) for row in rows for one in ranges_of(row)]
+        networks = [(name, subnet, bridge) for name, subnet, bridge in every if isinstance(subnet, IPv4Network)]
         found = [
             (f"a route of the host by {link}", net, link)
             for net, link in (self.links.routes() if routes else ())

@@ -6,13 +6,13 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from sqlite3 import Row
 from types import MappingProxyType
 
 from bayplan.models import Endpoint, Network
-from bayplan.models.network import MODES
-from bayplan.runtime.native.networks.addresses import mac_of
+from bayplan.models.network import MODES, AddressRange
+from bayplan.runtime.native.networks.addresses import mac_of, ranges, ranges_v6
 from bayplan.runtime.native.networks.inside import Place, Way
 from bayplan.system.namespaces import NetworkNamespace
 
@@ -68,9 +68,9 @@ def place_of(row: Row) -> Place:
         inside_name(row),
         row["mac"],
         IPv4Address(row["address"]),
-        IPv4Network(row["subnet"]).prefixlen,
+        range_of(row, row["address"]).subnet.prefixlen,
         address6,
-        IPv6Network(row["subnet6"]).prefixlen if address6 else 0,
+        range_of(row, row["address6"]).subnet.prefixlen if address6 else 0,
         driver=network.driver,
         parent=network.parent or "",
         mode=network.mode or next(iter(MODES[network.driver]), ""),
@@ -79,6 +79,18 @@ def place_of(row: Row) -> Place:
         further=endpoint.link_local_ips,
         sysctls=endpoint.sysctls,
     )
+
+
+def ranges_of(row: Row) -> list[AddressRange]:
+    """All ranges of a recorded network."""
+    network = recorded(row["declared"])
+    found = ranges(network, IPv4Network(row["subnet"]))
+    return found + (ranges_v6(network, IPv6Network(row["subnet6"])) if row["subnet6"] else [])
+
+
+def range_of(row: Row, address: str) -> AddressRange:
+    """The range of a recorded network that an address is of."""
+    return next(one for one in ranges_of(row) if ip_address(address) in one.subnet)
 
 
 def inside_name(row: Row) -> str:
@@ -97,8 +109,8 @@ def ways(rows: Iterable[Row]) -> tuple[Way, ...]:
     """The ways out of a container with these places, one of each family at most."""
     open_ones = [row for row in rows if not recorded(row["declared"]).internal]
     open_ones.sort(key=lambda row: (-asked(row).gw_priority, row["position"]))
-    four = [(IPv4Address(row["gateway"]), row) for row in open_ones][:1]
-    six = [(IPv6Address(row["gateway6"]), row) for row in open_ones if row["gateway6"]][:1]
+    four = [(range_of(row, row["address"]).way, row) for row in open_ones][:1]
+    six = [(range_of(row, row["address6"]).way, row) for row in open_ones if row["address6"]][:1]
     found: list[tuple[IPv4Address | IPv6Address, Row]] = [*four, *six]
     return tuple(Way(gateway, inside_name(row) if recorded(row["declared"]).routed else "") for gateway, row in found)
 

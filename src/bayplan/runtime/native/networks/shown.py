@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from sqlite3 import Row
 from typing import Any
 
 from bayplan.errors import NotFoundError
 from bayplan.models import Network
 from bayplan.runtime.native.networks.networks import BUILD_PREFIX, Networks
-from bayplan.runtime.native.networks.places import recorded
+from bayplan.runtime.native.networks.places import range_of, ranges_of, recorded
 from bayplan.runtime.protocol import Observed
 
 _DECLARED = """
@@ -76,27 +76,36 @@ def _options(declared: Network) -> dict[str, str]:
 
 
 def _ranges(row: Row, declared: Network) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{"Subnet": row["subnet"], "Gateway": row["gateway"]}]
-    if declared.ip_range:
-        found[0]["IPRange"] = str(declared.ip_range)
-    if row["subnet6"]:
-        found.append({"Subnet": row["subnet6"], "Gateway": row["gateway6"]})
-        if declared.ipv6_range:
-            found[1]["IPRange"] = str(declared.ipv6_range)
-    for name, address in declared.aux_addresses.items():
-        of_family = found[0 if isinstance(address, IPv4Address) else 1]
-        of_family.setdefault("AuxiliaryAddresses", {})[name] = str(address)
+    known = ranges_of(row)
+    found: list[dict[str, Any]] = [{"Subnet": str(one.subnet), "Gateway": str(one.way)} for one in known]
+    for one, entry in zip(known, found, strict=True):
+        if one.ip_range:
+            entry["IPRange"] = str(one.ip_range)
+        for name, address in declared.aux_addresses.items():
+            if address in one.subnet:
+                entry.setdefault("AuxiliaryAddresses", {})[name] = str(address)
+    return found
+
+
+def ranges_of_endpoint(row: Row) -> dict[str, str]:
+    """Range and gateway of each family that a container's own addresses are of."""
+    found: dict[str, str] = {}
+    for six in ("", "6"):
+        if address := row[f"address{six}"]:
+            one = range_of(row, address)
+            found |= {f"subnet{six}": str(one.subnet), f"gateway{six}": str(one.way)}
     return found
 
 
 def _member(member: Row, row: Row) -> dict[str, str]:
-    def with_prefix(address: str, subnet: str) -> str:
-        return f"{address}/{subnet.partition('/')[2]}" if address else ""
+    def with_prefix(address: str) -> str:
+        found = (one.subnet.prefixlen for one in ranges_of(row) if address and ip_address(address) in one.subnet)
+        return f"{address}/{next(found)}" if address else ""
 
     return {
         "Name": member["name"] or member["container_id"][:12],
         "EndpointID": member["link"],
         "MacAddress": member["mac"],
-        "IPv4Address": with_prefix(member["address"], row["subnet"]),
-        "IPv6Address": with_prefix(member["address6"], row["subnet6"]),
+        "IPv4Address": with_prefix(member["address"]),
+        "IPv6Address": with_prefix(member["address6"]),
     }
