@@ -75,11 +75,15 @@ def _logs(sub: Subparsers) -> None:
     logs = _verb(sub, "logs", log_lines.logs, "show what containers wrote, in order of time")
     logs.add_argument("service", nargs="*", help="services or containers; all when none is named")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as more is written")
-    logs.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines of each")
+    logs.add_argument("-n", "--tail", type=_lines, metavar="N", help="only the last N lines of each; all")
     logs.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
     logs.add_argument("--until", metavar="TIME", help="like --since")
     logs.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
     logs.add_argument("--no-log-prefix", action="store_true", help="without the container's name")
+
+
+def _lines(text: str) -> int | None:
+    return None if text == "all" else int(text)
 
 
 def _containers(sub: Subparsers) -> None:

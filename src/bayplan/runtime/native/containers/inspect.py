@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bayplan.models import BindMount, Container, ImageMount, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, Container, HealthCheck, ImageMount, Logging, Resources, TmpfsMount, VolumeMount
 from bayplan.models.container import ANY_ADDRESS
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.paths import Paths
@@ -87,13 +87,63 @@ def _host_config(declared: Container) -> dict[str, Any]:
         "SecurityOpt": list(declared.security_opt),
         "Sysctls": dict(declared.sysctls),
         "ShmSize": int(declared.shm_size or 64 << 20),
+        **_limits(resources),
+        "AutoRemove": False,
+        "Binds": [_bind(item) for item in declared.mounts if isinstance(item, (BindMount, VolumeMount))],
+        "Tmpfs": {item.target: "" for item in declared.mounts if isinstance(item, TmpfsMount)},
+        "CgroupParent": declared.cgroup_parent or "",
+        "CgroupnsMode": declared.cgroup or "private",
+        "IpcMode": declared.ipc or "private",
+        "PidMode": declared.pid or "",
+        "UTSMode": declared.uts or "",
+        "UsernsMode": declared.userns_mode or "",
+        "Devices": [
+            {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.permissions}
+            for one in declared.devices
+        ],
+        "DeviceRequests": [{"Driver": "cdi", "DeviceIDs": list(declared.cdi_devices)}] if declared.cdi_devices else [],
+        "DeviceCgroupRules": list(declared.device_cgroup_rules),
+        "Dns": [str(one) for one in declared.dns],
+        "DnsOptions": list(declared.dns_opt),
+        "DnsSearch": list(declared.dns_search),
+        "ExtraHosts": [f"{name}:{address}" for name, address in declared.extra_hosts.items()],
+        "GroupAdd": list(declared.group_add),
+        "Init": declared.init,
+        "LogConfig": _log(declared),
+        "OomScoreAdj": declared.oom_score_adj or 0,
+        "Runtime": declared.runtime or "",
+        "StorageOpt": {name: str(int(size)) for name, size in declared.storage_opt.items()},
+        "Ulimits": [
+            {"Name": name, "Soft": one.soft, "Hard": one.hard} for name, one in sorted(declared.ulimits.items())
+        ],
+    }
+
+
+def _limits(resources: Resources) -> dict[str, Any]:
+    return {
         "Memory": int(resources.memory or 0),
         "MemoryReservation": int(resources.memory_reservation or 0),
+        "MemorySwap": int(resources.memory_swap or 0),
+        "MemorySwappiness": resources.memory_swappiness,
         "NanoCpus": int((resources.cpus or 0) * 10**9),
+        "CpuPeriod": resources.cpu_period or 0,
+        "CpuQuota": resources.cpu_quota or 0,
         "CpuShares": resources.cpu_shares or 0,
         "CpusetCpus": resources.cpuset or "",
+        "CpusetMems": resources.cpuset_mems or "",
+        "OomKillDisable": resources.oom_kill_disable,
         "PidsLimit": DEFAULT_PIDS if resources.pids is None else resources.pids,
     }
+
+
+def _bind(item: BindMount | VolumeMount) -> str:
+    return f"{item.source}:{item.target}:{'ro' if item.read_only else 'rw'}"
+
+
+def _log(declared: Container) -> dict[str, Any]:
+    kept = declared.logging or Logging()
+    options = {"max-size": kept.max_size and str(int(kept.max_size)), "max-file": kept.max_file and str(kept.max_file)}
+    return {"Type": kept.driver, "Config": {name: value for name, value in options.items() if value}}
 
 
 def _config(declared: Container, process: Mapping[str, Any], container_id: str) -> dict[str, Any]:
@@ -103,6 +153,8 @@ def _config(declared: Container, process: Mapping[str, Any], container_id: str) 
     check = declared.healthcheck
     return {
         "Hostname": declared.hostname or container_id[:12],
+        "Domainname": declared.domainname or "",
+        "ExposedPorts": {f"{port.target}/{port.protocol}": {} for port in declared.ports},
         "User": declared.user or "",
         "Tty": declared.tty,
         "OpenStdin": declared.stdin_open,
@@ -114,8 +166,21 @@ def _config(declared: Container, process: Mapping[str, Any], container_id: str) 
         "Labels": dict(declared.labels),
         "StopSignal": declared.stop_signal or "SIGTERM",
         "StopTimeout": int(declared.stop_grace_period.total_seconds()),
-        **({"Healthcheck": {"Test": list(check.test)}} if check else {}),
+        **({"Healthcheck": _check(check)} if check else {}),
     }
+
+
+def _check(check: HealthCheck) -> dict[str, Any]:
+    """Times in nanoseconds; what it leaves to the image is not there."""
+    names = {
+        "interval": "Interval",
+        "timeout": "Timeout",
+        "start_period": "StartPeriod",
+        "start_interval": "StartInterval",
+    }
+    times = {theirs: getattr(check, ours) for ours, theirs in names.items()}
+    found = {name: int(time.total_seconds() * 10**9) for name, time in times.items() if time is not None}
+    return {"Test": list(check.test), **found, **({"Retries": check.retries} if check.retries else {})}
 
 
 def _networks(declared: Container, endpoints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
