@@ -34,7 +34,7 @@ from bayplan.system import nftables
 
 if TYPE_CHECKING:
     from bayplan.models import Network
-from bayplan.models.network import AddressRange
+    from bayplan.models.network import AddressRange
 
 
 class Firewall:

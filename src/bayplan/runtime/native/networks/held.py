@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayplan.models import Network
-from bayplan.models.network import AddressRange
+    from bayplan.models.network import AddressRange
 
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
