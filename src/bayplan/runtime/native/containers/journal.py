@@ -12,6 +12,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,15 @@ def read(
 ) -> Iterator[LogLine]:
     """The lines, oldest first; ``follow`` goes on until the container has ended and all was read, or ``until``."""
     cursor: list[str] = []
-    found = _lines(container_id, cursor, since, until)
+    pieces: dict[str, LogLine] = {}
+    present = _lines(container_id, cursor, pieces, since, until)
+    found = present if follow else chain(present, _unfinished(pieces))
     yield from found if tail is None else deque(found, maxlen=max(tail, 0))
     while follow and (until is None or datetime.now(UTC) < until):
         alive = running()
-        yield from _lines(container_id, cursor, since, until)
+        yield from _lines(container_id, cursor, pieces, since, until)
         if not alive:
+            yield from _unfinished(pieces)
             return
         _wait()
 
@@ -59,28 +63,44 @@ def _wait() -> None:
     time.sleep(_SETTLE_S)
 
 
-def _lines(container_id: str, cursor: list[str], since: datetime | None, until: datetime | None) -> Iterator[LogLine]:
-    """Lines after the cursor, which is moved on."""
-    argv = ["journalctl", "--quiet", "--no-pager", "--all", "--output=json", f"CONTAINER_ID_FULL={container_id}"]
+def _unfinished(pieces: dict[str, LogLine]) -> Iterator[LogLine]:
+    """Last lines without a newline, as `printf` writes them."""
+    yield from pieces.values()
+
+
+def _lines(
+    container_id: str,
+    cursor: list[str],
+    pieces: dict[str, LogLine],
+    since: datetime | None,
+    until: datetime | None,
+) -> Iterator[LogLine]:
+    """Lines after the cursor, which is moved on; what has no end yet stays in ``pieces``.
+
+    Only of root, which the monitor is (the journal itself says who sent a line, ``_UID``): any user of the host could
+    send some with the container's id.
+    """
+    argv = ["journalctl", "--quiet", "--no-pager", "--all", "--output=json"]
+    argv += [f"CONTAINER_ID_FULL={container_id}", "_UID=0"]
     if cursor:
         argv.append(f"--after-cursor={cursor[0]}")
     elif since:
         argv.append(f"--since=@{since.timestamp():.6f}")
     if until:
         argv.append(f"--until=@{until.timestamp():.6f}")
-    pieces: dict[str, str] = {}
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         try:
             for raw in child.stdout or ():
                 entry = json.loads(raw)
                 cursor[:] = [entry["__CURSOR"]]
                 stream = "stderr" if entry.get("PRIORITY") == _ERRORS else "stdout"
-                text = pieces.pop(stream, "") + _text(entry.get("MESSAGE"))
-                if entry.get("CONTAINER_PARTIAL_MESSAGE") and len(text) < _LONGEST:
-                    pieces[stream] = text
-                    continue
+                earlier = pieces.pop(stream, None)
                 when = datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
-                yield LogLine(when, stream, text)
+                line = LogLine(when, stream, (earlier.text if earlier else "") + _text(entry.get("MESSAGE")))
+                if entry.get("CONTAINER_PARTIAL_MESSAGE") and len(line.text) < _LONGEST:
+                    pieces[stream] = line
+                else:
+                    yield line
         finally:
             child.kill()
 
