@@ -34,7 +34,8 @@ def apply(container: Container, paths: Paths) -> None:
     if size is None:
         return
     for directory in (paths.data, paths.upper, paths.work):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory == paths.upper else 0o700)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.upper.chmod(0o755)  # the container's root directory, whatever the umask
     try:
         # The limit first: a directory whose project has none would hold any amount.
         quota.limit(str(paths.data), _number(paths), int(size))
