@@ -37,7 +37,9 @@ def append(state_root: Path, project: str, name: str, action: str, detail: str =
         fd = os.open(path, flags, 0o600)
         try:
             os.write(fd, (json.dumps(entry) + "\n").encode())
-            if os.fstat(fd).st_size > _MOST_BYTES:
+            found = os.fstat(fd)
+            # Unless another process has done so: it would be the new file, over the one that was full.
+            if found.st_size > _MOST_BYTES and path.stat().st_ino == found.st_ino:
                 path.rename(path.with_suffix(".1"))
         finally:
             os.close(fd)
