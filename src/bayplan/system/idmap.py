@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bayplan.errors import UnsupportedError
 from bayplan.system import mounts
 
 COUNT = 65536
@@ -34,13 +35,20 @@ class _MountAttr(ctypes.Structure):
 
 @contextmanager
 def user_map(base: int) -> Iterator[int]:
-    """A descriptor of a user namespace in which 0 to 65535 are ``base`` and what follows. Raises OSError."""
+    """A descriptor of a user namespace in which 0 to 65535 are ``base`` and what follows.
+
+    Raises UnsupportedError where there are no user namespaces (sysctl user.max_user_namespaces), OSError.
+    """
     # By another process: one that has threads cannot enter a user namespace (unshare(2), EINVAL).
     argv = ["unshare", "--user", "sh", "-c", "echo; exec cat"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+    try:
+        started = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except FileNotFoundError as error:
+        raise UnsupportedError("program unshare is not installed", hint="install package util-linux") from error
+    with started as child:
         assert child.stdout is not None
         if not child.stdout.readline():
-            raise OSError(child.wait(), "this kernel gives no user namespaces")
+            raise UnsupportedError("this host gives no user namespaces", hint="see sysctl user.max_user_namespaces")
         for name in ("uid_map", "gid_map"):
             Path(f"/proc/{child.pid}/{name}").write_text(f"0 {base} {COUNT}\n")
         fd = os.open(f"/proc/{child.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)

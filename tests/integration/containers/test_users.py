@@ -91,3 +91,15 @@ def test_a_whole_service_with_network_port_and_volume(tmp_path):
         core.file.write_text(text.replace("userns_mode: auto", "userns_mode: auto\n    pid: host"))
         assert "needs namespaces of its own" in core.call("plan", code=2)
         core.file.write_text(text)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_host_without_user_namespaces_is_refused_with_the_plan(tmp_path, monkeypatch, there):
+    """As where ``user.max_user_namespaces`` is 0: unshare(1) then says so and ends."""
+    if there:
+        (tmp_path / "unshare").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    wanted = Container(name="a", image="b", userns_mode="auto")
+    with pytest.raises(UnsupportedError, match=r"container a.*(user namespaces|not installed)"):
+        users.check(wanted, {"the state root": tmp_path})

@@ -129,7 +129,11 @@ def check(container: Container, places: Mapping[str, Path]) -> None:
                         f"userns_mode auto: {what}: {error.strerror}", where=where, hint="move it to ext4, XFS or tmpfs"
                     ) from error
 
-    namespaces.in_private_mounts(try_them)
+    try:
+        namespaces.in_private_mounts(try_them)
+    except UnsupportedError as error:
+        error.where = error.where or where
+        raise
 
 
 def _shared(container: Container) -> Iterator[tuple[str, str]]:
