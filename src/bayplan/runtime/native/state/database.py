@@ -158,10 +158,14 @@ class Database:
         """A whole copy under its name, or none: what is still in the write-ahead log is in it too."""
         temporary = path.with_suffix(".part")
         temporary.unlink(missing_ok=True)
-        with closing(sqlite3.connect(temporary)) as copy:
-            self._connection.backup(copy)
-        temporary.chmod(0o600)
-        temporary.rename(path)
+        try:
+            with closing(sqlite3.connect(temporary)) as copy:
+                self._connection.backup(copy)
+            temporary.chmod(0o600)
+            temporary.rename(path)
+        except BaseException:  # a part of a copy takes room from the record itself
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _version(self) -> int:
         row = self._connection.execute("PRAGMA user_version").fetchone()
