@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bayplan import app
-from bayplan.errors import NotFoundError
-from bayplan.models import Container, Kind, ResourceId, Settings, Stack
+from bayplan.errors import DeclarationError, NotFoundError
+from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
 
@@ -43,6 +43,15 @@ def stack(options: Namespace) -> Stack:
         profiles=tuple(options.profile),
         settings=app.load_settings(),
     )
+
+
+def lock_timeout(options: Namespace) -> Duration | None:
+    """How long to wait for the host; None for ever. Raises DeclarationError."""
+    given = getattr(options, "lock_timeout", None)
+    try:
+        return Duration.parse(given) if given else None
+    except ValueError as error:
+        raise DeclarationError(f"--lock-timeout: {error}") from error
 
 
 def project(options: Namespace) -> str:

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pydantic import TypeAdapter, ValidationError
 
 from bayplan import app
-from bayplan.cli.common import containers, opened, show
+from bayplan.cli.common import containers, lock_timeout, opened, show
 from bayplan.errors import DeclarationError
 from bayplan.models import Duration, Settings
 from bayplan.models.types import ResourceName
@@ -66,7 +66,7 @@ def wait(options: Namespace) -> int:
 
 def carry_out(options: Namespace, asked: Command, names: list[str], runtime: Runtime, settings: Settings) -> int:
     """Do it and say to which it was done; 1 when it failed for one."""
-    timeout = Duration.parse(options.lock_timeout) if options.lock_timeout else None
+    timeout = lock_timeout(options)
     done = app.command(asked, names, runtime, settings, lock_timeout=timeout)
     failed = {name: str(error) for name, error in done.failed.items()}
     show(options, {"verb": asked.verb, "done": list(done.names), "failed": failed}, "\n".join(done.names))

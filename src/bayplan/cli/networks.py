@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan import app
-from bayplan.cli.common import opened, show
+from bayplan.cli.common import lock_timeout, opened, show
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
-from bayplan.models import Duration, Endpoint, Kind, Network, ResourceId
+from bayplan.models import Endpoint, Kind, Network, ResourceId
 from bayplan.reconcile.verbs import Command
 from bayplan.runtime.protocol import Observed, Runtime
 
@@ -106,7 +106,7 @@ def _carry_out(options: Namespace, values: dict[str, Any]) -> int:
         first = error.errors()[0]
         raise DeclarationError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     asked = Command(options.network_verb, force=getattr(options, "force", False), endpoint=endpoint)
-    timeout = Duration.parse(options.lock_timeout) if options.lock_timeout else None
+    timeout = lock_timeout(options)
     with opened() as (runtime, settings):
         done = app.command(asked, [options.container], runtime, settings, lock_timeout=timeout)
     for failure in done.failed.values():

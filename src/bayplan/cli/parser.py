@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -83,7 +84,7 @@ def _logs(sub: Subparsers) -> None:
 
 
 def _lines(text: str) -> int | None:
-    return None if text == "all" else int(text)
+    return None if text == "all" else min(int(text), sys.maxsize)
 
 
 def _containers(sub: Subparsers) -> None:

@@ -6,9 +6,8 @@ import json
 import sys
 from argparse import Namespace
 
-from bayplan.cli.common import container_names, opened
+from bayplan.cli.common import container_names, lock_timeout, opened
 from bayplan.errors import DeclarationError
-from bayplan.models import Duration
 
 
 def attach(options: Namespace) -> int:
@@ -33,7 +32,7 @@ def copy(options: Namespace) -> int:
     source, target = _split(options.source), _split(options.target)
     if (source[0] is None) == (target[0] is None):
         raise DeclarationError("cp copies between a container and this host", hint="write one side as SERVICE:PATH")
-    timeout = Duration.parse(options.lock_timeout) if options.lock_timeout else None
+    timeout = lock_timeout(options)
     with opened() as (runtime, _):
         options.service = [source[0] or target[0]]
         name = container_names(options, runtime)[0]

@@ -11,13 +11,14 @@ from typing import Any
 
 from bayplan import app
 from bayplan.cli.common import container_names as _container_names
+from bayplan.cli.common import lock_timeout
 from bayplan.cli.common import opened as _opened
 from bayplan.cli.common import project as _project
 from bayplan.cli.common import show as _print
 from bayplan.cli.common import stack as _stack
 from bayplan.cli.progress import Ticker
 from bayplan.errors import BayplanError, DeclarationError
-from bayplan.models import Container, Duration, Image, Kind, PullPolicy, Settings, Stack
+from bayplan.models import Container, Image, ImageReference, Kind, PullPolicy, Settings, Stack
 from bayplan.reconcile import render
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Observed, Runtime
@@ -92,17 +93,24 @@ def execute(options: Namespace) -> int:
 
 def pull(options: Namespace) -> int:
     """Fetch images: asks the registry for each, whatever its pull policy."""
-    images = [Image(name=name) for name in options.image] or [item for item in _stack(options).images if not item.build]
+    images = [_image(name) for name in options.image] or [item for item in _stack(options).images if not item.build]
     wanted = tuple(item.model_copy(update={"pull": PullPolicy.ALWAYS}) for item in images)
     with _opened() as (runtime, settings):
         app.mend_images(runtime, [item.name for item in wanted])
         return carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 
 
+def _image(name: str) -> Image:
+    try:
+        ImageReference.parse(name)
+    except ValueError as error:
+        raise DeclarationError(str(error), hint="such as registry.example/team/app:1.2") from error
+    return Image(name=name)
+
+
 def carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings) -> int:
     """Plan, show, do; gives the exit code."""
-    timeout = getattr(options, "lock_timeout", None)
-    limit = Duration.parse(timeout) if timeout else None
+    limit = lock_timeout(options)
 
     def show(made: Plan) -> None:
         if not options.json:

@@ -123,3 +123,24 @@ def test_an_image_that_others_run_from_is_not_removed_with_a_project(core, tmp_p
     finally:
         core.call("destroy")
         core.file = mine
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        (("pull", "http://x/y"), "'http:' is not a registry host"),
+        (("pull", "127.0.0.1:1/x@sha256:zz"), "a digest is sha256"),
+        (("apply", "--lock-timeout", "soon"), "--lock-timeout: not a duration"),
+        (("apply", "--lock-timeout", "9" * 30 + "h"), "--lock-timeout: .* is too long"),
+        (("kill", "-s", "\u00b2", "a"), "no container of a|unknown signal"),
+    ],
+)
+def test_options_are_refused_with_one_message(core, verb, said):
+    text = core.call(*verb, code=2)
+    assert re.search(said, text), text
+    assert "Traceback" not in text
+
+
+def test_more_lines_than_a_number_holds(core):
+    core.call("apply")
+    assert core.call("logs", "--tail", "9" * 30, "a") == ""
