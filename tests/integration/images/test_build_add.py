@@ -265,6 +265,7 @@ def test_a_checksum_is_the_content(core, context, server):
     write(context, Dockerfile=f"FROM lab/base\nADD {server.url}/none /in/\n")
     with pytest.raises(NotFoundError, match="the server answered 404"):
         core.build(context)
+    assert list((core.settings.state_root / "build-mounts").rglob(".part")) == []
 
 
 def test_what_changed_between_plan_and_build_is_not_built(core, context, server):

@@ -49,6 +49,7 @@ class Builder:
     ) -> None:
         self.store, self.layers, self._client, self._session = store, layers, client, session
         self._settings = settings
+        self._contexts: dict[str, Stats] = {}
         self.cache = Cache(settings.state_root / "build-cache")
         self._room = Room(store, layers, self.cache, workspaces(settings))
 
@@ -113,7 +114,9 @@ class Builder:
         return Urls(state / "build-cache" / "urls", state / MOUNTS, _web, newest=declared.pull)
 
     def _stats(self, declared: Declared) -> Stats:
-        return Stats(self._settings.state_root / "build-cache" / "contexts", Path(declared.context))
+        """One for plan and build of a context: what the plan has read, the build need not read again."""
+        top = self._settings.state_root / "build-cache" / "contexts"
+        return self._contexts.setdefault(declared.context, Stats(top, Path(declared.context)))
 
     def _bring(self, base: Base, report: Report) -> None:
         from bayplan.runtime.native.images.pull import pull

@@ -84,17 +84,27 @@ def _tree(files: Files, group: tuple[Entry, ...], target: Target) -> None:
     try:
         if not existed:
             _attributes(root, ".", top, target)
-        for entry in below:
-            head, _, base = entry.name.rpartition("/")
-            # Every directory below was made or seen as one by this loop: O_NOFOLLOW holds for the last name only,
-            # and the root is the destination itself, so a link of the image cannot lead out of it.
-            parent = open_in_root(root, head, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                _place(files, entry, parent, base, target)
-            finally:
-                os.close(parent)
+        _below(files, below, root, target)
     finally:
         os.close(root)
+
+
+def _below(files: Files, entries: Sequence[Entry], root: int, target: Target) -> None:
+    parent, opened = -1, ""
+    try:
+        for entry in entries:
+            head, _, base = entry.name.rpartition("/")
+            if parent < 0 or head != opened:
+                if parent >= 0:
+                    os.close(parent)
+                    parent = -1
+                # Every directory below was made or seen as one by this loop: O_NOFOLLOW holds for the last name only,
+                # and the root is the destination itself, so a link of the image cannot lead out of it.
+                parent, opened = open_in_root(root, head, os.O_RDONLY | os.O_DIRECTORY), head
+            _place(files, entry, parent, base, target)
+    finally:
+        if parent >= 0:
+            os.close(parent)
 
 
 def _archive(files: Files, entry: Entry, target: Target) -> None:
@@ -130,10 +140,18 @@ def _place(files: Files, entry: Entry, parent: int, base: str, target: Target) -
 def _data(files: Files, entry: Entry, parent: int, base: str) -> None:
     fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
     found = hashlib.sha256()
-    with os.fdopen(fd, "wb") as written, os.fdopen(files.open(entry), "rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-            written.write(chunk)
+    try:
+        source = files.open(entry)
+        try:
+            while chunk := os.read(source, _CHUNK):
+                found.update(chunk)
+                done = os.write(fd, chunk)
+                while done < len(chunk):
+                    done += os.write(fd, chunk[done:])
+        finally:
+            os.close(source)
+    finally:
+        os.close(fd)
     if found.hexdigest() != entry.content:
         raise StalePlanError(f"{entry.at} changed while the image was built", hint="build again")
 

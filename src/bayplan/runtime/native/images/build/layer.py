@@ -13,9 +13,10 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from bayplan.errors import UnsupportedError
+from bayplan.runtime.native.images.build.tar_writer import TarWriter
 from bayplan.runtime.native.images.layer_bytes import FAST, GzipSink, attributes
 
 _CHUNK = 1 << 20
@@ -45,10 +46,9 @@ def archive(tree: Path, target: BinaryIO, epoch: int) -> tuple[str, bool]:
     Raises UnsupportedError for what a layer cannot hold (device nodes).
     """
     sink = _Sink(target)
-    writer = _Writer(epoch)
-    with tarfile.open(fileobj=cast("BinaryIO", sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        writer.tar = tar
-        writer.directory(str(tree), "")
+    writer = _Writer(epoch, TarWriter(sink))
+    writer.directory(str(tree), "")
+    writer.tar.finish()
     return f"sha256:{sink.hash.hexdigest()}", writer.count == 0
 
 
@@ -73,10 +73,8 @@ class _Sink:
 
 
 class _Writer:
-    tar: tarfile.TarFile
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch, self.count = epoch, 0
+    def __init__(self, epoch: int, tar: TarWriter) -> None:
+        self.epoch, self.tar, self.count = epoch, tar, 0
         self._links: dict[tuple[int, int], str] = {}
 
     def directory(self, path: str, name: str) -> None:
@@ -123,8 +121,7 @@ class _Writer:
             self._add(info)
             return
         info.size = found.st_size
-        with open(where, "rb") as file:  # noqa: PTH123 - no link: it was seen as a regular file, and nothing runs
-            self._add(info, file)
+        self._add(info, where)
 
     def _attributes(self, where: str, info: tarfile.TarInfo) -> None:
         kept = attributes(where, f"/{info.name}")
@@ -137,10 +134,9 @@ class _Writer:
         info.type = kind
         return info
 
-    def _add(self, info: tarfile.TarInfo, file: BinaryIO | None = None) -> None:
+    def _add(self, info: tarfile.TarInfo, content: str | None = None) -> None:
         self.count += 1
-        self.tar.addfile(info, file)
-        self.tar.members.clear()  # type: ignore[attr-defined]  # a list of millions would stay in memory
+        self.tar.add(info, content)
 
     def _stamp(self, where: str, found: os.stat_result) -> None:
         when = min(int(found.st_mtime), self.epoch)

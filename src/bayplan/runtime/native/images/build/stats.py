@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bayplan.system.files import atomic_write
@@ -21,7 +22,7 @@ _MOST = 64
 
 
 class Stats:
-    """What is known of one context."""
+    """What is known of one context. Safe among threads."""
 
     def __init__(self, top: Path, context: Path) -> None:
         self._file = top / hashlib.sha256(os.fsencode(context)).hexdigest()[:32]
@@ -32,8 +33,8 @@ class Stats:
         """The digest of a file that is as it was."""
         if self._known is None:
             self._known = self._read()
-        row = self._known.get(name)
-        if row is None or row[:-1] != _marks(found):
+        row = self._seen.get(name) or self._known.get(name)
+        if not isinstance(row, list) or row[:-1] != _marks(found):
             return None
         self._seen[name] = row
         return str(row[-1])
@@ -45,14 +46,17 @@ class Stats:
 
     def save(self) -> None:
         """Keep what was seen."""
-        if self._seen == (self._known or {}):
+        seen = dict(self._seen)
+        if seen == (self._known or {}):
             return
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Not waited for: what a power cut takes is read again.
-        atomic_write(self._file, json.dumps(self._seen).encode(), durable=False)
-        others = sorted(self._file.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        for path in others[:-_MOST]:
-            path.unlink(missing_ok=True)
+        atomic_write(self._file, json.dumps(seen).encode(), durable=False)
+        self._known = seen
+        with suppress(FileNotFoundError):  # another build forgets the same
+            others = sorted(self._file.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+            for path in others[:-_MOST]:
+                path.unlink()
 
     def _read(self) -> dict[str, list[object]]:
         try:

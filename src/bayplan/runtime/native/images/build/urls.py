@@ -60,11 +60,15 @@ class Urls:
         with locked(place / ".lock", "fetch a file of a build"):
             (place / "id").write_text(url)
             part = place / ".part"
-            with part.open("wb") as file:
-                found, version = self._web().fetch(url, cast("BinaryIO", file))
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(place / found)
+            try:
+                with part.open("wb") as file:
+                    found, version = self._web().fetch(url, cast("BinaryIO", file))
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.rename(place / found)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
             fsync_dir(place)
             for old in place.iterdir():
                 if len(old.name) == len(found) and old.name != found:

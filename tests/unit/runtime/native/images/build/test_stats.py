@@ -52,6 +52,6 @@ def test_a_damaged_record_is_read_as_none(tmp_path, context, monkeypatch):
     monkeypatch.setattr(stats_module, "_STEP_NS", -(10**12))
     first = digests(tmp_path, context)
     (file,) = (tmp_path / "stats").iterdir()
-    for text in ("[1]", "{", '{"a": [1]}'):
+    for text in ("[1]", "{", '{"a": [1]}', '{"a": 1}'):
         file.write_text(text)
         assert digests(tmp_path, context, save=False) == first
