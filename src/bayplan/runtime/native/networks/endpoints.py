@@ -37,7 +37,7 @@ class Endpoints(Ports):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         super().__init__(settings, database)
-        self.guard = Guard(settings.nft_table, settings.interface_prefix)
+        self.guard = Guard(settings.nft_table)
         self.names = Names(settings, database)
         self.name_server = NameServer(settings, database)
         self._links: Links | None = None
