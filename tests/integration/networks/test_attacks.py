@@ -248,8 +248,9 @@ def test_an_address_that_begins_with_zeros_is_known_again(networks):
     """nft shows a number without the zeros before it."""
     networks.create(Network(name="n", enable_ipv6=True, ipv6_subnet="64:ff9b:1::/64"), "p")
     box = container()
-    networks.attach(box, [Endpoint(network="n")], [])
+    place = networks.attach(box, [Endpoint(network="n")], [])
     assert networks.endpoint_defects(box, networks.kernel()) == {}
+    place.netns.close()
 
 
 def test_a_link_answers_by_all_addresses_of_its_container(networks):
