@@ -19,6 +19,7 @@ import pytest
 from bayplan.models import Endpoint, Network
 from bayplan.runtime.native.networks.inside import addresses_v6
 from bayplan.system import namespaces, nftables
+from bayplan.system.namespaces import NetworkNamespace
 from integration.networks.test_networks import container, networks
 
 __all__ = ["networks"]
@@ -247,8 +248,9 @@ def test_an_address_that_begins_with_zeros_is_known_again(networks):
     """nft shows a number without the zeros before it."""
     networks.create(Network(name="n", enable_ipv6=True, ipv6_subnet="64:ff9b:1::/64"), "p")
     box = container()
-    networks.attach(box, [Endpoint(network="n")], [])
+    place = networks.attach(box, [Endpoint(network="n")], [])
     assert networks.endpoint_defects(box, networks.kernel()) == {}
+    place.netns.close()
 
 
 def test_a_link_answers_by_all_addresses_of_its_container(networks):
@@ -293,6 +295,33 @@ def test_what_is_admitted_while_all_is_written_is_not_lost(networks):
         thread.join()
     kernel = networks.kernel()
     assert {box: networks.endpoint_defects(box, kernel).get(SENT) for box in boxes} == dict.fromkeys(boxes)
+
+
+def test_links_of_others_are_left_alone(networks):
+    """Even one whose name begins like ours, on a bridge of somebody else."""
+    networks.create(Network(name="n"), "p")
+    networks.attach(container(), [Endpoint(network="n")], [])
+    prefix = networks.settings.interface_prefix
+    bridge, link, netns = f"{prefix}-their", f"{prefix}0123456789", NetworkNamespace.create()
+    for argv in (
+        ("link", "add", bridge, "type", "bridge"),
+        ("addr", "add", "198.51.100.1/24", "dev", bridge),
+        ("link", "set", bridge, "up"),
+        ("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(netns.path)),
+        ("link", "set", link, "master", bridge, "up"),
+    ):
+        subprocess.run(["ip", *argv], check=True)
+    within = ["nsenter", f"--net={netns.path}", "ip"]
+    subprocess.run([*within, "addr", "add", "198.51.100.2/24", "dev", "eth0"], check=True)
+    subprocess.run([*within, "link", "set", "eth0", "up"], check=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("198.51.100.1", 0))
+        there.settimeout(2)
+        talk(netns, "198.51.100.1", there.getsockname()[1])
+        assert heard(there) == b"hello"
+    subprocess.run(["ip", "link", "del", bridge], check=True)
+    subprocess.run(["ip", "link", "del", link], check=True)
+    netns.close()
 
 
 def test_lost_elements_and_rules_are_drift_and_come_back(networks):

@@ -21,7 +21,9 @@ def compose(project, **web):
     served = {**box, "command": ["sh", "-c", SERVE], "networks": ["one"], **web}
     peer = {**box, "command": ["sleep", "600"], "networks": ["two"]}
     networks = {"one": {}, "two": {"ipam": {"config": [{"subnet": "10.212.9.0/24"}]}}}
-    stack = {"name": "hc", "services": {"web": served, "peer": peer}, "networks": networks}
+    alone = {**box, "command": ["sleep", "600"], "network_mode": "none"}
+    services = {"web": served, "peer": peer, "alone": alone}
+    stack = {"name": "hc", "services": services, "networks": networks}
     project.file.write_text(yaml.safe_dump(stack))
 
 
@@ -111,6 +113,7 @@ def test_what_cannot_be_is_refused_and_nothing_changes(project):
         "is IPv6, which network hc_two has not": ("--ip6", "fd00::9", "hc_two", WEB),
         "network nowhere does not exist": ("nowhere", WEB),
         "container nobody does not exist": ("hc_two", "nobody"),
+        "has no networks: its network_mode is none": ("hc_two", "hc-alone-1"),
         "mac_address": ("--mac-address", "nonsense", "hc_two", WEB),
     }.items():
         assert said in project("network", "connect", *argv, ok=False)

@@ -147,6 +147,19 @@ def test_addresses_are_unique_under_threads_and_kept_when_attached_again(network
     assert networks.attach(boxes[0], [Endpoint(network="a")], []).addresses["a"] == first
 
 
+def test_a_start_forgets_networks_that_a_cut_change_has_left(networks):
+    """Recorded as left, and killed before its place was taken back: the next start is on what is wanted."""
+    for name in ("a", "b"):
+        networks.create(Network(name=name), "p")
+    box = container()
+    networks.attach(box, [Endpoint(network="a"), Endpoint(network="b")], [])
+    again = networks.attach(box, [Endpoint(network="b")], [])
+    assert [one.name for one in again.places] == ["eth0"]
+    assert set(again.addresses) == {"b"}
+    assert networks.users("a") == []
+    assert [row[0] for row in networks.database.query("SELECT network FROM leases")] == ["b"]
+
+
 def test_a_fixed_address_and_its_conflict(networks):
     networks.create(Network(name="a", subnet=f"{inside(networks, 0)}/24"), "p")
     address = inside(networks, 77)

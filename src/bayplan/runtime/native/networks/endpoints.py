@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from sqlite3 import Row
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Endpoint, Port, Settings
@@ -37,7 +38,7 @@ class Endpoints(Ports):
 
     def __init__(self, settings: Settings, database: Database) -> None:
         super().__init__(settings, database)
-        self.guard = Guard(settings.nft_table, settings.interface_prefix)
+        self.guard = Guard(settings.nft_table)
         self.names = Names(settings, database)
         self.name_server = NameServer(settings, database)
         self._links: Links | None = None
@@ -68,6 +69,13 @@ class Endpoints(Ports):
 
     def prepare(self, container_id: str, endpoints: Sequence[Endpoint]) -> Attachment:
         """The first half of ``attach``: addresses and an empty namespace, which is all that a bundle is told."""
+        wanted = {endpoint.network for endpoint in endpoints}
+        # What a change that was cut has left: nothing runs on these links any more.
+        stale = [row for row in self.database.query(PLACES, (container_id,)) if row["network"] not in wanted]
+        if stale:
+            with self._lock:
+                self._left += self._senders(container_id)
+            self._forget(container_id, stale)
         self._record_endpoints(container_id, endpoints, inside_names(endpoints))
         return self._attachment(container_id, NetworkNamespace.create(prepare_inside))
 
@@ -84,14 +92,9 @@ class Endpoints(Ports):
         leaving = [row for network, row in held.items() if network not in wanted or moves(row, wanted[network])]
         before = self._senders(container_id) if leaving else []
         self._unlink([place_of(row) for row in leaving], netns)
-        with self.database.transaction() as tx:
-            for row in leaving:
-                key = (row["network"], container_id)
-                tx.execute("DELETE FROM leases WHERE network = ? AND owner = ?", key)
-                tx.execute("DELETE FROM endpoints WHERE network = ? AND container_id = ?", key)
-        self.guard.forget(before)
+        self._forget(container_id, leaving)
         if before:
-            self._admit(container_id)
+            self.guard.forget(before, self._senders(container_id))
         gone = {row["network"] for row in leaving}
         inside = {network: inside_name(row) for network, row in held.items() if network not in gone}
         if netns is None:
@@ -106,7 +109,7 @@ class Endpoints(Ports):
         configure_inside(netns, fresh, attached.ways)
         self.set_ports(container_id, ports)
         self.names.changed()
-        self.name_server.changed(networks=list(wanted))
+        self.name_server.changed(networks=attached.bridged)
         return attached
 
     def _attachment(self, container_id: str, netns: NetworkNamespace) -> Attachment:
@@ -120,6 +123,13 @@ class Endpoints(Ports):
         asked = next(map(IPv4Address, servers), None)
         addresses = {row["network"]: place.address for row, place in zip(rows, places, strict=True)}
         return Attachment(netns, addresses, asked, places, out)
+
+    def _forget(self, container_id: str, rows: Sequence[Row]) -> None:
+        with self.database.transaction() as tx:
+            for row in rows:
+                key = (row["network"], container_id)
+                tx.execute("DELETE FROM leases WHERE network = ? AND owner = ?", key)
+                tx.execute("DELETE FROM endpoints WHERE network = ? AND container_id = ?", key)
 
     def _unlink(self, places: Sequence[Place], netns: NetworkNamespace | None) -> None:
         """Remove links; those without an end on the host inside, where they are as long as something runs there."""
@@ -140,7 +150,7 @@ class Endpoints(Ports):
         self.set_ports(container_id, ports)
         # Until an older server knows a container of internal networks only, it would ask others for it.
         at_once = not attached.ways and attached.name_server is not None
-        self.name_server.changed(networks=attached.addresses, at_once=at_once)
+        self.name_server.changed(networks=attached.bridged, at_once=at_once)
 
     def tell_names(self, container_id: str) -> None:
         """Bring the container's hosts file, and those of its peers, up to what is recorded."""

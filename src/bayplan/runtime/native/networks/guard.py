@@ -1,9 +1,9 @@
 """No container sends under another's name: frames with a MAC, IP or ARP sender that is not its own are dropped.
 
 One table of the bridge family beside ours of the inet family, changed in one transaction: frames between containers of
-a bridge pass no other hook. What comes in by a link of ours must be known, so that a link without its elements is dumb
-rather than free. Dropped too are router advertisements and redirects, and what is neither IP nor ARP (a VLAN tag would
-hide the rest). Each link is given all addresses of its container: the kernel may answer by any of its links.
+a bridge pass no other hook. Links of others, whatever they are called, are left alone. Dropped too are router
+advertisements and redirects, and what is neither IP nor ARP (a VLAN tag would hide the rest). Each link is given all
+addresses of its container: the kernel may answer by any of its links.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class Sender:
     def elements(self) -> dict[str, set[str]]:
         """What of it is in which set."""
         if self.free:
-            return {"free": {self.link}}
+            return {}
         six = {IPv6Address(one) for one in self.addresses if ":" in one}
         six |= {_link_local(self.mac)} if six else set()
         return {
+            "links": {self.link},
             "macs": {f"{self.link} . {self.mac}"},
             "addresses": {f"{self.link} . {one}" for one in self.addresses if ":" not in one},
             "addresses6": {f"{self.link} . {one}" for one in six},
@@ -75,8 +76,8 @@ def senders(rows: Iterable[Row]) -> list[Sender]:
 class Guard:
     """The table of one core."""
 
-    def __init__(self, table: str, prefix: str) -> None:
-        self.table, self.prefix = table, prefix
+    def __init__(self, table: str) -> None:
+        self.table = table
         self.refusal = ""
         """Why this kernel cannot have it; empty when it can."""
 
@@ -85,7 +86,7 @@ class Guard:
 
         A kernel without nftables for bridges is left without; ``refusal`` then says so.
         """
-        text = _BASE.format(t=f"bridge {self.table}", prefix=self.prefix)
+        text = _BASE.format(t=f"bridge {self.table}")
         try:
             nftables.run("\n".join([text, *self._commands("add", _elements(known))]))
         except RuntimeFailureError:
@@ -125,7 +126,7 @@ class Guard:
             nftables.run(f"add table bridge {self.table}\ndelete table bridge {self.table}")
 
     def _is_possible(self) -> bool:
-        if not nftables.accepts(_BASE.format(t=f"bridge {self.table}", prefix=self.prefix)):
+        if not nftables.accepts(_BASE.format(t=f"bridge {self.table}")):
             self.refusal = "the kernel has no nftables for bridges: containers can forge addresses"
         return not self.refusal
 
@@ -158,20 +159,19 @@ def _link_local(mac: str) -> IPv6Address:
 
 _BASE = """
 add table {t}
+add set {t} links {{ type ifname; }}
 add set {t} macs {{ type ifname . ether_addr; }}
 add set {t} addresses {{ type ifname . ipv4_addr; }}
 add set {t} addresses6 {{ type ifname . ipv6_addr; }}
 add set {t} targets6 {{ typeof iifname . @th,64,128; }}
-add set {t} free {{ type ifname; }}
 add chain {t} own {{ type filter hook prerouting priority -300; policy accept; }}
 flush chain {t} own
+flush set {t} links
 flush set {t} macs
 flush set {t} addresses
 flush set {t} addresses6
 flush set {t} targets6
-flush set {t} free
-add rule {t} own iifname != "{prefix}*" accept
-add rule {t} own iifname @free accept
+add rule {t} own iifname != @links accept
 add rule {t} own iifname . ether saddr != @macs drop
 add rule {t} own ether type arp iifname . arp saddr ether != @macs drop
 add rule {t} own ether type arp arp saddr ip != 0.0.0.0 iifname . arp saddr ip != @addresses drop

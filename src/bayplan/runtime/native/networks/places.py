@@ -133,6 +133,11 @@ class Attachment:
         return next((way.gateway for way in self.ways if isinstance(way.gateway, IPv4Address)), None)
 
     @property
+    def bridged(self) -> list[str]:
+        """Its networks that a name server of ours answers for."""
+        return [network for network, place in zip(self.addresses, self.places, strict=True) if place.bridged]
+
+    @property
     def own(self) -> dict[str, str]:
         """Its own addresses, for its hosts file."""
         six = {f"{place.host_name} IPv6": str(place.address6) for place in self.places if place.address6}
