@@ -404,6 +404,10 @@ options:
     description:
     - Keep standard input open.
     type: bool
+  stdin_once:
+    description:
+    - 'With stdin_open: the end of the first client''s input is the end of the container''s.'
+    type: bool
   logging:
     description:
     - Where what it writes is kept.

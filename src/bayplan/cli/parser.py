@@ -161,7 +161,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
             "cp",
             "events",
             "attach",
-            *("create", "update", "port", "diff", "export", "commit"),
+            *("create", "run", "update", "port", "diff", "export", "commit"),
         ],
         _containers,
     ),

@@ -244,6 +244,9 @@ class Container(Resource):
     init: Annotated[bool, RECREATE] = Field(False, description="A small init as PID 1 that reaps and forwards signals.")
     tty: Annotated[bool, RECREATE] = Field(False, description="A terminal for standard input and output.")
     stdin_open: Annotated[bool, RECREATE] = Field(False, description="Keep standard input open.")
+    stdin_once: Annotated[bool, RECREATE] = Field(
+        False, description="With stdin_open: the end of the first client's input is the end of the container's."
+    )
     logging: Annotated[Logging | None, RECREATE] = Field(None, description="Where what it writes is kept.")
     oom_score_adj: Annotated[int | None, RECREATE] = Field(
         None, ge=-1000, le=1000, description="How readily the kernel kills it when memory is short (proc(5))."
