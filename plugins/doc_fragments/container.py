@@ -92,7 +92,7 @@ options:
     type: str
   extra_hosts:
     description:
-    - 'Further lines of /etc/hosts: name to address; host-gateway is the host.'
+    - 'Further lines of /etc/hosts: name to address, or several with commas; host-gateway is the host.'
     type: dict
   dns:
     description:

@@ -188,7 +188,8 @@ class Container(Resource):
         None, pattern=r"^(none|host|container:.+)$", description="none, host or container:NAME instead of networks."
     )
     extra_hosts: Annotated[dict[str, str], RECREATE] = Field(
-        default_factory=dict, description="Further lines of /etc/hosts: name to address; host-gateway is the host."
+        default_factory=dict,
+        description="Further lines of /etc/hosts: name to address, or several with commas; host-gateway is the host.",
     )
     dns: Annotated[tuple[IPv4Address | IPv6Address, ...], RECREATE] = Field(
         (), description="Name servers to ask instead of the host's; a network's own one asks them for strangers' names."
