@@ -92,7 +92,7 @@ options:
     type: str
   extra_hosts:
     description:
-    - 'Further lines of /etc/hosts: name to address; host-gateway is the host.'
+    - 'Further lines of /etc/hosts: name to address, or several with commas; host-gateway is the host.'
     type: dict
   dns:
     description:
@@ -403,6 +403,10 @@ options:
   stdin_open:
     description:
     - Keep standard input open.
+    type: bool
+  stdin_once:
+    description:
+    - 'With stdin_open: the end of the first client''s input is the end of the container''s.'
     type: bool
   logging:
     description:

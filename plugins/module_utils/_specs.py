@@ -234,6 +234,7 @@ SPECS = {
             'init': {'type': 'bool'},
             'tty': {'type': 'bool'},
             'stdin_open': {'type': 'bool'},
+            'stdin_once': {'type': 'bool'},
             'logging': {
                 'type': 'dict',
                 'options': {

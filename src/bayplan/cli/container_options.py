@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bayplan.cli import changing, happened, image_archives, listing, lives, looking, streams
+from bayplan.cli import changing, happened, image_archives, listing, lives, looking, one_offs, streams
 
 Add = Callable[[str, object, str], argparse.ArgumentParser]
 
@@ -93,6 +93,7 @@ def add_stream_verbs(add: Add) -> None:
     events.add_argument("--since", metavar="TIME", help="RFC 3339, seconds since 1970, or a duration back from now")
     events.add_argument("--until", metavar="TIME", help="like --since; without it, go on")
     events.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="event= or container=")
+    one_offs.add(add("run", one_offs.run, "run one command in a container of its own, beside those of the service"))
     attach = add("attach", streams.attach, "join this terminal to a running container")
     attach.add_argument("--no-stdin", action="store_true", help="output only")
     text = "pass signals on to a container without a terminal"

@@ -162,7 +162,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
             "cp",
             "events",
             "attach",
-            *("create", "update", "port", "diff", "export", "commit"),
+            *("create", "run", "update", "port", "diff", "export", "commit"),
         ],
         _containers,
     ),

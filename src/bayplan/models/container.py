@@ -188,7 +188,8 @@ class Container(Resource):
         None, pattern=r"^(none|host|container:.+)$", description="none, host or container:NAME instead of networks."
     )
     extra_hosts: Annotated[dict[str, str], RECREATE] = Field(
-        default_factory=dict, description="Further lines of /etc/hosts: name to address; host-gateway is the host."
+        default_factory=dict,
+        description="Further lines of /etc/hosts: name to address, or several with commas; host-gateway is the host.",
     )
     dns: Annotated[tuple[IPv4Address | IPv6Address, ...], RECREATE] = Field(
         (), description="Name servers to ask instead of the host's; a network's own one asks them for strangers' names."
@@ -244,6 +245,9 @@ class Container(Resource):
     init: Annotated[bool, RECREATE] = Field(False, description="A small init as PID 1 that reaps and forwards signals.")
     tty: Annotated[bool, RECREATE] = Field(False, description="A terminal for standard input and output.")
     stdin_open: Annotated[bool, RECREATE] = Field(False, description="Keep standard input open.")
+    stdin_once: Annotated[bool, RECREATE] = Field(
+        False, description="With stdin_open: the end of the first client's input is the end of the container's."
+    )
     logging: Annotated[Logging | None, RECREATE] = Field(None, description="Where what it writes is kept.")
     oom_score_adj: Annotated[int | None, RECREATE] = Field(
         None, ge=-1000, le=1000, description="How readily the kernel kills it when memory is short (proc(5))."

@@ -2,6 +2,8 @@
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
+ONE_OFF = "com.docker.compose.oneoff"
+"""Present (value ``True``) on containers of a single command (``bayplan run``): an apply leaves them alone."""
 NUMBER = "com.docker.compose.container-number"
 NETWORK = "com.docker.compose.network"
 VOLUME = "com.docker.compose.volume"

@@ -18,6 +18,7 @@ from bayplan.models import (
     RestartCondition,
     Stack,
     VolumeMount,
+    labels,
 )
 from bayplan.reconcile import image_mounts, renamed, warnings
 from bayplan.reconcile.diff import compare, image_change
@@ -326,7 +327,7 @@ class _Planner:
             elif item.superseded:
                 doomed[item.id] = "left by an interrupted replacement"
             elif self.stack.find(item.id) is None and item.managed and self._in_project(item):
-                if item.id.name in self._of_images():
+                if item.id.name in self._of_images() or _is_one_off(item):
                     continue
                 if item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
                     self.kept.append(f"{item.id} is no longer declared; data is never removed unasked")
@@ -388,6 +389,11 @@ class _Planner:
             )
             for item in _sorted(edges)
         ]
+
+
+def _is_one_off(item: Observed) -> bool:
+    """Whether it is a container of a single command, which ends by itself; only a destroy takes it along."""
+    return isinstance(item.actual, Container) and labels.ONE_OFF in item.actual.labels
 
 
 def _sorted(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> list[ResourceId]:

@@ -86,6 +86,12 @@ class Verbs(Protocol):
         does not run.
         """
 
+    def start_attached(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """Start a created one, joined to the caller's streams from its first byte; see ``attach``.
+
+        The host's lock is held for the start alone. Raises ConflictError when it runs already.
+        """
+
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
         """Copy a path of it to ``target`` of the host; None: as a tar to ``sink``. Owners are kept, links not followed.
 

@@ -17,7 +17,7 @@ services:
     mac_address: 02:42:ac:11:65:43
     healthcheck: {test: [CMD, 'true'], interval: 1m, retries: 4}
     ulimits: {nofile: 99}
-    extra_hosts: ["x:192.0.2.7"]
+    extra_hosts: ["x:192.0.2.7", "x:192.0.2.8"]
     devices: ["/dev/null:/dev/nothing:rw"]
     mem_limit: 64m
     cgroup_parent: team
@@ -38,6 +38,7 @@ def test_a_linked_service_is_found_by_its_other_name(bayplan):
     address = bayplan("inspect", "base", "--format", "{{.NetworkSettings.Networks.bpv_back.IPAddress}}").strip()
     lines = [line.split() for line in bayplan("exec", "app", "cat", "/etc/hosts").splitlines()]
     assert [names[0] for names in lines if "store" in names] == [address]
+    assert [names[0] for names in lines if "x" in names] == ["192.0.2.7", "192.0.2.8"]
     assert "Nothing to do" in bayplan("plan")
 
 
@@ -48,7 +49,7 @@ def test_inspect_tells_of_every_option(bayplan):
     host, config = found["HostConfig"], found["Config"]
     assert config["Healthcheck"] == {"Test": ["CMD", "true"], "Interval": 60 * 10**9, "Retries": 4}
     assert host["Ulimits"] == [{"Name": "nofile", "Soft": 99, "Hard": 99}]
-    assert host["ExtraHosts"] == ["x:192.0.2.7"]
+    assert host["ExtraHosts"] == ["x:192.0.2.7", "x:192.0.2.8"]
     assert host["Devices"][0]["PathInContainer"] == "/dev/nothing"
     assert (host["Memory"], host["CgroupParent"], host["Init"]) == (64 << 20, "team", True)
     assert host["LogConfig"] == {"Type": "k8s-file", "Config": {"max-size": str(1 << 20)}}

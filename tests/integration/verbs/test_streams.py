@@ -179,11 +179,13 @@ def test_signals_go_on_to_a_container_without_a_terminal(bayplan):
     declare(bayplan, SIGNALS)
     joined = bayplan.popen("attach", "app", stdin=subprocess.DEVNULL, stdout=-1, text=True)
     other = bayplan.popen("attach", "--no-sig-proxy", "app", stdin=subprocess.DEVNULL, stdout=-1, text=True)
-    bayplan("exec", "app", "kill", "-USR1", "1")  # both have joined when they see it
-    while "usr" not in joined.stdout.readline() or "usr" not in other.stdout.readline():
-        pass
+    waiting = {joined.stdout, other.stdout}
+    while waiting:  # who sees it has joined
+        bayplan("exec", "app", "kill", "-USR1", "1")
+        waiting -= set(select.select(list(waiting), [], [], 0.2)[0])
     joined.send_signal(signal.SIGHUP)
-    assert joined.stdout.readline() == "hup\n"
+    while joined.stdout.readline() != "hup\n":
+        pass
     other.send_signal(signal.SIGINT)
     assert other.wait(60) == 130
     assert bayplan.states()["app"] == "running"
@@ -200,7 +202,7 @@ def test_on_a_terminal_ctrl_c_reaches_a_container_without_one(bayplan):
 
 
 def test_a_terminal_that_goes_away_ends_the_client_alone(bayplan):
-    declare(bayplan, WATCH, "tty: true", "stdin_open: true")
+    declare(bayplan, "while :; do echo tick; sleep 0.05; done", "tty: true", "stdin_open: true")
     master, slave = pty.openpty()
     joined = bayplan.popen("attach", "app", stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
     os.close(slave)

@@ -89,7 +89,7 @@ def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
 
 
 UNBUILT = ["logging: {driver: syslog}", "network_mode: bridge", "pre_start: []",
-           "logging: {options: {compress: 'true'}}", "extra_hosts: ['a=192.0.2.1', 'a=192.0.2.2']"]  # fmt: skip
+           "logging: {options: {compress: 'true'}}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("attribute", UNBUILT)

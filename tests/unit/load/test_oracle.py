@@ -53,7 +53,8 @@ def check_container(ours: Container, real: dict[str, Any], top: dict[str, Any]) 
         assert [str(one) for one in getattr(ours, field)] == real.get(field, [])
     for field in ("sysctls", "annotations"):
         assert getattr(ours, field) == real.get(field, {})
-    assert sorted(f"{name}={address}" for name, address in ours.extra_hosts.items()) == real.get("extra_hosts", [])
+    hosts = [f"{name}={one}" for name, value in ours.extra_hosts.items() for one in value.split(",")]
+    assert sorted(hosts) == sorted(real.get("extra_hosts", []))
     devices = [{"source": one.source, "target": one.target, "permissions": one.permissions} for one in ours.devices]
     assert devices == real.get("devices", [])
     assert {key: ByteSize.parse(size) for key, size in real.get("storage_opt", {}).items()} == ours.storage_opt

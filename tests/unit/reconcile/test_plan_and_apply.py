@@ -2,12 +2,13 @@ import pytest
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
 from bayplan.models import Build, Container, Image, Kind, Network, ResourceId, Stack, Volume
-from bayplan.reconcile import render
+from bayplan.reconcile import one_off, render
 from bayplan.reconcile.apply import apply_plan
 from bayplan.reconcile.plan import Action
 from bayplan.reconcile.planner import make_plan
 from bayplan.record.journal import Journal
 from bayplan.runtime.fake import FakeRuntime
+from bayplan.runtime.protocol import Scope
 
 
 @pytest.fixture
@@ -296,3 +297,22 @@ def test_what_shall_not_run_waits_for_nobody(journal):
         "demo-web-1": [],
         "demo-front-1": ["demo-web-1"],
     }
+
+
+def test_a_container_of_a_single_command_is_left_alone_until_a_destroy(journal):
+    runtime, wanted = FakeRuntime(), stack()
+    applied(runtime, journal, wanted)
+    made = one_off.container(wanted, "web", {"command": ("migrate",)}, aliases=False, ports=False)
+    assert made.service == ""
+    assert [place.aliases for place in made.networks] == [(), ()]
+    part = one_off.part(wanted, made, dependencies=True)
+    assert [item.name for item in part.containers] == ["demo-store-1", made.name]
+    assert [item.name for item in part.volumes] == ["demo_data"]
+    assert [item.name for item in one_off.part(wanted, made, dependencies=False).containers] == [made.name]
+    scope = Scope(names=tuple(item.id for item in part.resources()))
+    plan = make_plan(part, runtime, scope=scope, stopped=[made.id])
+    assert [(step.action.value, step.resource.name) for step in plan.steps] == [("create", made.name)]
+    apply_plan(plan, runtime, journal).raise_failure()
+    assert not make_plan(wanted, runtime).changed
+    gone = make_plan(Stack(name="demo"), runtime, scope=Scope(project="demo"), absent=[made.id])
+    assert made.id in [step.resource for step in gone.steps]

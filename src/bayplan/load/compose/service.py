@@ -180,9 +180,9 @@ def _hosts(node: Node) -> dict[str, str]:
     else:
         for name, child in as_map(node).items():
             entries += [(name, address, child) for address in text_or_texts(child)]
-    hosts: dict[str, str] = {}
+    hosts: dict[str, dict[str, None]] = {}
     for name, address, place in entries:
-        bare = address.strip("[]")
-        if hosts.setdefault(name, bare) != bare:
-            raise not_built(place, f"two addresses for {name} are not built yet")
-    return hosts
+        if "," in address:
+            raise wrong(place, f"{address!r} is no address", hint="give each address an entry of its own")
+        hosts.setdefault(name, {})[address.strip("[]")] = None
+    return {name: ",".join(addresses) for name, addresses in hosts.items()}

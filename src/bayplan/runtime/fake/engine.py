@@ -273,6 +273,12 @@ class FakeRuntime:
         """It ends at once."""
         return 0
 
+    def start_attached(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """It ends at once."""
+        self.start(name)
+        self._set(name, state=State.EXITED, health=Health.NONE, pid=None, exit_code=0)
+        return 0
+
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
         """There are no files here."""
         raise NotFoundError(f"{path} does not exist")

@@ -17,6 +17,7 @@ from bayplan.models import BindMount, Container, Duration, VolumeMount, volumes_
 from bayplan.runtime.native.containers import Containers, hooks
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
+from bayplan.runtime.native.containers.starting import NOBODY, Caller
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.supervisor.policy import pause_s
@@ -60,7 +61,7 @@ class Lives:
                 self.volumes.fill(mount.source, lowerdirs, mount.target)
         self.containers.create(container_id, stored.config, lowerdirs, volumes, mounted)
 
-    def start(self, container_id: str, restarts: int) -> None:
+    def start(self, container_id: str, restarts: int, caller: Caller = NOBODY) -> None:
         """Start it; its network namespace is made anew first, as a reboot takes it away.
 
         ``restarts`` counts how often its restart policy asked for it since it was started by a change.
@@ -72,7 +73,8 @@ class Lives:
         # A paused one keeps its links.
         shared = (declared.network_mode or "").startswith("container:")
         if declared.network_mode == "host" or shared or state is State.PAUSED:
-            self.containers.start(container_id, None, {}, tell_names=self.networks.tell_names, restarts=restarts)
+            told = self.networks.tell_names
+            self.containers.start(container_id, None, {}, tell_names=told, restarts=restarts, caller=caller)
             if state is not State.PAUSED:
                 hooks.after_start(self.containers, container_id)
             return
@@ -89,6 +91,7 @@ class Lives:
                 tell_names=self.networks.tell_names,
                 connect=lambda: self.networks.connect(container_id, attached, ports),
                 restarts=restarts,
+                caller=caller,
             )
         finally:
             attached.netns.close()

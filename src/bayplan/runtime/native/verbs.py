@@ -6,18 +6,20 @@ What a single verb needs is loaded by it: an apply, which needs none of it, shal
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError
-from bayplan.models import Endpoint, Settings, VolumeMount
+from bayplan.models import Duration, Endpoint, Settings, VolumeMount
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.lives import Lives
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database, happenings
 from bayplan.runtime.native.volumes import Volumes
@@ -39,6 +41,7 @@ class NativeVerbs:
     images: Images
     database: Database
     settings: Settings
+    lives: Lives
 
     def kill(self, name: str, signal: str = "SIGKILL") -> None:
         """Send a signal."""
@@ -142,6 +145,23 @@ class NativeVerbs:
         ended = attach(paths, tty=tty, stdin=stdin, keys=detach_keys, tell=process if sig_proxy and not tty else None)
         return hand.await_end(self.containers, container_id) if ended else None
 
+    def start_attached(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
+        """Start it with the caller's streams joined."""
+        from bayplan.runtime.native.containers import attach, terminal
+        from bayplan.runtime.native.containers.starting import Caller
+
+        container_id = self._id(name)
+        paths, tty = Paths.of(self.settings, container_id), self.containers.declared(container_id).tty
+        joined: list[socket.socket] = []
+        caller = Caller(lambda: joined.append(attach.connected(paths)), terminal.window(1) if tty else None)
+        with self.lock(f"start of {name}"):
+            if self.containers.process(container_id):
+                raise ConflictError(f"container {name} is running", hint="attach to it")
+            self.lives.start(container_id, 0, caller)
+        told = None if tty else self.containers.process(container_id)
+        ended = attach.carry(joined[0], paths, tty=tty, stdin=stdin, keys=detach_keys, tell=told)
+        return hand.await_end(self.containers, container_id) if ended else None
+
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
         """Copy a path of it to the host."""
         from bayplan.runtime.native.containers import copy
@@ -203,6 +223,10 @@ class NativeVerbs:
     def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
         """Its content from a tar archive."""
         self.volumes.load(name, source, replace=replace)
+
+    def lock(self, purpose: str, timeout: Duration | None = None) -> AbstractContextManager[None]:
+        """Hold the host for a change."""
+        raise NotImplementedError  # pragma: no cover - NativeRuntime has it
 
     def _id(self, name: str) -> str:
         raise NotImplementedError  # pragma: no cover - NativeRuntime has it

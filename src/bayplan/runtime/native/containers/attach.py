@@ -34,7 +34,14 @@ def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process |
 
     ``tell`` gets the signals that the caller gets. Raises RuntimeFailureError when its monitor is gone.
     """
-    with _connected(paths) as peer, _passed_on(tell), terminal.raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
+    return carry(connected(paths), paths, tty=tty, stdin=stdin, keys=keys, tell=tell)
+
+
+def carry(
+    joined: socket.socket, paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process | None = None
+) -> bool:
+    """Like ``attach`` over a socket that is connected already; closes it."""
+    with joined as peer, _passed_on(tell), terminal.raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
         finder = terminal.DetachKeys(keys)
         watched: list[int] = [peer.fileno(), *([0] if stdin else [])]
         sized: tuple[int, int] | None = None
@@ -87,7 +94,8 @@ def _typed() -> bytes:
         return b""
 
 
-def _connected(paths: Paths) -> socket.socket:
+def connected(paths: Paths) -> socket.socket:
+    """The monitor's socket; what is written from now on comes to it. Raises RuntimeFailureError when nobody answers."""
     directory = os.open(paths.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:

@@ -122,6 +122,7 @@ class Containers(Observations):
         tell_names: Callable[[str], None] | None = None,
         connect: Callable[[], None] | None = None,
         restarts: int = 0,
+        caller: starting.Caller = starting.NOBODY,
     ) -> None:
         """Start a created or ended container; a running one is no error. Raises RuntimeFailureError.
 
@@ -129,7 +130,7 @@ class Containers(Observations):
         ``addresses`` network name to the container's own address, for its hosts file, ``name_server`` what it asks
         instead of the host's name servers. ``tell_names`` adds its peers to the hosts file before anything in it runs,
         ``connect`` brings links into its namespace, while the runtime is at work. ``restarts`` is the supervisor's
-        count.
+        count; ``caller`` is joined to its streams.
         """
         row = self.records.get(container_id)
         if self._process(row):
@@ -167,6 +168,7 @@ class Containers(Observations):
             told=told,
             running=self.running,
             meanwhile=meanwhile,
+            caller=caller,
         )
         self.records.set(
             container_id,

@@ -106,7 +106,9 @@ def _host_config(declared: Container) -> dict[str, Any]:
         "Dns": [str(one) for one in declared.dns],
         "DnsOptions": list(declared.dns_opt),
         "DnsSearch": list(declared.dns_search),
-        "ExtraHosts": [f"{name}:{address}" for name, address in declared.extra_hosts.items()],
+        "ExtraHosts": [
+            f"{name}:{address}" for name, value in declared.extra_hosts.items() for address in value.split(",")
+        ],
         "GroupAdd": list(declared.group_add),
         "Init": declared.init,
         "LogConfig": _log(declared),

@@ -35,13 +35,15 @@ def start(
     streams: Sequence[str] = (),
     furnish: Callable[[Path], None] = lambda _: None,
     show_layers: Callable[[Sequence[Path]], Sequence[Path]] = lambda layers: layers,
+    created: Callable[[], None] = _nothing,
 ) -> Process:
     """Run the container of a written bundle. Gives its first process. Raises RuntimeFailureError.
 
     The overlay is mounted in the mount namespace in which the monitor is started, and ends with it. ``meanwhile`` is
     done by the calling thread while the runtime creates the container (most of that time it waits for the kernel); the
     container's program starts only after both. ``streams`` are options of the monitor; ``furnish`` is given the bundle,
-    in that namespace, and before the overlay is mounted ``show_layers`` its layers.
+    in that namespace, and before the overlay is mounted ``show_layers`` its layers. ``created`` is called when its
+    monitor is there and nothing in it runs yet.
     """
     runtime.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     private_directory(paths.data.parent)
@@ -60,6 +62,7 @@ def start(
         runtime.create(container_id, paths, *streams)
         monitor = paths.monitor_pid_file.read_text()
         cgroups.put(int(monitor), monitors_cgroup(runtime.settings))
+        created()
         ready.result()
         runtime.start(container_id, hooks=_has_hooks(paths))
 

@@ -43,7 +43,8 @@ def streams(container: Container) -> tuple[str, ...]:
     if kept and kept.driver != "k8s-file":
         tag = (f"--log-tag={kept.tag}",) if kept.tag else ()
         terminal = (f"--log-path={kept.driver}:", *tag, *terminal)
-    return (*terminal, "-i", "--leave-stdin-open") if container.stdin_open else terminal
+    kept_open = () if container.stdin_once else ("--leave-stdin-open",)
+    return (*terminal, "-i", *kept_open) if container.stdin_open else terminal
 
 
 class OciRuntime:

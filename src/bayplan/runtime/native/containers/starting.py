@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,27 @@ Running = Callable[[str], tuple[Process | None, Path]]
 """Name of a container to its first process and its bundle."""
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who is joined to the container's streams from its first byte: nobody, unless ``join`` does it."""
+
+    join: Callable[[], None] = lambda: None
+    """Called when the monitor is there and nothing in the container runs yet."""
+    window: tuple[int, int] | None = None
+    """Rows and columns of its terminal: set after the start, they come too late for a program that asks at once."""
+
+    def sized(self, config: str) -> str:
+        """The configuration with the size of its terminal (config.md, "process")."""
+        if self.window is None:
+            return config
+        spec: dict[str, Any] = json.loads(config)
+        spec["process"]["consoleSize"] = {"height": self.window[0], "width": self.window[1]}
+        return json.dumps(spec)
+
+
+NOBODY = Caller()
+
+
 def run(
     runtime: OciRuntime,
     settings: Settings,
@@ -33,6 +56,7 @@ def run(
     told: resolver.Told,
     running: Running,
     meanwhile: Callable[[], None],
+    caller: Caller,
 ) -> Process:
     """Write the bundle of a container that is cleared away, and run it; see ``lifecycle.start``.
 
@@ -56,7 +80,7 @@ def run(
         if facts.get("users") is not None:
             userns.append(held.enter_context(idmap.user_map(facts["users"])))
             users.open_way(paths, facts["users"])
-        resolver.write(paths.run, shared.put_in(config), netns, told)
+        resolver.write(paths.run, shared.put_in(caller.sized(config)), netns, told)
         return lifecycle.start(
             runtime,
             container_id,
@@ -66,4 +90,5 @@ def run(
             streams=streams(declared),
             furnish=furnish,
             show_layers=show_layers,
+            created=caller.join,
         )

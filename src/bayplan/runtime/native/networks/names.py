@@ -149,8 +149,9 @@ class Names:
 
     def _extra(self, container_id: str, declared: str) -> list[str]:
         extra = json.loads(declared).get("extra_hosts") or {}
-        host = self._host_gateway(container_id) if "host-gateway" in extra.values() else ""
-        return [f"{host if value == 'host-gateway' else value}\t{name}\n" for name, value in extra.items()]
+        pairs = [(name, one) for name, value in extra.items() for one in value.split(",")]
+        host = self._host_gateway(container_id) if any(one == "host-gateway" for _, one in pairs) else ""
+        return [f"{host if one == 'host-gateway' else one}\t{name}\n" for name, one in pairs]
 
     def _asks_us(self, container_id: str) -> bool:
         """Whether it has our name server, which knows every peer; one that has not needs the whole list."""
