@@ -109,6 +109,7 @@ class NativeRuntime(NativeVerbs):
         """flock(2) on one file of the state root; a killed holder frees it."""
         limit = None if timeout is None else timeout.total_seconds()
         with locked(self.settings.lock_file, purpose, limit):
+            outline = self.database.outline()
             self.containers.runtime.discarded.settle()
             self._sweep()
             self.networks.names.recover()
@@ -121,7 +122,7 @@ class NativeRuntime(NativeVerbs):
                 self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
-                self.database.keep_copy()
+                self.database.keep_copy(outline)
                 client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:

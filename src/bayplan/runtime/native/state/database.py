@@ -62,6 +62,13 @@ def _opened(path: Path) -> sqlite3.Connection:
     return memory
 
 
+_SUMMARY = "count(*) || '-' || ifnull(max(rowid), 0) || '-' || ifnull(sum(length(declared)), 0)"
+_OUTLINE = "SELECT " + " || ' ' || ".join(
+    f"(SELECT {_SUMMARY} || ifnull(group_concat(name), '') FROM {table})"  # noqa: S608 - our own words
+    for table in ("containers", "networks", "volumes")
+)
+
+
 def _copy_of(path: Path) -> Path:
     return path.with_suffix(".copy")
 
@@ -92,7 +99,6 @@ class Database:
         """Open or create ``path`` (mode 0600). Raises CorruptStateError, or UnsupportedError for a newer schema."""
         self.path = path
         self._lock = threading.RLock()
-        self._copied = -1
         try:
             private_directory(path.parent, tighten=False)
             _restore(path)
@@ -143,23 +149,32 @@ class Database:
                     tx.execute(statement)
                 tx.execute(f"PRAGMA user_version = {number}")
 
-    def keep_copy(self) -> None:
-        """Keep a copy beside it, from which a record file that somebody deletes comes back; after each change.
+    def outline(self) -> str:
+        """What resources there are, in short: it differs when one came, went or was declared anew."""
+        return str(self.query(_OUTLINE)[0][0])
 
-        No part of the change: what cannot be written now is written after the next one.
+    def keep_copy(self, outline: str) -> None:
+        """Keep a copy beside it, from which a record file that somebody deletes comes back; at the end of a change.
+
+        Not when the ``outline`` is that from before the change: starts and ends alone are seen again on the host. No
+        part of the change: what cannot be written now is written after the next one.
         """
-        with self._lock, suppress(sqlite3.Error, OSError):
-            changes = self._connection.total_changes
-            if changes != self._copied:
-                self._back_up(_copy_of(self.path))
-                self._copied = changes
+        with self._lock, suppress(sqlite3.Error, OSError, BayplanError):
+            if self.outline() != outline or not _copy_of(self.path).exists():
+                self._back_up(_copy_of(self.path), durable=False)
 
-    def _back_up(self, path: Path) -> None:
-        """A whole copy under its name, or none: what is still in the write-ahead log is in it too."""
+    def _back_up(self, path: Path, *, durable: bool = True) -> None:
+        """A whole copy under its name, or none: what is still in the write-ahead log is in it too.
+
+        ``durable`` waits for the disk.
+        """
         temporary = path.with_suffix(".part")
         temporary.unlink(missing_ok=True)
         try:
             with closing(sqlite3.connect(temporary)) as copy:
+                if not durable:
+                    copy.execute("PRAGMA synchronous = OFF")
+                    copy.execute("PRAGMA journal_mode = OFF")
                 self._connection.backup(copy)
             temporary.chmod(0o600)
             temporary.rename(path)

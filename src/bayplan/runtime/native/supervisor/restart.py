@@ -29,9 +29,7 @@ def restart(runtime: NativeRuntime, container_id: str, pid: int | None, pid_star
             rows = runtime.database.query("SELECT * FROM containers WHERE id = ?", (container_id,))
             if not rows or not _is_due(dict(rows[0]), pid, pid_start):
                 return {"result": "moved"}
-            done = _start(runtime, dict(rows[0]))
-            runtime.database.keep_copy()
-            return done
+            return _start(runtime, dict(rows[0]))
     except BusyError:
         return {"result": "busy"}
 

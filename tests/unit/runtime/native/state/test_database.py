@@ -1,4 +1,5 @@
 import sqlite3
+import stat
 import threading
 
 import pytest
@@ -82,3 +83,23 @@ def test_published_ports_outlive_the_schema_in_which_replicas_share_them(tmp_pat
     rows = newer.query("SELECT container_id, published, address FROM ports ORDER BY container_id")
     assert [tuple(row) for row in rows] == [("one", 80, "10.0.0.2"), ("two", 80, "10.0.0.3")]
     newer.close()
+
+
+def test_a_copy_is_kept_when_resources_changed_and_is_whole(tmp_path):
+    path, copy = tmp_path / "state.db", tmp_path / "state.copy"
+    database = Database(path)
+    outline = database.outline()
+    database.keep_copy(outline)
+    first = copy.stat().st_ino
+    database.keep_copy(outline)
+    assert copy.stat().st_ino == first
+    with database.transaction() as tx:
+        tx.execute("INSERT INTO volumes VALUES ('v', 'p', '{}', 'now')")
+    database.keep_copy(outline)
+    database.close()
+    assert (copy.stat().st_ino != first, stat.S_IMODE(copy.stat().st_mode)) == (True, 0o600)
+    (tmp_path / "volumes/v").mkdir(parents=True)
+    path.unlink()
+    again = Database(path)
+    assert [row[0] for row in again.query("SELECT name FROM volumes")] == ["v"]
+    again.close()
