@@ -62,11 +62,15 @@ def _opened(path: Path) -> sqlite3.Connection:
     return memory
 
 
-_SUMMARY = "count(*) || '-' || ifnull(max(rowid), 0) || '-' || ifnull(sum(length(declared)), 0)"
-_OUTLINE = "SELECT " + " || ' ' || ".join(
-    f"(SELECT {_SUMMARY} || ifnull(group_concat(name), '') FROM {table})"  # noqa: S608 - our own words
-    for table in ("containers", "networks", "volumes")
-)
+_OUTLINE = """
+    SELECT group_concat(part) FROM (
+        SELECT count(*) || '-' || ifnull(max(rowid), 0) || '-' || ifnull(sum(length(declared)), 0)
+        || ifnull(group_concat(name), '') AS part FROM containers
+        UNION ALL SELECT count(*) || '-' || ifnull(max(rowid), 0) || '-' || ifnull(sum(length(declared)), 0)
+        || ifnull(group_concat(name), '') FROM networks
+        UNION ALL SELECT count(*) || '-' || ifnull(max(rowid), 0) || '-' || ifnull(sum(length(declared)), 0)
+        || ifnull(group_concat(name), '') FROM volumes)
+"""
 
 
 def _copy_of(path: Path) -> Path:
