@@ -13,7 +13,6 @@ from bayplan.models import Image, Settings
 from bayplan.runtime.native.images.build.assemble import sha256
 from bayplan.runtime.native.images.build.bases import FOREIGN, Base, Bases, Bringing
 from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
-from bayplan.runtime.native.images.build.executor import Executor
 from bayplan.runtime.native.images.build.lower import recipe
 from bayplan.runtime.native.images.build.solve import Build, Room
 from bayplan.runtime.native.images.build.stats import Stats
@@ -25,10 +24,11 @@ from bayplan.runtime.protocol import ImageOrigin, Progress, Report, ResolvedImag
 if TYPE_CHECKING:
     from bayplan.registry.client import RegistryClient
     from bayplan.registry.web import Web
+    from bayplan.runtime.native.images.build.executor import Executor
 
+    Session = Callable[[], AbstractContextManager[Executor]]
+    """Gives the executor for one build, and takes away what it made for it."""
 FINGERPRINT = "io.bayplan.build.fingerprint"
-Session = Callable[[], AbstractContextManager[Executor]]
-"""Gives the executor for one build, and takes away what it made for it."""
 
 
 def workspaces(settings: Settings) -> Path:

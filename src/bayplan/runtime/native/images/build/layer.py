@@ -54,8 +54,9 @@ def archive(tree: Path, target: BinaryIO, epoch: int) -> tuple[str, bool]:
 
 def compress(plain: BinaryIO, target: Path, diff_id: str, *, is_empty: bool) -> Packed:
     """Compress what ``archive`` wrote, and close it."""
-    plain.seek(0)
     with plain, target.open("wb") as file:
+        plain.seek(0)
+        os.fchmod(file.fileno(), 0o600)
         sink = GzipSink(file, FAST)
         while chunk := plain.read(_CHUNK):
             sink.write(chunk)

@@ -113,8 +113,6 @@ class Pending:
         """Name everything, when no step is under way. Raises OSError: then nothing got a name."""
         with self._change:
             self._change.wait_for(lambda: not self._users)
-            for row in self._rows:
-                row.packed.result()
             self._commit(list(self._rows))
 
     def close(self) -> None:
@@ -133,6 +131,7 @@ class Pending:
         self._since = time.monotonic()
         if not rows or self._is_broken:
             return
+        packed = [row.packed.result() for row in rows]  # raises before anything has another name
         for top in {top.stat().st_dev: top for top in (self._store.blobs, self._layers.root)}.values():
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -142,9 +141,8 @@ class Pending:
                 raise
             finally:
                 os.close(fd)
-        for row in rows:
-            packed = row.packed.result()
-            row.archive.rename(self._store.blob(packed.digest))
+        for row, blob in zip(rows, packed, strict=True):
+            row.archive.rename(self._store.blob(blob.digest))
             target = self._layers.path(row.made.chain)
             try:
                 row.tree.rename(target)
@@ -155,9 +153,8 @@ class Pending:
             self._trees[row.made.chain] = target
         for top in (self._store.blobs, self._layers.root):
             fsync_dir(top)
-        for row in rows:
-            packed = row.packed.result()
-            made = self.finished[row.made.chain] = replace(row.made, digest=packed.digest, size=packed.size)
+        for row, blob in zip(rows, packed, strict=True):
+            made = self.finished[row.made.chain] = replace(row.made, digest=blob.digest, size=blob.size)
             for key in row.keys:
                 self._cache.put(row.image, key, made)
             self._rows.remove(row)

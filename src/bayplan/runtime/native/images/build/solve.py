@@ -12,7 +12,6 @@ from bayplan.errors import StoppedError
 from bayplan.runtime.native.images.build.assemble import Documents, Tree, assemble
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.cache import Cache, Made
-from bayplan.runtime.native.images.build.executor import Executor
 from bayplan.runtime.native.images.build.steps import Copy, Recipe, Stage, Step, digest_of, origins
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
@@ -21,6 +20,7 @@ from bayplan.runtime.native.images.stored import chain_ids
 from bayplan.runtime.protocol import Progress, Report
 
 if TYPE_CHECKING:
+    from bayplan.runtime.native.images.build.executor import Executor
     from bayplan.runtime.native.images.build.work import Work
 
 _FORMAT = 2
