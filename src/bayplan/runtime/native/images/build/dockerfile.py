@@ -59,7 +59,10 @@ class Instruction:
         return NotBuiltYetError(f"{self.name}: {what} is not built yet", where=self.where, hint=hint)
 
     def __str__(self) -> str:
-        text = " ".join((self.name, *(f"--{name}={value}" for name, value in self.flags), self.text))
+        flags = (
+            f"--{name}" if name in _SWITCHES and value == "true" else f"--{name}={value}" for name, value in self.flags
+        )
+        text = " ".join((self.name, *flags, self.text))
         return text + "".join(item.written() for item in self.heredocs)
 
     @property

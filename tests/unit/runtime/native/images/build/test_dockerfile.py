@@ -31,6 +31,9 @@ def test_flags_come_off_in_front_alone():
     assert found.flags == (("from", "b"), ("chown", "1:2"))
     assert found.text == "x --y z"
     assert str(found) == "COPY --from=b --chown=1:2 x --y z"
+    switched = parse("FROM a\nCOPY --link --parents=false x y\n", "f")[1]
+    assert switched.flags == (("link", "true"), ("parents", "false"))
+    assert str(switched) == "COPY --link --parents=false x y"
 
 
 @pytest.mark.parametrize(
