@@ -74,9 +74,12 @@ def entry() -> None:
 
 
 def _forgo_plugins() -> None:
-    """Spare pydantic the module that would look for plugins: with it come importlib.metadata and email, 20 ms more."""
+    """Spare pydantic the module that would look for plugins: with it come importlib.metadata and email, 20 ms more.
+
+    Another pydantic may want other names of it: each is a function that finds none.
+    """
     loader = ModuleType("pydantic.plugin._loader")
-    loader.get_plugins = tuple  # type: ignore[attr-defined]
+    loader.__getattr__ = lambda _: tuple  # type: ignore[method-assign]
     sys.modules.setdefault(loader.__name__, loader)
 
 
