@@ -51,8 +51,9 @@ def test_no_more_than_its_size(volumes):
     data.chmod(0o777)
     # As a container does it: whoever has CAP_SYS_RESOURCE goes beyond the limit on ext4.
     write = ["setpriv", "--reuid=65534", "--clear-groups", "dd", "if=/dev/zero", "bs=1M"]
-    subprocess.run([*write, f"of={data}/some", "count=2"], check=True, capture_output=True)
-    more = subprocess.run([*write, f"of={data}/more", "count=4"], check=False, capture_output=True, text=True)
+    # From within: no user passes the directory of the volumes.
+    subprocess.run([*write, "of=some", "count=2"], check=True, capture_output=True, cwd=data)
+    more = subprocess.run([*write, "of=more", "count=4"], check=False, capture_output=True, text=True, cwd=data)
     assert "quota" in more.stderr.lower() or "space" in more.stderr.lower()
     found = os.statvfs(data)
     assert found.f_blocks * found.f_frsize == 4 << 20
