@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -36,7 +37,9 @@ def _probe() -> None:
     newer release in the same network namespace; inside this process that would end an apply in the middle.
     """
     try:
-        done = subprocess.run(["nft", "list", "ruleset"], capture_output=True, check=False)
+        # Without a login, over ssh or in a service, there may be no sbin in PATH.
+        program = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin") or "nft"
+        done = subprocess.run([program, "list", "ruleset"], capture_output=True, check=False)
     except FileNotFoundError as error:
         raise UnsupportedError("program nft is not installed", hint="install package nftables") from error
     if done.returncode < 0:
