@@ -86,9 +86,9 @@ def test_ports_as_they_are(bayplan):
     )
     bayplan("apply")
     lines = bayplan("port", "app").splitlines()
-    assert [line.split(":")[0] for line in lines] == ["80/tcp -> 127.0.0.1", "53/udp -> 127.0.0.1"]
-    assert bayplan("port", "app", "80").strip() == lines[0].split()[-1]
-    assert bayplan("port", "app", "53/udp").strip() == lines[1].split()[-1]
+    assert [line.split(":")[0] for line in lines] == ["53/udp -> 127.0.0.1", "80/tcp -> 127.0.0.1"]
+    assert bayplan("port", "app", "53/udp").strip() == lines[0].split()[-1]
+    assert bayplan("port", "app", "80").strip() == lines[1].split()[-1]
     assert "publishes no port 53/tcp" in bayplan("port", "app", "53", code=2)
     assert bayplan("ps", "-q", "--filter", f"publish={lines[0].rpartition(':')[2]}").strip()
 

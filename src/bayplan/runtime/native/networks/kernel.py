@@ -64,7 +64,7 @@ class Kernel:
     def ports(self) -> Mapping[str, Sequence[Published]]:
         """Recorded ports of each container by its id."""
         found = defaultdict(list)
-        for row in self._database.query("SELECT * FROM ports"):
+        for row in self._database.query("SELECT * FROM ports ORDER BY target, protocol, host_ip, published"):
             found[row["container_id"]].append(Published.of(row))
         return found
 

@@ -90,7 +90,9 @@ class Ports:
 
     def published_of(self, container_id: str) -> list[Published]:
         """What it publishes, by the records."""
-        rows = self.database.query("SELECT * FROM ports WHERE container_id = ?", (container_id,))
+        rows = self.database.query(
+            "SELECT * FROM ports WHERE container_id = ? ORDER BY target, protocol, host_ip, published", (container_id,)
+        )
         return [Published.of(row) for row in rows]
 
     # -- parts -------------------------------------------------------------------------------------------------
