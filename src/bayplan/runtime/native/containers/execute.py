@@ -108,7 +108,8 @@ def run(
             done = namespaces.in_private_mounts(
                 lambda: _communicate([*argv, container_id], (pid_file, paths.cgroup), stdin, capture, timeout_s)
             )
-        return _understood(done, log, capture=capture)
+        # Where its own errors reach the caller, the runtime has said there what it has written to its log.
+        return _understood(done, log, show=not capture and (detach or process["terminal"]))
     finally:
         for item in (file, pid_file, log):
             item.unlink(missing_ok=True)
@@ -144,8 +145,8 @@ def _on_terminal(argv: list[str], container_id: str, paths: Paths) -> int:
     return child.wait()
 
 
-def _understood(done: ExecResult, log: Path, *, capture: bool) -> ExecResult:
-    """The result; what the runtime itself said means that the command was not run."""
+def _understood(done: ExecResult, log: Path, *, show: bool) -> ExecResult:
+    """The result; what the runtime itself said means that the command was not run. ``show``: nobody has seen it yet."""
     from bayplan.runtime.protocol import ExecResult
 
     said = log.read_text(errors="replace").strip() if log.exists() else ""
@@ -158,9 +159,10 @@ def _understood(done: ExecResult, log: Path, *, capture: bool) -> ExecResult:
         code = NOT_EXECUTABLE
     else:
         raise RuntimeFailureError(f"the command could not be run: {said}", output=said)
-    if not capture:
+    if show:
         sys.stderr.write(f"{said}\n")
-    return ExecResult(code, done.stdout, done.stderr + said.encode())
+    known = said.encode()
+    return ExecResult(code, done.stdout, done.stderr if known in done.stderr else done.stderr + known)
 
 
 def _communicate(
