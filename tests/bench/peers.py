@@ -1,21 +1,12 @@
-"""Builds side by side with other tools, as far as they are installed: ``peers.py [--runs N]``; pulls: pull_peers.py.
+"""What figures beside other tools share: a registry on loopback with layers in it, and commands that are timed."""
 
-Ten RUN steps on a small base from a registry on loopback, and the same again with everything cached:
-bayplan / buildah bud / podman build, both with --isolation=chroot, which spares them the OCI runtime.
-
-Needs root. Every tool gets an empty store of its own for each run; runs of the tools take turns. No bar is asserted.
-"""
-
-import argparse
 import gzip
 import hashlib
 import io
 import json
 import os
 import random
-import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tarfile
@@ -29,17 +20,6 @@ from bench import core
 
 KIND = "application/vnd.oci.image"
 FILES, FILE_BYTES, LAYERS = 400, 100_000, 5
-RUNS = "".join(f"RUN echo {number} > /made-{number}\n" for number in range(10))
-BUILD = """
-import sys
-from bayplan import app
-from bayplan.cli.common import opened
-from bayplan.models import Build, Image, Stack
-with opened() as (runtime, settings):
-    image = Image(name="bench/app", build=Build(context=sys.argv[1]))
-    made = app.plan_single(Stack(name="", images=(image,)), runtime)
-    app.apply(made, runtime, settings).raise_failure()
-"""
 
 
 def layer(number):
@@ -50,18 +30,6 @@ def layer(number):
             info = tarfile.TarInfo(f"layer-{number}/{index % 20}/{index}")
             info.size = FILE_BYTES
             tar.addfile(info, io.BytesIO(drawn.randbytes(FILE_BYTES // 2) + bytes(FILE_BYTES - FILE_BYTES // 2)))
-    return archive.getvalue()
-
-
-def busybox():
-    """A tar of static busybox."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add("/bin/busybox", "bin/busybox")
-        for name in ("sh", "echo"):
-            link = tarfile.TarInfo(f"bin/{name}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
     return archive.getvalue()
 
 
@@ -138,54 +106,3 @@ def timed(*argv, **options):
 def podman(program, folder):
     """podman or buildah with a store of its own."""
     return (program, "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "overlay")
-
-
-def build(registry, folder):
-    """Seconds of a build and of the same again, by tool."""
-    context = folder / "context"
-    context.mkdir()
-    (context / "Dockerfile").write_text(f"FROM {registry.host}/bench/base\n{RUNS}")
-    found = {}
-    with bayplan(registry) as environment:
-        for kind in ("", " again"):
-            found[f"bayplan build{kind}"] = timed(sys.executable, "-c", BUILD, context, env=environment)
-    for program, verb in (("buildah", "bud"), ("podman", "build")):
-        if shutil.which(program):
-            for kind in ("", " again"):
-                argv = (
-                    *podman(program, folder / program),
-                    verb,
-                    "--layers",
-                    "--isolation=chroot",
-                    "--tls-verify=false",
-                )
-                found[f"{program} {verb}{kind}"] = timed(*argv, "-q", context)
-    return found
-
-
-def main():
-    """Run what is asked for, print minimum, median and maximum."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3)
-    options = parser.parse_args()
-    figures = {}
-    with tempfile.TemporaryDirectory(dir="/var/lib", prefix="bayplan-bench-", ignore_cleanup_errors=True) as top:
-        registry = Registry(Path(top))
-        try:
-            registry.push("bench/base", [busybox()])
-            for number in range(options.runs):
-                folder = Path(top, f"build-{number}")
-                folder.mkdir()
-                for name, value in build(registry, folder).items():
-                    figures.setdefault(name, []).append(value)
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            registry.process.terminate()
-            registry.process.wait()
-    for name, values in figures.items():
-        low, middle, high = min(values), statistics.median(values), max(values)
-        print(f"{name:<28} min {low:6.2f}  median {middle:6.2f}  max {high:6.2f} s  n={len(values)}")
-
-
-if __name__ == "__main__":
-    main()
