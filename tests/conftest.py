@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import time
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from bayplan.models import Settings
 from leaks import DEFAULTS, leaks, namespace_fds
 
+# A shell that starts a command in the background has it ignore Ctrl-C, and all that it starts (POSIX, "Asynchronous
+# Lists"): tests that press it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 WAIT_S = 3.0  # conmon and the kernel remove cgroups, links and lazily unmounted trees a moment after the call returns
 
 
