@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +67,19 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = 
         raise
     if durable:
         fsync_dir(path.parent)
+
+
+def create_once(path: Path, data: bytes) -> bytes:
+    """Make a durable file (mode 0600) unless it is there; what is in it then, which of several makers wrote first."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        atomic_write(temporary, data)
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_dir(path.parent)
+    return path.read_bytes()
 
 
 def read_kernel_file(path: str) -> bytes:

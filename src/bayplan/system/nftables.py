@@ -14,6 +14,7 @@ from typing import Any
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 
 _OUTPUT_JSON = 1 << 4
+_SBIN = "/usr/sbin:/sbin"
 _lock = threading.Lock()
 
 
@@ -38,7 +39,7 @@ def _probe() -> None:
     """
     try:
         # Without a login, over ssh or in a service, there may be no sbin in PATH.
-        program = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin") or "nft"
+        program = shutil.which("nft") or shutil.which("nft", path=_SBIN) or "nft"
         done = subprocess.run([program, "list", "ruleset"], capture_output=True, check=False)
     except FileNotFoundError as error:
         raise UnsupportedError("program nft is not installed", hint="install package nftables") from error

@@ -37,4 +37,4 @@ def test_an_unknown_verb_is_answered_with_all(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         parser.parse(["-f", "plan", "aply"])
     said = capsys.readouterr().err
-    assert all(repr(verb) in said for verb in _WHOLE)
+    assert all(verb in said for verb in _WHOLE)

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
 from bayplan.errors import BusyError
-from bayplan.system.files import atomic_write, locked
+from bayplan.system.files import atomic_write, create_once, locked
 
 
 def test_atomic_write_replaces_whole_with_mode(tmp_path):
@@ -15,6 +17,22 @@ def test_atomic_write_replaces_whole_with_mode(tmp_path):
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o644
     assert [item.name for item in tmp_path.iterdir()] == ["f"]
+
+
+def test_of_several_makers_of_a_file_all_get_what_the_first_wrote(tmp_path):
+    """Each of two containers made at the same time had its secrets sealed with a key of its own."""
+    together = Barrier(8)
+
+    def make(number):
+        together.wait()
+        return create_once(tmp_path / "key", bytes([number]) * 32)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(make, range(8)))
+    assert found == {(tmp_path / "key").read_bytes()}
+    assert create_once(tmp_path / "key", b"later") in found
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert [item.name for item in tmp_path.iterdir()] == ["key"]
 
 
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):

@@ -17,5 +17,6 @@ def test_an_nft_that_crashes_is_told_before_it_can_end_this_process(tmp_path, mo
 
 def test_a_missing_nft_is_named_with_its_package(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(nftables, "_SBIN", str(tmp_path))
     with pytest.raises(UnsupportedError, match="install package nftables"):
         nftables._probe()

@@ -20,7 +20,7 @@ from pydantic import SecretBytes
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, FileGrant, Settings
-from bayplan.system.files import atomic_write
+from bayplan.system.files import create_once
 
 _KEY_BYTES = 32
 _SHARED = Path("/dev/shm")  # noqa: S108 - a directory of our own in it, checked
@@ -35,9 +35,8 @@ def key(settings: Settings, *, make: bool = False) -> bytes:
     except FileNotFoundError:
         if not make:
             return b""
-    atomic_write(path, secrets.token_bytes(_KEY_BYTES))
-    path.chmod(0o600)
-    return path.read_bytes()
+    # Of containers that are made at the same time, each would be sealed with a key of its own.
+    return create_once(path, secrets.token_bytes(_KEY_BYTES))
 
 
 def entries(container: Container, settings: Settings, container_id: str) -> Iterator[tuple[FileGrant, Path]]:

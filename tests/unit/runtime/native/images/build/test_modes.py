@@ -21,7 +21,7 @@ def test_it_is_what_chmod_makes_of_it(tmp_path, text, before, is_directory):
         path.touch()
     path.chmod(before)
     # chmod(1) keeps the set-id bits of directories when it is not told of them; an image is not the place for that.
-    keeps = is_directory and before & 0o6000
+    keeps = before & 0o6000 if is_directory else 0
     subprocess.run(["chmod", "--", text, path], check=True, preexec_fn=lambda: __import__("os").umask(0))
     wanted = path.stat().st_mode & 0o7777
     found = Mode.parse(text).of(before, is_directory=is_directory)
