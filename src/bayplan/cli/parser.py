@@ -141,31 +141,13 @@ def _host(sub: Subparsers) -> None:
     sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
 
 
+_LIVES = ("start", "stop", "kill", "pause", "unpause", "restart", "rm", "rename", "wait")
+_LOOKS = ("top", "stats", "inspect", "ps", "cp", "events", "attach")
+_BY_SERVICE = ("create", "run", "update", "port", "diff", "export", "commit")
 _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("plan", "apply", "status", "destroy", "exec", "pull"), _project),
     "logs": _logs,
-    **dict.fromkeys(
-        [
-            "start",
-            "stop",
-            "kill",
-            "pause",
-            "unpause",
-            "restart",
-            "rm",
-            "rename",
-            "wait",
-            "top",
-            "stats",
-            "inspect",
-            "ps",
-            "cp",
-            "events",
-            "attach",
-            *("create", "run", "update", "port", "diff", "export", "commit"),
-        ],
-        _containers,
-    ),
+    **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,

@@ -5,23 +5,9 @@ import os
 import pytest
 
 from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError
-from builds import Core, write
+from builds import write
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-
-
-@pytest.fixture
-def core():
-    made = Core()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def context(tmp_path):
-    top = tmp_path / "context"
-    top.mkdir()
-    return top
 
 
 def layer(core, digest, number=-1):

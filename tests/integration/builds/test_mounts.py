@@ -9,24 +9,10 @@ import pytest
 
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError, RuntimeFailureError
 from bayplan.models import Build, BuildSecret, Image
-from builds import Core, write
+from builds import write
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 SECRET = "wonderfully-secret-4711"
-
-
-@pytest.fixture
-def core():
-    made = Core()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def context(tmp_path):
-    top = tmp_path / "context"
-    top.mkdir()
-    return top
 
 
 def layer_of(core, digest):

@@ -15,7 +15,7 @@ import zstandard
 from bayplan.errors import NotFoundError, RuntimeFailureError, StalePlanError, UnsupportedError
 from bayplan.models import Build, Image
 from bayplan.runtime.native.images import compression
-from builds import Core, Server, write
+from builds import Server, write
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 PACKED = {
@@ -25,20 +25,6 @@ PACKED = {
     "tar.xz": lzma.compress,
     "tar.zst": zstandard.compress,
 }
-
-
-@pytest.fixture
-def core():
-    made = Core()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def context(tmp_path):
-    top = tmp_path / "context"
-    top.mkdir()
-    return top
 
 
 @pytest.fixture

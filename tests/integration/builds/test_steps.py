@@ -13,20 +13,6 @@ from builds import Core, write
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
-@pytest.fixture
-def core():
-    made = Core()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def context(tmp_path):
-    top = tmp_path / "context"
-    top.mkdir()
-    return top
-
-
 DOCKERFILE = """\
 FROM lab/base
 ARG WHO=nobody

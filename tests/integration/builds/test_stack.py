@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bayplan.system import cgroups
-from builds import Core, write
+from builds import write
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 COMPOSE = """\
@@ -28,13 +28,6 @@ RUN echo $WORD > /word
 FROM lab/base
 COPY --from=made /word /word
 """
-
-
-@pytest.fixture
-def core():
-    made = Core()
-    yield made
-    made.close()
 
 
 @pytest.fixture
