@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayplan.models import Duration
-from bayplan.runtime.native.images.build.dockerfile import Instruction, kept
+from bayplan.runtime.native.images.build.dockerfile import Instruction, exec_form, kept
 from bayplan.runtime.native.images.build.expand import pairs, split
 
 SHELL = ("/bin/sh", "-c")
@@ -93,7 +92,7 @@ def _healthcheck(item: Instruction, config: Mapping[str, Any]) -> dict[str, Any]
         return {"Test": ["NONE"]}
     if word.upper() != "CMD" or not rest.strip():
         raise ValueError("is NONE, or CMD and a command")
-    words = _exec_form(rest.strip())
+    words = exec_form(rest.strip())
     test = ["CMD", *words] if words is not None else ["CMD-SHELL", rest.strip()]
     found: dict[str, Any] = {"Test": test}
     for flag, value in item.flags:
@@ -104,11 +103,3 @@ def _healthcheck(item: Instruction, config: Mapping[str, Any]) -> dict[str, Any]
         else:
             found[_CHECK_TIMES[flag]] = round(Duration.parse(value).total_seconds() * 1e9)
     return found
-
-
-def _exec_form(text: str) -> list[str] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, list) and all(isinstance(word, str) for word in found) else None

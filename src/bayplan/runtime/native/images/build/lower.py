@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError
+from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError, RuntimeFailureError
 from bayplan.models import Build
 from bayplan.runtime.native.images.build import config, copies, platforms, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
@@ -204,6 +204,8 @@ class _Lowered:
             except BayplanError as error:
                 error.where = error.where or item.where
                 raise
+            except OSError as error:
+                raise RuntimeFailureError(f"{item.title}: {error}", where=item.where) from error
             self.stage.history.append((str(item), len(self.stage.steps) > before))
         self.stage.author = self.author
 
