@@ -81,7 +81,7 @@ def _ports(word: str) -> list[str]:
 
 def _signal(name: str) -> str:
     known = {item.name for item in signal.Signals}
-    if not name.isdigit() and f"SIG{name.upper().removeprefix('SIG')}" not in known:
+    if not name.isdecimal() and f"SIG{name.upper().removeprefix('SIG')}" not in known:
         raise ValueError(f"unknown signal {name!r}; see signal(7)")
     return name
 
@@ -97,7 +97,7 @@ def _healthcheck(item: Instruction, config: Mapping[str, Any]) -> dict[str, Any]
     found: dict[str, Any] = {"Test": test}
     for flag, value in item.flags:
         if flag == "retries":
-            if not value.isdigit() or not int(value):
+            if not value.isdecimal() or not int(value):
                 raise ValueError(f"--retries={value} is no number of tries")
             found["Retries"] = int(value)
         else:

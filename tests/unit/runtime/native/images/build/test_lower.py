@@ -249,3 +249,12 @@ def test_directories_without_end_are_refused(lower, tmp_path, source):
     (tmp_path / "context/deep" / "/".join("d" * 320)).mkdir(parents=True)
     with pytest.raises(UnsupportedError, match=r":2: /deep/d/.* more than 300 directories deep"):
         lower(f"FROM base\nCOPY {source} /x\n")
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "9" * 12, "9" * 5000, "-1"])
+def test_a_time_that_is_none_is_refused(lower, text):
+    """``\u00b2`` is a digit to Python, and no number."""
+    with pytest.raises(DeclarationError, match="is no number of seconds"):
+        lower(f"ARG SOURCE_DATE_EPOCH={text}\nFROM base\n")
+    with pytest.raises(DeclarationError, match="there is no stage"):
+        lower("FROM base\n", target=text[:20])
