@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
 from bayplan.load.compose.grants import Places, read_build_secrets
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, texts, wrong
+from bayplan.load.compose.paths import below
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
 
@@ -101,14 +101,14 @@ class ImageReader:
                 raise wrong(
                     place, f"no agent for {name}: SSH_AUTH_SOCK is not set", hint="give it a path, or ssh-agent(1)"
                 )
-            found[name] = os.path.normpath(self.places.directory / Path(path).expanduser())
+            found[name] = os.path.normpath(below(self.places.directory, path, place))
         return found
 
     def _context(self, node: Node) -> str:
         text = as_text(node)
         if "://" in text or text.startswith(("git@", "github.com/")):
             raise not_built(node, f"a build context at {text!r} is not built yet")
-        return os.path.normpath(self.places.directory / Path(text).expanduser())
+        return os.path.normpath(below(self.places.directory, text, node))
 
 
 def _platform(node: Node, declared: Any) -> str:

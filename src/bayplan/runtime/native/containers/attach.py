@@ -40,9 +40,9 @@ def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process |
 def carry(
     joined: socket.socket, paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process | None = None
 ) -> bool:
-    """Like ``attach`` over a socket that is connected already; closes it."""
+    """Like ``attach`` over a socket that is connected already; closes it. What comes through a pipe is no key."""
     with joined as peer, _passed_on(tell), terminal.raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
-        finder = terminal.DetachKeys(keys)
+        finder = terminal.DetachKeys(keys if stdin and os.isatty(0) else b"")
         watched: list[int] = [peer.fileno(), *([0] if stdin else [])]
         sized: tuple[int, int] | None = None
         while True:

@@ -141,7 +141,7 @@ class Names:
                     listed = self.database.query(_MEMBERS, (row["network"],))
                     peers = members[row["network"]] = [self._line(row) for row in listed]
                 # Some libraries take the first line only: each begins elsewhere, so that all replicas are asked.
-                begin = zlib.crc32(container_id.encode()) % len(peers)
+                begin = zlib.crc32(container_id.encode()) % max(1, len(peers))  # the last one may have left meanwhile
                 lines += peers[begin:] + peers[:begin]
             lines += self._extra(container_id, attached[0]["declared"])
             found[container_id] = "".join(lines).encode()

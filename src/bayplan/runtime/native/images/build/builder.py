@@ -85,7 +85,9 @@ class Builder:
             stats = self._stats(declared)
             found = recipe(declared, bases, urls, image.platform, stats=stats)
             build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
-            build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
+            build.secrets = {
+                item.id: item.content.get_secret_value() for item in declared.secrets if item.content is not None
+            }
             build.ssh = declared.ssh
             build.bring = Bringing(lambda base: self._bring(base, report))
             if digest not in ("", found.fingerprint.digest, build.predict()):

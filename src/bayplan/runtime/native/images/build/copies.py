@@ -17,6 +17,9 @@ from bayplan.runtime.native.images.build.ignore import Ignore
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.steps import Copy
 
+_NO_ID = 2**32 - 1
+"""chown(2) takes it for "leave as it is", and nothing above it."""
+
 
 class Stage(Protocol):
     """What an instruction may ask of the stage it stands in."""
@@ -63,7 +66,7 @@ def lower(item: Instruction, stage: Stage) -> Copy:
         tuple(patterns),
         posixpath.normpath(posixpath.join(stage.directory(), target)),
         into,
-        stage.expand(item, item.flag("chown") or ""),
+        _owner(item, stage),
         Mode.parse(mode) if mode else None,
         choice=choice,
         link=_switch(item, "link"),
@@ -76,6 +79,14 @@ def lower(item: Instruction, stage: Stage) -> Copy:
             groups = tuple(_unpacked(item, stage, group) for group in groups)
         step = replace(step, groups=(*filter(None, groups), *((entry,) for entry in written)))
     return step
+
+
+def _owner(item: Instruction, stage: Stage) -> str:
+    text = stage.expand(item, item.flag("chown") or "")
+    for part in text.split(":"):
+        if part.isdecimal() and int(part) >= _NO_ID:
+            raise item.wrong(f"--chown={text}: {part} is no number of a user or group")
+    return text
 
 
 def _choice(item: Instruction, stage: Stage) -> select.Choice:

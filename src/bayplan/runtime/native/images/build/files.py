@@ -20,6 +20,8 @@ from bayplan.system.beneath import open_in_root
 
 _CHUNK = 1 << 20
 _GLOB = frozenset("*?[")
+MAX_DEPTH = 300
+"""Directories that may lie in each other."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Files:
 
     def _directories(self, path: str) -> list[str]:
         """A directory and all below it; links are none."""
+        check_depth(path)
         found = [path]
         for name in self._names(path):
             inner = f"{path}/{name}".lstrip("/")
@@ -185,6 +188,7 @@ class Files:
         left_out = bool(at) and self._ignore(at)
         if left_out and not self._ignore.has_exceptions:
             return
+        check_depth(at)
         own = self._entry(name, at, found, digest)
         if not left_out:
             yield own
@@ -258,6 +262,13 @@ class Files:
             return tuple((name, os.getxattr(path, name).hex()) for name in names)
         finally:
             os.close(fd)
+
+
+def check_depth(path: str) -> None:
+    """Raises UnsupportedError for directories that lie too deep in each other."""
+    if path.count("/") >= MAX_DEPTH:
+        what = f"/{path[:60]}... lies more than {MAX_DEPTH} directories deep"
+        raise UnsupportedError(what, hint="leave it out with .dockerignore, or remove it in the step that makes it")
 
 
 def _in_memory(data: bytes) -> int:

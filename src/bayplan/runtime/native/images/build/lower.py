@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError
+from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError, RuntimeFailureError
 from bayplan.models import Build
 from bayplan.runtime.native.images.build import config, copies, platforms, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
@@ -31,6 +31,7 @@ from bayplan.runtime.native.images.build.steps import (
 from bayplan.runtime.native.images.build.urls import Urls
 
 EPOCH = "SOURCE_DATE_EPOCH"
+_EPOCH_DIGITS = 11  # the year 5138; from 10000 on there is no date in an image's configuration (RFC 3339)
 
 
 def recipe(
@@ -147,7 +148,7 @@ def _ignore(build: Build, own: Path | None) -> Ignore:
 
 
 def _epoch(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal() or len(text) > _EPOCH_DIGITS:
         raise DeclarationError(f"{EPOCH}={text!r} is no number of seconds", hint="see reproducible-builds.org")
     return int(text)
 
@@ -178,7 +179,7 @@ class _Lowered:
 
     def _start(self, position: int) -> tuple[Base | int | None, dict[str, Any]]:
         name = self.draft.base
-        other = stages.index_of(self.drafts, name, position) if not name.isdigit() else None
+        other = stages.index_of(self.drafts, name, position) if not name.isdecimal() else None
         if other is not None:
             below = self.need(other)
             self.arguments = dict(below.arguments)
@@ -204,6 +205,8 @@ class _Lowered:
             except BayplanError as error:
                 error.where = error.where or item.where
                 raise
+            except OSError as error:
+                raise RuntimeFailureError(f"{item.title}: {error}", where=item.where) from error
             self.stage.history.append((str(item), len(self.stage.steps) > before))
         self.stage.author = self.author
 
@@ -250,6 +253,6 @@ class _Lowered:
         if other is not None:
             self.need(other)
             return other
-        if name.isdigit():
+        if name.isdecimal():
             raise item.wrong(f"there is no stage {name} before this one")
         return self.bases.get(name, item.where, self.wished)

@@ -70,7 +70,7 @@ class Copy:
     @property
     def is_independent(self) -> bool:
         """Whether the layers below do not matter; names of users are looked up in them."""
-        return self.link and all(part.isdigit() for part in self.chown.split(":") if self.chown)
+        return self.link and all(part.isdecimal() for part in self.chown.split(":") if self.chown)
 
 
 @dataclass(frozen=True)
