@@ -86,6 +86,11 @@ options:
         - 'What RUN --security=insecure and RUN --network=host may be used for: nothing when unset.'
         type: list
         elements: str
+      platforms:
+        description:
+        - os/architecture[/variant] of each image under one name; that of the image alone when unset.
+        type: list
+        elements: str
       no_cache:
         description:
         - Build every step anew.

@@ -55,6 +55,7 @@ SPECS = {
                     },
                     'ssh': {'type': 'dict'},
                     'entitlements': {'type': 'list', 'elements': 'str'},
+                    'platforms': {'type': 'list', 'elements': 'str'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

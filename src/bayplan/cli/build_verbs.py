@@ -33,7 +33,13 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     made.add_argument(
         "--ssh", action="append", default=[], metavar="ID[=SOCKET]", help="an ssh agent; default is yours"
     )
-    made.add_argument("--platform", metavar="OS/ARCHITECTURE", help="platform of the image; the host's when not given")
+    made.add_argument(
+        *("--platform",),
+        action="append",
+        default=[],
+        metavar="OS/ARCHITECTURE[,...]",
+        help="platform of the image, or several under one name; the host's when not given",
+    )
     made.add_argument(
         "--allow", action="append", default=[], metavar="WHAT", help="security.insecure or network.host, for RUN"
     )
@@ -53,6 +59,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def build(options: Namespace) -> int:
     """Plan, show, build."""
+    platforms = [item for text in options.platform for item in text.split(",")]
     declared = Build(
         context=_context(options.context),
         **_dockerfile(options),
@@ -62,10 +69,12 @@ def build(options: Namespace) -> int:
         secrets=tuple(_secret(text) for text in options.secret),
         ssh=dict(_agent(text) for text in options.ssh),
         entitlements=tuple(_entitlement(text) for text in options.allow),
+        platforms=tuple(platforms) if len(platforms) > 1 else (),
         no_cache=options.no_cache,
         pull=options.pull,
     )
-    wanted = Stack(name="", images=(Image(name=options.tag, platform=options.platform, build=declared),))
+    image = Image(name=options.tag, platform=platforms[0] if len(platforms) == 1 else None, build=declared)
+    wanted = Stack(name="", images=(image,))
     with opened() as (runtime, settings):
         return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
 

@@ -53,6 +53,9 @@ class Build(Model):
     entitlements: tuple[Entitlement, ...] = Field(
         (), description="What RUN --security=insecure and RUN --network=host may be used for: nothing when unset."
     )
+    platforms: tuple[str, ...] = Field(
+        (), description="os/architecture[/variant] of each image under one name; that of the image alone when unset."
+    )
     no_cache: bool = Field(False, description="Build every step anew.")
     pull: bool = Field(False, description="Ask the registry for a newer base image first.")
 

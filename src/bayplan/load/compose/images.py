@@ -48,7 +48,8 @@ class ImageReader:
             values["platform"] = as_text(platform)
         if build:
             values["build"] = self._build(build)
-            if isinstance(build.value, dict) and (platforms := build.get("platforms")):
+            platforms = build.get("platforms") if isinstance(build.value, dict) else None
+            if platforms and len(texts(platforms)) == 1:
                 values["platform"] = _platform(platforms, values.get("platform"))
         image = make(Image, service, values)
         known = self.found.get(full)
@@ -78,6 +79,8 @@ class ImageReader:
                 values[name] = as_flag(found)
         if allowed := node.get("entitlements"):
             values["entitlements"] = texts(allowed)
+        if (platforms := node.get("platforms")) and len(texts(platforms)) > 1:
+            values["platforms"] = texts(platforms)
         values["labels"] = text_map(node.get("labels"))
         if wanted := node.get("secrets"):
             values["secrets"] = read_build_secrets(wanted, self.secrets, self.places)
@@ -112,14 +115,11 @@ class ImageReader:
 
 
 def _platform(node: Node, declared: Any) -> str:
-    """The one platform to build for. Raises NotBuiltYetError for several."""
-    found = texts(node)
-    if len(found) != 1:
-        hint = "build an image for each, and push them under one name by `bayplan image push --index`"
-        raise not_built(node, f"a build for {len(found)} platforms at once is not built yet: {hint}")
-    if declared not in (None, found[0]):
-        raise wrong(node, f"the service is for platform {declared}, its build for {found[0]}")
-    return found[0]
+    """The one platform to build for. Raises DeclarationError."""
+    (found,) = texts(node)
+    if declared not in (None, found):
+        raise wrong(node, f"the service is for platform {declared}, its build for {found}")
+    return found
 
 
 def _policy(node: Node) -> dict[str, Any]:

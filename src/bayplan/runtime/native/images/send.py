@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from bayplan.errors import DeclarationError, RuntimeFailureError, UnavailableError
-from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.catalog import Found
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import Progress, Report
 
@@ -53,18 +53,18 @@ class Remote:
         return ["ssh", "-T", "-o", "BatchMode=yes", *port, *login, "--", self.host, bridge]
 
 
-def send(
-    store: ImageStore, ref: ImageReference, digest: str, remote: Remote, *, bridge: str, report: Report
-) -> tuple[int, int]:
-    """Give another host an image; how many blobs went, and how many bytes. Raises UnavailableError, and its errors."""
+def send(store: ImageStore, image: Found, remote: Remote, *, bridge: str, report: Report) -> tuple[int, int]:
+    """Give another host an image that has a name, all platforms of it; how many blobs went, and how many bytes.
+
+    Raises UnavailableError, and the errors of the other side.
+    """
     with store.in_use():
-        manifest, image = store.document(digest), store.get(digest)
-        digests = [str(manifest["config"]["digest"]), *(layer.digest for layer in image.layers), digest]
-        sizes = {item: store.blob(item).stat().st_size for item in digests}
+        sizes = {item: store.blob(item).stat().st_size for item in _blobs(store, image)}
         request = {
             "verb": "image_receive",
-            "name": str(ref),
-            "manifest": digest,
+            "name": str(image.reference),
+            "manifest": image.digest,
+            **({"index": image.index} if image.index else {}),
             "blobs": [{"digest": item, "size": size} for item, size in sizes.items()],
         }
         with _bridge(remote, bridge) as (into, out):
@@ -79,6 +79,17 @@ def send(
             into.flush()
             _answer(out, remote)
     return len(missing), sum(sizes[item] for item in missing)
+
+
+def _blobs(store: ImageStore, image: Found) -> Iterator[str]:
+    """All that an image is made of, documents after what they name."""
+    parts = [str(item["digest"]) for item in store.parts(image.index)] if image.index else [image.digest]
+    for part in parts:
+        yield from (layer.digest for layer in store.get(part).layers)
+        yield str(store.document(part)["config"]["digest"])
+        yield part
+    if image.index:
+        yield image.index
 
 
 def _blob(store: ImageStore, digest: str, into: IO[bytes]) -> Iterator[int]:

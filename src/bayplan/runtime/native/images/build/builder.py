@@ -14,6 +14,7 @@ from bayplan.runtime.native.images.build.assemble import sha256
 from bayplan.runtime.native.images.build.bases import FOREIGN, Base, Bases, Bringing
 from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
 from bayplan.runtime.native.images.build.lower import recipe
+from bayplan.runtime.native.images.build.parts import Part, platform_in, wanted, write_index
 from bayplan.runtime.native.images.build.solve import Build, Room
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Session = Callable[[], AbstractContextManager[Executor]]
     """Gives the executor for one build, and takes away what it made for it."""
 FINGERPRINT = "io.bayplan.build.fingerprint"
+_BETWEEN = ","
+"""Between the fingerprints of the platforms of one image."""
 
 
 def workspaces(settings: Settings) -> Path:
@@ -56,20 +59,30 @@ class Builder:
     def resolve(self, image: Image, declared: Declared) -> ResolvedImage:
         """Present when it was built from just this, or would come out as what is here; else what it will be.
 
-        Reads only. Raises DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
+        Of several platforms the digest is that of the one for which the name stands here. Reads only. Raises
+        DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
         """
+        found, main = self._parts(image, declared)
+        done = [self._resolve(image, declared, part) for part in found]
+        whys = [
+            f"{part.platform}: {one.why}" if declared.platforms else one.why
+            for part, one in zip(found, done, strict=True)
+            if one.why
+        ]
+        update = {"present": all(item.present for item in done), "why": "; ".join(whys)}
+        return done[main].model_copy(update=update)
+
+    def _resolve(self, image: Image, declared: Declared, part: Part) -> ResolvedImage:
         bases, stats = Bases(self.store, self._client, newest=declared.pull), self._stats(declared)
-        found = recipe(declared, bases, self._urls(declared), image.platform, stats=stats)
-        local = self._whole(image)
-        earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
+        found = recipe(declared, bases, self._urls(declared), part.platform, stats=stats)
         digest, present = found.fingerprint.digest, False
-        if local and earlier == str(found.fingerprint):
-            digest, present = local, True
+        if part.local and part.earlier == str(found.fingerprint):
+            digest, present = part.local, True
         elif not declared.no_cache:
             build = Build(self._room, found, str(image.reference), Path(declared.context))
             digest = build.predict() or digest
-            present = digest == local
-        why = "" if present else found.fingerprint.why(earlier) if local else "not built yet"
+            present = digest == part.local
+        why = "" if present else found.fingerprint.why(part.earlier) if part.local else "not built yet"
         if why and found.unknown:
             why += f"; what {' and '.join(found.unknown)} holds is known at build"
         return ResolvedImage(name=image.name, digest=digest, present=present, origin=ImageOrigin.BUILD, why=why)
@@ -79,31 +92,65 @@ class Builder:
 
         Raises StalePlanError when that moved, RuntimeFailureError for a step that failed; nothing of it stays.
         """
-        name = str(image.reference)
         with self.store.in_use():
-            bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
-            stats = self._stats(declared)
-            found = recipe(declared, bases, urls, image.platform, stats=stats)
-            build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
-            build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
-            build.ssh = declared.ssh
-            build.bring = Bringing(lambda base: self._bring(base, report))
-            if digest not in ("", found.fingerprint.digest, build.predict()):
-                raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
-            for note in found.notes:
-                report(Progress(f"image {name}", message=note))
-            for url in found.unknown:
-                report(Progress(f"image {name}", message=f"fetch {url}"))
-                urls.fetch(url)
-            if found.unknown:
-                build.recipe = found = recipe(declared, bases, urls, image.platform, stats=stats)
-            with self._session() as executor:
-                build.executor = executor
-                documents = build.run(report)
-            for data in (documents.config, documents.manifest):
-                self.store.write(sha256(data), [data])
-            stats.save()
-            self.store.tag(image.reference, documents.digest, {FINGERPRINT: str(found.fingerprint)})
+            found, main = self._parts(image, declared)
+            builds = [
+                self._build(image, declared, part, digest if at == main else "", report)
+                for at, part in enumerate(found)
+            ]
+            made = [self._run(build, report) for build in builds]
+            self.cache.finish(str(image.reference), {key for build in builds for key in build.used})
+            self._stats(declared).save()
+            prints = _BETWEEN.join(str(build.recipe.fingerprint) for build in builds)
+            rows = [(part.platform, digest) for part, digest in zip(found, made, strict=True)]
+            index = write_index(self.store, rows) if declared.platforms else ""
+            self.store.tag(image.reference, made[main], {FINGERPRINT: prints}, index=index)
+
+    def _build(self, image: Image, declared: Declared, part: Part, digest: str, report: Report) -> Build:
+        """The build for one platform, ready to run."""
+        name = str(image.reference)
+        bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
+        stats = self._stats(declared)
+        found = recipe(declared, bases, urls, part.platform, stats=stats)
+        build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
+        build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
+        build.ssh = declared.ssh
+        build.bring = Bringing(lambda base: self._bring(base, report))
+        if digest not in ("", found.fingerprint.digest, build.predict()):
+            raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
+        for note in found.notes:
+            report(Progress(f"image {name}", message=note))
+        for url in found.unknown:
+            report(Progress(f"image {name}", message=f"fetch {url}"))
+            urls.fetch(url)
+        if found.unknown:
+            build.recipe = recipe(declared, bases, urls, part.platform, stats=stats)
+        return build
+
+    def _run(self, build: Build, report: Report) -> str:
+        """Carry it out and store the documents; the digest of the manifest."""
+        with self._session() as executor:
+            build.executor = executor
+            documents = build.run(report)
+        for data in (documents.config, documents.manifest):
+            self.store.write(sha256(data), [data])
+        return documents.digest
+
+    def _parts(self, image: Image, declared: Declared) -> tuple[list[Part], int]:
+        """What is built, with what of it is here, and the position of what the name stands for on this host."""
+        earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
+        if not declared.platforms:
+            index = self.store.index(image.reference)
+            local = "" if index else self._whole(self.store.find(image.reference))
+            return [Part(image.platform or "", local, earlier)], 0
+        listed, main = wanted(image, declared)
+        index = self.store.index(image.reference)
+        prints = iter(earlier.split(_BETWEEN))
+        known = {
+            platform_in(item): Part(platform_in(item), self._whole(str(item["digest"])), next(prints, ""))
+            for item in (self.store.parts(index) if index else ())
+        }
+        return [known.get(platform, Part(platform)) for platform in listed], main
 
     def forget(self, name: str) -> None:
         """The image is gone; the results of its steps need not be kept."""
@@ -127,14 +174,13 @@ class Builder:
         if base.note:
             self.store.tag(base.reference, base.digest, {FOREIGN: base.note})
 
-    def _whole(self, image: Image) -> str | None:
-        """The digest of the image of that name, when all of it is here."""
-        digest = self.store.find(image.reference)
+    def _whole(self, digest: str | None) -> str:
+        """The digest of an image, when all of it is here; else empty."""
         try:
             layers = self.store.get(digest).layers if digest else ()
         except (NotFoundError, CorruptStateError):
-            return None
-        return digest if all(self.store.blob(layer.digest).exists() for layer in layers) else None
+            return ""
+        return digest if digest and all(self.store.blob(layer.digest).exists() for layer in layers) else ""
 
 
 def _web() -> Web:
