@@ -39,7 +39,7 @@ options:
     suboptions:
       context:
         description:
-        - Directory with the files the build may use; absolute path.
+        - Directory with the files the build may use, absolute path; or a Git repository, URL#REF:DIRECTORY.
         type: str
         required: true
       dockerfile:
@@ -91,6 +91,10 @@ options:
         - os/architecture[/variant] of each image under one name; that of the image alone when unset.
         type: list
         elements: str
+      commits:
+        description:
+        - Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.
+        type: dict
       no_cache:
         description:
         - Build every step anew.

@@ -56,6 +56,7 @@ SPECS = {
                     'ssh': {'type': 'dict'},
                     'entitlements': {'type': 'list', 'elements': 'str'},
                     'platforms': {'type': 'list', 'elements': 'str'},
+                    'commits': {'type': 'dict'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

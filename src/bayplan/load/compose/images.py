@@ -14,6 +14,7 @@ from bayplan.load.compose.grants import Places, read_build_secrets
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, texts, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
+from bayplan.models.git_url import parse
 
 _PERIODS = {"daily": "1d", "weekly": "1w"}
 _PART = re.compile(r"(\d+)([wdhms])")
@@ -109,8 +110,13 @@ class ImageReader:
 
     def _context(self, node: Node) -> str:
         text = as_text(node)
-        if "://" in text or text.startswith(("git@", "github.com/")):
-            raise not_built(node, f"a build context at {text!r} is not built yet")
+        try:
+            if parse(text):
+                return text
+        except ValueError as error:
+            raise wrong(node, str(error)) from error
+        if "://" in text:
+            raise not_built(node, f"a build context at {text!r}, which is no Git repository, is not built yet")
         return os.path.normpath(self.places.directory / Path(text).expanduser())
 
 

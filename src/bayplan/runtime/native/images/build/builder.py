@@ -12,19 +12,17 @@ from bayplan.models import Build as Declared
 from bayplan.models import Image, Settings
 from bayplan.runtime.native.images.build.assemble import sha256
 from bayplan.runtime.native.images.build.bases import FOREIGN, Base, Bases, Bringing
-from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
-from bayplan.runtime.native.images.build.lower import recipe
+from bayplan.runtime.native.images.build.cache import Cache
 from bayplan.runtime.native.images.build.parts import Part, platform_in, wanted, write_index
 from bayplan.runtime.native.images.build.solve import Build, Room
+from bayplan.runtime.native.images.build.sources import Sources
 from bayplan.runtime.native.images.build.stats import Stats
-from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import ImageOrigin, Progress, Report, ResolvedImage, silent
 
 if TYPE_CHECKING:
     from bayplan.registry.client import RegistryClient
-    from bayplan.registry.web import Web
     from bayplan.runtime.native.images.build.executor import Executor
 
     Session = Callable[[], AbstractContextManager[Executor]]
@@ -62,19 +60,21 @@ class Builder:
         Of several platforms the digest is that of the one for which the name stands here. Reads only. Raises
         DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
         """
+        sources = self._sources(declared)
         found, main = self._parts(image, declared)
-        done = [self._resolve(image, declared, part) for part in found]
-        whys = [
-            f"{part.platform}: {one.why}" if declared.platforms else one.why
-            for part, one in zip(found, done, strict=True)
-            if one.why
-        ]
-        update = {"present": all(item.present for item in done), "why": "; ".join(whys)}
-        return done[main].model_copy(update=update)
+        done = [self._resolve(image, sources, part) for part in found]
+        told = [(part, one) for part, one in zip(found, done, strict=True) if one.why]
+        whys = [f"{part.platform}: {one.why}" if declared.platforms else one.why for part, one in told]
+        update = {"present": all(item.present for item in done), "why": "; ".join(dict.fromkeys(whys))}
+        return done[main].model_copy(update={**update, "pinned": sources.pinned(image)})
 
-    def _resolve(self, image: Image, declared: Declared, part: Part) -> ResolvedImage:
-        bases, stats = Bases(self.store, self._client, newest=declared.pull), self._stats(declared)
-        found = recipe(declared, bases, self._urls(declared), part.platform, stats=stats)
+    def _resolve(self, image: Image, sources: Sources, part: Part) -> ResolvedImage:
+        if sources.missing:
+            why = f"{'' if part.local else 'not built yet; '}what {sources.missing} holds is known at build"
+            digest = sources.unread(part.platform)
+            return ResolvedImage(name=image.name, digest=digest, present=False, origin=ImageOrigin.BUILD, why=why)
+        declared = sources.declared
+        found = sources.recipe(Bases(self.store, self._client, newest=declared.pull), part.platform)
         digest, present = found.fingerprint.digest, False
         if part.local and part.earlier == str(found.fingerprint):
             digest, present = part.local, True
@@ -93,26 +93,30 @@ class Builder:
         Raises StalePlanError when that moved, RuntimeFailureError for a step that failed; nothing of it stays.
         """
         with self.store.in_use():
+            sources = self._sources(declared)
             found, main = self._parts(image, declared)
+            if sources.missing:
+                digest = "" if digest == sources.unread(found[main].platform) else digest
+                report(Progress(f"image {image.reference}", message=f"fetch {sources.missing}"))
+                sources.bring()
             builds = [
-                self._build(image, declared, part, digest if at == main else "", report)
-                for at, part in enumerate(found)
+                self._build(image, sources, part, digest if at == main else "", report) for at, part in enumerate(found)
             ]
             made = [self._run(build, report) for build in builds]
             self.cache.finish(str(image.reference), {key for build in builds for key in build.used})
-            self._stats(declared).save()
+            sources.stats.save()
             prints = _BETWEEN.join(str(build.recipe.fingerprint) for build in builds)
             rows = [(part.platform, digest) for part, digest in zip(found, made, strict=True)]
             index = write_index(self.store, rows) if declared.platforms else ""
             self.store.tag(image.reference, made[main], {FINGERPRINT: prints}, index=index)
 
-    def _build(self, image: Image, declared: Declared, part: Part, digest: str, report: Report) -> Build:
+    def _build(self, image: Image, sources: Sources, part: Part, digest: str, report: Report) -> Build:
         """The build for one platform, ready to run."""
-        name = str(image.reference)
-        bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
-        stats = self._stats(declared)
-        found = recipe(declared, bases, urls, part.platform, stats=stats)
-        build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
+        name, declared = str(image.reference), sources.declared
+        bases = Bases(self.store, self._client, newest=declared.pull)
+        found = sources.recipe(bases, part.platform)
+        context, urls = Path(declared.context), sources.urls
+        build = Build(self._room, found, name, context, use_cache=not declared.no_cache, urls=urls)
         build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
         build.ssh = declared.ssh
         build.bring = Bringing(lambda base: self._bring(base, report))
@@ -122,9 +126,9 @@ class Builder:
             report(Progress(f"image {name}", message=note))
         for url in found.unknown:
             report(Progress(f"image {name}", message=f"fetch {url}"))
-            urls.fetch(url)
+            sources.fetch(url)
         if found.unknown:
-            build.recipe = recipe(declared, bases, urls, part.platform, stats=stats)
+            build.recipe = sources.recipe(bases, part.platform)
         return build
 
     def _run(self, build: Build, report: Report) -> str:
@@ -156,14 +160,8 @@ class Builder:
         """The image is gone; the results of its steps need not be kept."""
         self.cache.finish(name, ())
 
-    def _urls(self, declared: Declared) -> Urls:
-        state = self._settings.state_root
-        return Urls(state / "build-cache" / "urls", state / MOUNTS, _web, newest=declared.pull)
-
-    def _stats(self, declared: Declared) -> Stats:
-        """One for plan and build of a context: what the plan has read, the build need not read again."""
-        top = self._settings.state_root / "build-cache" / "contexts"
-        return self._contexts.setdefault(declared.context, Stats(top, Path(declared.context)))
+    def _sources(self, declared: Declared) -> Sources:
+        return Sources(self._settings, declared, self._contexts)
 
     def _bring(self, base: Base, report: Report) -> None:
         from bayplan.runtime.native.images.pull import pull
@@ -181,9 +179,3 @@ class Builder:
         except (NotFoundError, CorruptStateError):
             return ""
         return digest if digest and all(self.store.blob(layer.digest).exists() for layer in layers) else ""
-
-
-def _web() -> Web:
-    from bayplan.registry.web import Web
-
-    return Web()

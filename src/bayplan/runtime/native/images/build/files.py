@@ -14,6 +14,7 @@ from types import TracebackType
 
 from bayplan.errors import UnsupportedError
 from bayplan.runtime.native.images.build.ignore import Ignore, translate
+from bayplan.runtime.native.images.build.repositories import Repositories
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.system.beneath import open_in_root
@@ -41,7 +42,9 @@ class Entry:
     data: bytes | None = None
     """What a file holds that stands in the Dockerfile itself."""
     url: str = ""
-    """Where a file is fetched from; ``content`` is then empty until it was."""
+    """Where a file or tree is fetched from. Until it was, ``content`` of a file is empty, and a tree's kind is git."""
+    root: Path | None = None
+    """What ``at`` is relative to, when that is not the context."""
     link: str = ""
     """The name of the link by which a file was named: it goes by that, not by the name of what the link leads to."""
 
@@ -79,9 +82,10 @@ class Files:
         foreign: bool = False,
         urls: Urls | None = None,
         stats: Stats | None = None,
+        repositories: Repositories | None = None,
     ) -> None:
         self._ignore = ignore or Ignore()
-        self._foreign, self.urls, self._stats = foreign, urls, stats
+        self._foreign, self.urls, self._stats, self.repositories = foreign, urls, stats, repositories
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._root = Path(f"/proc/self/fd/{self.fd}").readlink()
 
@@ -129,6 +133,8 @@ class Files:
         """A descriptor of a regular file's content. Raises OSError."""
         if entry.data is not None:
             return _in_memory(entry.data)
+        if entry.root is not None:
+            return _below(entry.root, entry.at)
         if entry.url and self.urls is not None:
             return self.urls.open(entry.url, entry.content)
         return open_in_root(self.fd, entry.at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -258,6 +264,14 @@ class Files:
             return tuple((name, os.getxattr(path, name).hex()) for name in names)
         finally:
             os.close(fd)
+
+
+def _below(root: Path, at: str) -> int:
+    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_in_root(top, at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    finally:
+        os.close(top)
 
 
 def _in_memory(data: bytes) -> int:

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from bayplan.errors import DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError
+from bayplan.errors import DeclarationError, NotFoundError, UnsupportedError
 from bayplan.models import Build, ImageReference
 from bayplan.runtime.native.images.build.bases import Bases
 from bayplan.runtime.native.images.build.lower import recipe
@@ -145,8 +145,14 @@ def test_what_a_base_keeps_is_done_first_and_once(lower):
         ("FROM base\nCOPY * /x\n", DeclarationError, r"matches 2 files \(write /x/\)"),
         ("FROM base\nCOPY file\n", DeclarationError, "needs a source and a destination"),
         ("FROM base\nCOPY no* /x/\n", NotFoundError, r"inline:2: COPY: no\* is not in the context"),
-        ("FROM base\nADD https://x.example/y.git /\n", NotBuiltYetError, "the Git repository https"),
-        ("FROM base\nADD git@x.example:y /\n", NotBuiltYetError, "the Git repository git@"),
+        ("FROM base\nADD https://a:b@x.example/y.git /\n", DeclarationError, "GIT_AUTH_TOKEN"),
+        ("FROM base\nADD git@x.example:y#-x /\n", DeclarationError, "'-x' is no branch, tag or commit"),
+        ("FROM base\nADD --checksum=zz git@x.example:y /\n", DeclarationError, "is no commit"),
+        (
+            "FROM base\nADD --keep-git-dir=true git@x.example:y /\n",
+            DeclarationError,
+            "--keep-git-dir: a repository's own",
+        ),
         ("FROM base\nADD https://a:b@x.example/y /\n", DeclarationError, "user or password would be kept"),
         ("FROM base\nADD https:///y /\n", DeclarationError, "is no URL"),
         ("FROM base\nADD https://x.example/ /d/\n", DeclarationError, "names no file"),
