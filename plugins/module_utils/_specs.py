@@ -59,6 +59,8 @@ SPECS = {
                     },
                     'ssh': {'type': 'dict'},
                     'entitlements': {'type': 'list', 'elements': 'str'},
+                    'platforms': {'type': 'list', 'elements': 'str'},
+                    'commits': {'type': 'dict'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

@@ -205,7 +205,7 @@ class _Planner:
         if resolved.present:
             return None
         action = Action.BUILD if resolved.origin is ImageOrigin.BUILD else Action.PULL
-        return self._make(resource, action, resolved.why or "not on the host")
+        return self._make(resolved.pinned or resource, action, resolved.why or "not on the host")
 
     def _turn(self, container: Resource, observed: Observed) -> tuple[Action, str] | None:
         """The start or stop that a container needs, and why; fields that change in place come along."""
