@@ -12,7 +12,7 @@ import docker.errors
 from bayplan.errors import NotFoundError
 from bayplan.models import Container, VolumeMount, labels
 from bayplan.runtime.engine_api import options
-from bayplan.runtime.engine_api.bases import Bases
+from bayplan.runtime.engine_api.bases import Bases, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
 from bayplan.runtime.engine_api.engine import Engine
@@ -85,7 +85,7 @@ class Containers:
             or (project is not None and project_of(one.get("Labels"), notes.get(str(one["Id"]), NO_NOTE)) == project)
         ]
         inspected = [one for one in self.pool.map(self._inspect, wanted) if one is not None]
-        self.bases.learn({str(one["Image"]) for one in inspected}, self.pool)
+        self.bases.learn({whole_id(str(one["Image"])) for one in inspected}, self.pool)
         known = {str(one["Id"]): name for one in listed for name in _names(one)}
         there = networks()
         return [self._observed(one, notes.get(str(one["Id"]), NO_NOTE), known, there) for one in inspected]
@@ -100,7 +100,7 @@ class Containers:
     def _observed(
         self, found: Mapping[str, Any], note: Note, known: Mapping[str, str], networks: Mapping[str, str]
     ) -> Observed:
-        name, handle, image = str(found["Name"]).lstrip("/"), str(found["Id"]), str(found["Image"])
+        name, handle, image = str(found["Name"]).lstrip("/"), str(found["Id"]), whole_id(str(found["Image"]))
         self._made_of[handle] = image
         own = (found.get("Config") or {}).get("Labels") or {}
         shape = Shape.of_inspection(found, self.bases.config(image), self.engine, known)
@@ -120,7 +120,7 @@ class Containers:
             declared=declared,
             status=status,
             handle=handle,
-            image_digest=self.bases.digest(image, declared.image if declared else actual.image),
+            image_digest=image,
             project=project_of(own, note),
             managed=managed,
             superseded=managed and ASIDE in name,

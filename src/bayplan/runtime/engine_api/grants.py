@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -33,7 +34,7 @@ def archive(grants: Sequence[FileGrant]) -> bytes:
     with tarfile.open(fileobj=out, mode="w") as tar:
         for folder in _folders(grants):
             made = tarfile.TarInfo(folder)
-            made.type, made.mode = tarfile.DIRTYPE, 0o755
+            made.type, made.mode, made.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
             tar.addfile(made)
         for grant in grants:
             if grant.content is None:
@@ -41,6 +42,7 @@ def archive(grants: Sequence[FileGrant]) -> bytes:
             content = grant.content.get_secret_value()
             made = tarfile.TarInfo(grant.target.lstrip("/"))
             made.size, made.mode, made.uid, made.gid = len(content), grant.mode, grant.uid, grant.gid
+            made.mtime = int(time.time())
             tar.addfile(made, io.BytesIO(content))
     return out.getvalue()
 
