@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+import docker.errors
+from pydantic import SecretBytes
+
 from bayplan.errors import NotFoundError
 from bayplan.models import Container, FileGrant
 from bayplan.runtime.engine_api.client import EngineClient, told
@@ -45,6 +48,19 @@ def archive(grants: Sequence[FileGrant]) -> bytes:
             made.mtime = int(time.time())
             tar.addfile(made, io.BytesIO(content))
     return out.getvalue()
+
+
+def content_of(client: EngineClient, container_id: str, grant: FileGrant) -> SecretBytes | None:
+    """What a container has at the target of a grant; None for nothing, and for what is no file."""
+    try:
+        chunks, _ = client.get_archive(container_id, grant.target)
+        packed = io.BytesIO(b"".join(chunks))
+    except docker.errors.NotFound:
+        return None
+    with tarfile.open(fileobj=packed) as tar:
+        member = tar.next()
+        found = tar.extractfile(member) if member is not None and member.isfile() else None
+        return SecretBytes(found.read()) if found else None
 
 
 def _folders(grants: Sequence[FileGrant]) -> list[str]:
