@@ -25,10 +25,11 @@ from bayplan.runtime.native.images.prune import Lease, Pruner, caches, delete_ca
 from bayplan.runtime.native.images.push import push, push_index
 from bayplan.runtime.native.images.receive import receive
 from bayplan.runtime.native.images.save import save
-from bayplan.runtime.native.images.send import Remote, send
+from bayplan.runtime.native.images.send import send
 from bayplan.runtime.native.images.soundness import discard
 from bayplan.runtime.native.images.tree import walk
 from bayplan.runtime.protocol import Report, silent
+from bayplan.system.ssh import Remote
 
 
 class NativeImageVerbs:

@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from bayplan.errors import DeclarationError, RuntimeFailureError, UnavailableError
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import Progress, Report
+from bayplan.system.ssh import Remote
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9a-fA-F:]+\]?")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _PIECE = 1 << 20
 _MAX_LINE = 4 << 20
 _END_S = 60.0
-
-
-@dataclass(frozen=True)
-class Remote:
-    """Where to: ``user`` empty and ``port`` 0 leave it to the ssh configuration."""
-
-    host: str
-    user: str = ""
-    port: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Remote:
-        """Read ``ssh://[user@]host[:port]``. Raises DeclarationError; nothing in it can become an option of ssh."""
-        try:
-            parts = urlsplit(text)
-            host, user, port = parts.hostname or "", parts.username or "", parts.port or 0
-        except ValueError:
-            host, user, port, parts = "", "", 0, urlsplit("")
-        rest = parts.path.strip("/") or parts.query or parts.fragment or parts.password
-        if parts.scheme != "ssh" or rest or not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
-            raise DeclarationError(f"{text!r} is no host to copy to", hint="write ssh://[user@]host[:port]")
-        return cls(host, user, port)
-
-    def command(self, bridge: str) -> list[str]:
-        """The argv of ssh: no terminal, no questions (a password would be asked for on the terminal)."""
-        login = ["-l", self.user] if self.user else []
-        port = ["-p", str(self.port)] if self.port else []
-        return ["ssh", "-T", "-o", "BatchMode=yes", *port, *login, "--", self.host, bridge]
 
 
 def send(
