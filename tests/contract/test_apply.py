@@ -170,7 +170,7 @@ def test_a_replacement_that_fails_brings_the_old_one_back(real_host):
     assert host.apply(good).steps == ()
 
 
-@pytest.mark.parametrize("events", (2, 5, 9))
+@pytest.mark.parametrize("events", [2, 5, 9])
 def test_a_kill_in_the_middle_is_finished_by_the_next_apply(real_host, events):
     host = real_host
     host.killed_apply(STACK, events)
