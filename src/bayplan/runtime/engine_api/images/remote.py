@@ -1,0 +1,67 @@
+"""What a registry has under a name, asked through the engine, with the credentials of this user."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Protocol
+
+from bayplan.errors import NotFoundError
+from bayplan.models import ImageReference
+from bayplan.registry import platforms
+from bayplan.registry.auth import credentials_for
+from bayplan.runtime.engine_api.client import EngineClient
+from bayplan.runtime.engine_api.images.transfer import told_of_registry
+
+
+class Remote(Protocol):
+    """Asks registries."""
+
+    def digest(self, reference: ImageReference, platform: str | None) -> str:
+        """The digest to pull by. Raises NotFoundError, AccessDeniedError, UnavailableError."""
+
+
+class Distribution:
+    """By the engine: it may reach what this host does not, and knows the mirrors it pulls from (DistributionInspect).
+
+    For an image of several platforms the digest is that of its index.
+    """
+
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+
+    def digest(self, reference: ImageReference, platform: str | None) -> str:
+        """By one request."""
+        with told_of_registry(f"image {reference.familiar}"):
+            found = self._client.inspect_distribution(str(reference), auth_config=credentials(reference) or {})
+        offered = [item for item in found.get("Platforms") or () if isinstance(item, dict)]
+        if platform is not None and offered and not any(_fits(item, platform) for item in offered):
+            there = sorted({"/".join(filter(None, (item.get("os"), item.get("architecture")))) for item in offered})
+            raise NotFoundError(
+                f"image {reference.familiar} has no manifest for {platform}",
+                where=reference.registry,
+                hint=f"it has {', '.join(there)}",
+            )
+        return str(found["Descriptor"]["digest"])
+
+
+def _fits(item: dict[str, Any], platform: str) -> bool:
+    parts = (str(item.get("os")), str(item.get("architecture")), str(item.get("variant") or ""))
+    return platforms.suits(*parts, platform)
+
+
+def credentials(reference: ImageReference) -> dict[str, str] | None:
+    """What the engine is given for one registry (AuthConfig); None for nobody. Read anew: a login may come between."""
+    found = credentials_for(reference.registry, reference.repository)
+    if found is None:
+        return None
+    server = "https://index.docker.io/v1/" if reference.registry == "docker.io" else reference.registry
+    if not found.user:
+        return {"identitytoken": found.password, "serveraddress": server}
+    return {"username": found.user, "password": found.password, "serveraddress": server}
+
+
+def header(reference: ImageReference) -> dict[str, str]:
+    """``X-Registry-Auth``: base64url of the JSON (Engine API, "Authentication")."""
+    text = json.dumps(credentials(reference) or {}).encode()
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(text).decode()}
