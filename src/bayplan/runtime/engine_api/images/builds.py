@@ -6,16 +6,18 @@ the plan is made: a digest of the recipe (Dockerfile, arguments, files), and the
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from bayplan.errors import RuntimeFailureError, StalePlanError
 from bayplan.models import Build, Image, ImageReference
 from bayplan.runtime.dockerfile.expand import expand, split
 from bayplan.runtime.dockerfile.instructions import Instruction
+from bayplan.runtime.engine_api.bases import digest_of
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images import refusals
 from bayplan.runtime.engine_api.images.context import Context
@@ -51,9 +53,9 @@ class Builds:
         why = self._why(declared, recipe, known, instructions) if held else "not built yet"
         if held and not why:
             volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
-            digest, present = str(held["Id"]), True
+            digest = digest_of(held, image.name)
             return ResolvedImage(
-                name=image.name, digest=digest, present=present, origin=ImageOrigin.BUILD, volumes=volumes
+                name=image.name, digest=digest, present=True, origin=ImageOrigin.BUILD, volumes=volumes
             )
         return ResolvedImage(
             name=image.name, digest=f"fingerprint:{recipe}", present=False, origin=ImageOrigin.BUILD, why=why
@@ -72,19 +74,18 @@ class Builds:
                 self._pull(base, report)
             held = self._local(base.reference, base.platform)
             bases[name] = str(held["Id"]) if held else ""
-        label = json.dumps({"recipe": recipe, "bases": bases}, sort_keys=True)
         with tempfile.TemporaryFile() as tar:
             context.write(tar, _secret_files(declared))
             tar.seek(0)
-            self._build(image, declared, context, label, tar, report)
+            self._build(image, context.dockerfile, {"recipe": recipe, "bases": bases}, tar, report)
 
-    def _build(
-        self, image: Image, declared: Build, context: Context, label: str, tar: IO[bytes], report: Report
-    ) -> None:
-        """One request; the daemon keeps what it made of steps, and gives the name when all is done."""
+    def _build(self, image: Image, dockerfile: str, made_of: Mapping[str, Any], tar: IO[bytes], report: Report) -> None:
+        """One request; the engine keeps what it made of steps, and gives the name when all is done."""
+        declared, label = image.build, json.dumps(made_of, sort_keys=True)
+        assert declared is not None  # ``create`` was given it
         query: dict[str, Any] = {
             "t": str(image.reference),
-            "dockerfile": context.dockerfile,
+            "dockerfile": dockerfile,
             "buildargs": json.dumps(declared.args),
             "labels": json.dumps({**declared.labels, FINGERPRINT: label}),
             "rm": "true",
@@ -98,11 +99,11 @@ class Builds:
         if declared.secrets:
             names = (f"id={item.id},src={_SECRET.format(number)}" for number, item in enumerate(declared.secrets))
             query["secrets"] = json.dumps(list(names))
-        headers = {"Content-Type": "application/x-tar", **self._credentials(context, declared)}
+        headers = {"Content-Type": "application/x-tar", **_credentials(made_of["bases"])}
         said: list[str] = []
         what = f"image {image.name}"
         with told(what):
-            answer = self._client.build_stream(query, headers, tar)
+            answer = self._client.streamed("POST", "/build", query=query, headers=headers, data=tar)
             try:
                 for event in checked(lines(answer), what):
                     progress(event, "pull", report)
@@ -113,19 +114,6 @@ class Builds:
             except RuntimeFailureError as error:
                 error.output = error.output or "\n".join(said)
                 raise
-
-    def _credentials(self, context: Context, declared: Build) -> dict[str, str]:
-        """Those of the registries of its base images, in the engine's header; none when there are none."""
-        import base64
-
-        found = {}
-        for name in _bases(self._read(declared)[1], declared):
-            given = credentials(ImageReference.parse(name))
-            if given:
-                found[given["serveraddress"]] = given
-        if not found:
-            return {}
-        return {"X-Registry-Config": base64.urlsafe_b64encode(json.dumps(found).encode()).decode()}
 
     def _read(self, declared: Build) -> tuple[Context, tuple[Instruction, ...]]:
         context = Context.read(declared)
@@ -161,6 +149,17 @@ def _recipe(image: Image, declared: Build, context: Context) -> str:
         [item.id for item in declared.secrets],
     ]
     return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
+
+
+def _credentials(bases: Iterable[str]) -> dict[str, str]:
+    """Those for the registries of the base images (``X-Registry-Config``): the engine may ask them again."""
+    found = {}
+    for name in bases:
+        given = credentials(ImageReference.parse(name))
+        if given:
+            found[given["serveraddress"]] = given
+    text = json.dumps(found).encode()
+    return {"X-Registry-Config": base64.urlsafe_b64encode(text).decode()} if found else {}
 
 
 def _known(held: Mapping[str, Any] | None) -> Mapping[str, Any]:

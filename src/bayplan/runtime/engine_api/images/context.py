@@ -23,7 +23,7 @@ INLINE = "Dockerfile.bayplan"
 
 @dataclass(frozen=True)
 class Context:
-    """A directory as its ``.dockerignore`` leaves it, and the Dockerfile's text. ``dockerfile`` is its name in the tar."""
+    """A directory as its ``.dockerignore`` leaves it, and a Dockerfile. ``dockerfile`` is its name in the tar."""
 
     top: Path
     dockerfile: str
@@ -44,7 +44,8 @@ class Context:
         try:
             text = declared.dockerfile_inline if declared.dockerfile_inline is not None else path.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise NotFoundError(f"Dockerfile {path} cannot be read: {error}", hint="look at build.dockerfile") from error
+            what = f"Dockerfile {path} cannot be read: {error}"
+            raise NotFoundError(what, hint="look at build.dockerfile") from error
         label = "dockerfile_inline" if declared.dockerfile_inline is not None else str(path)
         name = INLINE if outside else os.path.normpath(declared.dockerfile)
         ignore = _ignore(top, declared)
@@ -59,7 +60,7 @@ class Context:
             kind = stat.S_IFMT(found.st_mode)
             digest.update(f"{path}\0{kind:o}\0{stat.S_IMODE(found.st_mode):o}\0".encode("utf-8", "surrogateescape"))
             if stat.S_ISLNK(found.st_mode):
-                digest.update(os.fsencode(os.readlink(self.top / path)) + b"\0")
+                digest.update(os.fsencode((self.top / path).readlink()) + b"\0")
             elif stat.S_ISREG(found.st_mode):
                 digest.update(_content(self.top / path))
         return digest.hexdigest()
@@ -119,7 +120,7 @@ def _below(top: Path, path: str, ignore: Ignore, keep: frozenset[str]) -> Iterat
 
 
 def _is_outside(top: Path, dockerfile: str) -> bool:
-    return os.path.isabs(dockerfile) or os.path.normpath(dockerfile).startswith("..")
+    return Path(dockerfile).is_absolute() or os.path.normpath(dockerfile).startswith("..")
 
 
 def _content(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
+from bayplan.runtime.engine_api.bases import digest_of
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images.builds import Builds
 from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
@@ -38,11 +38,8 @@ class Images:
         self._client, self._settings = client, settings
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
-        self._builds = Builds(client, self.local, self.pull, lambda base: self.newest(base))
+        self._builds = Builds(client, self.local, self.pull, self.newest)
         self._lent = lent
-        self._known: dict[str, dict[str, Any]] = {}
-        """By id, whose content never changes: a hundred containers of one image ask once."""
-        self._lock = threading.Lock()
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -54,29 +51,27 @@ class Images:
             return None
         return found
 
-    def config(self, image_id: str) -> dict[str, Any]:
-        """An image by its id. Raises NotFoundError."""
-        known = self._known.get(image_id)
-        if known is None:
-            known = self._inspect(image_id)
-            if known is None:
-                raise NotFoundError(f"image {image_id} is gone from the engine", hint="apply again")
-            self._known[image_id] = known
-        return known
-
-    def local_id(self, name: str, digest: str = "") -> str:
-        """Id of the image to make a container from: that of a planned digest, else what the name stands for.
-
-        Raises NotFoundError.
-        """
+    def holding(self, name: str, digest: str, platform: str | None = None) -> dict[str, Any] | None:
+        """The image of a digest: by its id, by what the repository calls it, or because the name stands for it."""
         reference = ImageReference.parse(name)
-        if digest.startswith(_PREFIX):
-            found = self._inspect(digest) or self._inspect(f"{reference.name}@{digest}")
-        else:
-            found = self.local(reference)
+        found = self.local(reference.with_digest(digest), platform) or self._inspect(digest)
         if found is None:
+            named = self.local(reference, platform)
+            found = named if named and digest_of(named, name) == digest else None
+        return found
+
+    def image_id(self, name: str, digest: str, report: Report = silent) -> str:
+        """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
+        if digest.startswith(_PREFIX):
+            held = self.holding(name, digest)
+            if held is None:
+                self.pull(Image(name=name), report, digest)
+                held = self.holding(name, digest)
+        else:
+            held = self.local(ImageReference.parse(name))
+        if held is None:
             raise NotFoundError(f"image {name} is not on the engine's host", hint="pull it first")
-        return str(found["Id"])
+        return str(held["Id"])
 
     def newest(self, image: Image) -> str:
         """The digest that the registry has under its name."""
@@ -95,7 +90,7 @@ class Images:
             raise NotFoundError(f"image {image.name} is not on the engine's host", hint="its pull policy is `never`")
         digest = self.newest(image)
         # Its content may be here under another name, or under none: then a container of it need not be replaced.
-        same = self.local(image.reference.with_digest(digest), image.platform)
+        same = self.holding(image.name, digest, image.platform)
         if image.pull_every and same and here and same["Id"] == here["Id"]:
             self._asked.note(image)
         why = "the registry has another image under this name" if here else "not on the host"
@@ -111,7 +106,7 @@ class Images:
             held = self.local(ImageReference.parse(name))
             if held is not None:
                 image, status = Image(name=name), Status(state=State.READY)
-                found.append(Observed(actual=image, declared=image, status=status, image_digest=str(held["Id"])))
+                found.append(Observed(actual=image, declared=image, status=status, image_digest=digest_of(held, name)))
         return found
 
     # -- changing ----------------------------------------------------------------------------------------------
@@ -132,7 +127,7 @@ class Images:
         """Bring an image by a digest, or by what the registry has under its name now."""
         reference = image.reference
         with told(f"image {image.name}"):
-            held = self._inspect(digest) if digest else None
+            held = self.holding(image.name, digest, image.platform) if digest else None
             if held is None:
                 wanted = digest or reference.digest or reference.tag or "latest"
                 self._transfer(reference, wanted, image.platform, report)
@@ -176,7 +171,7 @@ class Images:
     def _inspect(self, named: str) -> dict[str, Any] | None:
         try:
             with told(f"image {named}"):
-                found: dict[str, Any] = self._client.inspect_image(named)
+                found: dict[str, Any] = self._client.call("GET", f"/images/{named}/json")
         except NotFoundError as error:
             if isinstance(error.__cause__, ImageNotFound | NotFound):
                 return None
@@ -191,9 +186,7 @@ def normal_id(text: str) -> str:
 
 
 def _suits(held: Mapping[str, Any], platform: str) -> bool:
-    return platforms.suits(
-        str(held.get("Os")), str(held.get("Architecture")), str(held.get("Variant") or ""), platform
-    )
+    return platforms.suits(str(held.get("Os")), str(held.get("Architecture")), str(held.get("Variant") or ""), platform)
 
 
 def _found(
@@ -201,5 +194,5 @@ def _found(
 ) -> ResolvedImage:
     volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
     return ResolvedImage(
-        name=image.name, digest=str(held["Id"]), present=present, origin=origin, why=why, volumes=volumes
+        name=image.name, digest=digest_of(held, image.name), present=present, origin=origin, why=why, volumes=volumes
     )

@@ -6,7 +6,7 @@ and misreads the latter. Podman's has the mounts; here-documents only since Buil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from bayplan.errors import DeclarationError, NotBuiltYetError, UnsupportedError
 from bayplan.models import Build
@@ -45,9 +45,7 @@ def check(declared: Build, text: str, file: str, *, kind: str, version: str) -> 
     for item in instructions:
         for flag, _ in item.flags:
             if flag in lacking.get(item.name, ()):
-                raise UnsupportedError(
-                    f"{engine}'s builder has no {item.name} --{flag}", where=item.where, hint=_HINT
-                )
+                raise UnsupportedError(f"{engine}'s builder has no {item.name} --{flag}", where=item.where, hint=_HINT)
         if item.heredocs and (kind == "docker" or _numbers(version) < _HEREDOCS_OF_PODMAN):
             raise UnsupportedError(f"{engine}'s builder has no here-documents", where=item.where, hint=_HINT)
     return instructions
@@ -62,6 +60,6 @@ def _options(declared: Build, kind: str) -> Iterator[str]:
         yield "secrets"
 
 
-def _numbers(version: str) -> Sequence[int]:
+def _numbers(version: str) -> tuple[int, ...]:
     head = version.partition("-")[0].split(".")
     return tuple(int(part) for part in head[:2] if part.isdigit())

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Protocol
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bayplan.errors import NotFoundError
-from bayplan.models import ImageReference
+from bayplan.models import ImageReference, Settings
 from bayplan.registry import platforms
 from bayplan.registry.auth import credentials_for
 from bayplan.runtime.engine_api.client import EngineClient
 from bayplan.runtime.engine_api.images.transfer import told_of_registry
+
+if TYPE_CHECKING:
+    from bayplan.registry.client import RegistryClient
 
 
 class Remote(Protocol):
@@ -33,7 +38,8 @@ class Distribution:
     def digest(self, reference: ImageReference, platform: str | None) -> str:
         """By one request."""
         with told_of_registry(f"image {reference.familiar}"):
-            found = self._client.inspect_distribution(str(reference), auth_config=credentials(reference) or {})
+            answer = self._client.streamed("GET", f"/distribution/{reference}/json", headers=header(reference))
+            found: dict[str, Any] = json.loads(b"".join(answer))
         offered = [item for item in found.get("Platforms") or () if isinstance(item, dict)]
         if platform is not None and offered and not any(_fits(item, platform) for item in offered):
             there = sorted({"/".join(filter(None, (item.get("os"), item.get("architecture")))) for item in offered})
@@ -43,6 +49,29 @@ class Distribution:
                 hint=f"it has {', '.join(there)}",
             )
         return str(found["Descriptor"]["digest"])
+
+
+class Direct:
+    """From this host, for an engine that hands no such question on: by the same registries.conf(5) as the native core.
+
+    The digest is that of the platform's manifest.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _registries(self) -> RegistryClient:
+        from bayplan.registry.client import RegistryClient
+
+        return RegistryClient(self._settings)
+
+    def digest(self, reference: ImageReference, platform: str | None) -> str:
+        """By reading its manifest."""
+        with self._lock:
+            client = self._registries
+        return client.select(reference, platform)[0]
 
 
 def _fits(item: dict[str, Any], platform: str) -> bool:
