@@ -109,7 +109,8 @@ def observed(found: Mapping[str, Any], note: Note) -> Observed:
     actual = read(found)
     if declared is not None:
         actual = settled(declared, actual)
-    return Observed(
+    return build(
+        Observed,
         actual=actual,
         declared=declared,
         status=Status(state=State.READY),

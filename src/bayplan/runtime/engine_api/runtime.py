@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretBytes
 
-from bayplan.errors import NotFoundError, UnsupportedError
+from bayplan.errors import UnsupportedError
 from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Settings, Volume
 from bayplan.runtime import seal
 from bayplan.runtime.engine_api import checks, networks, options, volumes
@@ -21,8 +21,8 @@ from bayplan.runtime.engine_api.client import EngineClient, connect, told
 from bayplan.runtime.engine_api.containers import Containers
 from bayplan.runtime.engine_api.declarations import Declarations
 from bayplan.runtime.engine_api.engine import Engine, ask
+from bayplan.runtime.engine_api.images.images import Images
 from bayplan.runtime.engine_api.lives import Lives
-from bayplan.runtime.engine_api.local_images import LocalImages
 from bayplan.runtime.engine_api.options import limits
 from bayplan.runtime.engine_api.options.option import Option
 from bayplan.runtime.protocol import (
@@ -71,7 +71,7 @@ class EngineRuntime:
     @cached_property
     def lives(self) -> Lives:
         """Changes of containers."""
-        return Lives(self.containers, self.settings, self)
+        return Lives(self.containers, self.images, self.settings, self.exec)
 
     @cached_property
     def networks(self) -> networks.Networks:
@@ -135,9 +135,9 @@ class EngineRuntime:
         return observed
 
     @cached_property
-    def images(self) -> LocalImages:
+    def images(self) -> Images:
         """Its images."""
-        return LocalImages(self.containers.bases)
+        return Images(self.client, self.settings)
 
     def exec(self, name: str, command: Sequence[str], **how: Any) -> ExecResult:
         """Run a command in it, captured."""
@@ -189,21 +189,7 @@ class EngineRuntime:
 
     def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
         """Fetch the image: all that a create can lack."""
-        self.image_id(container.image, digest, report)
-
-    def image_id(self, reference: str, digest: str, report: Report) -> str:
-        """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
-        with told(f"image {reference}"):
-            bases = self.containers.bases
-            repository = reference.partition("@")[0]
-            found = bases.find(digest) or bases.find(f"{repository}@{digest}") if digest else bases.find(reference)
-        if not found:
-            self.images.create(Image(name=reference), digest, report)
-            with told(f"image {reference}"):
-                found = bases.find(reference)
-        if not found:
-            raise NotFoundError(f"image {reference} does not exist", hint="check its name and tag")
-        return found
+        self.images.image_id(container.image, digest, report)
 
     def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
         """Change fields of what is there, and record the declaration."""
