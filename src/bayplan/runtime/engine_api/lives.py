@@ -67,7 +67,14 @@ class Lives:
         document = {**body.config, "HostConfig": body.host, "NetworkingConfig": {"EndpointsConfig": at_once}}
         with told(str(container.id)):
             made = self.client.call("POST", "/containers/create", body=document, query={"name": container.name})
-        return str(made["Id"])
+        container_id = str(made["Id"])
+        if dropped := [text for text in made.get("Warnings") or () if "discarded" in text.lower()]:
+            with told(str(container.id)):
+                self.client.call("DELETE", f"/containers/{container_id}", query={"force": True})
+            raise UnsupportedError(
+                f"{self.containers.engine.name}: {dropped[0]}", where=str(container.id), hint="remove the option"
+            )
+        return container_id
 
     def update(self, container: Container, fields: Sequence[str], project: str) -> None:
         """Change what can be changed in place, and record the declaration."""
