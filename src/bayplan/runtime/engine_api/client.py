@@ -126,6 +126,16 @@ class EngineClient(docker.APIClient):
             sdk.create_api_error_from_http_exception(error)  # it raises
         return self._pieces(response)
 
+    def headers_of(self, path: str, *, query: Mapping[str, Any] | None = None) -> Mapping[str, str]:
+        """The headers of an answer without a body. Raises the SDK's errors."""
+        url = f"{self.base_url}/v{self._version}{path}"
+        response = self.head(url, params=_flat(query or {}), timeout=self.timeout, headers={"User-Agent": "bayplan"})
+        try:
+            response.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            sdk.create_api_error_from_http_exception(error)  # it raises
+        return response.headers
+
     @staticmethod
     def _pieces(response: requests.Response) -> Iterator[bytes]:
         try:
