@@ -106,14 +106,18 @@ class EngineClient(docker.APIClient):
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         data: Any = None,
+        own: bool = False,
     ) -> Iterator[bytes]:
         """An answer in the pieces in which it comes, however long that takes. ``data`` is a file or an iterator.
 
+        ``own``: of Podman's own API.
+
         Raises the SDK's errors; the first of them at once.
         """
+        version = "v4.0.0/libpod" if own else f"v{self._version}"
         response = self.request(
             method,
-            f"{self.base_url}/v{self._version}{path}",
+            f"{self.base_url}/{version}{path}",
             params=_flat(query or {}),
             headers={"User-Agent": "bayplan", **(headers or {})},
             data=data,

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker import errors as sdk
 
-from bayplan.errors import RuntimeFailureError, UnsupportedError
+from bayplan.errors import RuntimeFailureError
 from bayplan.models import Duration
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.streams import Connection
@@ -22,6 +22,7 @@ from bayplan.system.processes import Process
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
 """Exit codes as timeout(1) and shells have them."""
 _CODE_S = 5.0
+_GOES_ON = b"bayplan: its time has passed; it goes on, as only root on the engine's host can end it\n"
 _NOT_STARTED = re.compile(rb"^(OCI runtime exec failed|Error: |exec failed|runc exec|crun: )[^\n]*", re.MULTILINE)
 
 
@@ -40,12 +41,7 @@ def run(
     privileged: bool,
     timeout: Duration | None,
 ) -> ExecResult:
-    """See ``Runtime.exec``; ``found`` is the inspection. Raises UnsupportedError for a deadline on another host."""
-    if timeout is not None and not (client.is_local and os.geteuid() == 0):
-        raise UnsupportedError(
-            f"{client.kind} {client.engine_version} has no way to end a command at its deadline",
-            hint="leave the timeout out, or run it as root on the engine's host",
-        )
+    """See ``Runtime.exec``; ``found`` is the inspection. At its deadline a command is killed where this process may."""
     name = str(found["Name"]).lstrip("/")
     feeds = stdin is not None or (not capture and not detach)
     body = {
@@ -73,8 +69,8 @@ def run(
                 try:
                     out, err = _carried(connection, tty=tty, stdin=stdin, capture=capture, deadline=deadline)
                 except TimeoutError:
-                    _kill(client, made)
-                    return ExecResult(TIMED_OUT)
+                    left = b"" if _killed(client, made) else _GOES_ON
+                    return ExecResult(TIMED_OUT, b"", left)
         except sdk.APIError as error:
             code = _refused(str(error.explanation or error))
             if code is None:
@@ -100,13 +96,16 @@ def _carried(
     return b"", b""
 
 
-def _kill(client: EngineClient, made: str) -> None:
-    """End it with its process group; only while the engine still says that it is that very command."""
+def _killed(client: EngineClient, made: str) -> bool:
+    """Whether it was ended, with its process group. The API has no word for it: it takes a signal from this host."""
     said = client.call("GET", f"/exec/{made}/json")
-    process = Process.of(int(said["Pid"])) if said.get("Running") and said.get("Pid") else None
-    if process is not None:
-        process.send_group(signal.SIGKILL)
-        process.send(signal.SIGKILL)
+    if not said.get("Running") or not said.get("Pid"):
+        return True
+    process = Process.of(int(said["Pid"])) if client.is_local else None
+    try:
+        return process is not None and (process.send_group(signal.SIGKILL) or process.send(signal.SIGKILL))
+    except PermissionError:
+        return False
 
 
 def _code(client: EngineClient, made: str) -> int:

@@ -8,15 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError, UnsupportedError
-from bayplan.models import Duration, Kind, ResourceId, Settings
-from bayplan.runtime.engine_api.client import EngineClient, told
-from bayplan.runtime.engine_api.containers import Containers
-from bayplan.runtime.engine_api.declarations import Declarations
-from bayplan.runtime.engine_api.engine import Engine
-from bayplan.runtime.engine_api.lives import Lives
-from bayplan.runtime.engine_api.networks import Networks
+from bayplan.models import Duration, Kind, ResourceId
+from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.parts import EngineParts
 from bayplan.runtime.engine_api.status import status_of
-from bayplan.runtime.engine_api.volumes import Volumes
 from bayplan.runtime.protocol import LogLine, Observed, Scope, Snapshot, State
 from bayplan.runtime.verbs import Finding, Happening
 
@@ -27,17 +22,8 @@ if TYPE_CHECKING:
 LIVE = (State.RUNNING, State.PAUSED)
 
 
-class EngineReadings:
+class EngineReadings(EngineParts):
     """The reading verbs of ``EngineRuntime``. What a single one needs is loaded by it."""
-
-    settings: Settings
-    client: EngineClient
-    engine: Engine
-    declarations: Declarations
-    containers: Containers
-    networks: Networks
-    volumes: Volumes
-    lives: Lives
 
     def logs(
         self,
@@ -108,7 +94,9 @@ class EngineReadings:
         for found in listed:
             for network in (found.get("NetworkSettings") or {}).get("Networks") or {}:
                 users.setdefault(network, set()).add(_name(found))
-        return self._with_users(Kind.NETWORK, [str(item["Name"]) for item in every], users)
+        # Those that stand for no network, or the host's, are no resources.
+        names = [str(item["Name"]) for item in every if item.get("Driver") not in ("null", "host")]
+        return self._with_users(Kind.NETWORK, names, users)
 
     def inspect_network(self, name: str) -> Mapping[str, Any]:
         """What the engine says."""

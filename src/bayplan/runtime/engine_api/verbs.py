@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from bayplan.errors import ConflictError, StoppedError
 from bayplan.models import Duration, Endpoint
 from bayplan.runtime.engine_api import connecting
 from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.lives import Lives
 from bayplan.runtime.engine_api.readings import LIVE, EngineReadings
 from bayplan.runtime.engine_api.status import status_of
-from bayplan.runtime.protocol import ExecResult, State, never
+from bayplan.runtime.protocol import ExecResult, Report, State, never
 from bayplan.system import signals
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ _POLL_S = 0.1
 
 class EngineVerbs(EngineReadings):
     """The half of ``EngineRuntime`` that people's verbs need."""
+
+    @cached_property
+    def lives(self) -> Lives:
+        """Changes of containers."""
+        return Lives(self.containers, self.settings, self)
+
+    def image_id(self, reference: str, digest: str, report: Report) -> str:
+        """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
+        return self.images.image_id(reference, digest, report)
 
     def kill(self, name: str, signal: str = "SIGKILL") -> None:
         """Send a signal; SIGKILL, and the one that asks it to end, are a wish to have it ended."""
