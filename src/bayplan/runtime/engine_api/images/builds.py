@@ -17,7 +17,6 @@ from bayplan.errors import RuntimeFailureError, StalePlanError
 from bayplan.models import Build, Image, ImageReference
 from bayplan.runtime.dockerfile.expand import expand, split
 from bayplan.runtime.dockerfile.instructions import Instruction
-from bayplan.runtime.engine_api.bases import digest_of
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images import refusals
 from bayplan.runtime.engine_api.images.context import Context
@@ -53,7 +52,7 @@ class Builds:
         why = self._why(declared, recipe, known, instructions) if held else "not built yet"
         if held and not why:
             volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
-            digest = digest_of(held, image.name)
+            digest = str(held["Id"])
             return ResolvedImage(
                 name=image.name, digest=digest, present=True, origin=ImageOrigin.BUILD, volumes=volumes
             )

@@ -28,7 +28,6 @@ from bayplan.runtime.native.containers import (
 )
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
 from bayplan.runtime.native.containers.records import declaration, now, placed
-from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.containers.spec import (
     changes,
     image_mounts,
@@ -44,6 +43,7 @@ from bayplan.runtime.native.supervisor.records import begin_health, note_death
 from bayplan.system import cgroups, freezer, namespaces
 from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
+from bayplan.system.signals import signal_number
 
 IN_PLACE = frozenset(
     (
