@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from bayplan.models.git_url import GitUrl
-from bayplan.runtime.native.images.build.dockerfile import Instruction
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build.files import Entry, Files
 from bayplan.runtime.native.images.build.repositories import repository
 from bayplan.runtime.native.images.build.select import Group
