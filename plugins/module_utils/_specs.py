@@ -6,6 +6,10 @@ from __future__ import annotations
 
 # What every module takes.
 ENGINE = {
+    'engine': {'type': 'str', 'choices': ['native', 'docker', 'podman', 'swarm', 'auto']},
+    'engine_address': {'type': 'str'},
+    'engine_context': {'type': 'str'},
+    'engine_tls': {'type': 'path'},
     'settings': {
         'type': 'dict',
         'options': {
@@ -55,6 +59,8 @@ SPECS = {
                     },
                     'ssh': {'type': 'dict'},
                     'entitlements': {'type': 'list', 'elements': 'str'},
+                    'platforms': {'type': 'list', 'elements': 'str'},
+                    'commits': {'type': 'dict'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -15,6 +15,15 @@ from bayplan.models.types import ByteSize
 class Settings(Model):
     """Read from /etc/bayplan/config.toml, then from ``BAYPLAN_*`` variables of the environment, by ``bayplan.app``."""
 
+    engine: Literal["native", "docker", "podman", "swarm", "auto"] = Field(
+        "auto", description="Who runs the containers; auto: who already has the project's, else the core of this host."
+    )
+    engine_address: str | None = Field(
+        None,
+        description="Where Docker or Podman answers: unix:///path, ssh://[user@]host[:port][/path], tcp://host:port.",
+    )
+    engine_context: str | None = Field(None, description="Docker context that says where it answers.")
+    engine_tls: Path | None = Field(None, description="Directory of ca.pem, cert.pem and key.pem for tcp://.")
     state_root: Path = Field(Path("/var/lib/bayplan"), description="Records, images, volumes, container data.")
     run_root: Path = Field(Path("/run/bayplan"), description="What a reboot ends: bundles, namespaces, pid files.")
     address_pool: IPv4Network = Field(

@@ -160,5 +160,8 @@ class ImageVerbs(Protocol):
         Only blobs that host lacks are sent. Raises UnavailableError, RuntimeFailureError with what went wrong there.
         """
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
-        """The other side of ``copy``: asks for what is missing, checks all, names the image; how many blobs came."""
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
+        """The other side of ``copy``: asks for what is missing, checks all, names the image; how many blobs came.
+
+        ``index`` is the digest of that of all platforms of the name, where it has several.
+        """

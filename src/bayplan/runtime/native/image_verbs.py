@@ -25,10 +25,11 @@ from bayplan.runtime.native.images.prune import Lease, Pruner, caches, delete_ca
 from bayplan.runtime.native.images.push import push, push_index
 from bayplan.runtime.native.images.receive import receive
 from bayplan.runtime.native.images.save import save
-from bayplan.runtime.native.images.send import Remote, send
+from bayplan.runtime.native.images.send import send
 from bayplan.runtime.native.images.soundness import discard
 from bayplan.runtime.native.images.tree import walk
 from bayplan.runtime.protocol import Report, silent
+from bayplan.system.ssh import Remote
 
 
 class NativeImageVerbs:
@@ -66,10 +67,10 @@ class NativeImageVerbs:
         """Another name; under the collector's lease, so that the image cannot go meanwhile."""
         wanted = new_name(target)
         with self.store.in_use():
-            digest = self.catalog.find(source, self._users()).digest
-            self.store.get(digest)
-            self.store.tag(wanted, digest)
-        return digest
+            found = self.catalog.find(source, self._users())
+            self.store.get(found.digest)
+            self.store.tag(wanted, found.digest, index=found.index)
+        return found.digest
 
     def remove(self, names: Sequence[str]) -> list[str]:
         """Everything is checked before the first name goes."""
@@ -107,7 +108,7 @@ class NativeImageVerbs:
     def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
         """Names are kept; what was named by digest or id is written without one."""
         found = [self.catalog.find(name, self._users()) for name in names]
-        save(self.store, [(item.reference, item.digest) for item in found], target, form, report)
+        save(self.store, [(item.reference, item.digest, item.index) for item in found], target, form, report)
 
     def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> dict[str, str]:
         """By the settings' policy."""
@@ -182,14 +183,14 @@ class NativeImageVerbs:
         remote, found = Remote.parse(target), self.catalog.find(name, self._users())
         if found.reference is None:
             raise DeclarationError(f"{name} is no name", hint="tag it: the other host needs a name too")
-        count, size = send(self.store, found.reference, found.digest, remote, bridge=bridge, report=report)
+        count, size = send(self.store, found, remote, bridge=bridge, report=report)
         return Copied(name=found.reference.familiar, digest=found.digest, blobs=count, size_bytes=size)
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
         """Under the collector's lease until the image has its name; by the settings' policy for that name."""
         wanted = new_name(name)
         policy.check_docker(wanted, self.images.settings.signature_policy)
-        return receive(self.store, self.images.layers, wanted, manifest, blobs, ask)
+        return receive(self.store, self.images.layers, wanted, manifest, index, blobs, ask)
 
     def _tree(self, container: str) -> tuple[Path, list[Path]]:
         """The container's own layer, and what lies below it, topmost first."""

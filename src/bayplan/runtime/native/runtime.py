@@ -26,8 +26,9 @@ from bayplan.models import (
     Settings,
     Volume,
 )
+from bayplan.runtime import seal
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers, grants
+from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.lives import Lives
@@ -94,7 +95,7 @@ class NativeRuntime(NativeVerbs):
         """What the native core changes in place."""
         import platform
 
-        key = SecretBytes(grants.key(self.settings))
+        key = SecretBytes(seal.key(self.settings))
         return Facts(
             engine="native",
             version=__version__,
@@ -140,6 +141,10 @@ class NativeRuntime(NativeVerbs):
             *self.images.observe(names[Kind.IMAGE]),
         ]
         return Snapshot({item.id: item for item in found})
+
+    def aligned(self, desired: Resource, observed: Observed) -> Observed:
+        """As it is: it shows the declaration itself."""
+        return observed
 
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for now, by its pull policy."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
+from bayplan.runtime import seal
 from bayplan.runtime.native.containers import (
     grants,
     groups,
@@ -27,7 +28,6 @@ from bayplan.runtime.native.containers import (
 )
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S, Observations
 from bayplan.runtime.native.containers.records import declaration, now, placed
-from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.containers.spec import (
     changes,
     image_mounts,
@@ -43,6 +43,7 @@ from bayplan.runtime.native.supervisor.records import begin_health, note_death
 from bayplan.system import cgroups, freezer, namespaces
 from bayplan.system.files import private_directory
 from bayplan.system.processes import Process, boot_id
+from bayplan.system.signals import signal_number
 
 IN_PLACE = frozenset(
     (
@@ -76,7 +77,7 @@ class Containers(Observations):
         """
         cgroups.expect_move()
         if container.secrets or container.configs:
-            container = container.sealed(grants.key(self.settings, make=True))
+            container = container.sealed(seal.key(self.settings, make=True))
         self.records.add(container_id, container, project, image_digest)
         grants.write(container, self.settings, container_id)
 

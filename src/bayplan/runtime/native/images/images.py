@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
-from bayplan.runtime.native.images.asked import Asked
+from bayplan.runtime.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.soundness import damage
 from bayplan.runtime.native.images.store import ImageStore
@@ -124,6 +124,15 @@ class Images:
         if stored is None:
             stored = self._read[wanted] = self.store.get(wanted)
         return stored, self.layers.ensure(stored, self.store, report)
+
+    def platform(self, name: str) -> str:
+        """For which platform the image of a name is, as it says; empty when it is not here or says nothing."""
+        digest = self.store.find(ImageReference.parse(name))
+        try:
+            found = self.store.get(digest) if digest else None
+        except BayplanError:  # a broken one is told of by whoever needs it
+            return ""
+        return f"{found.os or 'linux'}/{found.architecture}" if found and found.architecture else ""
 
     def observe(self, names: Sequence[str]) -> list[Observed]:
         """Those of the named images that are here."""

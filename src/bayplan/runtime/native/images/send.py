@@ -3,68 +3,36 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from bayplan.errors import DeclarationError, RuntimeFailureError, UnavailableError
-from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.catalog import Found
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import Progress, Report
+from bayplan.system.ssh import Remote
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9a-fA-F:]+\]?")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _PIECE = 1 << 20
 _MAX_LINE = 4 << 20
 _END_S = 60.0
 
 
-@dataclass(frozen=True)
-class Remote:
-    """Where to: ``user`` empty and ``port`` 0 leave it to the ssh configuration."""
+def send(store: ImageStore, image: Found, remote: Remote, *, bridge: str, report: Report) -> tuple[int, int]:
+    """Give another host an image that has a name, all platforms of it; how many blobs went, and how many bytes.
 
-    host: str
-    user: str = ""
-    port: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Remote:
-        """Read ``ssh://[user@]host[:port]``. Raises DeclarationError; nothing in it can become an option of ssh."""
-        try:
-            parts = urlsplit(text)
-            host, user, port = parts.hostname or "", parts.username or "", parts.port or 0
-        except ValueError:
-            host, user, port, parts = "", "", 0, urlsplit("")
-        rest = parts.path.strip("/") or parts.query or parts.fragment or parts.password
-        if parts.scheme != "ssh" or rest or not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
-            raise DeclarationError(f"{text!r} is no host to copy to", hint="write ssh://[user@]host[:port]")
-        return cls(host, user, port)
-
-    def command(self, bridge: str) -> list[str]:
-        """The argv of ssh: no terminal, no questions (a password would be asked for on the terminal)."""
-        login = ["-l", self.user] if self.user else []
-        port = ["-p", str(self.port)] if self.port else []
-        return ["ssh", "-T", "-o", "BatchMode=yes", *port, *login, "--", self.host, bridge]
-
-
-def send(
-    store: ImageStore, ref: ImageReference, digest: str, remote: Remote, *, bridge: str, report: Report
-) -> tuple[int, int]:
-    """Give another host an image; how many blobs went, and how many bytes. Raises UnavailableError, and its errors."""
+    Raises UnavailableError, and the errors of the other side.
+    """
     with store.in_use():
-        manifest, image = store.document(digest), store.get(digest)
-        digests = [str(manifest["config"]["digest"]), *(layer.digest for layer in image.layers), digest]
-        sizes = {item: store.blob(item).stat().st_size for item in digests}
+        sizes = {item: store.blob(item).stat().st_size for item in _blobs(store, image)}
         request = {
             "verb": "image_receive",
-            "name": str(ref),
-            "manifest": digest,
+            "name": str(image.reference),
+            "manifest": image.digest,
+            **({"index": image.index} if image.index else {}),
             "blobs": [{"digest": item, "size": size} for item, size in sizes.items()],
         }
         with _bridge(remote, bridge) as (into, out):
@@ -79,6 +47,17 @@ def send(
             into.flush()
             _answer(out, remote)
     return len(missing), sum(sizes[item] for item in missing)
+
+
+def _blobs(store: ImageStore, image: Found) -> Iterator[str]:
+    """All that an image is made of, documents after what they name."""
+    parts = [str(item["digest"]) for item in store.parts(image.index)] if image.index else [image.digest]
+    for part in parts:
+        yield from (layer.digest for layer in store.get(part).layers)
+        yield str(store.document(part)["config"]["digest"])
+        yield part
+    if image.index:
+        yield image.index
 
 
 def _blob(store: ImageStore, digest: str, into: IO[bytes]) -> Iterator[int]:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from bayplan.errors import NotFoundError
-from bayplan.runtime.native.images.build import heredoc, select
+from bayplan.runtime.dockerfile import heredoc
+from bayplan.runtime.dockerfile.expand import split
+from bayplan.runtime.dockerfile.ignore import Ignore
+from bayplan.runtime.dockerfile.instructions import Instruction
+from bayplan.runtime.native.images.build import select
 from bayplan.runtime.native.images.build.bases import Base
-from bayplan.runtime.native.images.build.dockerfile import Instruction
-from bayplan.runtime.native.images.build.expand import split
 from bayplan.runtime.native.images.build.files import Entry, Files
-from bayplan.runtime.native.images.build.ignore import Ignore
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.steps import Copy
 
@@ -44,22 +45,21 @@ def lower(item: Instruction, stage: Stage) -> Copy:
     words = list(item.words) if item.words is not None else split(item.text, item.escape)
     written, words = _written(item, stage, words)
     words = [stage.expand(item, word) for word in words]
+    choice, fetched = _choice(item, stage), list[select.Group]()
     if item.name == "ADD":
         from bayplan.runtime.native.images.build import remote
 
         fetched, words = remote.split(item, stage, words)
-        written += fetched
-    if not words or len(written) + len(words) < 2:
+    if not words or len(written) + len(fetched) + len(words) < 2:
         raise item.wrong("needs a source and a destination")
     *patterns, target = words
     into = target.endswith("/") or target in (".", "..") or target.endswith("/.")
-    if len(patterns) + len(written) > 1 and not into:
+    if len(patterns) + len(written) + len(fetched) > 1 and not into:
         raise item.wrong("with several sources the destination is a directory", f"write {target}/")
     origin = item.flag("from")
-    if origin and written:
+    if origin and (written or fetched):
         raise item.wrong("a heredoc and --from exclude each other")
     mode = stage.expand(item, item.flag("chmod") or "")
-    choice = _choice(item, stage)
     step = Copy(
         item,
         stage.source(item, origin) if origin is not None else None,
@@ -77,7 +77,8 @@ def lower(item: Instruction, stage: Stage) -> Copy:
             raise item.wrong(f"{patterns[0]} matches {len(groups)} files", f"write {target}/")
         if item.name == "ADD":
             groups = tuple(_unpacked(item, stage, group) for group in groups)
-        step = replace(step, groups=(*filter(None, groups), *((entry,) for entry in written)))
+        fetched = [select.kept(group, choice.exclude) for group in fetched]
+        step = replace(step, groups=(*filter(None, groups), *((entry,) for entry in written), *filter(None, fetched)))
     return step
 
 

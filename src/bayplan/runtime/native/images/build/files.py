@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 from bayplan.errors import UnsupportedError
-from bayplan.runtime.native.images.build.ignore import Ignore, translate
+from bayplan.runtime.dockerfile.ignore import Ignore, translate
+from bayplan.runtime.native.images.build.repositories import Repositories
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.system.beneath import open_in_root
@@ -43,7 +44,9 @@ class Entry:
     data: bytes | None = None
     """What a file holds that stands in the Dockerfile itself."""
     url: str = ""
-    """Where a file is fetched from; ``content`` is then empty until it was."""
+    """Where a file or tree is fetched from. Until it was, ``content`` of a file is empty, and a tree's kind is git."""
+    root: Path | None = None
+    """What ``at`` is relative to, when that is not the context."""
     link: str = ""
     """The name of the link by which a file was named: it goes by that, not by the name of what the link leads to."""
 
@@ -81,9 +84,10 @@ class Files:
         foreign: bool = False,
         urls: Urls | None = None,
         stats: Stats | None = None,
+        repositories: Repositories | None = None,
     ) -> None:
         self._ignore = ignore or Ignore()
-        self._foreign, self.urls, self._stats = foreign, urls, stats
+        self._foreign, self.urls, self._stats, self.repositories = foreign, urls, stats, repositories
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._root = Path(f"/proc/self/fd/{self.fd}").readlink()
 
@@ -131,6 +135,8 @@ class Files:
         """A descriptor of a regular file's content. Raises OSError."""
         if entry.data is not None:
             return _in_memory(entry.data)
+        if entry.root is not None:
+            return _below(entry.root, entry.at)
         if entry.url and self.urls is not None:
             return self.urls.open(entry.url, entry.content)
         return open_in_root(self.fd, entry.at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -269,6 +275,14 @@ def check_depth(path: str) -> None:
     if path.count("/") >= MAX_DEPTH:
         what = f"/{path[:60]}... lies more than {MAX_DEPTH} directories deep"
         raise UnsupportedError(what, hint="leave it out with .dockerignore, or remove it in the step that makes it")
+
+
+def _below(root: Path, at: str) -> int:
+    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_in_root(top, at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    finally:
+        os.close(top)
 
 
 def _in_memory(data: bytes) -> int:

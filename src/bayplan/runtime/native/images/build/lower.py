@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError, RuntimeFailureError
 from bayplan.models import Build
+from bayplan.runtime.dockerfile.expand import expand
+from bayplan.runtime.dockerfile.ignore import Ignore
+from bayplan.runtime.dockerfile.instructions import Instruction, notes, parse, trigger
 from bayplan.runtime.native.images.build import config, copies, platforms, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
-from bayplan.runtime.native.images.build.dockerfile import Instruction, notes, parse, trigger
-from bayplan.runtime.native.images.build.expand import expand
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
-from bayplan.runtime.native.images.build.ignore import Ignore
+from bayplan.runtime.native.images.build.repositories import Repositories, beneath
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.steps import (
     Copy,
@@ -41,18 +43,22 @@ def recipe(
     platform: str | None = None,
     *,
     stats: Stats | None = None,
+    repositories: Repositories | None = None,
+    label: str = "",
 ) -> Recipe:
     """Everything the build will do; without ``urls`` no content of a URL is known. ``platform`` is the image's.
 
-    Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line.
+    ``label`` says where the context is from when it is somebody else's: then no link in it leads out. Raises
+    DeclarationError, NotBuiltYetError, NotFoundError with file and line.
     """
-    text, file, ignore_file = _dockerfile(build)
+    text, file, ignore_file = _dockerfile(build, label)
     instructions = parse(text, file)
     wished = _platform(platform)
     drafts, outer = stages.drafts(instructions, build.args, wished)
     target = stages.target_of(drafts, build.target)
     lowered: dict[int, _Lowered] = {}
-    with Files(_context(build), _ignore(build, ignore_file), urls=urls, stats=stats) as files:
+    ignored = _ignore(build, ignore_file, label)
+    with Files(_context(build), ignored, urls=urls, stats=stats, repositories=repositories) as files:
 
         def need(position: int) -> _Lowered:
             """A stage, read when the target or a stage that it needs asks for it."""
@@ -116,17 +122,21 @@ def _groups(step: Step) -> list[tuple[tuple[Entry, ...], ...]]:
     return [step.groups] if isinstance(step, Copy) else []
 
 
-def _dockerfile(build: Build) -> tuple[str, str, Path | None]:
+def _dockerfile(build: Build, label: str) -> tuple[str, str, Path | None]:
     if build.dockerfile_inline is not None:
         return build.dockerfile_inline, "dockerfile_inline", None
     path = Path(build.context, build.dockerfile)
+    named = f"{label} {build.dockerfile}" if label else str(path)
     try:
-        return path.read_text(), str(path), path.with_name(f"{path.name}.dockerignore")
+        ignore = path.with_name(f"{path.name}.dockerignore")
+        if label:
+            path = beneath(Path(build.context), build.dockerfile, f"there is no {build.dockerfile} in {label}")
+        return path.read_text(), named, ignore
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         hint = "check `build.context` and `build.dockerfile`"
-        raise NotFoundError(f"there is no Dockerfile {path}", hint=hint) from error
+        raise NotFoundError(f"there is no Dockerfile {named}", hint=hint) from error
     except UnicodeDecodeError as error:
-        raise DeclarationError("the Dockerfile is not UTF-8 text", where=Location(str(path))) from error
+        raise DeclarationError("the Dockerfile is not UTF-8 text", where=Location(named)) from error
 
 
 def _context(build: Build) -> Path:
@@ -136,15 +146,24 @@ def _context(build: Build) -> Path:
     return path
 
 
-def _ignore(build: Build, own: Path | None) -> Ignore:
+def _ignore(build: Build, own: Path | None, label: str) -> Ignore:
     """The Dockerfile's own ignore file goes before the context's."""
     for path in (own, Path(build.context, ".dockerignore")):
-        if path is not None and path.is_file():
+        found = _inside(build, path) if path and label else path
+        if found is not None and found.is_file():
             try:
-                return Ignore(path.read_text())
+                return Ignore(found.read_text())
             except ValueError as error:
                 raise DeclarationError(str(error), where=Location(str(path))) from error
     return Ignore()
+
+
+def _inside(build: Build, path: Path) -> Path | None:
+    """A file of somebody else's context, by no link that leads out of it."""
+    try:
+        return beneath(Path(build.context), os.path.relpath(path, build.context), "")
+    except NotFoundError:
+        return None
 
 
 def _epoch(text: str) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.errors import Location
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build.bases import Base
-from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.files import Entry, content_key
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.runmounts import Mount
@@ -161,7 +161,8 @@ class Recipe:
         """URLs whose content is known only after they are fetched."""
         steps = [step for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
         entries = [group[0] for step in steps for group in step.groups]
-        return tuple(dict.fromkeys(item.url for item in entries if item.url and not item.content))
+        fetched = [item for item in entries if item.url and not item.content and item.kind != "directory"]
+        return tuple(dict.fromkeys(item.url for item in fetched))
 
 
 def origins(step: Step) -> list[int | Base]:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from bayplan.errors import BayplanError, DeclarationError
-from bayplan.runtime.native.containers import copy
+from bayplan.system import copying
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def test_neither_read_nor_write_leaves_the_root(world):
             tries += 1
             try:
                 sink = io.BytesIO()
-                copy.read(fd, "/swap/secret", sink)
+                copying.read(fd, "/swap/secret", sink)
                 assert b"of the host" not in sink.getvalue()
                 read += 1
-                copy.write(fd, "/", archive("swap/in"))
+                copying.write(fd, "/", archive("swap/in"))
                 written += 1
             except (BayplanError, OSError):
                 continue
@@ -72,9 +72,9 @@ def test_neither_read_nor_write_leaves_the_root(world):
 def test_a_link_is_followed_within_the_root_and_copied_as_a_link(world):
     _, decoy, fd = world
     with pytest.raises(BayplanError):
-        copy.read(fd, "/link/secret", io.BytesIO())
+        copying.read(fd, "/link/secret", io.BytesIO())
     sink = io.BytesIO()
-    copy.read(fd, "/link", sink)
+    copying.read(fd, "/link", sink)
     sink.seek(0)
     with tarfile.open(fileobj=sink) as tar:
         assert [(item.name, item.linkname) for item in tar] == [("link", str(decoy))]
@@ -82,7 +82,7 @@ def test_a_link_is_followed_within_the_root_and_copied_as_a_link(world):
 
 def test_a_name_that_leads_out_is_refused(world):
     with pytest.raises(DeclarationError, match="leads out"):
-        copy.write(world[2], "/", archive("../in"))
+        copying.write(world[2], "/", archive("../in"))
 
 
 def entry(name, kind=tarfile.REGTYPE, link="", text=b""):
@@ -126,7 +126,7 @@ def test_no_archive_reaches_out_of_the_directory_it_is_copied_to(world, entries)
     made.seek(0)
     name = said = entries[-1][0].name.rpartition("/")[2]
     try:
-        copy.write(fd, "/", made)
+        copying.write(fd, "/", made)
     except BayplanError as error:
         said = str(error)
     assert name in said

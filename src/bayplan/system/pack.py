@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from bayplan.errors import ConflictError, DeclarationError, RuntimeFailureError, UnsupportedError
-from bayplan.runtime.native.containers import xattrs
+from bayplan.system import xattrs
 from bayplan.system.beneath import open_in_root
 
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,0 +1,76 @@
+"""Secrets and configs: put into a created container before its start, with their owner and mode.
+
+The content goes over the engine's socket as an archive, and into no command line, label, log or record. It lies in the
+container's own layer, which only the engine's administrator can read, and goes with it.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import docker.errors
+from pydantic import SecretBytes
+
+from bayplan.errors import NotFoundError
+from bayplan.models import Container, FileGrant
+from bayplan.runtime.engine_api.client import EngineClient, told
+from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.options.option import Gap
+
+
+def put(client: EngineClient, container_id: str, container: Container) -> None:
+    """Write them into a container that does not run. Raises NotFoundError for one without content."""
+    given = (*container.secrets, *container.configs)
+    if not given:
+        return
+    with told(str(container.id)):
+        client.put_archive(container_id, "/", archive(given))
+
+
+def archive(grants: Sequence[FileGrant]) -> bytes:
+    """A tar of them, from the root. Raises NotFoundError for one without content."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for folder in _folders(grants):
+            made = tarfile.TarInfo(folder)
+            made.type, made.mode, made.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
+            tar.addfile(made)
+        for grant in grants:
+            if grant.content is None:
+                raise NotFoundError(f"{grant.source} has no content", hint="set its variable, or make its file")
+            content = grant.content.get_secret_value()
+            made = tarfile.TarInfo(grant.target.lstrip("/"))
+            made.size, made.mode, made.uid, made.gid = len(content), grant.mode, grant.uid, grant.gid
+            made.mtime = int(time.time())
+            tar.addfile(made, io.BytesIO(content))
+    return out.getvalue()
+
+
+def content_of(client: EngineClient, container_id: str, grant: FileGrant) -> SecretBytes | None:
+    """What a container has at the target of a grant; None for nothing, and for what is no file."""
+    try:
+        chunks, _ = client.get_archive(container_id, grant.target)
+        packed = io.BytesIO(b"".join(chunks))
+    except docker.errors.NotFound:
+        return None
+    with tarfile.open(fileobj=packed) as tar:
+        member = tar.next()
+        found = tar.extractfile(member) if member is not None and member.isfile() else None
+        return SecretBytes(found.read()) if found else None
+
+
+def _folders(grants: Sequence[FileGrant]) -> list[str]:
+    """Directories of ``/run/secrets`` alone: others are the image's, whose modes are to stay, or made by the engine."""
+    found = {str(parent) for grant in grants for parent in PurePosixPath(grant.target).parents}
+    return [name.lstrip("/") for name in ("/run", "/run/secrets") if name in found]
+
+
+def gaps(container: Container, engine: Engine) -> Iterator[Gap]:
+    """The engine writes nothing into a container whose root is read-only."""
+    for kind in ("secrets", "configs"):
+        if getattr(container, kind) and container.read_only:
+            yield kind, "with read_only: it puts no file into a container with a read-only root"
