@@ -200,10 +200,11 @@ class Work:
     def _workspace(self) -> Iterator[Workspace]:
         name = secrets.token_hex(32)
         place = Workspace(name, self.room.workspaces / name)
-        for directory in (place.path, place.upper, place.work, place.root, place.source, place.empty):
-            directory.mkdir(parents=True, mode=0o755 if directory in (place.upper, place.empty) else 0o700)
-        place.upper.chmod(0o755)
+        place.path.mkdir(parents=True, mode=0o700)
         try:
+            for directory in (place.upper, place.work, place.root, place.source, place.empty):
+                directory.mkdir(mode=0o755 if directory in (place.upper, place.empty) else 0o700)
+            place.upper.chmod(0o755)
             yield place
         finally:
             removal.remove(place.path)
