@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
 from bayplan.models import Image, Kind, ResourceId, Stack
@@ -11,7 +11,7 @@ from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import check_acyclic, needs_first, requirements
 from bayplan.reconcile.plan import Plan, Step
 from bayplan.reconcile.steps import Steps
-from bayplan.runtime.protocol import ResolvedImage, Runtime, Scope, Snapshot
+from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot
 
 
 def default_scope(stack: Stack) -> Scope:
@@ -26,17 +26,19 @@ def make_plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
+    pinned: Mapping[str, str] | None = None,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
     As a function it names some of what is observed in the scope.
 
-    ``stopped`` names declared containers that must be there but not run.
+    ``stopped`` names declared containers that must be there but not run. ``pinned`` gives images by name the digest
+    that they stand for, whatever their names mean now.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
-    images = {item.name: _resolved(item, runtime) for item in stack.images}
+    images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(stack, images)
     scope = scope or default_scope(stack)
     added = (item.id for item in stack.volumes if item not in declared.volumes)
@@ -46,6 +48,24 @@ def make_plan(
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = renamed.follow(stack, snapshot)
     return _plan(Steps(stack, runtime, snapshot, images, stopped=frozenset(stopped)), scope, gone)
+
+
+def _images(stack: Stack, runtime: Runtime, pinned: Mapping[str, str]) -> dict[str, ResolvedImage]:
+    names = tuple(item.id for item in stack.images if item.name in pinned)
+    here = runtime.observe(Scope(names=names)) if names else Snapshot()
+    return {
+        item.name: _pinned(item.name, pinned[item.name], here.get(item.id))
+        if item.name in pinned
+        else _resolved(item, runtime)
+        for item in stack.images
+    }
+
+
+def _pinned(name: str, digest: str, here: Observed | None) -> ResolvedImage:
+    """An image at a digest that was chosen before: nobody is asked what its name means."""
+    present = here is not None and here.image_digest == digest
+    why = "" if present else "its name has to mean another image" if here else "not on the host"
+    return ResolvedImage(name=name, digest=digest, present=present, origin=ImageOrigin.LOCAL, why=why)
 
 
 def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
