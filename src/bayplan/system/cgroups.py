@@ -208,15 +208,10 @@ def remove_empty(path: str) -> None:
 
 def was_oom_killed(path: str) -> bool:
     """Whether the kernel killed a process of the group for memory (memory.events, memory.oom_control)."""
-    for file in (
-        ROOT / path.lstrip("/") / "memory.events",
-        ROOT / "memory" / path.lstrip("/") / "memory.oom_control",
-    ):
-        try:
-            lines = file.read_text().splitlines()
-        except OSError:
-            continue
-        if any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in lines):
+    group = path.lstrip("/")
+    for file in (f"{ROOT}/{group}/memory.events", f"{ROOT}/memory/{group}/memory.oom_control"):
+        lines = read_kernel_file(file).splitlines()
+        if any(line.startswith(b"oom_kill ") and line.split()[1] != b"0" for line in lines):
             return True
     return False
 

@@ -102,6 +102,18 @@ def read_kernel_file(path: str) -> bytes:
         os.close(fd)
 
 
+def write_kernel_file(path: str, text: str) -> None:
+    """Write a file of proc(5), sysfs or a cgroup; nothing is done where the kernel has none. Raises OSError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def locked(path: Path, purpose: str, timeout_s: float | None = None) -> Iterator[None]:
     """Hold flock(2) on ``path``; the kernel frees it when the holder dies. The file names the holder for others.

@@ -93,8 +93,11 @@ def _refuse_links(rootfs: Path, container_id: str) -> None:
     Old runtimes follow it, and make device nodes outside of the root file system; newer ones do not say what is wrong.
     """
     for name in ("dev", "proc", "sys"):
-        place = rootfs / name
-        if os.path.lexists(place) and not stat.S_ISDIR(place.lstat().st_mode):
+        try:
+            mode = os.lstat(f"{rootfs}/{name}").st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(mode):
             raise UnsupportedError(
                 f"/{name} of its image is no directory, so that the container's own cannot be mounted there",
                 where=f"container {container_id[:12]}",
