@@ -193,13 +193,15 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
             while found := find_by_argument(*programs):
                 _end(found, container_id)
     # A group that can be removed has nothing in it.
-    if not (started and cgroups.remove(paths.cgroup)):
+    gone = started and cgroups.remove(paths.cgroup)
+    if not gone:
         kill(paths.cgroup)
     if started and not _has_hooks(paths):
         runtime.forget(container_id)
     else:
         namespaces.in_private_mounts(lambda: runtime.delete(container_id))
-    cgroups.remove(paths.cgroup)
+    if not gone:
+        cgroups.remove(paths.cgroup)
     # At once: its variables may be secrets, and what is taken away stays for a moment, or longer after a kill.
     (paths.run / "config.json").unlink(missing_ok=True)
     runtime.discarded.take(paths.run)
