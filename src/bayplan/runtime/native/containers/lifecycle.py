@@ -15,7 +15,7 @@ from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import monitors_cgroup
 from bayplan.system import cgroups, freezer, mounts, namespaces
-from bayplan.system.files import private_directory
+from bayplan.system.files import private_directory, read_if_there
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -112,8 +112,8 @@ def is_monitored(container_id: str, paths: Paths) -> bool:
 
 def _monitor(container_id: str, paths: Paths) -> Process | None:
     try:
-        monitor = Process.of(int(paths.monitor_pid_file.read_text()))
-    except (FileNotFoundError, ValueError):
+        monitor = Process.of(int(read_if_there(str(paths.monitor_pid_file))))
+    except ValueError:
         return None
     return monitor if monitor is not None and f"--cid={container_id}" in monitor.arguments else None
 
@@ -161,14 +161,10 @@ def kill(cgroup: str) -> None:
 
 def await_exit_file(paths: Paths, container_id: str, timeout_s: float) -> int | None:
     """The exit code, once the monitor has written it; None when it does not within the time."""
-    path = paths.exit_dir / container_id
+    path = f"{paths.exit_dir}/{container_id}"
     deadline = time.monotonic() + timeout_s
     while True:
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            text = ""
-        if text.strip():
+        if text := read_if_there(path).strip():
             return int(text)
         if time.monotonic() >= deadline:
             return None
