@@ -106,4 +106,8 @@ def _made(settings: Settings) -> Runtime:
         from bayplan.runtime.native.runtime import NativeRuntime
 
         return NativeRuntime(settings)
+    if settings.engine == "docker":
+        from bayplan.runtime.docker import DockerRuntime
+
+        return DockerRuntime(settings)
     raise UnsupportedError(f"engine {settings.engine} is not built yet")

@@ -39,6 +39,8 @@ def read(root: int, path: str, sink: IO[bytes], called: str = "") -> None:
                     pack(tar, fd, name, called or name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(f"{path} does not exist", hint="look at the path") from error
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def looker(root: int) -> Callable[[str], bool | None]:
@@ -47,24 +49,28 @@ def looker(root: int) -> Callable[[str], bool | None]:
 
 
 def write(root: int, path: str, source: IO[bytes]) -> None:
-    """Unpack a tar into the directory ``path`` beneath ``root``. Raises NotFoundError."""
+    """Unpack a tar into the directory ``path`` beneath ``root``. Raises NotFoundError, and as ``pack.unpack``."""
     try:
         with directory(root, path) as fd:
             unpack(source, fd)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(f"directory {path} does not exist", hint="make it first") from error
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.ELOOP):
-            raise ConflictError(f"{path}: {error.strerror}") from error
-        raise
+        raise _refused(path, error) from error
+
+
+def _refused(path: str, error: OSError) -> Exception:
+    return ConflictError(f"{path}: {error.strerror}") if error.errno == errno.ELOOP else error
 
 
 def is_directory(root: int, path: str) -> bool | None:
-    """Whether there is a directory; None when there is nothing. Links are followed beneath ``root``."""
+    """Whether there is a directory; None when the path leads to nothing. Links are followed beneath ``root``."""
     try:
         fd = open_in_root(root, path, os.O_PATH)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
     try:
         return stat.S_ISDIR(os.fstat(fd).st_mode)
     finally:

@@ -34,13 +34,15 @@ class Discarded:
         """Take a directory away; absent is no error. ``settle`` returns when it is gone. Raises OSError."""
         aside = next(self._aside(root) for root in self._roots if path.is_relative_to(root))
         target = aside / f"{path.name}.{time.monotonic_ns()}"
-        try:
-            path.rename(target)
-        except FileNotFoundError:
-            if not path.exists():
-                return
-            aside.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.rename(target)
+        while True:
+            try:
+                path.rename(target)
+                break
+            except FileNotFoundError:
+                if not path.exists():
+                    return
+                # Again where ``settle`` of another thread has taken that away in between.
+                aside.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock:
             self._waiting.append(target)
             if len(self._waiting) >= _TOGETHER:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError
+from bayplan.errors import DeclarationError, NotFoundError, RuntimeFailureError, UnsupportedError
 from builds import write
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -149,3 +149,16 @@ def test_what_is_ignored_does_not_exist(core, context):
             write(context, Dockerfile=f"FROM lab/base\n{line}\n")
             with pytest.raises((NotFoundError, DeclarationError)):
                 core.build(context)
+
+
+def test_a_way_that_cannot_be_gone_is_told_with_its_line(core, context):
+    write(context, Dockerfile="FROM lab/base\nRUN ln -s loop /loop\nCOPY file /loop/there\n", file="1")
+    with pytest.raises(RuntimeFailureError, match=r"Dockerfile:3: COPY file /loop/there: .*symbolic links"):
+        core.build(context)
+
+
+def test_directories_without_end_are_refused(core, context):
+    make = "while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i + 1)); done"
+    write(context, Dockerfile=f"FROM lab/base\nRUN i=0; {make}\n")
+    with pytest.raises(UnsupportedError, match=r"Dockerfile:2: /d/.* more than 300 directories deep"):
+        core.build(context)

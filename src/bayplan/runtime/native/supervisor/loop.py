@@ -81,7 +81,7 @@ class Supervisor:
             if now >= self.end_at:
                 return
             if now >= self.rotate_at:
-                self._tried(self._rotate)
+                self._rotate()
             due = [
                 self.rotate_at,
                 self.look_at,
@@ -97,14 +97,16 @@ class Supervisor:
         """Cut the logs that have grown to their size."""
         self.rotate_at = NEVER
         for watch in self.watches.values():
-            if watch.log_limits is None:
-                continue
-            paths, (size, count) = Paths.of(self.place, watch.run.id), watch.log_limits
-            again = rotate(paths.log, paths.control, size, count, told=watch.told_to_reopen)
-            watch.told_to_reopen = not paths.log.exists()
-            # One that has just been cut may fill up fast: looked at soon, so that it is not far over its size then.
-            watch.rotate_s = max(watch.rotate_s / 4, _ROTATE_SOON_S) if again else min(watch.rotate_s * 2, _ROTATE_S)
-            self.rotate_at = min(self.rotate_at, time.monotonic() + watch.rotate_s)
+            if watch.log_limits is not None:
+                self._tried(partial(self._cut, watch, *watch.log_limits))
+                self.rotate_at = min(self.rotate_at, time.monotonic() + watch.rotate_s)
+
+    def _cut(self, watch: Watch, size: int, count: int) -> None:
+        paths = Paths.of(self.place, watch.run.id)
+        again = rotate(paths.log, paths.control, size, count, told=watch.told_to_reopen)
+        watch.told_to_reopen = not paths.log.exists()
+        # One that has just been cut may fill up fast: looked at soon, so that it is not far over its size then.
+        watch.rotate_s = max(watch.rotate_s / 4, _ROTATE_SOON_S) if again else min(watch.rotate_s * 2, _ROTATE_S)
 
     def close(self) -> None:
         """Free everything; a restart that is under way comes to its end."""
@@ -129,10 +131,7 @@ class Supervisor:
             if run is None or run.key != watch.run.key:
                 self._drop(watch)
         for run in found.values():
-            held = self.watches.get(run.id)
-            if held is None:
-                held = self._begin(run)
-            held.read(run, self.database, now, self.place)
+            self._tried(partial(self._keep, run, now))
         if any(watch.log_limits for watch in self.watches.values()):
             self.rotate_at = min(self.rotate_at, now)
         for gone in self.pauses.keys() - found.keys():
@@ -140,6 +139,10 @@ class Supervisor:
         if any(watch.policy.restarts and watch.act_at < now + _SOON_S for watch in self.watches.values()):
             self._call_helper()  # it loads while the pause lasts
         self.end_at = NEVER if found else min(self.end_at, now + _LINGER_S)
+
+    def _keep(self, run: Run, now: float) -> None:
+        held = self.watches.get(run.id) or self._begin(run)
+        held.read(run, self.database, now, self.place)
 
     def _file_of_records(self) -> int:
         """The inode of the record file; 0 when it is gone."""
@@ -149,17 +152,22 @@ class Supervisor:
             return 0
 
     def _begin(self, run: Run) -> Watch:
+        """Watch a run. Raises OSError; it is then not watched, and begun again at the next look."""
         watch = Watch(run, Policy(), pause_s=self.pauses.get(run.id, 0.0) if run.restarts else 0.0)
-        self.watches[run.id] = watch
         process = run.process
-        if process:
-            end_left(Paths.of(self.place, run.id))
-            with suppress(ProcessLookupError):
-                watch.pidfd = os.pidfd_open(process.pid)
-        if watch.pidfd >= 0 and process and process.alive:
-            self._on(watch.pidfd, lambda: self._ended(watch))
-        else:
-            self._ended(watch)
+        try:
+            if process:
+                end_left(Paths.of(self.place, run.id))
+                with suppress(ProcessLookupError):
+                    watch.pidfd = os.pidfd_open(process.pid)
+            if watch.pidfd >= 0 and process and process.alive:
+                self._on(watch.pidfd, lambda: self._ended(watch))
+            else:
+                self._ended(watch)
+        except BaseException:
+            self._drop(watch)
+            raise
+        self.watches[run.id] = watch
         return watch
 
     def _drop(self, watch: Watch) -> None:
@@ -174,15 +182,15 @@ class Supervisor:
     # -- ends and restarts -------------------------------------------------------------------------------------
 
     def _ended(self, watch: Watch) -> None:
+        # First of all: the end is told once, and whatever goes wrong below must not leave it without its restart.
+        watch.ended = time.monotonic()
+        watch.pause_s = pause_s(watch.pause_s, watch.age_s)
+        watch.act_at, watch.check_at = watch.ended + watch.pause_s, NEVER
+        self.look_at = watch.ended  # one that a change stops is recorded so before it ends
         if watch.pidfd >= 0:
             self._off(watch.pidfd)
         self._end_check(watch)
-        watch.check_at = NEVER
         self._balance(watch)
-        watch.ended = time.monotonic()
-        watch.pause_s = pause_s(watch.pause_s, watch.age_s)
-        watch.act_at = watch.ended + watch.pause_s
-        self.look_at = watch.ended  # one that a change stops is recorded so before it ends
 
     def _act(self, watch: Watch) -> None:
         now = time.monotonic()

@@ -70,7 +70,7 @@ class Copy:
     @property
     def is_independent(self) -> bool:
         """Whether the layers below do not matter; names of users are looked up in them."""
-        return self.link and all(part.isdigit() for part in self.chown.split(":") if self.chown)
+        return self.link and all(part.isdecimal() for part in self.chown.split(":") if self.chown)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ class Recipe:
         """URLs whose content is known only after they are fetched."""
         steps = [step for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
         entries = [group[0] for step in steps for group in step.groups]
-        return tuple(dict.fromkeys(item.url for item in entries if item.url and not item.content))
+        fetched = [item for item in entries if item.url and not item.content and item.kind != "directory"]
+        return tuple(dict.fromkeys(item.url for item in fetched))
 
 
 def origins(step: Step) -> list[int | Base]:

@@ -69,6 +69,8 @@ class Work:
         except BayplanError as error:
             error.where = error.where or step.instruction.where
             raise
+        except OSError as error:
+            raise RuntimeFailureError(f"{step.instruction.title}: {error}", where=step.instruction.where) from error
 
     def content(self, step: Copy, trees: Trees) -> str:
         """A digest of the files that are copied from a stage or an image."""
@@ -177,7 +179,7 @@ class Work:
         if not step.chown:
             return None if step.source is not None else (0, 0)
         user, colon, group = step.chown.partition(":")
-        if user.isdigit() and (not colon or group.isdigit()):
+        if user.isdecimal() and (not colon or group.isdecimal()):
             return int(user), int(group or user)
         if self.build.executor is None:
             raise RuntimeFailureError("nothing is here that could look up users")
