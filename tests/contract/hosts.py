@@ -77,11 +77,11 @@ class Host:
         """What would be done."""
         return app.plan(self.load(text), self.runtime, **options)
 
-    def apply(self, text, **options):
-        """Plan and apply; what was planned. Fails when a second plan is not empty."""
+    def apply(self, text, *, settled=True, **options):
+        """Plan and apply; what was planned. Fails when a second plan is not empty, unless it is not ``settled``."""
         made, outcome = app.converge(lambda: self.plan(text, **options), self.runtime, self.settings)
         outcome.raise_failure()
-        again = self.plan(text, **options)
+        again = self.plan(text, **options) if settled else made.model_copy(update={"steps": ()})
         assert [(str(step.resource), step.why, step.fields) for step in again.steps] == []
         return made
 
