@@ -54,6 +54,8 @@ class Host:
         self.kind, self.root, self.engine = kind, root, engine
         tag = secrets.token_hex(3)
         self.project = f"bp{tag}"
+        registries = root / "registries.conf"
+        registries.write_text(f'[[registry]]\nlocation = "{REGISTRY}"\ninsecure = true\n')
         self.settings = Settings(
             engine="auto" if kind == "fake" else kind,
             engine_address=engine.socket if engine else None,
@@ -63,6 +65,7 @@ class Host:
             interface_prefix=f"c{tag[:4]}",
             nft_table=f"bayplan_test_{tag}",
             cgroup_parent=f"/bayplan-test-{tag}",
+            registries_conf=(registries,),
         )
         self.runtime = open_runtime(self.settings.model_copy(update={"engine": kind}))
 

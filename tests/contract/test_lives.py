@@ -109,10 +109,13 @@ def test_wait_until_healthy_and_fail_fast(real_host):
     assert status.health is Health.HEALTHY
     assert host.container("app").status.health is Health.HEALTHY
     edited = text.replace("/ready]", "/never]").replace("retries: 100", "retries: 2")
-    # Where a check can be changed in place, nobody waits for its verdict until somebody asks.
-    with pytest.raises(RuntimeFailureError, match="unhealthy"):
-        host.apply(edited)
+
+    def apply_and_wait():
+        host.apply(edited)  # where a check can be changed in place, nobody waits for its verdict
         host.runtime.wait(host.name("app"), "service_healthy", Duration(seconds=30))
+
+    with pytest.raises(RuntimeFailureError, match="unhealthy"):
+        apply_and_wait()
 
 
 def test_logs_come_whole_and_in_order(real_host):

@@ -200,7 +200,7 @@ class EngineImageVerbs:
         """Between stores of Bayplan's own core alone."""
         raise self._refused("give single blobs to another host", "use a registry, or `image save` and `image load`")
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
         """As ``copy``."""
         raise self._refused("take single blobs of another host", "use a registry, or `image save` and `image load`")
 

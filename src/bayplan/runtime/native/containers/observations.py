@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import RuntimeFailureError, StoppedError, UnsupportedError
+from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
