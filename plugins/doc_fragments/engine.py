@@ -86,6 +86,10 @@ options:
         description:
         - Steps of an apply that may run at once.
         type: int
+      generations_kept:
+        description:
+        - Generations of a project that can be gone back to; older ones are forgotten.
+        type: int
       log_max_size:
         description:
         - 'A container''s log is cut when it has reached this size; unset: it grows.'

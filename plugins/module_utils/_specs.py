@@ -25,6 +25,7 @@ ENGINE = {
             'oci_runtime': {'type': 'str'},
             'name_server': {'type': 'str'},
             'workers': {'type': 'int'},
+            'generations_kept': {'type': 'int'},
             'log_max_size': {'type': 'str'},
             'log_max_file': {'type': 'int'},
             'registries_conf': {'type': 'list', 'elements': 'path'},

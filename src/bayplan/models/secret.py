@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretBytes, SecretStr, model_validator
 
 from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
 from bayplan.models.types import AbsolutePath, ResourceName
+
+_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|auth|(^|_)key$|api_?key", re.IGNORECASE)
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether the value of a variable of this name may be a secret: it is masked, and never recorded in a history."""
+    return _SECRET_NAME.search(name) is not None
 
 
 class Config(Resource):

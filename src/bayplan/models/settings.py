@@ -55,6 +55,9 @@ class Settings(Model):
         "aardvark-dns", description="Name server of networks: a name in PATH or in Podman's directory, or a path."
     )
     workers: int = Field(8, ge=1, le=64, description="Steps of an apply that may run at once.")
+    generations_kept: int = Field(
+        10, ge=1, le=1000, description="Generations of a project that can be gone back to; older ones are forgotten."
+    )
     log_max_size: ByteSize | None = Field(
         None, ge=1024, description="A container's log is cut when it has reached this size; unset: it grows."
     )

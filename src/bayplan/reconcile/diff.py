@@ -6,7 +6,6 @@ to its default); what an image or the engine sets by default is no difference.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from bayplan.models import Change, Container, Kind, Resource, comparable_fields, is_sensitive
+from bayplan.models.secret import may_be_secret
 from bayplan.reconcile.plan import FieldChange
 from bayplan.runtime.protocol import Facts, Observed
 
 _UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt"})
-_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|auth|(^|_)key$|api_?key", re.IGNORECASE)
 MASK = "********"
 
 
@@ -113,7 +112,7 @@ def _entries(
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
-        hide = sensitive and _SECRET_NAME.search(key) is not None
+        hide = sensitive and may_be_secret(key)
         yield FieldChange(
             path=f"{name}[{key}]",
             before=MASK if hide and old is not None else old,

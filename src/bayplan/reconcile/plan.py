@@ -7,7 +7,20 @@ from typing import Any
 
 from pydantic import Field
 
-from bayplan.models import Change, Condition, Config, Container, Image, Kind, Model, Network, ResourceId, Secret, Volume
+from bayplan.models import (
+    Change,
+    Condition,
+    Config,
+    Container,
+    Image,
+    Kind,
+    Model,
+    Network,
+    ResourceId,
+    Secret,
+    Stack,
+    Volume,
+)
 from bayplan.runtime.protocol import ResolvedImage, Scope
 
 PLAN_VERSION = 1
@@ -85,6 +98,10 @@ class Plan(Model):
     unchanged: tuple[ResourceId, ...] = ()
     kept: tuple[str, ...] = Field((), description="Things left alone on purpose, as sentences.")
     warnings: tuple[str, ...] = Field((), description="What of the host is in the way, for its administrator to mend.")
+
+    stack: Stack | None = Field(None, exclude=True)
+    """All that a project declares, when the plan is for all of it: what a generation is made from."""
+    note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
     @property
     def changed(self) -> bool:

@@ -69,17 +69,19 @@ def make_plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
+    pinned: Mapping[str, str] | None = None,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
     As a function it names some of what is observed in the scope.
 
-    ``stopped`` names declared containers that must be there but not run.
+    ``stopped`` names declared containers that must be there but not run. ``pinned`` gives images by name the digest
+    that they stand for, whatever their names mean now.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
-    images = {item.name: _resolved(item, runtime) for item in stack.images}
+    images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(stack, images)
     scope = scope or default_scope(stack)
     added = (item.id for item in stack.volumes if item not in declared.volumes)
@@ -89,6 +91,24 @@ def make_plan(
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = renamed.follow(stack, snapshot)
     return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(gone)
+
+
+def _images(stack: Stack, runtime: Runtime, pinned: Mapping[str, str]) -> dict[str, ResolvedImage]:
+    names = tuple(item.id for item in stack.images if item.name in pinned)
+    here = runtime.observe(Scope(names=names)) if names else Snapshot()
+    return {
+        item.name: _pinned(item.name, pinned[item.name], here.get(item.id))
+        if item.name in pinned
+        else _resolved(item, runtime)
+        for item in stack.images
+    }
+
+
+def _pinned(name: str, digest: str, here: Observed | None) -> ResolvedImage:
+    """An image at a digest that was chosen before: nobody is asked what its name means."""
+    present = here is not None and here.image_digest == digest
+    why = "" if present else "its name has to mean another image" if here else "not on the host"
+    return ResolvedImage(name=name, digest=digest, present=present, origin=ImageOrigin.LOCAL, why=why)
 
 
 def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:

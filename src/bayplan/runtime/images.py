@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -140,6 +140,9 @@ class ImageVerbs(Protocol):
 
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """What a container changed: ``A`` added, ``C`` changed or ``D`` deleted, and the absolute path."""
+
+    def keep(self, owner: str, digests: Collection[str]) -> None:
+        """Keep these images for an owner, instead of those it kept before, though no name or container needs them."""
 
     def prune(self, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
         """Free what nothing needs; with ``unused`` also the names of images that no container was made from.

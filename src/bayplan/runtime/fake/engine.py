@@ -65,6 +65,8 @@ class FakeRuntime:
     local_images: dict[str, str] = field(default_factory=dict)
     built: dict[str, str] = field(default_factory=dict)
     """Image name to the digest that any build of it gives; one for each declaration when it is not here."""
+    kept: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Digests of images that are kept, by who keeps them."""
     fail: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     """Every change asked for, as ``verb name``, in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from bayplan.runtime.native.containers.spec.users import refuse_shifted
 from bayplan.runtime.native.containers.verbs import quiet
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.kept import KeptImages
 from bayplan.runtime.native.images.load import Loader
 from bayplan.runtime.native.images.made import commit, import_tree
 from bayplan.runtime.native.images.pack import pack_tree
@@ -39,6 +40,7 @@ class NativeImageVerbs:
         self.images, self.containers = images, containers
         self.store = images.store
         self.catalog = Catalog(images.store, images.layers.root)
+        self._kept = KeptImages(containers.records.database)
 
     def summaries(self) -> list[ImageSummary]:
         """All images."""
@@ -89,7 +91,7 @@ class NativeImageVerbs:
                 )
         for name in sorted(gone):
             self.images.forget(ImageReference.parse(name))
-        self.images.collect(users)
+        self.images.collect(self._needed())
         return [ImageReference.parse(name).familiar for name in sorted(gone)]
 
     def push(self, name: str, report: Report = silent) -> Pushed:
@@ -144,9 +146,13 @@ class NativeImageVerbs:
             kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
             yield kind, f"/{entry.name}"
 
+    def keep(self, owner: str, digests: Collection[str]) -> None:
+        """Noted in the record."""
+        self._kept.replace(owner, digests)
+
     def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
         """List and deletion under one lease, so that the one is the other."""
-        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        pruner = Pruner(self.store, self.images.layers.root, self._needed())
         made = list(self.images.builder.cache.kept())
         chains, blobs = {item.chain for item in made}, {item.digest for item in made}
         rows = self.containers.records.database.query("SELECT facts FROM bundles")
@@ -166,7 +172,7 @@ class NativeImageVerbs:
         """Under the collector's lease: no build is under way."""
         rows = self.containers.records.database.query("SELECT facts FROM bundles")
         chains = {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
-        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        pruner = Pruner(self.store, self.images.layers.root, self._needed())
         cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
         with Lease(self.store):
             found = caches(top)
@@ -219,3 +225,7 @@ class NativeImageVerbs:
 
     def _users(self) -> dict[str, list[str]]:
         return self.containers.records.images()
+
+    def _needed(self) -> dict[str, list[str]]:
+        """What containers run from, and what is kept without one."""
+        return {**{digest: [] for digest in self._kept.all()}, **self._users()}

@@ -31,6 +31,7 @@ from bayplan.runtime.native import checks
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.kept import KeptImages
 from bayplan.runtime.native.lives import Lives
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.observing import with_endpoints
@@ -217,7 +218,9 @@ class NativeRuntime(NativeVerbs):
         """Remove a resource and all it holds; absent is no error."""
         match target.kind:
             case Kind.IMAGE:
-                self.images.delete(target.name, self._image_digests())
+                self.images.delete(
+                    target.name, frozenset(self.containers.records.images()), KeptImages(self.database).all()
+                )
             case Kind.NETWORK:
                 self.networks.delete(target.name)
             case Kind.VOLUME:
@@ -322,6 +325,3 @@ class NativeRuntime(NativeVerbs):
         if container_id is None:
             raise NotFoundError(f"container {name} does not exist", hint="see `bayplan status`")
         return container_id
-
-    def _image_digests(self) -> frozenset[str]:
-        return frozenset(self.containers.records.images())

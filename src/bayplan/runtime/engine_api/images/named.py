@@ -11,6 +11,7 @@ from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.containers import Containers
+from bayplan.runtime.engine_api.images.kept import is_ours
 
 Row = Mapping[str, Any]
 """One image as the engine lists it (ImageList)."""
@@ -95,7 +96,11 @@ class Named:
     def names(self, row: Row) -> list[str]:
         """The names of a listed image, as people write them."""
         tags = [str(item) for item in row.get("RepoTags") or () if "<none>" not in str(item)]
-        return sorted(ImageReference.parse(tag).familiar for tag in tags)
+        return sorted(ImageReference.parse(tag).familiar for tag in tags if not is_ours(tag))
+
+    def is_kept(self, row: Row) -> bool:
+        """Whether it stays though nobody names it."""
+        return any(is_ours(str(tag)) for tag in row.get("RepoTags") or ())
 
     def digest(self, row: Row, reference: ImageReference | None = None) -> str:
         """The digest that its repository, or any, has; the id of one that never had a registry."""

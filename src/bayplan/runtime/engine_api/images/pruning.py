@@ -28,7 +28,7 @@ def _candidates(named: Named, *, unused: bool) -> Iterator[Freed]:
         names, image_id, size = named.names(row), whole_id(str(row["Id"])), int(row.get("Size") or 0)
         if users:
             continue
-        if not names:
+        if not names and not named.is_kept(row):
             yield Freed(kind="blob", name=image_id[7:19], digest=image_id, size_bytes=size)
         for position, name in enumerate(names if unused else ()):
             yield Freed(kind="name", name=name, digest=image_id, size_bytes=size if position == 0 else 0)

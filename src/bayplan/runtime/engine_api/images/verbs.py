@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.containers import Containers
-from bayplan.runtime.engine_api.images import archives, pruning
+from bayplan.runtime.engine_api.images import archives, kept, pruning
 from bayplan.runtime.engine_api.images.images import Images
 from bayplan.runtime.engine_api.images.named import Named, new_name
 from bayplan.runtime.engine_api.images.remote import header
@@ -187,6 +187,10 @@ class EngineImageVerbs:
         with told(f"container {container}"):
             rows = self.client.call("GET", f"/containers/{found['Id']}/changes") or ()
         yield from ((_KINDS[int(row["Kind"])], str(row["Path"])) for row in sorted(rows, key=lambda row: row["Path"]))
+
+    def keep(self, owner: str, digests: Collection[str]) -> None:
+        """By tags of our own."""
+        kept.keep(self.client, owner, digests)
 
     def prune(self, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
         """Listed, then just that list."""
