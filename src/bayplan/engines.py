@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -13,6 +15,9 @@ from bayplan.errors import BayplanError, DeclarationError, UnsupportedError
 from bayplan.models import Settings
 from bayplan.record import engines as recorded
 from bayplan.runtime.protocol import Runtime
+
+if TYPE_CHECKING:
+    from bayplan.runtime.engine_api.images.lent import LentBuilder
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
 _PREFIX = "BAYPLAN_"
@@ -109,8 +114,27 @@ def _made(settings: Settings) -> Runtime:
         from bayplan.runtime.native.runtime import NativeRuntime
 
         return NativeRuntime(settings)
+    lent = _lender(settings)
     if settings.engine == "docker":
         from bayplan.runtime.docker import DockerRuntime
 
-        return DockerRuntime(settings)
+        return DockerRuntime(settings, lent=lent)
+    if settings.engine == "podman":
+        from bayplan.runtime.podman import PodmanRuntime
+
+        return PodmanRuntime(settings, lent=lent)
     raise UnsupportedError(f"engine {settings.engine} is not built yet")
+
+
+def _lender(settings: Settings) -> Callable[[], LentBuilder] | None:
+    """Bayplan's own builder for another engine, when the settings ask for it; made at its first use."""
+    if settings.builder != "bayplan":
+        return None
+
+    @cache
+    def lend() -> LentBuilder:
+        from bayplan.runtime.engine_api.images.lent import LentBuilder
+
+        return LentBuilder(_made(settings.model_copy(update={"engine": "native"})))
+
+    return lend

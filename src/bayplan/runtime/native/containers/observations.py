@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import RuntimeFailureError, StoppedError, UnsupportedError
+from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
@@ -156,12 +156,12 @@ class Observations:
         privileged: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
-        """Run a command in a running container; killed at the timeout (exit code 124). Raises RuntimeFailureError."""
+        """Run a command in a running container; killed at the timeout (exit code 124). Raises ConflictError."""
         if not self._runs(container_id):
-            raise RuntimeFailureError(f"container {container_id[:12]} is not running", hint="start it first")
+            raise ConflictError(f"container {container_id[:12]} is not running", hint="start it first")
         paths = self._paths(container_id)
         if freezer.is_frozen(paths.cgroup):
-            raise RuntimeFailureError(f"container {container_id[:12]} is paused", hint="unpause it first")
+            raise ConflictError(f"container {container_id[:12]} is paused", hint="unpause it first")
         # The names of users are looked up as the container sees them now: its own layer is over the image's.
         layers = [paths.upper, *(Path(item) for item in self.facts(container_id)["lowerdirs"])]
         process = execute.process_file(
