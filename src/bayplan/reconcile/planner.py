@@ -22,13 +22,15 @@ from bayplan.models import (
 )
 from bayplan.reconcile import image_mounts, renamed, warnings
 from bayplan.reconcile.diff import compare, image_change
-from bayplan.reconcile.graph import check_acyclic, namespace_owners, removal_order, requirements
+from bayplan.reconcile.graph import OF_SWARM, check_acyclic, namespace_owners, removal_order, requirements, uses
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
 from bayplan.reconcile.risks import risk_of_change, risks_of
-from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot, State
+from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot, State
 
 _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
 
+_LEFT_LAST = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.NODE})
+_HOLD_PORTS = frozenset({Kind.CONTAINER, Kind.SERVICE})
 _NEW_NAMESPACES = {
     Action.CREATE: "made",
     Action.RECREATE: "re-created",
@@ -78,6 +80,8 @@ def make_plan(
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
+    facts = runtime.facts()
+    stack = stack.sealed(facts.key.get_secret_value())
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
     images = {item.name: _resolved(item, runtime) for item in stack.images}
     declared, stack = stack, image_mounts.complete(stack, images)
@@ -87,8 +91,17 @@ def make_plan(
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *named))))
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
-    stack = renamed.follow(stack, snapshot)
-    return _Planner(stack, runtime, scope, snapshot, images, stopped=frozenset(stopped)).plan(gone)
+    stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
+    return _Planner(stack, runtime, facts, scope, snapshot, images, stopped=frozenset(stopped)).plan(gone)
+
+
+def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
+    """With what only the engine knows of a swarm's services."""
+    if not any(item.kind in OF_SWARM for item in stack.resources()):
+        return stack
+    from bayplan.reconcile import swarm
+
+    return swarm.completed(stack, images, snapshot)
 
 
 def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
@@ -108,6 +121,7 @@ class _Planner:
         self,
         stack: Stack,
         runtime: Runtime,
+        facts: Facts,
         scope: Scope,
         snapshot: Snapshot,
         images: Mapping[str, ResolvedImage],
@@ -116,9 +130,7 @@ class _Planner:
     ) -> None:
         self.runtime, self.scope, self.snapshot, self.images = runtime, scope, snapshot, images
         self.stopped = stopped
-        self.facts = runtime.facts()
-        key = self.facts.key.get_secret_value()
-        self.stack = stack.model_copy(update={"containers": tuple(item.sealed(key) for item in stack.containers)})
+        self.facts, self.stack = facts, stack
         self.steps: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
         self.kept: list[str] = []
@@ -147,7 +159,10 @@ class _Planner:
             images=dict(self.images),
             unchanged=tuple(item.id for item in self.stack.resources() if item.id not in touched),
             kept=tuple(self.kept),
-            warnings=tuple(warnings.of_networks(self.stack, self.snapshot, ordered, self.facts)),
+            warnings=(
+                *warnings.of_networks(self.stack, self.snapshot, ordered, self.facts),
+                *warnings.of_swarm(self.stack, self.snapshot),
+            ),
         )
 
     # -- one resource ------------------------------------------------------------------------------------------
@@ -170,6 +185,8 @@ class _Planner:
         changes = self._changes(resource, observed)
         if resource.kind is Kind.VOLUME and any(item.how is Change.RECREATE for item in changes):
             raise ConflictError(f"{resource.id} cannot be changed without losing its data", hint="use a new volume")
+        if resource.kind is Kind.NETWORK and any(item.how is Change.RECREATE for item in changes):
+            self._check_leavable(resource, changes)
         return self._changed(resource, observed, changes)
 
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
@@ -199,6 +216,16 @@ class _Planner:
             if moved:
                 changes = (*changes, moved)
         return changes
+
+    def _check_leavable(self, network: Resource, changes: Sequence[FieldChange]) -> None:
+        """A service cannot be taken off a network for a while, as containers are: it stays in its tasks' way."""
+        users = [item.id.name for item in self.snapshot.of(Kind.SERVICE) if network.id in uses(item.actual)]
+        if users:
+            fields = ", ".join(item.path for item in changes if item.how is Change.RECREATE)
+            raise ConflictError(
+                f"{network.id} cannot be changed ({fields}) while services are on it: {', '.join(sorted(users))}",
+                hint="declare another network: services move to it in place",
+            )
 
     def _image_step(self, resource: Resource) -> Step | None:
         resolved = self.images[resource.name]
@@ -244,7 +271,7 @@ class _Planner:
         fields: tuple[FieldChange, ...] = (),
         how: Change = Change.NONE,
     ) -> Step:
-        changing = risk_of_change(how) if resource.kind is Kind.CONTAINER else ()
+        changing = risk_of_change(how) if resource.kind in (Kind.CONTAINER, Kind.SERVICE) else ()
         risks = (*risks_of(resource), *changing)
         waits = self._waits(resource) if action is not Action.HEAL else ()
         desired = resource.model_copy()
@@ -358,25 +385,27 @@ class _Planner:
         return [steps[item] for item in _sorted(order)]
 
     def _left_last(self, removals: Sequence[Step], others: Sequence[Step]) -> list[Step]:
-        """All steps; a network goes after the containers that leave it with a change of theirs."""
+        """All steps; a network goes after the containers that leave it with a change of theirs, a secret likewise.
+
+        A node leaves when the others are what they shall be, so that the swarm keeps enough managers.
+        """
         first, last = list[Step](), list[Step]()
         for step in removals:
-            if step.resource.kind is not Kind.NETWORK:
+            if step.resource.kind not in _LEFT_LAST:
                 first.append(step)
                 continue
             users = [
                 other.resource
                 for other in others
-                if (found := self.snapshot.get(other.resource)) is not None
-                and isinstance(found.actual, Container)
-                and step.resource in {ResourceId(kind=Kind.NETWORK, name=one.network) for one in found.actual.networks}
+                if ((found := self.snapshot.get(other.resource)) is not None and step.resource in uses(found.actual))
+                or step.resource.kind is other.resource.kind is Kind.NODE
             ]
             (last if users else first).append(step.model_copy(update={"needs": (*step.needs, *users)}))
         return [*first, *others, *last]
 
     def _ordered(self, removals: Sequence[Step]) -> list[Step]:
         """Steps with the needs that are steps themselves; containers are made after those that leave."""
-        leaving = tuple(item.resource for item in removals if item.resource.kind is Kind.CONTAINER)
+        leaving = tuple(item.resource for item in removals if item.resource.kind in _HOLD_PORTS)
         edges: dict[ResourceId, tuple[ResourceId, ...]] = {}
         for resource in self.stack.resources():
             if resource.id in self.steps:
@@ -385,7 +414,7 @@ class _Planner:
                 )
         return [
             self.steps[item].model_copy(
-                update={"needs": (*edges[item], *(leaving if item.kind is Kind.CONTAINER else ()))}
+                update={"needs": (*edges[item], *(leaving if item.kind in _HOLD_PORTS else ()))}
             )
             for item in _sorted(edges)
         ]
