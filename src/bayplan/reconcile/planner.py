@@ -92,7 +92,7 @@ def make_plan(
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
-    return _Planner(stack, runtime, facts, scope, snapshot, images, stopped=frozenset(stopped)).plan(gone)
+    return _Planner(stack, runtime, scope, snapshot, images, facts=facts, stopped=frozenset(stopped)).plan(gone)
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
@@ -121,11 +121,11 @@ class _Planner:
         self,
         stack: Stack,
         runtime: Runtime,
-        facts: Facts,
         scope: Scope,
         snapshot: Snapshot,
         images: Mapping[str, ResolvedImage],
         *,
+        facts: Facts,
         stopped: frozenset[ResourceId],
     ) -> None:
         self.runtime, self.scope, self.snapshot, self.images = runtime, scope, snapshot, images

@@ -72,8 +72,8 @@ def risks_of(resource: Resource) -> Iterator[str]:
         shown = f"port {port.published}/{port.protocol}" if port.published else "a port that the swarm chooses"
         where = "every node" if port.mode == "ingress" else "each node that runs a task"
         yield f"exposure: {shown} is open on every address of {where}"
-    for name in sorted(item.network for item in resource.networks if item.network == "host"):
-        yield f"isolation: shares the {name}'s network"
+    if any(item.network == "host" for item in resource.networks):
+        yield "isolation: shares its nodes' network"
     yield from of_capabilities(resource.cap_add)
     for mount in resource.mounts:
         if isinstance(mount, BindMount):
