@@ -55,7 +55,7 @@ ATTRIBUTES = {
     "platform": {
         "platforms": "linux",
         "support": "full",
-        "description": ["Needs root on the target, become for instance."],
+        "description": ["Needs root on the target for the native engine, become for instance."],
     },
 }
 WIDTH = 110
@@ -162,11 +162,14 @@ def all_options() -> dict[str, dict[str, dict[str, object]]]:
 
 def engine_options() -> dict[str, dict[str, object]]:
     """What every module takes beside its own options."""
+    settings = fields(Settings)
+    chosen = {name: settings.pop(name) for name in ("engine", "engine_address", "engine_context", "engine_tls")}
     return {
+        **chosen,
         "settings": {
             "description": ["Settings of the engine on the target, over its configuration file."],
             "type": "dict",
-            "options": fields(Settings),
+            "options": settings,
         },
         "bayplan_command": {
             "description": ["The command C(bayplan) on the target; looked for in the usual places when unset."],

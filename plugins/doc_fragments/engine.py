@@ -10,6 +10,28 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
+  engine:
+    description:
+    - 'Who runs the containers; auto: who already has the project''s, else the core of this host.'
+    type: str
+    choices:
+    - native
+    - docker
+    - podman
+    - swarm
+    - auto
+  engine_address:
+    description:
+    - 'Where Docker or Podman answers: unix:///path, ssh://[user@]host[:port][/path], tcp://host:port.'
+    type: str
+  engine_context:
+    description:
+    - Docker context that says where it answers.
+    type: str
+  engine_tls:
+    description:
+    - Directory of ca.pem, cert.pem and key.pem for tcp://.
+    type: path
   settings:
     description:
     - Settings of the engine on the target, over its configuration file.
@@ -98,5 +120,5 @@ attributes:
     platforms: linux
     support: full
     description:
-    - Needs root on the target, become for instance.
+    - Needs root on the target for the native engine, become for instance.
 """

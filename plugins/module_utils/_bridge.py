@@ -14,7 +14,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 INSTALLED = "/opt/bayplan/bin/bayplan"
-OWN = ("state", "settings", "bayplan_command")
+ENGINE = ("engine", "engine_address", "engine_context", "engine_tls")
+OWN = ("state", "settings", "bayplan_command", *ENGINE)
 # Maps whose values may be secret, at any depth, and options that may hold one anywhere.
 SECRET_MAPS = ("environment", "env", "args")
 SECRET_OPTIONS = ("definition",)
@@ -89,7 +90,9 @@ def find(module: AnsibleModule) -> list[str]:
 
 def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
     """Run one request and end the module with its response."""
-    request = dict(request, check=module.check_mode, settings=given(module.params.get("settings") or {}))
+    chosen = {name: module.params.get(name) for name in ENGINE}
+    settings = given({**(module.params.get("settings") or {}), **chosen})
+    request = dict(request, check=module.check_mode, settings=settings)
     argv = find(module)
     try:
         code, out, err = module.run_command(argv, data=json.dumps(request), handle_exceptions=False)

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 # What every module takes.
 ENGINE = {
+    'engine': {'type': 'str', 'choices': ['native', 'docker', 'podman', 'swarm', 'auto']},
+    'engine_address': {'type': 'str'},
+    'engine_context': {'type': 'str'},
+    'engine_tls': {'type': 'path'},
     'settings': {
         'type': 'dict',
         'options': {

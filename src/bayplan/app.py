@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from bayplan.errors import DeclarationError, StalePlanError, UnsupportedError
+from bayplan.errors import StalePlanError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
@@ -31,59 +27,7 @@ if TYPE_CHECKING:
     from bayplan.runtime.images import Freed
     from bayplan.runtime.native.resume import Resumed
 
-CONFIG_FILE = Path("/etc/bayplan/config.toml")
-_PREFIX = "BAYPLAN_"
 _TRIES = 3
-
-
-def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Settings from the file (``BAYPLAN_CONFIG`` names another), the environment, and ``overrides``, later ones win.
-
-    Raises DeclarationError naming the setting and where it stands.
-    """
-    environ = os.environ if environ is None else environ
-    path = Path(environ.get("BAYPLAN_CONFIG", str(CONFIG_FILE)))
-    values: dict[str, object] = {}
-    if path.is_file():
-        import tomllib
-
-        try:
-            values.update(tomllib.loads(path.read_text()))
-        except tomllib.TOMLDecodeError as error:
-            raise DeclarationError(f"not TOML: {error}", where=str(path)) from error
-    for name in Settings.model_fields:
-        given = environ.get(_PREFIX + name.upper())
-        if given is not None:
-            values[name] = tuple(given.split(":")) if name == "registries_conf" else given
-    values.update(overrides or {})
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise DeclarationError(f"setting {name}: {first['msg']}", where=f"{path} or {_PREFIX}{name.upper()}") from error
-
-
-@contextmanager
-def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """The engine of this host; closed at the end. Raises UnsupportedError without root."""
-    if os.geteuid() != 0:
-        raise UnsupportedError("the native core needs root", hint="run as root, with sudo; Ansible: become: true")
-    from bayplan.runtime.native.runtime import NativeRuntime
-
-    runtime = NativeRuntime(settings)
-    try:
-        yield runtime
-    finally:
-        runtime.close()
-
-
-@contextmanager
-def opened() -> Iterator[tuple[Runtime, Settings]]:
-    """The engine of this host by the settings of file and environment."""
-    settings = load_settings()
-    with open_runtime(settings) as runtime:
-        yield runtime, settings
 
 
 def plan(

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from bayplan import app
+from bayplan import engines
 from bayplan.errors import DeclarationError, UnavailableError
 from bayplan.models import Settings
 from bayplan.runtime.images import Blob
@@ -39,7 +39,7 @@ def receive(request: Mapping[str, Any], settings: Settings, stdin: BinaryIO, std
         for digest in missing:
             yield digest, frames(stdin)
 
-    with app.open_runtime(settings) as runtime:
+    with engines.open_runtime(settings) as runtime:
         received = runtime.image_verbs.receive(name, manifest, wanted, ask)
     return {"digest": manifest, "received": received}
 

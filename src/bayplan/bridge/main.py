@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import app
+from bayplan import app, engines
 from bayplan.bridge import images
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
@@ -71,7 +71,7 @@ def _streamed(line: bytes) -> dict[str, Any] | None:
 
 def _received(request: Mapping[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> dict[str, Any]:
     try:
-        settings = app.load_settings(overrides=request.get("settings") or {})
+        settings = engines.load_settings(overrides=request.get("settings") or {})
         return images.receive(request, settings, stdin, stdout)
     except BayplanError as error:
         return _failure(error)
@@ -87,7 +87,7 @@ def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
         request = json.loads(text)
         if not isinstance(request, dict) or request.get("verb") not in VERBS:
             raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
-        response = _handle(request, opener or app.open_runtime)
+        response = _handle(request, opener or engines.open_runtime)
     except (json.JSONDecodeError, RecursionError) as error:
         response = {"failed": True, "msg": f"the request is not JSON: {error}", "where": "request"}
     except BayplanError as error:
@@ -105,7 +105,7 @@ def _failure(error: BayplanError) -> dict[str, Any]:
 
 
 def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
-    settings = app.load_settings(overrides=request.get("settings") or {})
+    settings = engines.load_settings(overrides=request.get("settings") or {})
     options = request.get("options") or {}
     absent = read_ids(request.get("absent") or [])
     stack: Stack | str
@@ -116,6 +116,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
+    settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)

@@ -66,13 +66,13 @@ def build(options: Namespace) -> int:
         pull=options.pull,
     )
     wanted = Stack(name="", images=(Image(name=options.tag, platform=options.platform, build=declared),))
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
 
 
 def prune_builds(options: Namespace) -> int:
     """The list that is deleted, or with --dry-run would be."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = app.prune_builds(runtime, results=options.all, dry_run=options.dry_run)
     if options.json:
         print(json.dumps([item.model_dump() for item in found]))

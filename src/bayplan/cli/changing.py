@@ -33,7 +33,7 @@ LIMITS = {
 
 def create(options: Namespace) -> int:
     """Make what is declared and is not there; what runs stays, and what is made waits for a start."""
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         wanted = stack(options)
 
         def plan() -> Plan:
@@ -53,7 +53,7 @@ def update(options: Namespace) -> int:
     limits = {field: given for name, field in LIMITS.items() if (given := getattr(options, name)) is not None}
     if not limits and options.restart is None:
         raise DeclarationError("update changes nothing", hint="such as --memory 512m; see `bayplan update --help`")
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         chosen = containers(options, runtime)
         changed = tuple(_changed(item.actual, limits, options.restart) for item in chosen)
         return carry_out(options, Command("update", changed=changed), [one.name for one in changed], runtime, settings)

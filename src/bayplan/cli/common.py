@@ -8,41 +8,60 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from bayplan import app
+from bayplan import engines
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
 
+def settings_of(options: Namespace) -> Settings:
+    """Settings of file, environment and command line."""
+    names = ("engine", "engine_address", "engine_context")
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None)}
+    return engines.load_settings(overrides=given)
+
+
 @contextmanager
-def opened() -> Iterator[tuple[Runtime, Settings]]:
-    """The engine of this host and its settings."""
+def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
+    """The engine that runs what the options name, and the settings."""
     # Once: else each model that holds containers (a stack, what was observed, a plan) works their schema out anew.
     Container.model_rebuild()
-    settings = app.load_settings()
-    with app.open_runtime(settings) as runtime:
+    settings = engines.chosen(settings_of(options), lambda: _project_if_any(options))
+    with engines.open_runtime(settings) as runtime:
         yield runtime, settings
 
 
+def _project_if_any(options: Namespace) -> str:
+    from bayplan.load.compose import find_files
+
+    if options.project_name:
+        return str(options.project_name)
+    there = options.file or find_files(options.project_directory or Path.cwd())
+    return stack(options).name if there else ""
+
+
 def stack(options: Namespace) -> Stack:
-    """The declaration that the options name. Raises NotFoundError when there is none."""
+    """The declaration that the options name, read once. Raises NotFoundError when there is none."""
     from bayplan.load.compose import find_files, load_stack
 
+    if "stack" in options:
+        return cast(Stack, options.stack)
     directory = options.project_directory
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
         raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    return load_stack(
+    options.stack = load_stack(
         files,
         project_directory=directory,
         project_name=options.project_name,
         environment=os.environ,
         env_files=tuple(options.env_file),
         profiles=tuple(options.profile),
-        settings=app.load_settings(),
+        settings=settings_of(options),
     )
+    return cast(Stack, options.stack)
 
 
 def lock_timeout(options: Namespace) -> Duration | None:

@@ -26,7 +26,7 @@ def events(options: Namespace) -> int:
     # A verdict that stays the same is told once.
     told: set[Event] = set()
     verdicts: dict[str, str] = {}
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         name = project(options)
         while True:
             now = datetime.now(UTC)

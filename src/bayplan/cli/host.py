@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from dataclasses import asdict
 
-from bayplan import app
+from bayplan import app, engines
 from bayplan.cli.common import opened
 
 _UNIT = """\
@@ -37,10 +37,10 @@ def resume(options: Namespace) -> int:
     if options.print_supervisor_unit:
         from bayplan.runtime.native.supervisor import unit
 
-        settings = app.load_settings()
+        settings = engines.load_settings()
         print(f"# {unit.name(settings)}\n{unit.text(settings)}", end="")
         return 0
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = app.resume(runtime)
     if options.json:
         print(json.dumps([{"name": item.name, "error": item.error} for item in found]))
@@ -54,7 +54,7 @@ def resume(options: Namespace) -> int:
 
 def check(options: Namespace) -> int:
     """Look for damage; 1 when there is some."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = app.damaged(runtime)
     if options.json:
         print(json.dumps([asdict(item) for item in found]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bayplan import app
-from bayplan.cli.common import container_names
+from bayplan.cli.common import container_names, opened
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
 from bayplan.errors import ConflictError, DeclarationError
@@ -23,7 +23,7 @@ from bayplan.runtime.protocol import Runtime
 def save(options: Namespace) -> int:
     """To a path, or to standard output when that is no terminal."""
     target = _stdout() if options.output == "-" else Path(options.output)
-    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+    with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         runtime.image_verbs.save(options.image, target, options.format, ticker.report)
     return 0
 
@@ -31,7 +31,7 @@ def save(options: Namespace) -> int:
 def load(options: Namespace) -> int:
     """Name what is here now."""
     source = sys.stdin.buffer if options.input == "-" else Path(options.input)
-    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+    with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         found = runtime.image_verbs.load(source, options.name, ticker.report)
     print(json.dumps(dict(found)) if options.json else "\n".join(f"loaded {name}: {found[name]}" for name in found))
     return 0
@@ -40,7 +40,7 @@ def load(options: Namespace) -> int:
 def import_tree(options: Namespace) -> int:
     """Print the digest."""
     source = sys.stdin.buffer if options.file == "-" else Path(options.file)
-    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+    with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         digest = runtime.image_verbs.import_tree(source, options.name, options.message, ticker.report)
     print(json.dumps({"digest": digest}) if options.json else digest)
     return 0
@@ -48,14 +48,14 @@ def import_tree(options: Namespace) -> int:
 
 def export(options: Namespace) -> int:
     """To a path that is not there yet, or to standard output."""
-    with app.opened() as (runtime, _), _target(options.output) as target:
+    with opened(options) as (runtime, _), _target(options.output) as target:
         runtime.image_verbs.export(_container(options, runtime), target)
     return 0
 
 
 def commit(options: Namespace) -> int:
     """Print the digest."""
-    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+    with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         digest = app.commit_container(
             runtime, _container(options, runtime), options.name, options.message, ticker.report
         )
@@ -65,7 +65,7 @@ def commit(options: Namespace) -> int:
 
 def diff(options: Namespace) -> int:
     """A line for each change."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = list(runtime.image_verbs.diff(_container(options, runtime)))
     if options.json:
         print(json.dumps([{"kind": kind, "path": path} for kind, path in found]))

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from bayplan import app
+from bayplan.cli.common import opened
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
 from bayplan.errors import DeclarationError
@@ -15,7 +16,7 @@ from bayplan.runtime.images import HistoryEntry, ImageSummary
 
 def ls(options: Namespace) -> int:
     """A line for each name."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = runtime.image_verbs.summaries()
     if options.json:
         print(json.dumps([item.model_dump(mode="json") for item in found]))
@@ -28,7 +29,7 @@ def ls(options: Namespace) -> int:
 
 def inspect(options: Namespace) -> int:
     """Always JSON, an array."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = [runtime.image_verbs.inspect(name) for name in options.image]
     print(json.dumps(found, indent=None if options.json else 4))
     return 0
@@ -36,7 +37,7 @@ def inspect(options: Namespace) -> int:
 
 def history(options: Namespace) -> int:
     """A line for each step."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = runtime.image_verbs.history(options.image)
     if options.json:
         print(json.dumps([item.model_dump(mode="json") for item in found]))
@@ -47,7 +48,7 @@ def history(options: Namespace) -> int:
 
 def tag(options: Namespace) -> int:
     """Name it."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         digest = app.tag_image(runtime, options.image, options.name)
     print(json.dumps({"digest": digest, "name": options.name}) if options.json else f"{options.name} is {digest}")
     return 0
@@ -55,7 +56,7 @@ def tag(options: Namespace) -> int:
 
 def remove(options: Namespace) -> int:
     """Name what is gone."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         gone = app.remove_images(runtime, options.image)
     print(json.dumps({"removed": gone}) if options.json else "\n".join(f"removed {name}" for name in gone))
     return 0
@@ -63,7 +64,7 @@ def remove(options: Namespace) -> int:
 
 def push(options: Namespace) -> int:
     """Only what the registry lacks."""
-    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+    with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         verbs = runtime.image_verbs
         if options.index:
             (name, *more) = options.image
@@ -83,7 +84,7 @@ def push(options: Namespace) -> int:
 
 def prune(options: Namespace) -> int:
     """The list that is deleted, or with --dry-run would be."""
-    with app.opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = app.prune_images(runtime, unused=options.all, dry_run=options.dry_run)
     if options.json:
         print(json.dumps([item.model_dump() for item in found]))
@@ -97,7 +98,7 @@ def prune(options: Namespace) -> int:
 
 def copy(options: Namespace) -> int:
     """Only what the other host lacks."""
-    with app.opened() as (runtime, _), Ticker(quiet=options.json) as ticker:
+    with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         done = runtime.image_verbs.copy(options.image, options.target, options.bridge, ticker.report)
     said = f"copied {done.name}: {done.digest} ({done.blobs} blobs, {size(done.size_bytes)})"
     print(json.dumps(done.model_dump()) if options.json else said)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from bayplan import app
+from bayplan import engines
 from bayplan.cli.common import show
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models.types import ResourceName
@@ -80,7 +80,7 @@ def _verb(
 
 
 def _root(options: Namespace) -> Path:
-    settings = app.load_settings()
+    settings = engines.load_settings()
     return settings.secrets_root if options.verb == "secret" else settings.configs_root
 
 

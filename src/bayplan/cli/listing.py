@@ -20,7 +20,7 @@ _HEAD = ("NAME", "IMAGE", "SERVICE", "STATUS", "PORTS")
 def ps(options: Namespace) -> int:
     """List them."""
     tests = [_test(text) for text in options.filter]
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = containers(options, runtime, none_too=True)
     # As with docker, a state that is asked for is looked for among all.
     everything = options.all or any(text.startswith(("status=", "exited=")) for text in options.filter)
@@ -42,7 +42,7 @@ def ps(options: Namespace) -> int:
 
 def port(options: Namespace) -> int:
     """Print where the ports of one container are reached on the host."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         options.service = [options.service]
         item = containers(options, runtime)[0]
     pairs = [entry.split("->") for entry in item.status.ports]

@@ -27,7 +27,7 @@ def change(options: Namespace) -> int:
         force=getattr(options, "force", False),
         volumes=getattr(options, "volumes", False),
     )
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         chosen = containers(options, runtime)
         if not options.service and asked.verb in ("remove", "kill", "pause", "unpause"):
             # Without names: all to which it can be done.
@@ -42,7 +42,7 @@ def rename(options: Namespace) -> int:
         TypeAdapter(ResourceName).validate_python(options.new_name)
     except ValidationError as error:
         raise DeclarationError(f"{options.new_name!r} is no name of a container") from error
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         options.service = [options.service]
         chosen = containers(options, runtime)
         if len(chosen) != 1:
@@ -53,7 +53,7 @@ def rename(options: Namespace) -> int:
 
 def wait(options: Namespace) -> int:
     """Print the exit code of each as it ends."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         codes = {}
         for item in containers(options, runtime):
             codes[item.id.name] = runtime.await_end(item.id.name)

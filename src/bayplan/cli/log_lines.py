@@ -24,7 +24,7 @@ Named = tuple[datetime, str, LogLine]
 def logs(options: Namespace) -> int:
     """Print them; with ``--follow`` until every container has ended."""
     since, until = moment(options.since, "--since"), moment(options.until, "--until")
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         names = container_names(options, runtime)
         width = max(len(name) for name in names)
         sources = [_named(runtime, name, options, since, until) for name in names]

@@ -6,7 +6,7 @@ import json
 import sys
 from argparse import Namespace
 
-from bayplan import app
+from bayplan import app, engines
 from bayplan.errors import DeclarationError
 
 
@@ -20,7 +20,7 @@ def login(options: Namespace) -> int:
         password = getpass.getpass()
     else:
         raise DeclarationError("there is no terminal to ask for the password", hint="give it by --password-stdin")
-    place = app.login(app.load_settings(), options.registry, options.username, password)
+    place = app.login(engines.load_settings(), options.registry, options.username, password)
     print(json.dumps({"registry": options.registry, "kept": place}) if options.json else f"kept in {place}")
     return 0
 

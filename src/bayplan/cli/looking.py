@@ -23,7 +23,7 @@ _STATS = ("NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O",
 
 def top(options: Namespace) -> int:
     """Print the processes of each that runs."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         names = _live(options, runtime)
         found = {name: runtime.processes(name) for name in names}
     if options.json:
@@ -48,7 +48,7 @@ def top(options: Namespace) -> int:
 
 def stats(options: Namespace) -> int:
     """Print what each uses, every second until interrupted."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         names = _live(options, runtime)
         before, began = {name: runtime.usage(name) for name in names}, time.monotonic()
         while True:
@@ -65,7 +65,7 @@ def stats(options: Namespace) -> int:
 
 def inspect(options: Namespace) -> int:
     """Print JSON, an array as `docker inspect` does, or what a template makes of each."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = [runtime.inspect(name) for name in container_names(options, runtime)]
     if options.format:
         print("\n".join(render(options.format, item) for item in found))

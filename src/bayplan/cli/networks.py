@@ -52,7 +52,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def ls(options: Namespace) -> int:
     """One line for each network."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = runtime.networks_there()
     lines = []
     for item, users in found:
@@ -65,7 +65,7 @@ def ls(options: Namespace) -> int:
 
 def inspect(options: Namespace) -> int:
     """JSON in any case."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = [dict(runtime.inspect_network(name)) for name in options.name]
     print(json.dumps(found, indent=None if options.json else 2))
     return 0
@@ -73,7 +73,7 @@ def inspect(options: Namespace) -> int:
 
 def rm(options: Namespace) -> int:
     """All of them or, when one is used or unknown, none."""
-    with opened() as (runtime, _), runtime.lock("removal of networks"):
+    with opened(options) as (runtime, _), runtime.lock("removal of networks"):
         found = {item.id.name: users for item, users in runtime.networks_there()}
         for name in options.name:
             if name not in found:
@@ -107,7 +107,7 @@ def _carry_out(options: Namespace, values: dict[str, Any]) -> int:
         raise DeclarationError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     asked = Command(options.network_verb, force=getattr(options, "force", False), endpoint=endpoint)
     timeout = lock_timeout(options)
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         done = app.command(asked, [options.container], runtime, settings, lock_timeout=timeout)
     for failure in done.failed.values():
         raise failure
@@ -117,7 +117,7 @@ def _carry_out(options: Namespace, values: dict[str, Any]) -> int:
 
 def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
-    with opened() as (runtime, _), runtime.lock("removal of unused networks"):
+    with opened(options) as (runtime, _), runtime.lock("removal of unused networks"):
         unused = [item.id.name for item, users in runtime.networks_there() if not users]
         if unused and not options.dry_run:
             _confirm(options, unused)

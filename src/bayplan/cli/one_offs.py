@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
     )
     needed = one_off.part(whole, made, dependencies=not options.no_deps)
     scope = Scope(names=tuple(item.id for item in needed.resources()))
-    with opened() as (runtime, settings):
+    with opened(options) as (runtime, settings):
         if runtime.observe(Scope(names=(made.id,))).get(made.id) is not None:
             raise ConflictError(f"a container named {made.name} exists", hint="remove it first, or give another name")
 

@@ -171,3 +171,6 @@ def _project_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project-directory", type=Path, metavar="DIR", help="directory for relative paths")
     parser.add_argument("--env-file", action="append", default=[], type=Path, metavar="FILE", help="instead of .env")
     parser.add_argument("--profile", action="append", default=[], metavar="NAME", help="profile to switch on")
+    parser.add_argument("--engine", choices=("native", "docker", "podman", "swarm", "auto"), help="who runs containers")
+    parser.add_argument("-H", "--engine-address", metavar="URL", help="unix://, ssh:// or tcp:// address of the engine")
+    parser.add_argument("--context", dest="engine_context", metavar="NAME", help="Docker context of the engine")

@@ -18,7 +18,7 @@ def attach(options: Namespace) -> int:
         keys = parse_keys(options.detach_keys)
     except ValueError as error:
         raise DeclarationError(f"--detach-keys: {error}") from error
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         options.service = [options.service]
         name = container_names(options, runtime)[0]
         code = runtime.attach(name, stdin=not options.no_stdin, detach_keys=keys, sig_proxy=options.sig_proxy)
@@ -33,7 +33,7 @@ def copy(options: Namespace) -> int:
     if (source[0] is None) == (target[0] is None):
         raise DeclarationError("cp copies between a container and this host", hint="write one side as SERVICE:PATH")
     timeout = lock_timeout(options)
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         options.service = [source[0] or target[0]]
         name = container_names(options, runtime)[0]
         with runtime.lock(f"cp of {name}", timeout):

@@ -26,7 +26,7 @@ from bayplan.runtime.protocol import Observed, Runtime
 
 def plan(options: Namespace) -> int:
     """Print the plan."""
-    with _opened() as (runtime, settings):
+    with _opened(options) as (runtime, settings):
         made = app.plan(_stack(options), runtime, settings=settings)
     _print(options, render.as_json(made), render.as_text(made))
     return 5 if options.detailed_exitcode and made.changed else 0
@@ -34,7 +34,7 @@ def plan(options: Namespace) -> int:
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
-    with _opened() as (runtime, settings):
+    with _opened(options) as (runtime, settings):
         stack = _stack(options)
         return carry_out(options, lambda: app.plan(stack, runtime, settings=settings), runtime, settings)
 
@@ -44,14 +44,14 @@ def destroy(options: Namespace) -> int:
     target: Stack | str = options.project_name or ""
     if not target or options.images or options.file:
         target = _stack(options)
-    with _opened() as (runtime, settings):
+    with _opened(options) as (runtime, settings):
         asked = {"volumes": options.volumes, "images": options.images}
         return carry_out(options, lambda: app.plan_destroy(target, runtime, **asked), runtime, settings)
 
 
 def status(options: Namespace) -> int:
     """Print what is there."""
-    with _opened() as (runtime, _):
+    with _opened(options) as (runtime, _):
         found = app.status(_project(options), runtime).resources.values()
     items = sorted(found, key=lambda item: (list(Kind).index(item.actual.kind), item.id.name))
     _print(options, [_status_json(item) for item in items], "\n".join(_status_line(item) for item in items))
@@ -67,7 +67,7 @@ def execute(options: Namespace) -> int:
     for entry in options.env:
         key, equals, value = entry.partition("=")
         environment[key] = value if equals else os.environ.get(key, "")
-    with _opened() as (runtime, _):
+    with _opened(options) as (runtime, _):
         options.service = [options.service]
         name = _container_names(options, runtime)[0]
         terminal = options.tty or (
@@ -95,7 +95,7 @@ def pull(options: Namespace) -> int:
     """Fetch images: asks the registry for each, whatever its pull policy."""
     images = [_image(name) for name in options.image] or [item for item in _stack(options).images if not item.build]
     wanted = tuple(item.model_copy(update={"pull": PullPolicy.ALWAYS}) for item in images)
-    with _opened() as (runtime, settings):
+    with _opened(options) as (runtime, settings):
         app.mend_images(runtime, [item.name for item in wanted])
         return carry_out(options, lambda: app.plan_single(Stack(name="", images=wanted), runtime), runtime, settings)
 

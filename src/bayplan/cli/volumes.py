@@ -45,7 +45,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def ls(options: Namespace) -> int:
     """One line for each volume."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = runtime.volumes_there()
     lines = []
     for item, users in found:
@@ -57,7 +57,7 @@ def ls(options: Namespace) -> int:
 
 def inspect(options: Namespace) -> int:
     """JSON in any case."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         found = {item.id.name: (item, users) for item, users in runtime.volumes_there()}
     _known(options.name, found)
     print(json.dumps([_as_json(*found[name]) for name in options.name], indent=None if options.json else 2))
@@ -66,7 +66,7 @@ def inspect(options: Namespace) -> int:
 
 def rm(options: Namespace) -> int:
     """All of them or, when one is used or unknown, none."""
-    with opened() as (runtime, _), runtime.lock("removal of volumes"):
+    with opened(options) as (runtime, _), runtime.lock("removal of volumes"):
         found = {item.id.name: users for item, users in runtime.volumes_there()}
         _known(options.name, found)
         for name in options.name:
@@ -80,7 +80,7 @@ def rm(options: Namespace) -> int:
 
 def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
-    with opened() as (runtime, _), runtime.lock("removal of unused volumes"):
+    with opened(options) as (runtime, _), runtime.lock("removal of unused volumes"):
         there = [item for item, users in runtime.volumes_there() if not users]
         unused = [item.id.name for item in there if options.all or _is_anonymous(item)]
         if unused and not options.dry_run:
@@ -92,7 +92,7 @@ def prune(options: Namespace) -> int:
 
 def export(options: Namespace) -> int:
     """A file appears under its name when it is whole."""
-    with opened() as (runtime, _):
+    with opened(options) as (runtime, _):
         if options.output is None:
             if sys.stdout.isatty():
                 raise DeclarationError("an archive is not written to a terminal", hint="name a file with -o")
@@ -110,7 +110,7 @@ def export(options: Namespace) -> int:
 
 def load(options: Namespace) -> int:
     """From a file or standard input."""
-    with opened() as (runtime, _), runtime.lock(f"import into volume {options.name}"):
+    with opened(options) as (runtime, _), runtime.lock(f"import into volume {options.name}"):
         if options.file is None:
             runtime.import_volume(options.name, sys.stdin.buffer, replace=options.replace)
             return 0

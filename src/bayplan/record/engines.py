@@ -16,15 +16,21 @@ from bayplan.record.journal import Journal
 
 def check(path: Path, project: str, engine: str) -> None:
     """Raise ConflictError naming both when the journal at ``path`` knows another engine. Reads only."""
-    if not project or not path.exists():
-        return
+    noted = engine_of(path, project)
+    if noted:
+        _refuse(project, noted, engine)
+
+
+def engine_of(path: Path, project: str) -> str:
+    """The engine that the journal at ``path`` knows for a project; empty when it knows none. Reads only."""
     try:
+        if not project or not path.exists():
+            return ""
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             row = connection.execute("SELECT engine FROM engines WHERE project = ?", (project,)).fetchone()
-    except sqlite3.DatabaseError:
-        return  # an older journal, or one that only an apply can mend: that asks again
-    if row is not None:
-        _refuse(project, str(row[0]), engine)
+    except (sqlite3.DatabaseError, PermissionError):
+        return ""  # an older journal, or one that only an apply can mend: that asks again
+    return str(row[0]) if row else ""
 
 
 def claim(journal: Journal, project: str, engine: str) -> None:

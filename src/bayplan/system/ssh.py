@@ -37,7 +37,7 @@ class Remote:
             host, user, port, parts = "", "", 0, urlsplit("")
         rest = parts.path.strip("/") or parts.query or parts.fragment or parts.password
         if parts.scheme != "ssh" or rest or not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
-            raise DeclarationError(f"{text!r} is no host", hint="write ssh://[user@]host[:port]")
+            raise DeclarationError(f"{text!r} is no host to reach by ssh", hint="write ssh://[user@]host[:port]")
         return cls(host, user, port)
 
     def command(self, *rest: str, options: tuple[str, ...] = ()) -> list[str]:
@@ -56,7 +56,7 @@ class Tunnel:
     def __init__(self, remote: Remote, socket: str) -> None:
         self._held = ExitStack()
         self.path = Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="bayplan-"))) / "engine.sock"
-        self._said = self._held.enter_context(tempfile.TemporaryFile())
+        self._said = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the stack
         forward = ("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{self.path}:{socket}")
         # Without us nobody would end it; setpriv is of util-linux, which every Debian has.
         argv = ["setpriv", "--pdeathsig", "TERM", *remote.command(options=forward)]

@@ -12,7 +12,7 @@ import pytest
 import testinfra
 import yaml
 
-from bayplan.app import open_runtime
+from bayplan.engines import open_runtime
 from bayplan.models import Kind, ResourceId, Settings
 from integration.core.test_stack import add_busybox
 

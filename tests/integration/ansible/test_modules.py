@@ -14,7 +14,7 @@ SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stop_grace_period
 
 def container(core, name="bpa-web"):
     """(state, first process) as the module's own program tells it."""
-    from bayplan.app import open_runtime
+    from bayplan.engines import open_runtime
     from bayplan.models import Kind, ResourceId
     from bayplan.runtime.protocol import Scope
 

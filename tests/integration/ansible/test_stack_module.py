@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from bayplan.app import open_runtime
+from bayplan.engines import open_runtime
 from bayplan.runtime.protocol import Scope
 from integration.ansible.conftest import BIN
 

@@ -1,24 +1,18 @@
 """An image given to another host: a real sshd on loopback, and behind it a core of its own."""
 
 import json
-import os
 import secrets
 import shlex
 import shutil
-import socket
 import struct
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
-pytestmark = [
-    pytest.mark.host,
-    pytest.mark.skipif(SSHD is None or shutil.which("ssh") is None, reason="package openssh-server is not installed"),
-]
+from sshd import MISSING, sshd
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(MISSING, reason="package openssh-server is not installed")]
 
 
 @pytest.fixture
@@ -26,27 +20,6 @@ def other(core):
     """Address of the other host, the command of its bridge, the environment of its core, and that of the sender."""
     root = core.root / "other"
     root.mkdir()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / name], check=True, timeout=60)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (root / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host\nAuthorizedKeysFile {root}/user.pub\n"
-        f"PermitRootLogin prohibit-password\nStrictModes no\nUsePAM no\nPidFile none\n"
-    )
-    key = (root / "host.pub").read_text()
-    (root / "known").write_text(f"[127.0.0.1]:{port} {key}")
-    (root / "ssh_config").write_text(f"IdentityFile {root}/user\nUserKnownHostsFile {root}/known\nIdentitiesOnly yes\n")
-    (root / "bin").mkdir()
-    wrapper = root / "bin/ssh"
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {root}/ssh_config "$@"\n')
-    wrapper.chmod(0o755)
-    privileges = Path("/run/sshd")
-    made = not privileges.exists()
-    privileges.mkdir(exist_ok=True)
-    with (root / "log").open("wb") as log:
-        server = subprocess.Popen([SSHD, "-D", "-e", "-f", root / "sshd_config"], stdout=log, stderr=log)
     run = Path("/run/bayplan-tests") / secrets.token_hex(4)
     own = {
         "BAYPLAN_STATE_ROOT": str(root / "state"),
@@ -54,23 +27,9 @@ def other(core):
     }
     own |= {name: core.env[name] for name in ("BAYPLAN_NFT_TABLE", "BAYPLAN_INTERFACE_PREFIX", "BAYPLAN_CGROUP_PARENT")}
     words = ["env", *(f"{name}={value}" for name, value in own.items()), sys.executable, "-m", "bayplan", "bridge"]
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            assert server.poll() is None, (root / "log").read_text()
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
-                break
-            except ConnectionRefusedError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield f"ssh://root@127.0.0.1:{port}", shlex.join(words), own, {"PATH": f"{root}/bin:{os.environ['PATH']}"}
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(run, ignore_errors=True)
-        if made:
-            privileges.rmdir()
+    with sshd(root / "ssh") as (address, path):
+        yield address, shlex.join(words), own, {"PATH": path}
+    shutil.rmtree(run, ignore_errors=True)
 
 
 def test_only_what_the_other_host_lacks_is_sent(core, other):
@@ -99,7 +58,7 @@ def test_what_goes_wrong_there_is_told_here(core, other):
     "bad", ["ssh://-oProxyCommand=x", "ssh://a@-x", "http://h", "ssh://h/path", "ssh://u:p@h", "h"]
 )
 def test_an_address_cannot_be_an_option(core, bad):
-    assert "no host to copy to" in core("image", "copy", "lab/busybox", bad, code=2)
+    assert "no host to reach by ssh" in core("image", "copy", "lab/busybox", bad, code=2)
 
 
 def test_a_bridge_takes_no_other_content(core):

@@ -1,0 +1,109 @@
+"""Settings, and the engine that they name: which one it is, and how it is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bayplan.errors import BayplanError, DeclarationError, UnsupportedError
+from bayplan.models import Settings
+from bayplan.record import engines as recorded
+from bayplan.runtime.protocol import Runtime
+
+CONFIG_FILE = Path("/etc/bayplan/config.toml")
+_PREFIX = "BAYPLAN_"
+_SOCKETS = {"docker": Path("/var/run/docker.sock"), "podman": Path("/run/podman/podman.sock")}
+
+
+def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Settings from the file (``BAYPLAN_CONFIG`` names another), the environment, and ``overrides``, later ones win.
+
+    Raises DeclarationError naming the setting and where it stands.
+    """
+    environ = os.environ if environ is None else environ
+    path = Path(environ.get("BAYPLAN_CONFIG", str(CONFIG_FILE)))
+    values: dict[str, object] = {}
+    if path.is_file():
+        import tomllib
+
+        try:
+            values.update(tomllib.loads(path.read_text()))
+        except tomllib.TOMLDecodeError as error:
+            raise DeclarationError(f"not TOML: {error}", where=str(path)) from error
+    for name in Settings.model_fields:
+        given = environ.get(_PREFIX + name.upper())
+        if given is not None:
+            values[name] = tuple(given.split(":")) if name == "registries_conf" else given
+    values.update(overrides or {})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise DeclarationError(f"setting {name}: {first['msg']}", where=f"{path} or {_PREFIX}{name.upper()}") from error
+
+
+def chosen(settings: Settings, project: Callable[[], str] = str) -> Settings:
+    """The settings with one engine: the one they name; for ``auto`` who has the project, else the core of this host.
+
+    An address or context that is named says it too: whoever answers there. ``project`` gives a name, or an empty one
+    for what is in none; it is asked only when that matters.
+    """
+    engine: str = settings.engine
+    if engine == "auto":
+        engine = _found(settings, project)
+    update: dict[str, object] = {"engine": engine}
+    if engine != "native" and os.geteuid() != 0 and "state_root" not in settings.model_fields_set:
+        # What is kept of another engine's resources needs no root, as that engine may not.
+        home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+        update["state_root"] = Path(home) / "bayplan"
+    return settings.model_copy(update=update)
+
+
+def _found(settings: Settings, project: Callable[[], str]) -> str:
+    if settings.engine_address or settings.engine_context:
+        from bayplan.runtime.engine_api.looking import kind_of
+
+        return kind_of(settings)
+    record = settings.state_root / "record.db"
+    kinds = [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
+    name = project() if kinds or record.exists() else ""
+    noted = recorded.engine_of(record, name)
+    return noted or next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
+
+
+def _has_project(settings: Settings, kind: str, project: str) -> bool:
+    from bayplan.runtime.engine_api.looking import has_project
+
+    try:
+        return has_project(settings, kind, project)
+    except BayplanError:
+        return False  # an engine that does not answer has not been chosen by anybody
+
+
+@contextmanager
+def open_runtime(settings: Settings) -> Iterator[Runtime]:
+    """The engine that the settings name; closed at the end.
+
+    Raises UnsupportedError when the native core is asked for without root; UnavailableError, AccessDeniedError and
+    UnsupportedError for another engine that does not answer, may not be used or is too old.
+    """
+    runtime = _made(chosen(settings))
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def _made(settings: Settings) -> Runtime:
+    if settings.engine == "native":
+        if os.geteuid() != 0:
+            raise UnsupportedError("the native core needs root", hint="run as root, with sudo; Ansible: become: true")
+        from bayplan.runtime.native.runtime import NativeRuntime
+
+        return NativeRuntime(settings)
+    raise UnsupportedError(f"engine {settings.engine} is not built yet")
