@@ -12,7 +12,7 @@ from bayplan.errors import DeclarationError
 
 def attach(options: Namespace) -> int:
     """Join the streams; gives the container's exit code, 0 when detached."""
-    from bayplan.runtime.native.containers.terminal import parse_keys
+    from bayplan.system.terminal import parse_keys
 
     try:
         keys = parse_keys(options.detach_keys)

@@ -63,6 +63,11 @@ def wishes(platform: str | None) -> list[tuple[str, str, str]]:
     return found
 
 
+def suits(system: str, architecture: str, variant: str, platform: str | None) -> bool:
+    """Whether an image for these runs where ``platform`` is wanted; None is this host."""
+    return _normal(system, architecture, variant) in wishes(platform)
+
+
 def _normal(system: str, architecture: str, variant: str) -> tuple[str, str, str]:
     return system, architecture, _NORMAL.get((architecture, variant), variant)
 

@@ -122,6 +122,41 @@ class EngineClient(docker.APIClient):
             sdk.create_api_error_from_http_exception(error)  # it raises
         return response.json() if response.content else None
 
+    def streamed(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+    ) -> Iterator[bytes]:
+        """An answer in the pieces in which it comes, however long that takes. ``data`` is a file or an iterator.
+
+        Raises the SDK's errors; the first of them at once.
+        """
+        response = self.request(
+            method,
+            f"{self.base_url}/v{self._version}{path}",
+            params=_flat(query or {}),
+            headers={"User-Agent": "bayplan", **(headers or {})},
+            data=data,
+            stream=True,
+            timeout=None,
+        )
+        try:
+            response.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            sdk.create_api_error_from_http_exception(error)  # it raises
+        return self._pieces(response)
+
+    @staticmethod
+    def _pieces(response: requests.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_content(None)
+        finally:
+            response.close()
+
     def close(self) -> None:
         """Close its connections, and the tunnel to its host."""
         super().close()

@@ -26,8 +26,9 @@ from bayplan.models import (
     Settings,
     Volume,
 )
+from bayplan.runtime import seal
 from bayplan.runtime.native import checks
-from bayplan.runtime.native.containers import Containers, grants
+from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.lives import Lives
@@ -94,7 +95,7 @@ class NativeRuntime(NativeVerbs):
         """What the native core changes in place."""
         import platform
 
-        key = SecretBytes(grants.key(self.settings))
+        key = SecretBytes(seal.key(self.settings))
         return Facts(
             engine="native",
             version=__version__,

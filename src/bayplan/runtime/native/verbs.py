@@ -5,11 +5,10 @@ What a single verb needs is loaded by it: an apply, which needs none of it, shal
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
@@ -147,8 +146,9 @@ class NativeVerbs:
 
     def start_attached(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
         """Start it with the caller's streams joined."""
-        from bayplan.runtime.native.containers import attach, terminal
+        from bayplan.runtime.native.containers import attach
         from bayplan.runtime.native.containers.starting import Caller
+        from bayplan.system import terminal
 
         container_id = self._id(name)
         paths, tty = Paths.of(self.settings, container_id), self.containers.declared(container_id).tty
@@ -165,37 +165,39 @@ class NativeVerbs:
     def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
         """Copy a path of it to the host."""
         from bayplan.runtime.native.containers import copy
+        from bayplan.system import copying
 
         container_id = self._id(name)
 
         def work(root: int) -> None:
             if target is None:
-                copy.read(root, path, sink)
+                copying.read(root, path, sink)
                 return
-            with _host() as host, tempfile.TemporaryFile() as spool:
-                head, called = copy.place(host, path, str(Path(target).absolute()) + "/" * target.endswith("/"))
-                copy.read(root, path, spool, called)
+            with copying.host_root() as host, tempfile.TemporaryFile() as spool:
+                head, called = copying.place(host, path, str(Path(target).absolute()) + "/" * target.endswith("/"))
+                copying.read(root, path, spool, called)
                 spool.seek(0)
-                copy.write(host, head, spool)
+                copying.write(host, head, spool)
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
     def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
         """Copy from the host to a path of it."""
         from bayplan.runtime.native.containers import copy
+        from bayplan.system import copying
 
         container_id = self._id(name)
 
         def work(root: int) -> None:
             if source is None:
-                copy.write(root, path, stream)
+                copying.write(root, path, stream)
                 return
             given = str(Path(source).absolute()) + ("/." if source.endswith("/.") else "")
-            with _host() as host, tempfile.TemporaryFile() as spool:
-                head, called = copy.place(root, given, path)
-                copy.read(host, given, spool, called)
+            with copying.host_root() as host, tempfile.TemporaryFile() as spool:
+                head, called = copying.place(root, given, path)
+                copying.read(host, given, spool, called)
                 spool.seek(0)
-                copy.write(root, head, spool)
+                copying.write(root, head, spool)
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
@@ -230,13 +232,3 @@ class NativeVerbs:
 
     def _id(self, name: str) -> str:
         raise NotImplementedError  # pragma: no cover - NativeRuntime has it
-
-
-@contextmanager
-def _host() -> Iterator[int]:
-    """The host's root."""
-    fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -7,26 +7,17 @@ as conmon's ``stdpipe_t`` has it; what is written to it goes to standard input.
 from __future__ import annotations
 
 import os
-import select
-import signal
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
+from dataclasses import dataclass
 
 from bayplan.errors import RuntimeFailureError
-from bayplan.runtime.native.containers import terminal
 from bayplan.runtime.native.containers.paths import Paths
+from bayplan.system import terminal
 from bayplan.system.processes import Process
 
 _BYTES = 65536
-_INPUT_BYTES = 8192
-_SIZE_POLL_S = 0.2
 _ERRORS = 3
-_NO_TERMINAL = -1
-_PASSED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
-"""What people and programs send; those by which the kernel speaks to this process stay its own."""
 
 
 def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process | None = None) -> bool:
@@ -41,57 +32,36 @@ def carry(
     joined: socket.socket, paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process | None = None
 ) -> bool:
     """Like ``attach`` over a socket that is connected already; closes it."""
-    with joined as peer, _passed_on(tell), terminal.raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
-        finder = terminal.DetachKeys(keys)
-        watched: list[int] = [peer.fileno(), *([0] if stdin else [])]
-        sized: tuple[int, int] | None = None
-        while True:
-            size = terminal.window(1) if tty else None
-            if size and size != sized:
-                sized = size
-                _tell(paths, b"1 %d %d\n" % size)
-            ready = select.select(watched, [], [], _SIZE_POLL_S)[0]
-            if peer.fileno() in ready:
-                packet = _receive(peer)
-                if not packet:
-                    return True
-                terminal.write_all(2 if packet[0] == _ERRORS else 1, packet[1:])
-            if 0 in ready:
-                data, detached = finder.take(typed := _typed())
-                if data:
-                    with suppress(BrokenPipeError, ConnectionResetError):
-                        peer.sendall(data)
-                if detached:
-                    return False
-                if not typed:
-                    watched.remove(0)
-                    with suppress(OSError):
-                        peer.shutdown(socket.SHUT_WR)
+    with joined:
+        peer = _Monitor(joined, paths)
+        return terminal.join(peer, tty=tty, stdin=stdin, keys=keys, tell=tell.send if tell else None)
 
 
-@contextmanager
-def _passed_on(process: Process | None) -> Iterator[None]:
-    """Send the process what this one is sent; nothing where handlers cannot be set (signal(7); Python, "signal")."""
-    if process is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+@dataclass(frozen=True)
+class _Monitor:
+    """The monitor's end of the streams."""
 
-    def forward(number: int, _: FrameType | None) -> None:
-        process.send(number)
+    socket: socket.socket
+    paths: Paths
 
-    earlier = {number: signal.signal(number, forward) for number in _PASSED}
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+    def fileno(self) -> int:
+        return self.socket.fileno()
 
+    def receive(self) -> list[tuple[int, bytes]] | None:
+        try:
+            packet = self.socket.recv(_BYTES)
+        except ConnectionResetError:
+            return None
+        return [(2 if packet[0] == _ERRORS else 1, packet[1:])] if packet else None
 
-def _typed() -> bytes:
-    try:
-        return os.read(0, _INPUT_BYTES)
-    except OSError:  # EIO: the caller's terminal is gone
-        return b""
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def end(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def resize(self, rows: int, columns: int) -> None:
+        _tell(self.paths, b"1 %d %d\n" % (rows, columns))
 
 
 def connected(paths: Paths) -> socket.socket:
@@ -107,13 +77,6 @@ def connected(paths: Paths) -> socket.socket:
     finally:
         os.close(directory)
     return peer
-
-
-def _receive(peer: socket.socket) -> bytes:
-    try:
-        return peer.recv(_BYTES)
-    except ConnectionResetError:
-        return b""
 
 
 def _tell(paths: Paths, message: bytes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
+from bayplan.runtime import seal
 from bayplan.runtime.native.containers import (
     grants,
     groups,
@@ -76,7 +77,7 @@ class Containers(Observations):
         """
         cgroups.expect_move()
         if container.secrets or container.configs:
-            container = container.sealed(grants.key(self.settings, make=True))
+            container = container.sealed(seal.key(self.settings, make=True))
         self.records.add(container_id, container, project, image_digest)
         grants.write(container, self.settings, container_id)
 

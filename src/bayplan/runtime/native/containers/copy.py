@@ -1,24 +1,18 @@
-"""Files copied into and out of a container, live or stopped (docker cp)."""
+"""The root of a container, live or stopped, for files copied into and out of it (docker cp)."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
 
-from bayplan.errors import ConflictError, NotFoundError
+from bayplan.errors import ConflictError
 from bayplan.models import TmpfsMount
 from bayplan.runtime.native.containers import lifecycle, stopped
 from bayplan.runtime.native.containers.containers import Containers
-from bayplan.runtime.native.containers.pack import directory, pack, unpack
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec.users import refuse_shifted
 from bayplan.system import mounts, namespaces
-from bayplan.system.beneath import open_in_root
 from bayplan.system.files import private_directory
 
 
@@ -59,56 +53,3 @@ def with_root(
             os.close(root)
 
     namespaces.in_private_mounts(mounted)
-
-
-def read(root: int, path: str, sink: IO[bytes], called: str = "") -> None:
-    """Write ``path`` beneath ``root`` as a tar, its top named ``called`` (its own name). Raises NotFoundError."""
-    head, _, name = path.rstrip("/").rpartition("/")
-    try:
-        with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            if name in ("", ".", ".."):
-                with directory(root, path) as fd:
-                    pack(tar, fd, ".", called or ".")
-            else:
-                with directory(root, head) as fd:
-                    pack(tar, fd, name, called or name)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"{path} does not exist", hint="look at the path") from error
-
-
-def write(root: int, path: str, source: IO[bytes]) -> None:
-    """Unpack a tar into the directory ``path`` beneath ``root``. Raises NotFoundError."""
-    try:
-        with directory(root, path) as fd:
-            unpack(source, fd)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"directory {path} does not exist", hint="make it first") from error
-    except OSError as error:
-        if error.errno in (errno.EROFS, errno.ELOOP):
-            raise ConflictError(f"{path}: {error.strerror}") from error
-        raise
-
-
-def is_directory(root: int, path: str) -> bool | None:
-    """Whether there is a directory; None when there is nothing. Links are followed beneath ``root``."""
-    try:
-        fd = open_in_root(root, path, os.O_PATH)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        return stat.S_ISDIR(os.fstat(fd).st_mode)
-    finally:
-        os.close(fd)
-
-
-def place(root: int, source: str, target: str) -> tuple[str, str]:
-    """Directory and name at which ``source`` comes to lie for ``target`` (docker cp, the rules of DEST_PATH)."""
-    base = Path(source).name
-    if source.endswith("/."):
-        base = "."
-    if is_directory(root, target):
-        return target, base
-    if target.endswith("/") and is_directory(root, target) is None and base != ".":
-        raise NotFoundError(f"directory {target} does not exist", hint="make it first")
-    head, _, name = target.rstrip("/").rpartition("/")
-    return head or "/", name

@@ -122,7 +122,7 @@ def _spawn(argv: list[str], stdin: int, output: int) -> subprocess.Popen[bytes]:
 
 def _window() -> tuple[int, int] | None:
     """Rows and columns of the caller's terminal."""
-    from bayplan.runtime.native.containers import terminal
+    from bayplan.system import terminal
 
     return terminal.window(1) or terminal.window(0)
 

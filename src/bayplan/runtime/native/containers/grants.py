@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -20,23 +19,10 @@ from pydantic import SecretBytes
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, FileGrant, Settings
-from bayplan.system.files import create_once
+from bayplan.runtime.seal import key
 
-_KEY_BYTES = 32
 _SHARED = Path("/dev/shm")  # noqa: S108 - a directory of our own in it, checked
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
-
-
-def key(settings: Settings, *, make: bool = False) -> bytes:
-    """The host's key; empty when there is none yet and it is not to be made."""
-    path = settings.state_root / "fingerprint.key"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        if not make:
-            return b""
-    # Of containers that are made at the same time, each would be sealed with a key of its own.
-    return create_once(path, secrets.token_bytes(_KEY_BYTES))
 
 
 def entries(container: Container, settings: Settings, container_id: str) -> Iterator[tuple[FileGrant, Path]]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import array
-import fcntl
 import os
 import secrets
 import select
 import socket
-import struct
 import subprocess
-import termios
 import time
-import tty
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from bayplan.system.terminal import raw, resize, window, write_all
 
 _BYTES = 65536
 _SIZE_POLL_S = 0.2
@@ -55,44 +51,6 @@ class ConsoleSocket:
         os.close(self._directory)
 
 
-@contextmanager
-def raw(fd: int, *, keys_only: bool = False) -> Iterator[None]:
-    """A terminal of which every key goes on as it is (termios(3), raw mode); what is no terminal stays as it is.
-
-    ``keys_only``: each key at once, but echo and signals stay (for a program that has no terminal of its own).
-    """
-    if not os.isatty(fd):
-        yield
-        return
-    earlier = termios.tcgetattr(fd)
-    if keys_only:
-        changed = termios.tcgetattr(fd)
-        changed[0] &= ~(termios.IXON | termios.IXOFF)  # they would keep ctrl-q
-        changed[3] &= ~termios.ICANON
-        termios.tcsetattr(fd, termios.TCSADRAIN, changed)
-    else:
-        tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead is kept
-    try:
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, earlier)
-
-
-def window(fd: int) -> tuple[int, int] | None:
-    """Rows and columns of a terminal; None for what is none."""
-    try:
-        rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
-    except OSError:
-        return None
-    return rows, columns
-
-
-def resize(fd: int, size: tuple[int, int]) -> None:
-    """Set rows and columns of a terminal."""
-    with suppress(OSError):
-        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-
-
 def relay(master: int, child: subprocess.Popen[bytes], source: int = 0, sink: int = 1) -> None:
     """Carry bytes and window size between a terminal and the caller's streams until ``child`` has ended."""
     sized: tuple[int, int] | None = None
@@ -122,37 +80,3 @@ def _carry(source: int, sink: int) -> bool:
         return False
     write_all(sink, data)
     return bool(data)
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write it whole."""
-    while data:
-        data = data[os.write(fd, data) :]
-
-
-class DetachKeys:
-    """Finds a sequence of keys in what is typed; what only begins like it is held back until it is known."""
-
-    def __init__(self, keys: bytes) -> None:
-        self.keys, self._held = keys, b""
-
-    def take(self, data: bytes) -> tuple[bytes, bool]:
-        """What is to go on, and whether the sequence was typed."""
-        data = self._held + data
-        position = data.find(self.keys) if self.keys else -1
-        if position >= 0:
-            return data[:position], True
-        held = next((n for n in range(min(len(self.keys) - 1, len(data)), 0, -1) if self.keys.startswith(data[-n:])), 0)
-        self._held = data[len(data) - held :]
-        return data[: len(data) - held], False
-
-
-def parse_keys(text: str) -> bytes:
-    """``ctrl-p,ctrl-q`` as bytes (docker attach, --detach-keys). Raises ValueError."""
-    found = b""
-    for word in filter(None, text.split(",")):
-        sign = word.removeprefix("ctrl-").lower() if word.startswith("ctrl-") else word
-        if len(sign) != 1 or (word != sign and not "@" <= sign.upper() <= "_"):
-            raise ValueError(f"{word!r} is no key; write a letter, or ctrl- and one")
-        found += bytes([ord(sign.upper()) & 0x1F]) if word != sign else sign.encode()
-    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
-from bayplan.runtime.native.images.asked import Asked
+from bayplan.runtime.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.soundness import damage
 from bayplan.runtime.native.images.store import ImageStore

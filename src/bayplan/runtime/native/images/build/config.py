@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayplan.models import Duration
-from bayplan.runtime.native.images.build.dockerfile import Instruction, kept
-from bayplan.runtime.native.images.build.expand import pairs, split
+from bayplan.runtime.dockerfile.expand import pairs, split
+from bayplan.runtime.dockerfile.instructions import Instruction, kept
 
 SHELL = ("/bin/sh", "-c")
 _PORT = re.compile(r"^(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?$", re.IGNORECASE)

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from bayplan.errors import NotFoundError
-from bayplan.runtime.native.images.build import heredoc, select
+from bayplan.runtime.dockerfile import heredoc
+from bayplan.runtime.dockerfile.expand import split
+from bayplan.runtime.dockerfile.ignore import Ignore
+from bayplan.runtime.dockerfile.instructions import Instruction
+from bayplan.runtime.native.images.build import select
 from bayplan.runtime.native.images.build.bases import Base
-from bayplan.runtime.native.images.build.dockerfile import Instruction
-from bayplan.runtime.native.images.build.expand import split
 from bayplan.runtime.native.images.build.files import Entry, Files
-from bayplan.runtime.native.images.build.ignore import Ignore
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.steps import Copy
 

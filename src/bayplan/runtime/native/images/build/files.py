@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bayplan.errors import UnsupportedError
-from bayplan.runtime.native.images.build.ignore import Ignore, translate
+from bayplan.runtime.dockerfile.ignore import Ignore, translate
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.system.beneath import open_in_root

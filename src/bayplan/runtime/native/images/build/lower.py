@@ -10,12 +10,12 @@ from typing import Any
 
 from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError
 from bayplan.models import Build
+from bayplan.runtime.dockerfile.expand import expand
+from bayplan.runtime.dockerfile.ignore import Ignore
+from bayplan.runtime.dockerfile.instructions import Instruction, notes, parse, trigger
 from bayplan.runtime.native.images.build import config, copies, platforms, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
-from bayplan.runtime.native.images.build.dockerfile import Instruction, notes, parse, trigger
-from bayplan.runtime.native.images.build.expand import expand
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
-from bayplan.runtime.native.images.build.ignore import Ignore
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.steps import (
     Copy,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from bayplan.runtime.native.images.build.dockerfile import Instruction
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build.files import Entry, Files
 
 _CHECKSUM = re.compile(r"sha256:([0-9a-f]{64})")

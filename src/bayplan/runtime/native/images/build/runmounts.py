@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from bayplan.errors import NotFoundError
 from bayplan.models import Build
 from bayplan.models.types import ByteSize
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build.bases import Base
-from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
 
 SOCKETS = "/run/buildkit"

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from bayplan.errors import UnsupportedError
 from bayplan.models import Build, Entitlement
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build import config, copies, platforms, runmounts
 from bayplan.runtime.native.images.build import steps as model
-from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.steps import Run
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")

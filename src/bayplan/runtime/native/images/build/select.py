@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bayplan.runtime.dockerfile.ignore import Ignore
 from bayplan.runtime.native.images.build.files import Entry, Files
-from bayplan.runtime.native.images.build.ignore import Ignore
 
 Group = tuple[Entry, ...]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bayplan.errors import DeclarationError
+from bayplan.runtime.dockerfile.expand import expand, split
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build import platforms
-from bayplan.runtime.native.images.build.dockerfile import Instruction
-from bayplan.runtime.native.images.build.expand import expand, split
 
 
 @dataclass

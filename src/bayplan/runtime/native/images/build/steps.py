@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.errors import Location
+from bayplan.runtime.dockerfile.instructions import Instruction
 from bayplan.runtime.native.images.build.bases import Base
-from bayplan.runtime.native.images.build.dockerfile import Instruction
 from bayplan.runtime.native.images.build.files import Entry, content_key
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.runmounts import Mount

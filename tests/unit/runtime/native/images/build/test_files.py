@@ -3,8 +3,8 @@ import os
 import pytest
 
 from bayplan.errors import UnsupportedError
+from bayplan.runtime.dockerfile.ignore import Ignore
 from bayplan.runtime.native.images.build.files import Files, content_key
-from bayplan.runtime.native.images.build.ignore import Ignore
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from bayplan.errors import DeclarationError
-from bayplan.runtime.native.images.build.dockerfile import parse
+from bayplan.runtime.dockerfile.instructions import parse
 
 
 def second(text):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bayplan.errors import DeclarationError, Location
-from bayplan.runtime.native.images.build.expand import expand, split
+from bayplan.runtime.dockerfile.expand import expand, split
 
 _MAY_HAVE = re.compile(r"^(?:ONBUILD\s+)?(?:RUN|COPY|ADD)\s", re.IGNORECASE)
 _WORD = re.compile(r"^\d*<<(-?)([^<]+)$")

@@ -1,7 +1,7 @@
 import pytest
 
 from bayplan.errors import DeclarationError, NotBuiltYetError
-from bayplan.runtime.native.images.build.dockerfile import notes, parse
+from bayplan.runtime.dockerfile.instructions import notes, parse
 from bayplan.runtime.native.images.build.stages import drafts, target_of
 
 

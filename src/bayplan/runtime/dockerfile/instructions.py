@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bayplan.errors import DeclarationError, Location, NotBuiltYetError
-from bayplan.runtime.native.images.build import heredoc
-from bayplan.runtime.native.images.build.heredoc import Heredoc
+from bayplan.runtime.dockerfile import heredoc
+from bayplan.runtime.dockerfile.heredoc import Heredoc
 
 BUILT = frozenset(
     (

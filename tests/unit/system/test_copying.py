@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from bayplan.errors import BayplanError, DeclarationError
-from bayplan.runtime.native.containers import copy
+from bayplan.system import copying
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def test_neither_read_nor_write_leaves_the_root(world):
             tries += 1
             try:
                 sink = io.BytesIO()
-                copy.read(fd, "/swap/secret", sink)
+                copying.read(fd, "/swap/secret", sink)
                 assert b"of the host" not in sink.getvalue()
                 read += 1
-                copy.write(fd, "/", archive("swap/in"))
+                copying.write(fd, "/", archive("swap/in"))
                 written += 1
             except (BayplanError, OSError):
                 continue
@@ -71,9 +71,9 @@ def test_neither_read_nor_write_leaves_the_root(world):
 def test_a_link_is_followed_within_the_root_and_copied_as_a_link(world):
     _, decoy, fd = world
     with pytest.raises(BayplanError):
-        copy.read(fd, "/link/secret", io.BytesIO())
+        copying.read(fd, "/link/secret", io.BytesIO())
     sink = io.BytesIO()
-    copy.read(fd, "/link", sink)
+    copying.read(fd, "/link", sink)
     sink.seek(0)
     with tarfile.open(fileobj=sink) as tar:
         assert [(item.name, item.linkname) for item in tar] == [("link", str(decoy))]
@@ -81,4 +81,4 @@ def test_a_link_is_followed_within_the_root_and_copied_as_a_link(world):
 
 def test_a_name_that_leads_out_is_refused(world):
     with pytest.raises(DeclarationError, match="leads out"):
-        copy.write(world[2], "/", archive("../in"))
+        copying.write(world[2], "/", archive("../in"))

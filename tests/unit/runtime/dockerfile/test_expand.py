@@ -1,6 +1,6 @@
 import pytest
 
-from bayplan.runtime.native.images.build.expand import expand, pairs, split
+from bayplan.runtime.dockerfile.expand import expand, pairs, split
 
 VARIABLES = {"A": "one", "EMPTY": "", "B": "two words"}
 

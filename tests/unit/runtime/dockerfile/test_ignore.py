@@ -1,6 +1,6 @@
 import pytest
 
-from bayplan.runtime.native.images.build.ignore import Ignore
+from bayplan.runtime.dockerfile.ignore import Ignore
 
 
 @pytest.mark.parametrize(

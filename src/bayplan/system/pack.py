@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from bayplan.errors import DeclarationError, UnsupportedError
-from bayplan.runtime.native.containers import xattrs
+from bayplan.system import xattrs
 from bayplan.system.beneath import open_in_root
 
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,6 +1,6 @@
 import pytest
 
-from bayplan.runtime.native.containers.terminal import DetachKeys, parse_keys
+from bayplan.system.terminal import DetachKeys, parse_keys
 
 
 def test_keys_are_found_across_reads_and_only_whole():

@@ -1,0 +1,166 @@
+"""Containers as an engine shows them: found by one list, inspected at the same time, read by the table of options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import docker.errors
+
+from bayplan.errors import NotFoundError
+from bayplan.models import Container, VolumeMount, labels
+from bayplan.runtime.engine_api import options
+from bayplan.runtime.engine_api.bases import Bases
+from bayplan.runtime.engine_api.client import EngineClient, told
+from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
+from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.networks import project_of
+from bayplan.runtime.engine_api.options.option import Option
+from bayplan.runtime.engine_api.options.shape import Shape
+from bayplan.runtime.engine_api.status import status_of
+from bayplan.runtime.protocol import Observed, State
+
+ASIDE = ".superseded-"
+"""In the name of a container that makes room for its successor; the id's beginning follows."""
+
+
+class Containers:
+    """The reading half of what is done with containers. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        engine: Engine,
+        declarations: Declarations,
+        pool: Executor,
+        table: Mapping[str, Option] = options.TABLE,
+    ) -> None:
+        self.client, self.engine, self.declarations, self.pool, self.table = client, engine, declarations, pool, table
+        self.bases = Bases(client)
+        self._made_of: dict[str, str] = {}
+
+    def all(self) -> list[Mapping[str, Any]]:
+        """What the engine lists of each, in one call; those that do not run, too."""
+        found: list[Mapping[str, Any]] = self.client.call("GET", "/containers/json", query={"all": True})
+        return found
+
+    def inspect(self, name: str) -> Mapping[str, Any] | None:
+        """What the engine says of the container of that very name; None for none."""
+        with told(f"container {name}"):
+            try:
+                found: Mapping[str, Any] = self.client.call("GET", f"/containers/{name}/json")
+            except docker.errors.NotFound:
+                return None
+        # The API takes the beginning of an id for a name, too.
+        return found if str(found["Name"]).lstrip("/") == name else None
+
+    def get(self, name: str) -> Mapping[str, Any]:
+        """As ``inspect``. Raises NotFoundError."""
+        found = self.inspect(name)
+        if found is None:
+            raise NotFoundError(f"container {name} does not exist", hint="see `bayplan status`")
+        return found
+
+    def declared(self, found: Mapping[str, Any]) -> Container | None:
+        """What it was last declared as; None when nobody recorded that."""
+        note = self.declarations.all().get(str(found["Id"]), NO_NOTE)
+        own = (found.get("Config") or {}).get("Labels") or {}
+        return from_text(Container, note.declared or own.get(labels.DECLARATION))
+
+    def observe(
+        self,
+        listed: Sequence[Mapping[str, Any]],
+        notes: Mapping[str, Note],
+        project: str | None,
+        names: Collection[str],
+        networks: Callable[[], Mapping[str, str]],
+    ) -> list[Observed]:
+        """A project's, and those that are named. ``networks`` gives the ids of the networks that there are, by name."""
+        wanted = [
+            str(one["Id"])
+            for one in listed
+            if any(name in names for name in _names(one))
+            or (project is not None and project_of(one.get("Labels"), notes.get(str(one["Id"]), NO_NOTE)) == project)
+        ]
+        inspected = [one for one in self.pool.map(self._inspect, wanted) if one is not None]
+        self.bases.learn({str(one["Image"]) for one in inspected}, self.pool)
+        known = {str(one["Id"]): name for one in listed for name in _names(one)}
+        there = networks()
+        return [self._observed(one, notes.get(str(one["Id"]), NO_NOTE), known, there) for one in inspected]
+
+    def _inspect(self, container_id: str) -> Mapping[str, Any] | None:
+        try:
+            found: Mapping[str, Any] = self.client.call("GET", f"/containers/{container_id}/json")
+        except docker.errors.NotFound:
+            return None  # it went away meanwhile
+        return found
+
+    def _observed(
+        self, found: Mapping[str, Any], note: Note, known: Mapping[str, str], networks: Mapping[str, str]
+    ) -> Observed:
+        name, handle, image = str(found["Name"]).lstrip("/"), str(found["Id"]), str(found["Image"])
+        self._made_of[handle] = image
+        own = (found.get("Config") or {}).get("Labels") or {}
+        shape = Shape.of_inspection(found, self.bases.config(image), self.engine, known)
+        shape = _without_lost(shape, networks)
+        declared = from_text(Container, note.declared or own.get(labels.DECLARATION))
+        if declared is None:
+            actual = options.undeclared(name, shape, self.table)
+        else:
+            actual = options.settled(declared.model_copy(update={"name": name}), shape, self.table)
+        status = status_of(found, note.stopped_at)
+        managed = own.get(labels.MANAGED) == "true" or note.declared is not None
+        given = declared is not None and (declared.secrets or declared.configs)
+        if status.state is State.CREATED and managed and given and not note.whole:
+            status = status.model_copy(update={"state": State.INCOMPLETE})
+        return Observed(
+            actual=actual,
+            declared=declared,
+            status=status,
+            handle=handle,
+            image_digest=self.bases.digest(image, declared.image if declared else actual.image),
+            project=project_of(own, note),
+            managed=managed,
+            superseded=managed and ASIDE in name,
+        )
+
+    def aligned(self, desired: Container, observed: Observed) -> Observed:
+        """The observed container with the desired spelling of every option that means the same to this engine."""
+        actual = observed.actual
+        assert isinstance(actual, Container)
+        image = self.bases.config(self._made_of.get(observed.handle, ""))
+        known = observed.declared is not None
+        # What the image asks for is no part of a declaration; another tool gave its volumes names of its own.
+        bare = desired if known else _without_image_volumes(desired)
+        own = Shape.of_body(options.written(bare, self.engine, image, self.table))
+        there = Shape.of_body(options.written(actual, self.engine, image, self.table))
+        values: dict[str, Any] = {}
+        for field, option in self.table.items():
+            wanted = getattr(desired, field)
+            if wanted == getattr(actual, field) or (option.kept and known):
+                continue
+            if option.kept or option.settle(getattr(bare, field), own, there) is getattr(bare, field):
+                values[field] = wanted
+        return observed.model_copy(update={"actual": actual.model_copy(update=values)}) if values else observed
+
+
+def _names(listed: Mapping[str, Any]) -> list[str]:
+    """Its names; those that links of other containers gave it have a slash inside."""
+    return [name.lstrip("/") for name in listed.get("Names") or () if "/" not in name.lstrip("/")]
+
+
+def _without_lost(shape: Shape, networks: Mapping[str, str]) -> Shape:
+    """Without the places on networks that are gone: one of the same name that was made since is another."""
+    lost = [
+        name
+        for name, place in shape.endpoints.items()
+        if place.get("NetworkID") and networks.get(name) not in (None, place["NetworkID"])
+    ]
+    return replace(shape, endpoints={k: v for k, v in shape.endpoints.items() if k not in lost}) if lost else shape
+
+
+def _without_image_volumes(container: Container) -> Container:
+    kept = tuple(item for item in container.mounts if not (isinstance(item, VolumeMount) and item.of_image))
+    return container.model_copy(update={"mounts": kept})

@@ -1,0 +1,58 @@
+"""Secrets and configs: put into a created container before its start, with their owner and mode.
+
+The content goes over the engine's socket as an archive, and into no command line, label, log or record. It lies in the
+container's own layer, which only the engine's administrator can read, and goes with it.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from bayplan.errors import NotFoundError
+from bayplan.models import Container, FileGrant
+from bayplan.runtime.engine_api.client import EngineClient, told
+from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.options.option import Gap
+
+
+def put(client: EngineClient, container_id: str, container: Container) -> None:
+    """Write them into a container that does not run. Raises NotFoundError for one without content."""
+    given = (*container.secrets, *container.configs)
+    if not given:
+        return
+    with told(str(container.id)):
+        client.put_archive(container_id, "/", archive(given))
+
+
+def archive(grants: Sequence[FileGrant]) -> bytes:
+    """A tar of them, from the root. Raises NotFoundError for one without content."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for folder in _folders(grants):
+            made = tarfile.TarInfo(folder)
+            made.type, made.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(made)
+        for grant in grants:
+            if grant.content is None:
+                raise NotFoundError(f"{grant.source} has no content", hint="set its variable, or make its file")
+            content = grant.content.get_secret_value()
+            made = tarfile.TarInfo(grant.target.lstrip("/"))
+            made.size, made.mode, made.uid, made.gid = len(content), grant.mode, grant.uid, grant.gid
+            tar.addfile(made, io.BytesIO(content))
+    return out.getvalue()
+
+
+def _folders(grants: Sequence[FileGrant]) -> list[str]:
+    """Directories of ``/run/secrets`` alone: others are the image's, whose modes are to stay, or made by the engine."""
+    found = {str(parent) for grant in grants for parent in PurePosixPath(grant.target).parents}
+    return [name.lstrip("/") for name in ("/run", "/run/secrets") if name in found]
+
+
+def gaps(container: Container, engine: Engine) -> Iterator[Gap]:
+    """The engine writes nothing into a container whose root is read-only."""
+    for kind in ("secrets", "configs"):
+        if getattr(container, kind) and container.read_only:
+            yield kind, "with read_only: it puts no file into a container with a read-only root"

@@ -1,0 +1,198 @@
+"""The images of one engine as the runtime sees them: resolve, make present, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import ImageNotFound, NotFound
+
+from bayplan.errors import ConflictError, NotFoundError
+from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.registry import platforms
+from bayplan.runtime.asked import Asked
+from bayplan.runtime.engine_api.bases import digest_of
+from bayplan.runtime.engine_api.client import EngineClient, told
+from bayplan.runtime.engine_api.images.builds import Builds
+from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
+from bayplan.runtime.engine_api.images.transfer import checked, progress, told_of_registry
+from bayplan.runtime.protocol import ImageOrigin, Observed, Progress, Report, ResolvedImage, State, Status, silent
+
+if TYPE_CHECKING:
+    from bayplan.runtime.engine_api.images.lent import LentBuilder
+
+_PREFIX = "sha256:"
+
+
+class Images:
+    """Safe to use from many threads. ``lent`` builds instead of the engine, when it is there."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        settings: Settings,
+        *,
+        remote: Remote | None = None,
+        lent: Callable[[], LentBuilder] | None = None,
+    ) -> None:
+        self._client, self._settings = client, settings
+        self._remote = remote or Distribution(client)
+        self._asked = Asked(settings.state_root / "asked")
+        self._builds = Builds(client, self.local, self.pull, self.newest)
+        self._lent = lent
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def local(self, reference: ImageReference, platform: str | None = None) -> dict[str, Any] | None:
+        """What the engine has under a name (ImageInspect), when it is for the platform; None is this host's."""
+        named = f"{reference.name}@{reference.digest}" if reference.digest else str(reference)
+        found = self._inspect(named)
+        if found is None or (platform and not _suits(found, platform)):
+            return None
+        return found
+
+    def holding(self, name: str, digest: str, platform: str | None = None) -> dict[str, Any] | None:
+        """The image of a digest: by its id, by what the repository calls it, or because the name stands for it."""
+        reference = ImageReference.parse(name)
+        found = self.local(reference.with_digest(digest), platform) or self._inspect(digest)
+        if found is None:
+            named = self.local(reference, platform)
+            found = named if named and digest_of(named, name) == digest else None
+        return found
+
+    def image_id(self, name: str, digest: str, report: Report = silent) -> str:
+        """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
+        if digest.startswith(_PREFIX):
+            held = self.holding(name, digest)
+            if held is None:
+                self.pull(Image(name=name), report, digest)
+                held = self.holding(name, digest)
+        else:
+            held = self.local(ImageReference.parse(name))
+        if held is None:
+            raise NotFoundError(f"image {name} is not on the engine's host", hint="pull it first")
+        return str(held["Id"])
+
+    def newest(self, image: Image) -> str:
+        """The digest that the registry has under its name."""
+        return self._remote.digest(image.reference, image.platform)
+
+    def resolve(self, image: Image) -> ResolvedImage:
+        """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
+        if image.build is not None:
+            lent = self._lent() if self._lent else None
+            return lent.resolve(image, self.local) if lent else self._builds.resolve(image, image.build)
+        here = self.local(image.reference, image.platform)
+        due = image.pull_every and self._asked.is_due(image, image.pull_every)
+        if here and image.pull is not PullPolicy.ALWAYS and not due:
+            return _found(image, here, present=True, origin=ImageOrigin.LOCAL)
+        if image.pull is PullPolicy.NEVER:
+            raise NotFoundError(f"image {image.name} is not on the engine's host", hint="its pull policy is `never`")
+        digest = self.newest(image)
+        # Its content may be here under another name, or under none: then a container of it need not be replaced.
+        same = self.holding(image.name, digest, image.platform)
+        if image.pull_every and same and here and same["Id"] == here["Id"]:
+            self._asked.note(image)
+        why = "the registry has another image under this name" if here else "not on the host"
+        if same:
+            present = here is not None and here["Id"] == same["Id"]
+            return _found(image, same, present=present, origin=ImageOrigin.REGISTRY, why="" if present else why)
+        return ResolvedImage(name=image.name, digest=digest, present=False, origin=ImageOrigin.REGISTRY, why=why)
+
+    def observe(self, names: Sequence[str]) -> list[Observed]:
+        """Those of the named images that are here."""
+        found = []
+        for name in names:
+            held = self.local(ImageReference.parse(name))
+            if held is not None:
+                image, status = Image(name=name), Status(state=State.READY)
+                found.append(Observed(actual=image, declared=image, status=status, image_digest=digest_of(held, name)))
+        return found
+
+    # -- changing ----------------------------------------------------------------------------------------------
+
+    def create(self, image: Image, digest: str, report: Report = silent) -> None:
+        """Pull exactly the planned digest, or build what was planned, and give it its name."""
+        if image.build is not None:
+            lent = self._lent() if self._lent else None
+            if lent:
+                lent.create(image, digest, self._client, report)
+            else:
+                self._builds.create(image, image.build, digest, report)
+            return
+        self.pull(image, report, digest)
+        self._asked.note(image)
+
+    def pull(self, image: Image, report: Report = silent, digest: str = "") -> None:
+        """Bring an image by a digest, or by what the registry has under its name now."""
+        reference = image.reference
+        with told(f"image {image.name}"):
+            held = self.holding(image.name, digest, image.platform) if digest else None
+            if held is None:
+                wanted = digest or reference.digest or reference.tag or "latest"
+                self._transfer(reference, wanted, image.platform, report)
+                if not wanted.startswith(_PREFIX):
+                    return
+                held = self._inspect(f"{reference.name}@{wanted}")
+            if held is None:
+                raise NotFoundError(f"image {image.name} was pulled and is not there", hint="apply again")
+            if reference.tag and not reference.digest:
+                self._client.tag(held["Id"], reference.name, reference.tag)
+
+    def _transfer(self, reference: ImageReference, tag: str, platform: str | None, report: Report) -> None:
+        what = f"image {reference.familiar}"
+        report(Progress(what, message=f"pull {tag}"))
+        with told_of_registry(what):
+            stream = self._client.pull(
+                reference.name,
+                tag=tag,
+                stream=True,
+                decode=True,
+                auth_config=credentials(reference) or {},
+                platform=platform,
+            )
+            for event in checked(stream, what):
+                progress(event, "pull", report)
+
+    def delete(self, name: str) -> None:
+        """Remove a name and what only it used. Absent is no error. Raises ConflictError while a container uses it."""
+        reference = ImageReference.parse(name)
+        held = self.local(reference)
+        if held is None:
+            return
+        try:
+            with told(f"image {name}"):
+                self._client.remove_image(str(reference))
+        except NotFoundError:
+            return
+        except ConflictError as error:
+            raise ConflictError(f"image {name} is used: {error.what}", hint="remove the container first") from error
+
+    def _inspect(self, named: str) -> dict[str, Any] | None:
+        try:
+            with told(f"image {named}"):
+                found: dict[str, Any] = self._client.call("GET", f"/images/{named}/json")
+        except NotFoundError as error:
+            if isinstance(error.__cause__, ImageNotFound | NotFound):
+                return None
+            raise
+        found["Id"] = normal_id(str(found["Id"]))
+        return found
+
+
+def normal_id(text: str) -> str:
+    """An image's id with its algorithm, which Podman leaves out at places."""
+    return text if text.startswith(_PREFIX) or not text else _PREFIX + text
+
+
+def _suits(held: Mapping[str, Any], platform: str) -> bool:
+    return platforms.suits(str(held.get("Os")), str(held.get("Architecture")), str(held.get("Variant") or ""), platform)
+
+
+def _found(
+    image: Image, held: Mapping[str, Any], *, present: bool, origin: ImageOrigin, why: str = ""
+) -> ResolvedImage:
+    volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
+    return ResolvedImage(
+        name=image.name, digest=digest_of(held, image.name), present=present, origin=origin, why=why, volumes=volumes
+    )

@@ -1,0 +1,235 @@
+"""The life of one container: made, started, stopped, set aside, brought back, waited for, removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import docker.errors
+
+from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
+from bayplan.models import Condition, Container, Duration, Settings, labels
+from bayplan.runtime import seal
+from bayplan.runtime.engine_api import connecting, grants, hooks, options
+from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.containers import ASIDE, Containers
+from bayplan.runtime.engine_api.networks import marks
+from bayplan.runtime.engine_api.options.limits import limits, policy
+from bayplan.runtime.engine_api.options.process import grace_seconds
+from bayplan.runtime.engine_api.status import status_of
+from bayplan.runtime.protocol import Health, LogLine, Report, State, Status, never
+
+_RESTARTS = 6
+"""Restarts by its policy that one which is waited for may need, besides its first start."""
+_POLL_S, _POLL_MOST_S = 0.02, 0.25
+_LAST_LINES = 20
+_ENDPOINTS_AT_ONCE = (1, 44)
+
+
+class Around(Protocol):
+    """What a life needs of the rest of a runtime."""
+
+    def image_id(self, reference: str, digest: str, report: Report) -> str:
+        """The engine's id of the image of a planned digest, fetched if it is not there."""
+
+    def run(self, name: str, command: Sequence[str], **how: Any) -> Any:
+        """``Runtime.exec``."""
+
+    def last_lines(self, name: str, count: int) -> Sequence[LogLine]:
+        """The end of what it wrote."""
+
+
+class Lives:
+    """Changes containers. Safe to use from many threads for different ones."""
+
+    def __init__(self, containers: Containers, settings: Settings, around: Around) -> None:
+        self.containers, self.settings, self.around = containers, settings, around
+        self.client, self.declarations = containers.client, containers.declarations
+        self._ran: dict[str, bool] = {}
+
+    def create(self, container: Container, project: str, digest: str, report: Report) -> None:
+        """Make it; what an interrupted create left of that name is removed first. Raises ConflictError for another's."""
+        earlier = self.containers.inspect(container.name)
+        if earlier is not None:
+            if not _is_ours(earlier) and self.containers.declared(earlier) is None:
+                raise ConflictError(f"{container.id} exists and is not ours", hint="choose another name")
+            self.delete(container.name)
+        image = self.around.image_id(container.image, digest, report)
+        if container.secrets or container.configs:
+            container = container.sealed(seal.key(self.settings, make=True))
+        container_id = self._make(container, project, image)
+        later = container.networks[1:] if not self.containers.engine.speaks(_ENDPOINTS_AT_ONCE) else ()
+        for endpoint in later:
+            connecting.connect(self.client, self.containers.engine, container_id, endpoint)
+        if container.secrets or container.configs:
+            grants.put(self.client, container_id, container)
+            self.declarations.note_whole(container_id)
+
+    def _make(self, container: Container, project: str, image: str) -> str:
+        """The create call itself; the new id. An image whose name has moved since the plan is named by its id."""
+        config = self.containers.bases.config(image)
+        body = options.written(container, self.containers.engine, config, self.containers.table)
+        body.config["Labels"] = {**body.config.get("Labels", {}), **marks(container, project)}
+        names = (container.image, *(self.containers.bases.get(image).get("RepoTags") or ()))
+        body.config["Image"] = container.image if _named(container.image, names[1:]) else image
+        first = dict(list(body.endpoints.items())[:1])
+        at_once = body.endpoints if self.containers.engine.speaks(_ENDPOINTS_AT_ONCE) else first
+        document = {**body.config, "HostConfig": body.host, "NetworkingConfig": {"EndpointsConfig": at_once}}
+        with told(str(container.id)):
+            made = self.client.call("POST", "/containers/create", body=document, query={"name": container.name})
+        return str(made["Id"])
+
+    def update(self, container: Container, fields: Sequence[str], project: str) -> None:
+        """Change what can be changed in place, and record the declaration."""
+        found = self.containers.get(container.name)
+        container_id = str(found["Id"])
+        with told(str(container.id)):
+            change: dict[str, Any] = {}
+            if "resources" in fields:
+                change |= limits(container.resources)
+                change.setdefault("PidsLimit", 0)
+            if "restart" in fields:
+                change["RestartPolicy"] = policy(container.restart)
+            if change:
+                self.client.call("POST", f"/containers/{container_id}/update", body=change)
+        if "networks" in fields:
+            connecting.reconnect(self.containers, found, container)
+        self.declarations.record(container_id, container, project)
+
+    def start(self, name: str) -> None:
+        """Start it; a paused one goes on, a running one is no error."""
+        found = self.containers.get(name)
+        status = status_of(found)
+        if status.state is State.RUNNING:
+            return
+        with told(f"container {name}"):
+            if status.state is State.PAUSED:
+                self.client.call("POST", f"/containers/{found['Id']}/unpause")
+                return
+            self.client.call("POST", f"/containers/{found['Id']}/start")
+        declared = self.containers.declared(found)
+        if declared and declared.post_start:
+            hooks.after_start(declared.model_copy(update={"name": name}), self.around.run, self._kill)
+
+    def stop(self, name: str, grace: Duration | None = None) -> None:
+        """Ask it to end by its stop signal; SIGKILL after the grace period."""
+        self._stop(self.containers.get(name), grace)
+
+    def _stop(self, found: Mapping[str, Any], grace: Duration | None = None) -> None:
+        name, status = str(found["Name"]).lstrip("/"), status_of(found)
+        declared = self.containers.declared(found)
+        if status.state is State.RUNNING and declared and declared.pre_stop:
+            hooks.before_stop(declared.model_copy(update={"name": name}), self.around.run)
+        if grace is None and declared:
+            grace = declared.stop_grace_period
+        if status.state in (State.CREATED, State.EXITED, State.INCOMPLETE):
+            return
+        self.declarations.note_stop(str(found["Id"]))
+        with told(f"container {name}"):
+            # Without a number the engine takes the container's own, and the client must know how long to wait.
+            given = (found.get("Config") or {}).get("StopTimeout")
+            self.client.stop(found["Id"], timeout=grace_seconds(grace) if grace is not None else given or 10)
+
+    def _kill(self, name: str) -> None:
+        with told(f"container {name}"):
+            self.client.kill(name)
+
+    def supersede(self, name: str) -> str:
+        """Rename it, then stop it: from then on its name is free, and it is known for what it is."""
+        found = self.containers.inspect(name)
+        if found is None:
+            return ""
+        aside = f"{name[:100]}{ASIDE}{str(found['Id'])[:12]}"
+        self._ran[aside] = status_of(found).state in (State.RUNNING, State.RESTARTING, State.PAUSED)
+        with told(f"container {name}"):
+            self.client.rename(found["Id"], aside)
+        self._stop({**found, "Name": f"/{aside}"})
+        return aside
+
+    def restore(self, aside: str, name: str) -> None:
+        """Give it its name back, and start it if it ran."""
+        found = self.containers.get(aside)
+        with told(f"container {name}"):
+            self.client.rename(found["Id"], name)
+        if self._ran.pop(aside, True):
+            self.start(name)
+
+    def delete(self, name: str) -> None:
+        """Stop and remove it; absent is no error. Its volumes stay."""
+        found = self.containers.inspect(name)
+        if found is None:
+            return
+        self._stop(found)
+        with told(f"container {name}"):
+            try:
+                self.client.call("DELETE", f"/containers/{found['Id']}", query={"force": True})
+            except docker.errors.NotFound:
+                pass
+            except docker.errors.APIError as error:
+                if error.status_code != 409:  # somebody else is removing it
+                    raise
+        self.declarations.forget(str(found["Id"]))
+
+    # -- waiting -----------------------------------------------------------------------------------------------
+
+    def wait(self, name: str, condition: str, timeout: Duration, stopped: Callable[[], bool] = never) -> Status:
+        """Wait until it runs, is healthy, or has ended well. Fails fast; see ``Runtime.wait``."""
+        deadline, pause, restarts = time.monotonic() + timeout.total_seconds(), _POLL_S, None
+        while True:
+            found = self.containers.get(name)
+            status = status_of(found)
+            restarts = status.restarts if restarts is None else restarts
+            if condition == Condition.HEALTHY and not _has_check(found):
+                raise UnsupportedError("waiting for health needs a health check", where=f"container {name}")
+            if _reached(status, condition):
+                return status
+            if why := _lost(status, condition, restarts):
+                raise self._failure(name, why, found)
+            if stopped():
+                raise StoppedError(f"no longer waiting for container {name}")
+            if time.monotonic() >= deadline:
+                raise self._failure(name, f"did not reach {condition} within {timeout}", found)
+            time.sleep(pause)
+            pause = min(pause * 1.5, _POLL_MOST_S)
+
+    def _failure(self, name: str, why: str, found: Mapping[str, Any]) -> RuntimeFailureError:
+        lines = [line.text for line in self.around.last_lines(name, _LAST_LINES)]
+        checks = ((found.get("State") or {}).get("Health") or {}).get("Log") or ()
+        if checks and checks[-1].get("Output"):
+            lines += ["-- the last health check said:", *checks[-1]["Output"].splitlines()]
+        return RuntimeFailureError(f"container {name} {why}", output="\n".join(lines))
+
+
+def _reached(status: Status, condition: str) -> bool:
+    if condition == Condition.COMPLETED:
+        return status.state is State.EXITED and status.exit_code == 0
+    return status.state is State.RUNNING and (condition == Condition.STARTED or status.health is Health.HEALTHY)
+
+
+def _lost(status: Status, condition: str, restarts: int) -> str:
+    """Why it will not come to that any more; empty while it may."""
+    if status.state is State.PAUSED:
+        return "is paused"
+    if status.state in (State.EXITED, State.CREATED):
+        return f"ended with exit code {status.exit_code}" if status.state is State.EXITED else "was not started"
+    if status.restarts - restarts > _RESTARTS:
+        return f"ended with exit code {status.exit_code or 0} again and again"
+    return "turned unhealthy" if condition == Condition.HEALTHY and status.health is Health.UNHEALTHY else ""
+
+
+def _has_check(found: Mapping[str, Any]) -> bool:
+    test = ((found.get("Config") or {}).get("Healthcheck") or {}).get("Test") or ["NONE"]
+    return bool(test[0] != "NONE")
+
+
+def _is_ours(found: Mapping[str, Any]) -> bool:
+    return ((found.get("Config") or {}).get("Labels") or {}).get(labels.MANAGED) == "true"
+
+
+def _named(reference: str, tags: Sequence[str]) -> bool:
+    """Whether the name still stands for the image, so that a container can be made by it."""
+    from bayplan.models import ImageReference
+
+    wanted = ImageReference.parse(reference)
+    return wanted.digest is not None or str(wanted) in {str(ImageReference.parse(tag)) for tag in tags}

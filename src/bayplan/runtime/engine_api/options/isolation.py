@@ -1,0 +1,255 @@
+"""Options of namespaces, security, devices, and of what is written into /etc."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from bayplan.models import ByteSize, Container, Device, Logging
+from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.options.option import Gap, Option, Plain, build
+from bayplan.runtime.engine_api.options.shape import Body, Shape
+
+_SHM_BYTES = 64 << 20
+_UNCONFINED_PATHS = ("systempaths=unconfined", "unmask=ALL")
+
+
+@dataclass(frozen=True)
+class Capabilities(Plain):
+    """A set of capabilities; the engines write them with and without ``CAP_``."""
+
+    def read(self, shape: Shape) -> Any:
+        """Sorted, without the prefix."""
+        return tuple(sorted({str(name).upper().removeprefix("CAP_") for name in shape.host.get(self.key) or ()}))
+
+
+@dataclass(frozen=True)
+class Shared(Plain):
+    """A namespace that may be another container's."""
+
+    def read(self, shape: Shape) -> Any:
+        """Owners by their names."""
+        found = shape.owner(str(shape.host.get(self.key) or ""))
+        return None if not found or found in self.defaults else found
+
+
+@dataclass(frozen=True)
+class CgroupNamespace(Plain):
+    """Which is the default depends on the engine's host."""
+
+    def read(self, shape: Shape) -> Any:
+        """Unset for the default."""
+        found = shape.host.get(self.key) or None
+        return None if found == ("private" if shape.engine.private_cgroups else "host") else found
+
+
+@dataclass(frozen=True)
+class UserNamespace(Plain):
+    """Docker maps all containers or none: a range of its own for one is Podman's."""
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """Of one container alone."""
+        if wanted.userns_mode == "auto" and engine.kind == "docker":
+            yield "userns_mode", "auto: it maps the users of all its containers alike (dockerd --userns-remap)"
+
+
+@dataclass(frozen=True)
+class SecurityOptions(Option):
+    """What `docker run --security-opt` takes: its client reads profiles and translates what concerns paths."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """A profile's content instead of its path, no masked paths for unconfined ones."""
+        found: list[str] = []
+        for text in wanted.security_opt:
+            name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
+            if text in _UNCONFINED_PATHS:
+                body.host["MaskedPaths"] = body.host["ReadonlyPaths"] = []
+            elif name == "seccomp" and value.startswith("/"):
+                found.append(f"seccomp={_profile(value)}")
+            elif name == "seccomp" and value == "builtin" and not body.engine.speaks((1, 42)):
+                continue  # the default where nothing else is said; older ones have no word for it
+            else:
+                found.append(text)
+        if found:
+            body.host["SecurityOpt"] = found
+
+    def read(self, shape: Shape) -> Any:
+        """In one spelling; what privileged brings along is no difference."""
+        found = {_spelled(text) for text in shape.host.get("SecurityOpt") or ()}
+        if shape.host.get("Privileged"):
+            found -= {"label=disable"}
+        elif shape.host.get("MaskedPaths") == [] and shape.host.get("ReadonlyPaths") == []:
+            found.add("systempaths=unconfined")
+        return tuple(sorted(found))
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """Masking single paths is Podman's."""
+        for text in wanted.security_opt:
+            if text.startswith(("mask=", "unmask=")) and text not in _UNCONFINED_PATHS and engine.kind == "docker":
+                yield "security_opt", f"{text}: it masks its own list of paths, or none (systempaths=unconfined)"
+
+
+def _profile(path: str) -> str:
+    """The profile as the API wants it. Raises OSError, ValueError (checks asked for it before)."""
+    return json.dumps(json.loads(Path(path).read_text()), separators=(",", ":"))
+
+
+def _spelled(text: str) -> str:
+    name, mark, value = text.partition("=")
+    if not mark:
+        name, mark, value = text.partition(":")
+    if name == "no-new-privileges":
+        return name if value in ("", "true") else f"{name}=false"
+    return f"{name}={value}"
+
+
+@dataclass(frozen=True)
+class Devices(Option):
+    """Devices of the host."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Paths and permissions."""
+        if wanted.devices:
+            body.host["Devices"] = [
+                {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.permissions}
+                for one in wanted.devices
+            ]
+
+    def read(self, shape: Shape) -> Any:
+        """By their paths inside."""
+        found = shape.host.get("Devices") or ()
+        return tuple(
+            build(
+                Device,
+                source=one["PathOnHost"],
+                target=one["PathInContainer"],
+                permissions="".join(mode for mode in "rwm" if mode in one["CgroupPermissions"]),
+            )
+            for one in sorted(found, key=lambda one: one["PathInContainer"])
+        )
+
+
+@dataclass(frozen=True)
+class CdiDevices(Option):
+    """Devices by their drivers' names."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """One request for all."""
+        if wanted.cdi_devices:
+            body.host["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": list(wanted.cdi_devices)}]
+
+    def read(self, shape: Shape) -> Any:
+        """Those of every request to CDI."""
+        requests = shape.host.get("DeviceRequests") or ()
+        return tuple(name for one in requests if one.get("Driver") == "cdi" for name in one.get("DeviceIDs") or ())
+
+
+@dataclass(frozen=True)
+class ExtraHosts(Option):
+    """Lines of /etc/hosts: one entry for each address."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """NAME:ADDRESS."""
+        if wanted.extra_hosts:
+            body.host["ExtraHosts"] = [
+                f"{name}:{address}" for name, value in wanted.extra_hosts.items() for address in value.split(",")
+            ]
+
+    def read(self, shape: Shape) -> Any:
+        """Name to addresses, several with commas."""
+        found: dict[str, list[str]] = {}
+        for entry in shape.host.get("ExtraHosts") or ():
+            cut = min(place for place in (entry.find("="), entry.find(":"), len(entry)) if place >= 0)
+            found.setdefault(entry[:cut], []).append(entry[cut + 1 :].strip("[]"))
+        return {name: ",".join(addresses) for name, addresses in found.items()}
+
+
+@dataclass(frozen=True)
+class LogDriver(Option):
+    """Where output is kept: our file is the engine's file of JSON lines."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Sizes in bytes: the engine's own units are decimal."""
+        kept = wanted.logging
+        if kept is None:
+            return
+        options = {"max-size": kept.max_size and str(int(kept.max_size)), "max-file": kept.max_file, "tag": kept.tag}
+        driver = "json-file" if kept.driver == "k8s-file" else kept.driver
+        config = {name: str(value) for name, value in options.items() if value is not None}
+        body.host["LogConfig"] = {"Type": driver, "Config": config}
+
+    def read(self, shape: Shape) -> Any:
+        """Unset for the engine's default driver without options."""
+        found = shape.host.get("LogConfig") or {}
+        driver, options = found.get("Type") or "", found.get("Config") or {}
+        if driver in ("", shape.engine.log_driver) and not options:
+            return None
+        size, files = options.get("max-size"), options.get("max-file")
+        return build(
+            Logging,
+            driver="k8s-file" if driver in ("json-file", "local") else driver,
+            max_size=ByteSize.parse(size) if size and size != "-1" else None,
+            max_file=int(files) if files else None,
+            tag=options.get("tag"),
+        )
+
+
+@dataclass(frozen=True)
+class StorageOptions(Plain):
+    """Size of the container's own layer: a quota that only some file systems keep."""
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """By the file system below."""
+        if wanted.storage_opt and engine.kind == "docker" and engine.storage not in ("xfs", "zfs", "btrfs", ""):
+            yield "storage_opt.size", f"its images are on {engine.storage}; sizes need xfs, with pquota"
+
+
+@dataclass(frozen=True)
+class OciRuntime(Plain):
+    """The program that starts it; the engine's own by default."""
+
+    def read(self, shape: Shape) -> Any:
+        """Unset for the engine's default."""
+        found = shape.host.get(self.key) or None
+        return None if found == shape.engine.runtime else found
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """One that it does not know."""
+        if wanted.runtime and engine.runtimes and wanted.runtime not in engine.runtimes:
+            yield "runtime", f"it knows {', '.join(sorted(engine.runtimes))}, not {wanted.runtime}"
+
+
+OPTIONS: tuple[Option, ...] = (
+    Plain("privileged", key="Privileged", back=bool),
+    Plain("read_only", key="ReadonlyRootfs", back=bool),
+    Capabilities("cap_add", key="CapAdd", to=list),
+    Capabilities("cap_drop", key="CapDrop", to=list),
+    SecurityOptions("security_opt"),
+    Devices("devices"),
+    CdiDevices("cdi_devices", since=(1, 44)),
+    Plain("device_cgroup_rules", key="DeviceCgroupRules", to=list, back=tuple),
+    Shared("pid", key="PidMode"),
+    Shared("ipc", key="IpcMode", defaults=("private", "shareable")),
+    Plain("uts", key="UTSMode"),
+    CgroupNamespace("cgroup", key="CgroupnsMode"),
+    UserNamespace("userns_mode", key="UsernsMode"),
+    Plain("sysctls", key="Sysctls", to=dict, back=dict),
+    Plain("shm_size", key="ShmSize", to=int, back=ByteSize, defaults=(_SHM_BYTES,)),
+    Plain("cgroup_parent", key="CgroupParent"),
+    OciRuntime("runtime", key="Runtime"),
+    StorageOptions(
+        "storage_opt",
+        key="StorageOpt",
+        to=lambda sizes: {name: str(int(size)) for name, size in sizes.items()},
+        back=lambda found: {name: ByteSize.parse(size) for name, size in found.items()},
+    ),
+    LogDriver("logging"),
+    ExtraHosts("extra_hosts"),
+    Plain("dns", key="Dns", to=lambda found: list(map(str, found)), back=lambda found: tuple(map(ip_address, found))),
+    Plain("dns_search", key="DnsSearch", to=list, back=tuple),
+    Plain("dns_opt", key="DnsOptions", to=list, back=tuple),
+)

@@ -1,0 +1,196 @@
+"""``mounts``: volumes, binds, tmpfs and images. The API has three places for them; each is read, two are written.
+
+``Mounts`` refuses what is missing, as we do; ``Binds`` makes a missing directory, which older engines do nowhere else;
+``Tmpfs`` alone takes every mount option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.models import BindMount, ByteSize, Container, ImageMount, Mount, TmpfsMount, VolumeMount
+from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.options.option import Gap, Option, build
+from bayplan.runtime.engine_api.options.shape import Body, Shape
+
+_PROPAGATIONS = ("rprivate", "private", "shared", "rshared", "slave", "rslave")
+_CREATES = (1, 42)
+_RECURSION = (1, 44)
+_SUBPATH = (1, 45)
+_IMAGES = (1, 48)
+
+
+@dataclass(frozen=True)
+class Mounts(Option):
+    """What appears in its file tree besides its image."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Each where the engine takes all of it."""
+        structured, binds, tmpfs = list[dict[str, Any]](), list[str](), dict[str, str]()
+        for mount in wanted.mounts:
+            match mount:
+                case TmpfsMount():
+                    tmpfs[mount.target] = _tmpfs_options(mount)
+                case BindMount() if mount.create_host_path and not body.engine.speaks(_CREATES):
+                    flags = "ro" if mount.read_only else "rw"
+                    binds.append(f"{mount.source}:{mount.target}:{flags},{mount.propagation}")
+                case BindMount():
+                    structured.append(_bind(mount))
+                case VolumeMount():
+                    structured.append(_volume(mount))
+                case ImageMount():
+                    structured.append(_image(mount))
+        for key, value in (("Mounts", structured), ("Binds", binds), ("Tmpfs", tmpfs)):
+            if value:
+                body.host[key] = value
+
+    def read(self, shape: Shape) -> Any:
+        """By target. Volumes that only the image asked for are not among them."""
+        found: list[Mount] = [
+            *(_read(one) for one in shape.host.get("Mounts") or ()),
+            *(_read_bind(text) for text in shape.host.get("Binds") or ()),
+            *(_read_tmpfs(target, text) for target, text in (shape.host.get("Tmpfs") or {}).items()),
+        ]
+        return tuple(sorted(found, key=lambda mount: mount.target))
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """Parts of mounts that came with later versions."""
+        for mount in wanted.mounts:
+            match mount:
+                case ImageMount() if not engine.speaks(_IMAGES):
+                    yield f"mounts[{mount.target}]", f"a mount of an image needs {engine.release(_IMAGES)}"
+                case VolumeMount() if mount.subpath and not engine.speaks(_SUBPATH):
+                    yield f"mounts[{mount.target}].subpath", f"it needs {engine.release(_SUBPATH)}"
+                case BindMount() if mount.recursive == "readonly" and not engine.speaks(_RECURSION):
+                    yield f"mounts[{mount.target}].recursive", f"readonly needs {engine.release(_RECURSION)}"
+                case BindMount() if mount.create_host_path and not engine.speaks(_CREATES):
+                    if mount.recursive == "disabled":
+                        reason = f"disabled, with create_host_path, needs {engine.release(_CREATES)}"
+                        yield f"mounts[{mount.target}].recursive", reason
+                    if ":" in mount.source + mount.target:
+                        reason = f"a colon in a path, with create_host_path, needs {engine.release(_CREATES)}"
+                        yield f"mounts[{mount.target}]", reason
+
+
+def _tmpfs_options(mount: TmpfsMount) -> str:
+    """Options of mount(8). Programs in it can be run unless that is forbidden: the engine's default forbids it."""
+    found = ["ro" if mount.read_only else "rw", "noexec" if mount.noexec else "exec"]
+    if mount.size is not None:
+        found.append(f"size={int(mount.size)}")
+    if mount.mode is not None:
+        found.append(f"mode={mount.mode:o}")
+    found += [f"{name}={value}" for name in ("uid", "gid") if (value := getattr(mount, name)) is not None]
+    return ",".join(found)
+
+
+def _bind(mount: BindMount) -> dict[str, Any]:
+    options: dict[str, Any] = {"Propagation": mount.propagation}
+    if mount.create_host_path:
+        options["CreateMountpoint"] = True
+    if mount.recursive == "disabled":
+        options["NonRecursive"] = True
+    elif mount.recursive == "readonly":
+        options["ReadOnlyForceRecursive"] = True
+    elif mount.recursive == "writable":
+        options["ReadOnlyNonRecursive"] = True
+    return _made("bind", mount.source, mount) | {"BindOptions": options}
+
+
+def _volume(mount: VolumeMount) -> dict[str, Any]:
+    options: dict[str, Any] = {"NoCopy": True} if mount.nocopy else {}
+    if mount.subpath:
+        options["Subpath"] = mount.subpath
+    return _made("volume", mount.source, mount) | ({"VolumeOptions": options} if options else {})
+
+
+def _image(mount: ImageMount) -> dict[str, Any]:
+    options = {"ImageOptions": {"Subpath": mount.subpath}} if mount.subpath else {}
+    return {"Type": "image", "Source": mount.source, "Target": mount.target} | options
+
+
+def _made(kind: str, source: str, mount: BindMount | VolumeMount) -> dict[str, Any]:
+    return {"Type": kind, "Source": source, "Target": mount.target, "ReadOnly": mount.read_only}
+
+
+def _read(found: Mapping[str, Any]) -> Mount:
+    target, read_only = str(found["Target"]), bool(found.get("ReadOnly"))
+    source = str(found.get("Source") or "")
+    match found.get("Type"):
+        case "bind":
+            options = found.get("BindOptions") or {}
+            return build(
+                BindMount,
+                source=source,
+                target=target,
+                read_only=read_only,
+                create_host_path=bool(options.get("CreateMountpoint")),
+                propagation=options.get("Propagation") or "rprivate",
+                recursive=_recursive(options),
+            )
+        case "tmpfs":
+            options = found.get("TmpfsOptions") or {}
+            flags = {word: True for pair in options.get("Options") or () for word in pair}
+            return build(
+                TmpfsMount,
+                target=target,
+                read_only=read_only,
+                noexec="noexec" in flags,
+                size=ByteSize(options["SizeBytes"]) if options.get("SizeBytes") else None,
+                mode=options.get("Mode") or None,
+            )
+        case "image":
+            subpath = (found.get("ImageOptions") or {}).get("Subpath") or None
+            return build(ImageMount, source=source, target=target, subpath=subpath)
+    options = found.get("VolumeOptions") or {}
+    return build(
+        VolumeMount,
+        source=source,
+        target=target,
+        read_only=read_only,
+        nocopy=bool(options.get("NoCopy")),
+        subpath=options.get("Subpath") or None,
+    )
+
+
+def _recursive(options: Mapping[str, Any]) -> str:
+    for key, word in (
+        ("NonRecursive", "disabled"),
+        ("ReadOnlyForceRecursive", "readonly"),
+        ("ReadOnlyNonRecursive", "writable"),
+    ):
+        if options.get(key):
+            return word
+    return "enabled"
+
+
+def _read_bind(text: str) -> Mount:
+    """``SOURCE:TARGET[:OPTIONS]``; a source that is no path is a volume's name."""
+    source, _, rest = text.partition(":")
+    target, _, words = rest.partition(":")
+    options = words.split(",")
+    read_only = "ro" in options
+    if not source.startswith("/"):
+        nocopy = "nocopy" in options
+        return build(VolumeMount, source=source, target=target, read_only=read_only, nocopy=nocopy)
+    propagation = next((word for word in options if word in _PROPAGATIONS), "rprivate")
+    values = {"source": source, "target": target, "read_only": read_only, "propagation": propagation}
+    return build(BindMount, create_host_path=True, **values)
+
+
+def _read_tmpfs(target: str, text: str) -> Mount:
+    words = dict(word.partition("=")[::2] for word in text.split(",") if word)
+    numbers = {name: int(words[name]) for name in ("uid", "gid") if words.get(name, "").isdigit()}
+    return build(
+        TmpfsMount,
+        target=target,
+        read_only="ro" in words,
+        noexec="noexec" in words,
+        size=ByteSize.parse(words["size"]) if words.get("size") else None,
+        mode=int(words["mode"], 8) if words.get("mode") else None,
+        **numbers,
+    )
+
+
+OPTIONS: tuple[Option, ...] = (Mounts("mounts"),)

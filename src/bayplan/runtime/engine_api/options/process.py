@@ -1,0 +1,250 @@
+"""Options of the process that a container runs."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bayplan.models import Container, Duration, HealthCheck, ImageReference, Ulimit, labels
+from bayplan.runtime.engine_api.options.option import UNREADABLE, Inherited, Option, Plain, build, same
+from bayplan.runtime.engine_api.options.shape import Body, Shape
+
+
+@dataclass(frozen=True)
+class Image(Option):
+    """The reference; a container that was made from an image's id does not say which name that had."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """As it was declared."""
+        body.config["Image"] = wanted.image
+
+    def read(self, shape: Shape) -> Any:
+        """The whole reference."""
+        found = str(shape.config.get("Image") or "")
+        if not found or found.startswith("sha256:"):
+            return UNREADABLE
+        try:
+            return str(ImageReference.parse(found))
+        except ValueError:
+            return found
+
+
+@dataclass(frozen=True)
+class Entrypoint(Option):
+    """The program. The API takes one empty word for none at all."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Its words."""
+        if wanted.entrypoint is not None:
+            body.config["Entrypoint"] = list(wanted.entrypoint) or [""]
+
+    def read(self, shape: Shape) -> Any:
+        """Unset where it is the image's."""
+        found = tuple(shape.config.get("Entrypoint") or ())
+        return None if found == tuple(shape.image.get("Entrypoint") or ()) else found
+
+
+@dataclass(frozen=True)
+class Command(Option):
+    """The arguments. None at all can only be said together with the program: the API takes it for the image's."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Its words."""
+        if wanted.command is None:
+            return
+        body.config["Cmd"] = list(wanted.command)
+        if not wanted.command and wanted.entrypoint is None and body.image.get("Entrypoint"):
+            body.config["Entrypoint"] = list(body.image["Entrypoint"])
+
+    def read(self, shape: Shape) -> Any:
+        """Unset where it is the image's; another program drops that."""
+        found, image = tuple(shape.config.get("Cmd") or ()), tuple(shape.image.get("Cmd") or ())
+        if (shape.config.get("Entrypoint") or []) != (shape.image.get("Entrypoint") or []):
+            return found or None
+        return None if found == image else found
+
+
+@dataclass(frozen=True)
+class Environment(Option):
+    """Variables over the image's."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """As NAME=VALUE."""
+        if wanted.environment:
+            body.config["Env"] = [f"{name}={value}" for name, value in wanted.environment.items()]
+
+    def read(self, shape: Shape) -> Any:
+        """Those that are not the image's."""
+        image = set(shape.image.get("Env") or ())
+        pairs = (entry.partition("=") for entry in shape.config.get("Env") or () if entry not in image)
+        return {name: value for name, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Labels(Option):
+    """Labels over the image's, without those by which tools keep their own books."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """As they are."""
+        if wanted.labels:
+            body.config["Labels"] = dict(wanted.labels)
+
+    def read(self, shape: Shape) -> Any:
+        """Those that are not the image's."""
+        image = shape.image.get("Labels") or {}
+        found = public_labels(shape.config.get("Labels"))
+        return {name: value for name, value in found.items() if image.get(name) != value}
+
+
+def public_labels(found: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels without our own marks and what Compose notes for itself (its hash, its files, ``oneoff=False``)."""
+    return {name: value for name, value in (found or {}).items() if not _is_private(name, value)}
+
+
+def _is_private(name: str, value: str) -> bool:
+    if name == labels.ONE_OFF:
+        return value != "True"
+    return name.startswith(labels.OWN) or (name.startswith(labels.COMPOSE) and name not in _SHARED_LABELS)
+
+
+_SHARED_LABELS = frozenset({labels.PROJECT, labels.SERVICE, labels.NUMBER, labels.NETWORK, labels.VOLUME})
+
+
+@dataclass(frozen=True)
+class Service(Option):
+    """The service of a project, known by its label."""
+
+    kept: ClassVar[bool] = True
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """The labels say it."""
+
+    def read(self, shape: Shape) -> Any:
+        """What the label says."""
+        return (shape.config.get("Labels") or {}).get(labels.SERVICE, "")
+
+    def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
+        """As declared: outside a project there is a service without its label."""
+        return declared
+
+
+@dataclass(frozen=True)
+class Hostname(Plain):
+    """Host name inside: by default the id's beginning, the host's own, or that of whose network is shared."""
+
+    def read(self, shape: Shape) -> Any:
+        """Unset for a default."""
+        found, mode = shape.config.get("Hostname") or None, str(shape.host.get("NetworkMode", ""))
+        shared = mode.startswith("container:") or (
+            (mode == "host" or shape.host.get("UTSMode") == "host") and found == shape.engine.host
+        )
+        return None if shared or found == shape.id[:12] else found
+
+
+@dataclass(frozen=True)
+class Health(Option):
+    """The check, over the image's."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Durations in nanoseconds."""
+        check = wanted.healthcheck
+        if check is None:
+            return
+        made: dict[str, Any] = {"Test": list(check.test)} if check.test else {}
+        for name, key in _PERIODS.items():
+            if (period := getattr(check, name)) is not None:
+                made[key] = period // Duration(microseconds=1) * 1000
+        if check.retries is not None:
+            made["Retries"] = check.retries
+        body.config["Healthcheck"] = made
+
+    def read(self, shape: Shape) -> Any:
+        """What is not the image's."""
+        image = shape.image.get("Healthcheck") or {}
+        found = {
+            key: value
+            for key, value in (shape.config.get("Healthcheck") or {}).items()
+            if value and value != image.get(key)
+        }
+        if not found:
+            return None
+        periods = {name: Duration(microseconds=found[key] // 1000) for name, key in _PERIODS.items() if key in found}
+        retries = found.get("Retries")
+        return build(HealthCheck, test=tuple(found.get("Test") or ()), retries=retries, **periods)
+
+    def gaps(self, wanted: Container, engine: Any) -> Any:
+        """Checks of their own rhythm at the start came late."""
+        if wanted.healthcheck and wanted.healthcheck.start_interval is not None and not engine.speaks((1, 44)):
+            yield "healthcheck.start_interval", f"it needs {engine.release((1, 44))}"
+
+
+_PERIODS = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start_period": "StartPeriod",
+    "start_interval": "StartInterval",
+}
+
+
+@dataclass(frozen=True)
+class Ulimits(Option):
+    """Limits of getrlimit(2)."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """By name."""
+        if wanted.ulimits:
+            body.host["Ulimits"] = [
+                {"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in wanted.ulimits.items()
+            ]
+
+    def read(self, shape: Shape) -> Any:
+        """By name. The engine's own default ones are not shown."""
+        return {
+            one["Name"]: build(Ulimit, soft=one["Soft"], hard=one["Hard"]) for one in shape.host.get("Ulimits") or ()
+        }
+
+
+def signal_name(text: str) -> str:
+    """Any spelling of a signal as SIGNAME."""
+    name = signal.Signals(int(text)).name if text.isdigit() else text.upper()
+    return name if name.startswith("SIG") else f"SIG{name}"
+
+
+def grace_seconds(grace: Duration) -> int:
+    """Whole seconds, as the API counts: never less than asked for."""
+    return math.ceil(grace.total_seconds())
+
+
+OPTIONS: tuple[Option, ...] = (
+    Image("image"),
+    Service("service"),
+    Entrypoint("entrypoint"),
+    Command("command"),
+    Environment("environment"),
+    Labels("labels"),
+    Plain("annotations", since=(1, 43), key="Annotations", to=dict, back=dict),
+    Inherited("working_dir", place="config", key="WorkingDir", defaults=("/",)),
+    Inherited("user", place="config", key="User", defaults=("0", "root", "0:0")),
+    Plain("group_add", key="GroupAdd", to=list, back=tuple),
+    Hostname("hostname", place="config", key="Hostname"),
+    Plain("domainname", place="config", key="Domainname"),
+    Health("healthcheck"),
+    Ulimits("ulimits"),
+    Plain("tty", place="config", key="Tty", back=bool),
+    Plain("stdin_open", place="config", key="OpenStdin", back=bool),
+    Plain("stdin_once", place="config", key="StdinOnce", back=bool),
+    Plain("init", key="Init", back=bool),
+    Plain("oom_score_adj", key="OomScoreAdj", to=same),
+    Inherited("stop_signal", place="config", key="StopSignal", to=str, back=signal_name, defaults=("SIGTERM",)),
+    Plain(
+        "stop_grace_period",
+        place="config",
+        key="StopTimeout",
+        to=grace_seconds,
+        back=lambda found: Duration(seconds=found),
+        defaults=(10,),
+    ),
+)

@@ -1,0 +1,110 @@
+"""One host for each engine; at the end it is told which engine ran, and which was skipped and why.
+
+``host`` is every engine, ``real_host`` those that really run something, ``engine_host`` those that are services.
+"""
+
+import secrets
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import engines
+from contract.hosts import Host, is_root, joined
+
+KINDS = ("fake", "native", "docker", "podman")
+ran = {kind: Counter() for kind in KINDS}
+versions = {}
+
+
+def why_not(kind):
+    """Why an engine cannot run here; empty when it can."""
+    if kind == "fake":
+        return ""
+    if kind == "native":
+        return "" if is_root() else "needs root"
+    return engines.why_not(kind)
+
+
+def pytest_generate_tests(metafunc):
+    names = metafunc.fixturenames
+    if "host" in names:
+        kinds = KINDS[2:] if "engine_host" in names else KINDS[1:] if "real_host" in names else KINDS
+        marked = [pytest.param(kind, marks=[pytest.mark.host] * (kind != "fake"), id=kind) for kind in kinds]
+        metafunc.parametrize("host", marked, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def service():
+    """Gives the service of an engine, started at its first use, for the whole run."""
+    made, root = {}, Path("/var/lib/bayplan-tests") / secrets.token_hex(4)
+
+    def get(kind):
+        if kind not in made:
+            root.mkdir(parents=True, exist_ok=True)
+            manager = engines.serve(kind, root)
+            made[kind] = (manager, manager.__enter__())
+        return made[kind][1]
+
+    yield get
+    for manager, _ in made.values():
+        manager.__exit__(None, None, None)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def host(request, service, tmp_path):
+    kind = request.param
+    reason = why_not(kind)
+    if reason:
+        pytest.skip(f"{kind}: {reason}")
+    engine = service(kind) if kind in engines.ENGINES else None
+    root = tmp_path if kind == "fake" else Path("/var/lib/bayplan-tests") / secrets.token_hex(4)
+    root.mkdir(parents=True, exist_ok=True)
+    with joined(engine):
+        made = Host(kind, root, engine)
+        versions[kind] = made.runtime.facts().version
+        try:
+            if kind == "native":
+                archive = root / "busybox.tar"
+                archive.write_bytes(engines.busybox_archive())
+                made.runtime.image_verbs.load(archive)
+            yield made
+        finally:
+            made.clean()
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def real_host(host):
+    """Every engine but the one in memory."""
+    return host
+
+
+@pytest.fixture
+def engine_host(host):
+    """Docker and Podman."""
+    return host
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    kind = item.callspec.params.get("host") if hasattr(item, "callspec") else None
+    if kind in ran and (report.when == "call" or report.outcome != "passed"):
+        ran[kind][report.outcome] += 1
+        if report.skipped and isinstance(report.longrepr, tuple):
+            ran[kind][f"why: {report.longrepr[2].removeprefix('Skipped: ')}"] += 1
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not any(ran.values()):
+        return
+    terminalreporter.section("engines under the contract")
+    for kind, counts in ran.items():
+        whys = [name.removeprefix("why: ") for name in counts if name.startswith("why: ")]
+        told = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "skipped") if counts[name])
+        version = f" {versions[kind]}" if kind in versions else ""
+        why = f" ({'; '.join(whys)})" if whys else ""
+        terminalreporter.write_line(f"{kind}{version}: {told or 'no test asked for it'}{why}")
