@@ -106,4 +106,8 @@ def _made(settings: Settings) -> Runtime:
         from bayplan.runtime.native.runtime import NativeRuntime
 
         return NativeRuntime(settings)
+    if settings.engine == "swarm":
+        from bayplan.runtime.swarm.runtime import SwarmRuntime
+
+        return SwarmRuntime(settings)
     raise UnsupportedError(f"engine {settings.engine} is not built yet")

@@ -92,16 +92,6 @@ class EngineClient(docker.APIClient):
         """JSON of Docker's API; ``path`` without version. None for an empty answer. Raises the SDK's errors."""
         return self._answer(method, f"{self.base_url}/v{self._version}{path}", body, query, headers)
 
-    def streamed(self, path: str, query: Mapping[str, Any]) -> requests.Response:
-        """The answer to a GET, unread; to be closed. Raises the SDK's errors."""
-        url = f"{self.base_url}/v{self._version}{path}"
-        response = self.request("GET", url, params=_flat(query), stream=True, timeout=None)
-        try:
-            response.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            sdk.create_api_error_from_http_exception(error)  # it raises
-        return response
-
     def libpod(self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """JSON of Podman's own API in the words of its oldest version; as ``call``."""
         return self._answer(method, f"{self.base_url}/v4.0.0/libpod{path}", body, query)

@@ -15,8 +15,10 @@ from bayplan.models import labels
 from bayplan.runtime.engine_api.client import EngineClient, told
 
 Entry = dict[str, Any]
+Filters = Mapping[str, Sequence[str]]
 _T = TypeVar("_T")
 _TRIES = 5
+_ALIVE = frozenset({"assigned", "accepted", "preparing", "ready", "starting", "running"})
 _MOVED = "update out of sequence"
 """SwarmKit's words for a version that is not the newest one."""
 
@@ -110,12 +112,18 @@ class Cluster:
         """Every task of a service that the swarm still knows, also ended ones."""
         return self._list("/tasks", filters={"service": [service_id]})
 
-    def _list(self, path: str, *, filters: Mapping[str, Sequence[str]] | None = None, status: bool = False) -> list[Entry]:
+    def tasks_on(self, node_id: str) -> Sequence[Entry]:
+        """Tasks of a node that have not ended."""
+        found = self._list("/tasks", filters={"node": [node_id]})
+        return [one for one in found if one["Status"]["State"] in _ALIVE]
+
+    def _list(self, path: str, *, filters: Filters | None = None, status: bool = False) -> list[Entry]:
         query: dict[str, Any] = {"status": True} if status else {}
         if filters:
             query["filters"] = json.dumps(filters)
         with told(f"docker at {self.client.place.address}"):
-            return self.client.call("GET", path, query=query) or []
+            found: list[Entry] | None = self.client.call("GET", path, query=query)
+        return found or []
 
     # -- names -------------------------------------------------------------------------------------------------
 
@@ -149,7 +157,7 @@ class Names:
         # A name may be there twice: on this engine and in the swarm.
         ordered = sorted(networks, key=lambda one: one.get("Scope") == "swarm")
         self._networks = {one["Name"]: one["Id"] for one in ordered}
-        self._network_names = {one["Id"]: one["Name"] for one in networks}
+        self._network_names: dict[str, str] = {one["Id"]: one["Name"] for one in networks}
         self._secrets = {one["Spec"]["Name"]: one["ID"] for one in secrets}
         self._configs = {one["Spec"]["Name"]: one["ID"] for one in configs}
 
@@ -173,12 +181,10 @@ class Names:
 def _known(found: Mapping[str, str], name: str, kind: str) -> str:
     if name not in found:
         raise NotFoundError(f"{kind} {name} is not in the swarm")
-    return found[name]
+    return str(found[name])
 
 
 # -- ownership ---------------------------------------------------------------------------------------------------
-
-_OURS = "io.bayplan."
 
 
 def owned(given: Mapping[str, str], project: str, **more: str) -> dict[str, str]:
@@ -189,8 +195,8 @@ def owned(given: Mapping[str, str], project: str, **more: str) -> dict[str, str]
 
 def plain(found: Mapping[str, str] | None) -> dict[str, str]:
     """Labels as they were declared: without ours, and those of `docker stack`."""
-    stack = (labels.STACK, labels.STACK_IMAGE)
-    return {name: value for name, value in (found or {}).items() if name not in stack and not name.startswith(_OURS)}
+    marks, stack = found or {}, (labels.STACK, labels.STACK_IMAGE)
+    return {name: value for name, value in marks.items() if name not in stack and not name.startswith(labels.OWN)}
 
 
 def owner(found: Mapping[str, str] | None) -> tuple[str, bool]:

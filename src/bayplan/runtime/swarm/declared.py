@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from pydantic import ValidationError
-
 from bayplan.models import Resource
+from bayplan.runtime.engine_api.declarations import from_text
 
-_R = TypeVar("_R", bound=Resource)
+__all__ = ["from_text", "to_text"]
 
 
 def to_text(resource: Resource) -> str:
     """Without contents of secrets, which models never give away."""
     return resource.model_dump_json(exclude_none=True)
-
-
-def from_text(model: type[_R], text: str | None) -> _R | None:
-    """None where nothing was recorded, and for a record of another version that this one does not know."""
-    if not text:
-        return None
-    try:
-        return model.model_validate_json(text)
-    except ValidationError:
-        return None

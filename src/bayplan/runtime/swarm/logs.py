@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.status import moment
 from bayplan.runtime.protocol import LogLine
-from bayplan.runtime.swarm.cluster import Entry
+from bayplan.runtime.swarm.tasks import Entry
 
 _HEADER = 8
 _STREAMS = {0: "stdin", 1: "stdout", 2: "stderr"}
@@ -54,33 +54,19 @@ def _read(stream: str, line: str, names: Mapping[str, str]) -> LogLine:
     return LogLine(moment(stamp) or datetime.now(UTC), stream, text, names.get(task, task))
 
 
-def _pieces(
-    client: EngineClient, path: str, query: Mapping[str, Any], *, tty: bool
-) -> Iterator[tuple[str, str]]:
+def _pieces(client: EngineClient, path: str, query: Mapping[str, Any], *, tty: bool) -> Iterator[tuple[str, str]]:
     """Stream and text of each frame (Engine API, "ContainerAttach"); with a terminal there are no frames."""
     with told(path.strip("/").replace("s/", " ", 1)):
-        response = client.streamed(path, query)
-        try:
-            raw: Any = response.raw
-            if tty:
-                for chunk in response.iter_lines():
-                    yield "stdout", f"{chunk.decode(errors='replace')}\n"
-                return
-            while len(head := _exactly(raw, _HEADER)) == _HEADER:
-                body = _exactly(raw, int.from_bytes(head[4:], "big"))
-                yield _STREAMS.get(head[0], "stdout"), body.decode(errors="replace")
-        finally:
-            response.close()
-
-
-def _exactly(raw: BinaryIO, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        piece = raw.read(size - len(found))
-        if not piece:
-            break
-        found += piece
-    return found
+        chunks = client.streamed("GET", path, query=query)
+        if tty:
+            yield from (("stdout", chunk.decode(errors="replace")) for chunk in chunks)
+            return
+        held = b""
+        for chunk in chunks:
+            held += chunk
+            while len(held) >= _HEADER and len(held) >= (end := _HEADER + int.from_bytes(held[4:_HEADER], "big")):
+                yield _STREAMS.get(held[0], "stdout"), held[_HEADER:end].decode(errors="replace")
+                held = held[end:]
 
 
 def _has_terminal(task: Entry) -> bool:

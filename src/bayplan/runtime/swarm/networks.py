@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bayplan.errors import NotFoundError
@@ -23,7 +23,7 @@ class Networks:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    def observe(self, found: list[Entry]) -> Iterator[Observed]:
+    def observe(self, found: Sequence[Entry]) -> Iterator[Observed]:
         """Those of a list; networks of one engine are there for whoever names them as external."""
         for one in sorted(found, key=lambda one: one.get("Scope") == "swarm"):
             yield _observed(one)
@@ -65,7 +65,7 @@ class Networks:
 def _observed(found: Entry) -> Observed:
     marks, options = found.get("Labels") or {}, found.get("Options") or {}
     pools = (found.get("IPAM") or {}).get("Config") or []
-    pool = next((one for one in pools if ":" not in str(one.get("Subnet", ":"))), {})
+    pool: Entry = next((one for one in pools if ":" not in str(one.get("Subnet", ":"))), {})
     declared = from_text(OverlayNetwork, marks.get(labels.DECLARATION))
     project, managed = owner(marks)
     ranges = (("subnet", "Subnet"), ("ip_range", "IPRange"), ("gateway", "Gateway"))

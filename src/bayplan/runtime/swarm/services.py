@@ -109,9 +109,7 @@ class Services:
     def _put(self, found: Entry, body: Mapping[str, Any], headers: Mapping[str, str], **query: str) -> None:
         path, version = f"/services/{found['ID']}/update", found["Version"]["Index"]
         kept = {} if headers else {"registryAuthFrom": "spec"}
-        self.cluster.client.call(
-            "POST", path, body=body, query={"version": version, **kept, **query}, headers=headers
-        )
+        self.cluster.client.call("POST", path, body=body, query={"version": version, **kept, **query}, headers=headers)
 
     def delete(self, name: str) -> None:
         """Remove it, and wait until its tasks have ended: they hold networks, ports and volumes."""
@@ -128,6 +126,7 @@ class Services:
             time.sleep(_POLL_S)
 
     def _left(self, service_id: str) -> list[Entry]:
+        """Its tasks, but for those of nodes that are away."""
         away = {node["ID"] for node in self.cluster.nodes() if node["Status"]["State"] != "ready"}
         return [one for one in self.cluster.tasks(service_id) if one.get("NodeID") not in away]
 

@@ -32,8 +32,17 @@ _TAKEN_BACK = frozenset({"rollback_completed", "rollback_started", "rollback_pau
 class Settling:
     """One wait for one service."""
 
-    def __init__(self, services: Services, name: str, timeout: Duration, stopped: Callable[[], bool]) -> None:
-        self.services, self.name, self.stopped = services, name, stopped
+    def __init__(
+        self,
+        services: Services,
+        name: str,
+        timeout: Duration,
+        stopped: Callable[[], bool],
+        *,
+        taken_back: bool = False,
+    ) -> None:
+        """``taken_back``: its last change was, and that is what is wanted."""
+        self.services, self.name, self.stopped, self.taken_back = services, name, stopped, taken_back
         self.cluster = services.cluster
         self.end = time.monotonic() + timeout.total_seconds()
         self.timeout = timeout
@@ -48,7 +57,7 @@ class Settling:
             found = self.services.get(self.name)
             all_tasks = self.cluster.tasks(found["ID"])
             state = str((found.get("UpdateStatus") or {}).get("State", ""))
-            if state in PAUSED or state == "rollback_completed":
+            if state in PAUSED or (state == "rollback_completed" and not self.taken_back):
                 self._give_up(found, all_tasks, self._ended_as(found, state))
             if state != "rollback_started":
                 self._check_failing(found, all_tasks, state)
@@ -71,7 +80,7 @@ class Settling:
         now = time.monotonic()
         if self.since_steady is None:
             self.since_steady = now
-        if state == "completed":  # the swarm has watched for that time itself
+        if state in ("completed", "rollback_completed"):  # the swarm has watched for that time itself
             return now - self.since_steady >= _STEADY.total_seconds()
         watch = update_back(found["Spec"].get("UpdateConfig") or {}).monitor
         return now - self.since_steady >= max(watch, _STEADY).total_seconds()
