@@ -33,11 +33,26 @@ def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldC
             continue
         if _canonical(name, wanted) == _canonical(name, actual):
             continue
-        if desired.kind is Kind.CONTAINER and change is Change.IN_PLACE and name not in facts.in_place:
+        if desired.kind is Kind.CONTAINER and change is Change.IN_PLACE and not _in_place(name, wanted, actual, facts):
             change = Change.RECREATE  # noqa: PLW2901 - this engine cannot do it milder
         why = _reason(name, wanted, actual, last, known=observed.declared is not None)
         changes.extend(_entries(name, wanted, actual, why, change, sensitive=is_sensitive(info)))
     return tuple(changes)
+
+
+def _in_place(name: str, wanted: Any, actual: Any, facts: Facts) -> bool:
+    """Whether this engine changes a field on a running container: all of it, or every part of it that differs."""
+    if name in facts.in_place:
+        return True
+    if not isinstance(wanted, BaseModel) or not isinstance(actual, BaseModel):
+        return False
+    for part in type(wanted).model_fields:
+        before, after, path = getattr(actual, part), getattr(wanted, part), f"{name}.{part}"
+        if before == after:
+            continue
+        if path not in facts.in_place or (_unset(after) and path not in facts.resets):
+            return False
+    return True
 
 
 def plain(value: Any) -> Any:

@@ -177,17 +177,31 @@ class _Planner:
             return None
         if observed is None:
             return self._make(resource, Action.CREATE, "declared, not on the host")
-        if not observed.managed or observed.project != self.stack.name:
-            owner = observed.project or "another tool or no project"
-            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint="choose another name")
+        observed = self.runtime.aligned(resource, observed)
+        changes = self._changes(resource, observed)
+        self._check_owner(resource, observed, changes)
         if observed.status.state is State.INCOMPLETE:
             return self._make(resource, Action.CREATE, "an interrupted change left it half made")
-        changes = self._changes(resource, observed)
         if resource.kind is Kind.VOLUME and any(item.how is Change.RECREATE for item in changes):
             raise ConflictError(f"{resource.id} cannot be changed without losing its data", hint="use a new volume")
         if resource.kind is Kind.NETWORK and any(item.how is Change.RECREATE for item in changes):
             self._check_leavable(resource, changes)
         return self._changed(resource, observed, changes)
+
+    def _check_owner(self, resource: Resource, observed: Observed, changes: Sequence[FieldChange]) -> None:
+        """Raise ConflictError for what is somebody else's.
+
+        What another tool made under this project's labels (`docker compose`) is taken over; what belongs to nobody
+        only where it is all that is declared. Recorded then, it is ours.
+        """
+        if observed.managed and observed.project == self.stack.name:
+            return
+        of_project = observed.project == self.stack.name != ""
+        as_declared = observed.project == "" and all(item.how is Change.NONE for item in changes)
+        if observed.managed or not (of_project or as_declared):
+            owner = observed.project or "another tool or no project"
+            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint="choose another name")
+        self.noted[resource.id] = Note(resource=resource.id, fields=tuple(changes), desired=resource.model_copy())
 
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
         """One step that brings everything in order: fields, defects, and a container that does not run."""
@@ -350,6 +364,8 @@ class _Planner:
         doomed: dict[ResourceId, str] = {}
         for item in self.snapshot.resources.values():
             if item.id in absent:
+                if not item.managed:
+                    raise ConflictError(f"{item.id} was not made by Bayplan", hint="remove it by what made it")
                 doomed[item.id] = "declared absent"
             elif item.superseded:
                 doomed[item.id] = "left by an interrupted replacement"

@@ -141,7 +141,9 @@ class Facts(Model):
     version: str
     host: str
     in_place: frozenset[str] = Field(default_factory=frozenset)
-    """Container fields that can be changed on a running container."""
+    """Container fields that can be changed on a running container; a part of one has a dot (``resources.memory``)."""
+    resets: frozenset[str] = Field(default_factory=frozenset)
+    """Those parts of fields that can be set back to their default on it as well."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
     network_notes: tuple[str, ...] = ()
@@ -218,6 +220,12 @@ class Runtime(Verbs, Protocol):
 
     def observe(self, scope: Scope) -> Snapshot:
         """Everything in the scope as it is now. Reads only."""
+
+    def aligned(self, desired: Resource, observed: Observed) -> Observed:
+        """The observed resource with the desired spelling of every field that means the same to this engine.
+
+        An engine that nobody told a declaration shows only what came of it, its own defaults among that. Reads only.
+        """
 
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Reads only. Raises NotFoundError for one that is nowhere."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import docker.errors
 
-from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.client import EngineClient
 from bayplan.runtime.engine_api.options.shape import NOTHING
 
@@ -46,17 +45,18 @@ class Bases:
         """Its configuration, over which a container's is laid."""
         return self.get(image_id).get("Config") or NOTHING
 
-    def digest(self, image_id: str, reference: str) -> str:
-        """Digest by which a declaration's ``reference`` is resolved; see ``digest_of``."""
-        return digest_of(self.get(image_id), reference) or image_id
+    def find(self, reference: str) -> str:
+        """The id of an image by any name, digest or id; empty for none."""
+        try:
+            found: Mapping[str, Any] = self.client.call("GET", f"/images/{reference}/json")
+        except docker.errors.NotFound:
+            return ""
+        image_id = whole_id(str(found["Id"]))
+        with self._lock:
+            self._known[image_id] = found
+        return image_id
 
 
-def digest_of(image: Mapping[str, Any], reference: str) -> str:
-    """The manifest that the engine pulled for that repository; the image's own id for one that never had a registry."""
-    digests = [str(one).partition("@") for one in image.get("RepoDigests") or ()]
-    try:
-        wanted = ImageReference.parse(reference).name if reference else ""
-    except ValueError:
-        wanted = ""
-    by_name = {ImageReference.parse(name).name: digest for name, _, digest in digests}
-    return by_name.get(wanted) or next(iter(by_name.values()), "") or str(image.get("Id", ""))
+def whole_id(text: str) -> str:
+    """An image's id as a digest; Podman leaves out the algorithm."""
+    return text if not text or text.startswith("sha256:") else f"sha256:{text}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import docker.errors
 
 from bayplan.errors import NotFoundError
-from bayplan.models import Container, VolumeMount, labels
+from bayplan.models import BindMount, Container, FileGrant, VolumeMount, labels
+from bayplan.runtime.engine_api import grants as grant_files
 from bayplan.runtime.engine_api import options
-from bayplan.runtime.engine_api.bases import Bases
+from bayplan.runtime.engine_api.bases import Bases, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
 from bayplan.runtime.engine_api.engine import Engine
@@ -24,6 +25,7 @@ from bayplan.runtime.protocol import Observed, State
 
 ASIDE = ".superseded-"
 """In the name of a container that makes room for its successor; the id's beginning follows."""
+_GIVEN = ("secrets", "configs")
 
 
 class Containers:
@@ -85,7 +87,7 @@ class Containers:
             or (project is not None and project_of(one.get("Labels"), notes.get(str(one["Id"]), NO_NOTE)) == project)
         ]
         inspected = [one for one in self.pool.map(self._inspect, wanted) if one is not None]
-        self.bases.learn({str(one["Image"]) for one in inspected}, self.pool)
+        self.bases.learn({whole_id(str(one["Image"])) for one in inspected}, self.pool)
         known = {str(one["Id"]): name for one in listed for name in _names(one)}
         there = networks()
         return [self._observed(one, notes.get(str(one["Id"]), NO_NOTE), known, there) for one in inspected]
@@ -100,18 +102,21 @@ class Containers:
     def _observed(
         self, found: Mapping[str, Any], note: Note, known: Mapping[str, str], networks: Mapping[str, str]
     ) -> Observed:
-        name, handle, image = str(found["Name"]).lstrip("/"), str(found["Id"]), str(found["Image"])
+        name, handle, image = str(found["Name"]).lstrip("/"), str(found["Id"]), whole_id(str(found["Image"]))
         self._made_of[handle] = image
         own = (found.get("Config") or {}).get("Labels") or {}
         shape = Shape.of_inspection(found, self.bases.config(image), self.engine, known)
         shape = _without_lost(shape, networks)
         declared = from_text(Container, note.declared or own.get(labels.DECLARATION))
+        marked = own.get(labels.MANAGED) == "true"
         if declared is None:
             actual = options.undeclared(name, shape, self.table)
-        else:
+        elif marked:
             actual = options.settled(declared.model_copy(update={"name": name}), shape, self.table)
+        else:
+            actual = self._foreign(declared, options.undeclared(name, shape, self.table), handle)
         status = status_of(found, note.stopped_at)
-        managed = own.get(labels.MANAGED) == "true" or note.declared is not None
+        managed = marked or note.declared is not None
         given = declared is not None and (declared.secrets or declared.configs)
         if status.state is State.CREATED and managed and given and not note.whole:
             status = status.model_copy(update={"state": State.INCOMPLETE})
@@ -120,7 +125,7 @@ class Containers:
             declared=declared,
             status=status,
             handle=handle,
-            image_digest=self.bases.digest(image, declared.image if declared else actual.image),
+            image_digest=image,
             project=project_of(own, note),
             managed=managed,
             superseded=managed and ASIDE in name,
@@ -130,20 +135,45 @@ class Containers:
         """The observed container with the desired spelling of every option that means the same to this engine."""
         actual = observed.actual
         assert isinstance(actual, Container)
-        image = self.bases.config(self._made_of.get(observed.handle, ""))
-        known = observed.declared is not None
-        # What the image asks for is no part of a declaration; another tool gave its volumes names of its own.
-        bare = desired if known else _without_image_volumes(desired)
-        own = Shape.of_body(options.written(bare, self.engine, image, self.table))
+        if observed.declared is None:
+            given = {kind: self._held(getattr(desired, kind), actual, observed.handle) for kind in _GIVEN}
+            actual = self._foreign(desired, actual, observed.handle).model_copy(update=given)
+        else:
+            actual = actual.model_copy(update=dict(self._alike(desired, actual, observed.handle)))
+        return observed.model_copy(update={"actual": actual})
+
+    def _foreign(self, declared: Container, actual: Container, handle: str) -> Container:
+        """What a container has that another tool made, in the words of a declaration."""
+        found = {
+            field: getattr(declared, field) if option.kept else option.foreign(declared, actual)
+            for field, option in self.table.items()
+        }
+        stripped = actual.model_copy(update=found)
+        # What the image asks for is no part of a declaration; the other tool gave its volumes names of its own.
+        bare = _without_image_volumes(declared)
+        return stripped.model_copy(update=dict(self._alike(bare, stripped, handle)))
+
+    def _alike(self, desired: Container, actual: Container, handle: str) -> Iterator[tuple[str, Any]]:
+        """Fields whose spelling alone differs, as they are desired."""
+        image = self.bases.config(self._made_of.get(handle, ""))
+        own = Shape.of_body(options.written(desired, self.engine, image, self.table))
         there = Shape.of_body(options.written(actual, self.engine, image, self.table))
-        values: dict[str, Any] = {}
         for field, option in self.table.items():
             wanted = getattr(desired, field)
-            if wanted == getattr(actual, field) or (option.kept and known):
+            if option.kept or wanted == getattr(actual, field):
                 continue
-            if option.kept or option.settle(getattr(bare, field), own, there) is getattr(bare, field):
-                values[field] = wanted
-        return observed.model_copy(update={"actual": actual.model_copy(update=values)}) if values else observed
+            if option.settle(wanted, own, there) == wanted:
+                yield field, wanted
+
+    def _held(self, grants: Sequence[FileGrant], actual: Container, handle: str) -> tuple[FileGrant, ...]:
+        """Those that the container has: bound, or with the same content."""
+        bound = {(mount.source, mount.target) for mount in actual.mounts if isinstance(mount, BindMount)}
+        return tuple(
+            grant
+            for grant in grants
+            if (grant.file, grant.target) in bound
+            or grant_files.content_of(self.client, handle, grant) == grant.content
+        )
 
 
 def _names(listed: Mapping[str, Any]) -> list[str]:

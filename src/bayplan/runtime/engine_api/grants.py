@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+
+import docker.errors
+from pydantic import SecretBytes
 
 from bayplan.errors import NotFoundError
 from bayplan.models import Container, FileGrant
@@ -33,7 +37,7 @@ def archive(grants: Sequence[FileGrant]) -> bytes:
     with tarfile.open(fileobj=out, mode="w") as tar:
         for folder in _folders(grants):
             made = tarfile.TarInfo(folder)
-            made.type, made.mode = tarfile.DIRTYPE, 0o755
+            made.type, made.mode, made.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
             tar.addfile(made)
         for grant in grants:
             if grant.content is None:
@@ -41,8 +45,22 @@ def archive(grants: Sequence[FileGrant]) -> bytes:
             content = grant.content.get_secret_value()
             made = tarfile.TarInfo(grant.target.lstrip("/"))
             made.size, made.mode, made.uid, made.gid = len(content), grant.mode, grant.uid, grant.gid
+            made.mtime = int(time.time())
             tar.addfile(made, io.BytesIO(content))
     return out.getvalue()
+
+
+def content_of(client: EngineClient, container_id: str, grant: FileGrant) -> SecretBytes | None:
+    """What a container has at the target of a grant; None for nothing, and for what is no file."""
+    try:
+        chunks, _ = client.get_archive(container_id, grant.target)
+        packed = io.BytesIO(b"".join(chunks))
+    except docker.errors.NotFound:
+        return None
+    with tarfile.open(fileobj=packed) as tar:
+        member = tar.next()
+        found = tar.extractfile(member) if member is not None and member.isfile() else None
+        return SecretBytes(found.read()) if found else None
 
 
 def _folders(grants: Sequence[FileGrant]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import docker.errors
 
 from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
-from bayplan.models import Condition, Container, Duration, Settings, labels
+from bayplan.models import Condition, Container, Duration, ImageReference, Settings, labels
 from bayplan.runtime import seal
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
 from bayplan.runtime.engine_api.client import told
@@ -18,7 +18,7 @@ from bayplan.runtime.engine_api.networks import marks
 from bayplan.runtime.engine_api.options.limits import limits, policy
 from bayplan.runtime.engine_api.options.process import grace_seconds
 from bayplan.runtime.engine_api.status import status_of
-from bayplan.runtime.protocol import Health, LogLine, Report, State, Status, never
+from bayplan.runtime.protocol import Health, Report, State, Status, never
 
 _RESTARTS = 6
 """Restarts by its policy that one which is waited for may need, besides its first start."""
@@ -33,11 +33,9 @@ class Around(Protocol):
     def image_id(self, reference: str, digest: str, report: Report) -> str:
         """The engine's id of the image of a planned digest, fetched if it is not there."""
 
-    def run(self, name: str, command: Sequence[str], **how: Any) -> Any:
+    @property
+    def exec(self) -> hooks.Exec:
         """``Runtime.exec``."""
-
-    def last_lines(self, name: str, count: int) -> Sequence[LogLine]:
-        """The end of what it wrote."""
 
 
 class Lives:
@@ -49,7 +47,7 @@ class Lives:
         self._ran: dict[str, bool] = {}
 
     def create(self, container: Container, project: str, digest: str, report: Report) -> None:
-        """Make it; what an interrupted create left of that name is removed first. Raises ConflictError for another's."""
+        """Make it; what an interrupted create left of that name is removed first. Raises ConflictError."""
         earlier = self.containers.inspect(container.name)
         if earlier is not None:
             if not _is_ours(earlier) and self.containers.declared(earlier) is None:
@@ -110,7 +108,7 @@ class Lives:
             self.client.call("POST", f"/containers/{found['Id']}/start")
         declared = self.containers.declared(found)
         if declared and declared.post_start:
-            hooks.after_start(declared.model_copy(update={"name": name}), self.around.run, self._kill)
+            hooks.after_start(declared.model_copy(update={"name": name}), self.around.exec, self._kill)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end by its stop signal; SIGKILL after the grace period."""
@@ -120,7 +118,7 @@ class Lives:
         name, status = str(found["Name"]).lstrip("/"), status_of(found)
         declared = self.containers.declared(found)
         if status.state is State.RUNNING and declared and declared.pre_stop:
-            hooks.before_stop(declared.model_copy(update={"name": name}), self.around.run)
+            hooks.before_stop(declared.model_copy(update={"name": name}), self.around.exec)
         if grace is None and declared:
             grace = declared.stop_grace_period
         if status.state in (State.CREATED, State.EXITED, State.INCOMPLETE):
@@ -194,7 +192,9 @@ class Lives:
             pause = min(pause * 1.5, _POLL_MOST_S)
 
     def _failure(self, name: str, why: str, found: Mapping[str, Any]) -> RuntimeFailureError:
-        lines = [line.text for line in self.around.last_lines(name, _LAST_LINES)]
+        with told(f"container {name}"):
+            written = self.client.logs(found["Id"], tail=_LAST_LINES).decode(errors="replace")
+        lines = written.splitlines()
         checks = ((found.get("State") or {}).get("Health") or {}).get("Log") or ()
         if checks and checks[-1].get("Output"):
             lines += ["-- the last health check said:", *checks[-1]["Output"].splitlines()]
@@ -229,7 +229,5 @@ def _is_ours(found: Mapping[str, Any]) -> bool:
 
 def _named(reference: str, tags: Sequence[str]) -> bool:
     """Whether the name still stands for the image, so that a container can be made by it."""
-    from bayplan.models import ImageReference
-
     wanted = ImageReference.parse(reference)
     return wanted.digest is not None or str(wanted) in {str(ImageReference.parse(tag)) for tag in tags}

@@ -11,7 +11,7 @@ import docker.errors
 
 from bayplan.errors import ConflictError
 from bayplan.models import Network, labels
-from bayplan.models.network import AddressRange
+from bayplan.models.network import MODES, AddressRange
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text, to_text
 from bayplan.runtime.engine_api.engine import Engine
@@ -246,6 +246,24 @@ def _alike(name: str, wanted: Any, found: Any, declared: Network) -> bool:
         subnet = declared.subnet if name == "gateway" else declared.ipv6_subnet
         return bool(wanted == found or (found is None and subnet and wanted == subnet[1]))
     return bool(wanted == found)
+
+
+def aligned(desired: Network, observed: Observed) -> Observed:
+    """The observed network with the desired spelling of what means the same."""
+    actual = observed.actual
+    assert isinstance(actual, Network)
+    values: dict[str, Any] = {
+        name: getattr(desired, name)
+        for name in ("gateway", "ipv6_gateway")
+        if _alike(name, getattr(desired, name), getattr(actual, name), desired)
+    }
+    if observed.declared is None:
+        values["source_check"] = desired.source_check
+        if public_labels(desired.labels) == actual.labels:
+            values["labels"] = desired.labels
+        if actual.mode == (MODES[desired.driver] or (None,))[0]:
+            values["mode"] = desired.mode or actual.mode
+    return observed.model_copy(update={"actual": actual.model_copy(update=values)})
 
 
 def gaps(network: Network, engine: Engine) -> Iterator[Gap]:

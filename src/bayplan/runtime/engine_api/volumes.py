@@ -91,3 +91,10 @@ def observed(found: Mapping[str, Any], note: Note) -> Observed:
 
 def _same(declared: Volume, actual: Volume) -> bool:
     return (declared.driver, declared.driver_opts) == (actual.driver, actual.driver_opts)
+
+
+def aligned(desired: Volume, observed: Observed) -> Observed:
+    """The observed volume with the desired labels where they say the same."""
+    if observed.declared is not None or public_labels(desired.labels) != getattr(observed.actual, "labels", None):
+        return observed
+    return observed.model_copy(update={"actual": observed.actual.model_copy(update={"labels": desired.labels})})

@@ -93,6 +93,10 @@ class FakeRuntime:
                 | {key: self._image(key.name) for key in scope.names if self._has_image(key)}
             )
 
+    def aligned(self, desired: Resource, observed: Observed) -> Observed:
+        """As it is: it shows the declaration itself."""
+        return observed
+
     def resolve(self, image: Image) -> ResolvedImage:
         """By name: a digest of the name, or what ``registry`` says."""
         if image.build is not None:

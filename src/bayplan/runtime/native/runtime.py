@@ -142,6 +142,10 @@ class NativeRuntime(NativeVerbs):
         ]
         return Snapshot({item.id: item for item in found})
 
+    def aligned(self, desired: Resource, observed: Observed) -> Observed:
+        """As it is: it shows the declaration itself."""
+        return observed
+
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for now, by its pull policy."""
         return self.images.resolve(image)

@@ -70,6 +70,12 @@ class Limits(Option):
         found["blkio"] = _read_blkio(shape.host)
         return build(Resources, hugetlb={}, **{"oom_kill_disable": False, **found})
 
+    def foreign(self, wanted: Container, actual: Container) -> Any:
+        """Left to the engine, memory plus swap is twice the memory."""
+        found, asked = actual.resources, wanted.resources.memory_swap
+        twice = found.memory is not None and found.memory_swap == 2 * found.memory
+        return found.model_copy(update={"memory_swap": None}) if twice and asked is None else found
+
     def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
         """Limits that its host cannot keep: it would drop them with a warning."""
         given = wanted.resources

@@ -47,13 +47,25 @@ class Mounts(Option):
                 body.host[key] = value
 
     def read(self, shape: Shape) -> Any:
-        """By target. Volumes that only the image asked for are not among them."""
+        """By target. Volumes that only the image asked for are not among them.
+
+        Whether a missing directory was to be made says nothing of what is there.
+        """
         found: list[Mount] = [
             *(_read(one) for one in shape.host.get("Mounts") or ()),
             *(_read_bind(text) for text in shape.host.get("Binds") or ()),
             *(_read_tmpfs(target, text) for target, text in (shape.host.get("Tmpfs") or {}).items()),
         ]
         return tuple(sorted(found, key=lambda mount: mount.target))
+
+    def foreign(self, wanted: Container, actual: Container) -> Any:
+        """Without the files of secrets and configs, which Compose binds."""
+        given = {(grant.file, grant.target) for grant in (*wanted.secrets, *wanted.configs)}
+        return tuple(
+            mount
+            for mount in actual.mounts
+            if not (isinstance(mount, BindMount) and (mount.source, mount.target) in given)
+        )
 
     def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
         """Parts of mounts that came with later versions."""
@@ -125,7 +137,6 @@ def _read(found: Mapping[str, Any]) -> Mount:
                 source=source,
                 target=target,
                 read_only=read_only,
-                create_host_path=bool(options.get("CreateMountpoint")),
                 propagation=options.get("Propagation") or "rprivate",
                 recursive=_recursive(options),
             )
@@ -176,7 +187,7 @@ def _read_bind(text: str) -> Mount:
         return build(VolumeMount, source=source, target=target, read_only=read_only, nocopy=nocopy)
     propagation = next((word for word in options if word in _PROPAGATIONS), "rprivate")
     values = {"source": source, "target": target, "read_only": read_only, "propagation": propagation}
-    return build(BindMount, create_host_path=True, **values)
+    return build(BindMount, **values)
 
 
 def _read_tmpfs(target: str, text: str) -> Mount:

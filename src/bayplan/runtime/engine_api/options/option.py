@@ -62,6 +62,10 @@ class Option:
         seen = self.read(found)
         return declared if seen is UNREADABLE or seen == self.read(own) else seen
 
+    def foreign(self, wanted: Container, actual: Container) -> Any:
+        """What a container has that another tool made, without what that tool adds where nothing was asked for."""
+        return self.value(actual)
+
     def value(self, wanted: Container) -> Any:
         """The field's value."""
         return getattr(wanted, self.field)

@@ -17,7 +17,7 @@ class Body:
     """The parts of a create request, filled by the options."""
 
     engine: Engine
-    image: Mapping[str, Any] = NOTHING
+    image: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """The image's own configuration, over which ``config`` is laid."""
     config: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Shape:
     host: Mapping[str, Any]
     endpoints: Mapping[str, Mapping[str, Any]]
     id: str = ""
-    containers: Mapping[str, str] = NOTHING
+    containers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Ids of the engine's containers to their names."""
 
     @classmethod

@@ -50,7 +50,7 @@ def settled(declared: Container, found: Shape, table: Table = TABLE) -> Containe
     for field, option in table.items():
         stated = getattr(declared, field)
         seen = option.settle(stated, own, found)
-        if seen is not stated:
+        if seen is not stated and seen != stated:
             values[field] = seen
     return declared.model_copy(update=values) if values else declared
 

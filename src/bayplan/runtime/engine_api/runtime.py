@@ -1,0 +1,261 @@
+"""An engine behind the runtime protocol: composes its client, images, networks, volumes and containers.
+
+Docker and Podman are this with what differs (``bayplan.runtime.docker``, ``bayplan.runtime.podman``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from pydantic import SecretBytes
+
+from bayplan.errors import NotFoundError, UnsupportedError
+from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Settings, Volume
+from bayplan.runtime import seal
+from bayplan.runtime.engine_api import checks, networks, options, volumes
+from bayplan.runtime.engine_api.client import EngineClient, connect, told
+from bayplan.runtime.engine_api.containers import Containers
+from bayplan.runtime.engine_api.declarations import Declarations
+from bayplan.runtime.engine_api.engine import Engine, ask
+from bayplan.runtime.engine_api.lives import Lives
+from bayplan.runtime.engine_api.local_images import LocalImages
+from bayplan.runtime.engine_api.options import limits
+from bayplan.runtime.engine_api.options.option import Option
+from bayplan.runtime.protocol import (
+    ExecResult,
+    Facts,
+    Observed,
+    Report,
+    ResolvedImage,
+    Scope,
+    Snapshot,
+    Status,
+    never,
+    silent,
+)
+from bayplan.system.files import locked
+
+_AT_ONCE = 8
+"""Questions to the engine at the same time."""
+
+
+class EngineRuntime:
+    """One engine that answers Docker's API. Safe to use from many threads."""
+
+    kind: str
+    table: Mapping[str, Option] = options.TABLE
+    limits_in_place: frozenset[str] = limits.IN_PLACE
+    limits_resettable: frozenset[str] = limits.RESETTABLE
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client: EngineClient = connect(settings, self.kind)
+        self.pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="engine")
+        self.declarations = Declarations(settings.state_root / "engines.db")
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What it says of itself, asked once."""
+        with told(self.kind):
+            return ask(self.client)
+
+    @cached_property
+    def containers(self) -> Containers:
+        """Containers as it shows them."""
+        return Containers(self.client, self.engine, self.declarations, self.pool, self.table)
+
+    @cached_property
+    def lives(self) -> Lives:
+        """Changes of containers."""
+        return Lives(self.containers, self.settings, self)
+
+    @cached_property
+    def networks(self) -> networks.Networks:
+        """Its networks."""
+        return networks.Networks(self.client, self.engine, self.declarations)
+
+    @cached_property
+    def volumes(self) -> volumes.Volumes:
+        """Its volumes."""
+        return volumes.Volumes(self.client, self.declarations)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def facts(self) -> Facts:
+        """What it changes in place."""
+        named = {f"resources.{name}" for name in self.limits_in_place}
+        resets = {f"resources.{name}" for name in self.limits_resettable}
+        return Facts(
+            engine=self.kind,
+            version=self.engine.version,
+            host=self.engine.host,
+            in_place=frozenset({"restart", "networks", "post_start", "pre_stop", *named}),
+            resets=frozenset(resets),
+            key=SecretBytes(seal.key(self.settings)),
+        )
+
+    @contextmanager
+    def lock(self, purpose: str, timeout: Duration | None = None) -> Iterator[None]:
+        """flock(2) on one file of this client's state root."""
+        with locked(self.settings.lock_file, purpose, None if timeout is None else timeout.total_seconds()):
+            yield
+
+    def observe(self, scope: Scope) -> Snapshot:
+        """One list of each kind, and inspections of what is in the scope."""
+        names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
+        with told(f"{self.kind} at {self.client.place.address}"):
+            nets = self.pool.submit(self.networks.all)
+            vols = self.pool.submit(self.volumes.all)
+            notes, listed = self.declarations.all(), self.containers.all()
+            found: list[Observed] = self.containers.observe(
+                listed,
+                notes,
+                scope.project,
+                frozenset(names[Kind.CONTAINER]),
+                lambda: {str(one["Name"]): str(one["Id"]) for one in nets.result()},
+            )
+            found += self.networks.observe(nets.result(), notes, scope.project, names[Kind.NETWORK])
+            found += self.volumes.observe(vols.result(), notes, scope.project, names[Kind.VOLUME])
+            found += self.images.observe(names[Kind.IMAGE])
+        return Snapshot({item.id: item for item in found})
+
+    def aligned(self, desired: Resource, observed: Observed) -> Observed:
+        """With the desired spelling of what means the same here."""
+        match desired:
+            case Container():
+                return self.containers.aligned(desired, observed)
+            case Network():
+                return networks.aligned(desired, observed)
+            case Volume():
+                return volumes.aligned(desired, observed)
+        return observed
+
+    @cached_property
+    def images(self) -> LocalImages:
+        """Its images."""
+        return LocalImages(self.containers.bases)
+
+    def exec(self, name: str, command: Sequence[str], **how: Any) -> ExecResult:
+        """Run a command in it, captured."""
+        with told(f"container {name}"):
+            made = self.client.exec_create(
+                name,
+                list(command),
+                environment=dict(how.get("environment") or {}),
+                user=how.get("user") or "",
+                workdir=how.get("working_dir"),
+                privileged=how.get("privileged", False),
+            )
+            out, err = self.client.exec_start(made["Id"], demux=True)
+            code = self.client.exec_inspect(made["Id"])["ExitCode"]
+        return ExecResult(code, out or b"", err or b"")
+
+    def resolve(self, image: Image) -> ResolvedImage:
+        """What the image stands for now, by its pull policy."""
+        return self.images.resolve(image)
+
+    def check(self, resources: Sequence[Resource], project: str, *, removing: Collection[ResourceId] = ()) -> None:
+        """Refuse what cannot work here, before any change."""
+        if not resources and not removing:
+            return
+        with told(f"{self.kind} at {self.client.place.address}"):
+            asked = {
+                Kind.CONTAINER: self.pool.submit(self.containers.all),
+                Kind.NETWORK: self.pool.submit(self.networks.all),
+                Kind.VOLUME: self.pool.submit(self.volumes.all),
+            }
+            there = {kind: one.result() for kind, one in asked.items()}
+        checks.check(resources, removing, self.engine, there, self.table)
+
+    # -- resources ---------------------------------------------------------------------------------------------
+
+    def create(self, resource: Resource, *, project: str, digest: str = "", report: Report = silent) -> None:
+        """Make a resource; what an interrupted create left is removed first."""
+        match resource:
+            case Image():
+                self.images.create(resource, digest, report)
+            case Network():
+                self.networks.create(resource, project)
+            case Volume():
+                self.volumes.create(resource, project)
+            case Container():
+                self.lives.create(resource, project, digest, report)
+            case _:
+                raise UnsupportedError(f"{resource.kind.value} resources are not built yet", where=str(resource.id))
+
+    def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
+        """Fetch the image: all that a create can lack."""
+        self.image_id(container.image, digest, report)
+
+    def image_id(self, reference: str, digest: str, report: Report) -> str:
+        """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
+        with told(f"image {reference}"):
+            bases = self.containers.bases
+            repository = reference.partition("@")[0]
+            found = bases.find(digest) or bases.find(f"{repository}@{digest}") if digest else bases.find(reference)
+        if not found:
+            self.images.create(Image(name=reference), digest, report)
+            with told(f"image {reference}"):
+                found = bases.find(reference)
+        if not found:
+            raise NotFoundError(f"image {reference} does not exist", hint="check its name and tag")
+        return found
+
+    def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
+        """Change fields of what is there, and record the declaration."""
+        match resource:
+            case Network():
+                self.networks.record(resource, project)
+            case Volume():
+                self.volumes.record(resource, project)
+            case Container():
+                self.lives.update(resource, fields, project)
+
+    def heal(self, target: ResourceId) -> None:
+        """Nothing: no defect that is reported is mended in place."""
+
+    def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
+        """Remove a resource; absent is no error."""
+        match target.kind:
+            case Kind.IMAGE:
+                self.images.delete(target.name)
+            case Kind.NETWORK:
+                self.networks.delete(target.name)
+            case Kind.VOLUME:
+                self.volumes.delete(target.name)
+            case Kind.CONTAINER:
+                self.lives.delete(target.name)
+            case _:
+                return
+
+    # -- containers --------------------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Start it."""
+        self.lives.start(name)
+
+    def stop(self, name: str, grace: Duration | None = None) -> None:
+        """Ask it to end."""
+        self.lives.stop(name, grace)
+
+    def supersede(self, name: str) -> str:
+        """Set it aside for its successor; nothing when it is not there."""
+        return self.lives.supersede(name)
+
+    def restore(self, aside: str, name: str) -> None:
+        """Give it its name back and start it."""
+        self.lives.restore(aside, name)
+
+    def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
+        """Wait for a condition; fails fast."""
+        return self.lives.wait(name, condition, timeout, stopped)
+
+    def close(self) -> None:
+        """Free sockets and files."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.declarations.close()
+        self.client.close()
