@@ -43,6 +43,7 @@ class Switch:
     """A bridge in a network namespace, with a registry if one is asked for."""
 
     def __init__(self) -> None:
+        self.registry: subprocess.Popen[bytes] | None = None
         self.holder = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
         _until(lambda: _netns(self.holder.pid) != _netns(os.getpid()), "the switch's namespace")
         self.run("ip", "link", "set", "lo", "up")
@@ -64,10 +65,29 @@ class Switch:
         _run(*inside, "link", "set", "eth0", "up")
         _run(*inside, "route", "add", "default", "via", "10.97.0.1")
 
+    def serve(self, root: Path) -> str:
+        """Start a registry on it; its address."""
+        config = {
+            "version": 0.1,
+            "log": {"level": "error", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(root / "registry")}},
+            "http": {"addr": "10.97.0.1:5000"},
+        }
+        (root / "registry.json").write_text(json.dumps(config))  # JSON is YAML
+        command = ["nsenter", "-t", str(self.holder.pid), "-n", "docker-registry", "serve", str(root / "registry.json")]
+        with (root / "registry.log").open("wb") as log:
+            self.registry = subprocess.Popen(command, stdout=log, stderr=log)
+        _until(lambda: self._listens("10.97.0.1:5000"), "the registry")
+        return "10.97.0.1:5000"
+
+    def _listens(self, address: str) -> bool:
+        return address in self.run("ss", "-Hltn")
+
     def close(self) -> None:
         """End it: its links go with it."""
-        self.holder.kill()
-        self.holder.wait()
+        for process in filter(None, (self.registry, self.holder)):
+            process.kill()
+            process.wait()
 
 
 class Node:

@@ -112,6 +112,10 @@ class Cluster:
         """Every task of a service that the swarm still knows, also ended ones."""
         return self._list("/tasks", filters={"service": [service_id]})
 
+    def tasks_left(self, service_id: str) -> Sequence[Entry]:
+        """Tasks of a service that is gone: the swarm has no filter for these."""
+        return [one for one in self._list("/tasks") if one.get("ServiceID") == service_id]
+
     def tasks_on(self, node_id: str) -> Sequence[Entry]:
         """Tasks of a node that have not ended."""
         found = self._list("/tasks", filters={"node": [node_id]})

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from bayplan.errors import AccessDeniedError, BayplanError, NotFoundError, UnavailableError, UnsupportedError
+import docker.errors
+
+from bayplan.errors import (
+    AccessDeniedError,
+    BayplanError,
+    NotFoundError,
+    RuntimeFailureError,
+    UnavailableError,
+    UnsupportedError,
+)
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.runtime.asked import Asked
-from bayplan.runtime.engine_api.images.images import Images as EngineImages
+from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.images.remote import Distribution
 from bayplan.runtime.protocol import ImageOrigin, ResolvedImage
 from bayplan.runtime.swarm.cluster import Cluster
+
+_AWAY = (NotFoundError, AccessDeniedError, UnavailableError, RuntimeFailureError)
 
 
 class Images:
@@ -15,7 +27,7 @@ class Images:
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self.cluster = cluster
-        self.engine = EngineImages(cluster.client, settings)
+        self._remote = Distribution(cluster.client)
         self._asked = Asked(settings.state_root / "asked")
 
     def resolve(self, image: Image) -> ResolvedImage:
@@ -35,17 +47,22 @@ class Images:
         if image.pull is PullPolicy.NEVER:
             return _resolved(image, "", ImageOrigin.LOCAL)
         try:
-            digest = self.engine.newest(image)
+            digest = self._remote.digest(image.reference, image.platform)
         except BayplanError as error:
-            if isinstance(error, (NotFoundError, AccessDeniedError, UnavailableError)) and not self.engine.local(
-                image.reference
-            ):
+            if not isinstance(error, _AWAY) or not self._is_here(image.reference):
                 raise
             # Nodes may have it as this manager has it: the swarm says which do not.
             return _resolved(image, "", ImageOrigin.LOCAL)
         if image.pull_every is not None:
             self._asked.note(image)
         return _resolved(image, digest, ImageOrigin.REGISTRY)
+
+    def _is_here(self, reference: ImageReference) -> bool:
+        with told(f"image {reference.familiar}"):
+            try:
+                return bool(self.cluster.client.call("GET", f"/images/{reference}/json"))
+            except docker.errors.NotFound:
+                return False
 
     def _pinned(self, wanted: ImageReference) -> str:
         """The digest by which a service runs it, of several the one changed last."""

@@ -84,7 +84,8 @@ class Services:
         names = self.cluster.names()
 
         def change(found: Entry) -> None:
-            body = spec.write(service, names, copy.deepcopy(found["Spec"]), fields)
+            # How it is updated goes along, so that this very change is rolled as it is declared.
+            body = spec.write(service, names, copy.deepcopy(found["Spec"]), {*fields, "update", "rollback"})
             body["Labels"] = _labels(service, project)
             self._put(found, body, _credentials(service))
 
@@ -128,7 +129,7 @@ class Services:
     def _left(self, service_id: str) -> list[Entry]:
         """Its tasks, but for those of nodes that are away."""
         away = {node["ID"] for node in self.cluster.nodes() if node["Status"]["State"] != "ready"}
-        return [one for one in self.cluster.tasks(service_id) if one.get("NodeID") not in away]
+        return [one for one in self.cluster.tasks_left(service_id) if one.get("NodeID") not in away]
 
 
 def _model(found: Mapping[str, Any], names: Names, declared: Service | None, project: str) -> Service:

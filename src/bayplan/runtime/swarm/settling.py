@@ -25,6 +25,8 @@ _HOMELESS = 8.0
 """Seconds for which a swarm may say that it has no node for a task: one that is being stopped still holds ports."""
 _STEADY = timedelta(seconds=1)
 """Least time for which all must run: the swarm says a moment after a change that it carries it out."""
+_APART = frozenset({"Placement", "Runtime"})
+"""A node that still fits keeps its task when placement changes; the API gives the runtime of services alone."""
 _MOVING = frozenset({"updating", "rollback_started"})
 _TAKEN_BACK = frozenset({"rollback_completed", "rollback_started", "rollback_paused"})
 
@@ -147,6 +149,6 @@ class Settling:
 
 
 def _is_current(task: Entry, template: Mapping[str, Any]) -> bool:
-    """Whether it is of the present kind. A node that still fits keeps its task when placement changes."""
+    """Whether it is of the present kind."""
     spec = task.get("Spec") or {}
-    return all(spec.get(name) == template.get(name) for name in {*spec, *template} - {"Placement"})
+    return all(spec.get(name) == template.get(name) for name in {*spec, *template} - _APART)

@@ -25,7 +25,7 @@ OPTIONS: tuple[Option, ...] = (
     one("group_add", *_IN, "Groups", out=list, back=tuple),
     one("hostname", *_IN, "Hostname"),
     one("container_labels", *_IN, "Labels", out=dict),
-    one("healthcheck", *_IN, "HealthCheck", out=values.health_out, back=values.health_back),
+    one("healthcheck", *_IN, "Healthcheck", out=values.health_out, back=values.health_back),
     one("extra_hosts", *_IN, "Hosts", out=values.hosts_out, back=values.hosts_back),
     one("dns", *_DNS, "Nameservers", out=list, back=tuple),
     one("dns_search", *_DNS, "Search", out=list, back=tuple),

@@ -41,7 +41,7 @@ def cpus(value: int) -> float:
 
 
 def health_out(check: HealthCheck) -> dict[str, Any]:
-    """``ContainerSpec.HealthCheck``."""
+    """``ContainerSpec.Healthcheck``."""
     found: dict[str, Any] = {"Test": list(check.test)} if check.test else {}
     for name, value in (
         ("Interval", check.interval),
@@ -55,7 +55,7 @@ def health_out(check: HealthCheck) -> dict[str, Any]:
 
 
 def health_back(found: Mapping[str, Any]) -> HealthCheck:
-    """``ContainerSpec.HealthCheck`` read; zero is the image's value."""
+    """``ContainerSpec.Healthcheck`` read; zero is the image's value."""
     names = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
     names["start_interval"] = "StartInterval"
     values = {field: duration(found[name]) for field, name in names.items() if found.get(name)}
