@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -64,6 +66,14 @@ class Switch:
         _run(*inside, "address", "add", f"10.97.0.1{number}/24", "dev", "eth0")
         _run(*inside, "link", "set", "eth0", "up")
         _run(*inside, "route", "add", "default", "via", "10.97.0.1")
+
+    def fetch(self, url: str) -> str | None:
+        """What a URL gives to whoever is on the switch; None where nobody answers."""
+        program = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode(), end='')"
+        try:
+            return self.run(sys.executable, "-c", program, url)
+        except AssertionError:
+            return None
 
     def serve(self, root: Path) -> str:
         """Start a registry on it; its address."""
@@ -131,14 +141,21 @@ class Node:
     def up(self) -> None:
         """Wait until its engine answers."""
 
-        def answers() -> bool:
+        def ready() -> bool:
             if self.process is None or self.process.poll() is not None:
                 raise AssertionError(f"{self.name} ended: {self.log()[-2000:]}")
-            with suppress(Exception), self.client() as client:
-                return bool(client.ping())
-            return False
+            return self.answers()
 
-        _until(answers, f"the engine of {self.name}: see {self.root}/log")
+        _until(ready, f"the engine of {self.name}: see {self.root}/log")
+
+    def answers(self) -> bool:
+        """Whether its engine does, asked without a client that would keep connections."""
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(10)
+            asked.connect(str(self.socket))
+            asked.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in asked.recv(100)
+        return False
 
     @property
     def pid(self) -> int:

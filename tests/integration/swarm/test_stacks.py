@@ -18,6 +18,7 @@ services:
     ports: [{target: 80, published: 8080, mode: host}]
     stop_grace_period: 1s
     init: true
+    environment: {OLD: value}
     deploy:
       replicas: 2
       endpoint_mode: dnsrr
@@ -85,13 +86,7 @@ configs:
 
 def answers(swarm, port=8080):
     """What each host gives on a port; None where nothing listens."""
-    found = []
-    for host in swarm.hosts:
-        try:
-            found.append(swarm.hosts[0].switch.run("busybox", "wget", "-T2", "-qO-", f"http://{host.address}:{port}/"))
-        except AssertionError:
-            found.append(None)
-    return found
+    return [swarm.hosts[0].switch.fetch(f"http://{host.address}:{port}/") for host in swarm.hosts]
 
 
 def actions(plan):
@@ -140,7 +135,7 @@ def test_a_secret_s_new_content_is_a_new_version_and_the_old_one_goes(swarm, nam
 def test_scale_environment_and_image_are_changed_in_place(swarm, name):
     swarm.apply(swarm.stack(WEB, name, WORD="one"))
     text = WEB.replace("replicas: 2", "replicas: 3").replace("IMAGE:1", "IMAGE:2")
-    text = text.replace("    init: true", "    init: true\n    environment: {NEW: value}")
+    text = text.replace("OLD: value", "OLD: value, NEW: value")
     stack = swarm.stack(text, name, WORD="one")
     plan = swarm.plan(stack)
     (step,) = plan.steps

@@ -12,7 +12,7 @@ from pydantic import SecretBytes
 
 from bayplan.errors import UnsupportedError
 from bayplan.models import Duration, Image, Kind, Resource, ResourceId, Settings
-from bayplan.models.swarm import Config, OverlayNetwork, Service, SwarmNode, UpdatePolicy
+from bayplan.models.swarm import Config, OverlayNetwork, Service, SwarmNode
 from bayplan.runtime.engine_api.client import connect
 from bayplan.runtime.images import ImageVerbs
 from bayplan.runtime.protocol import (
@@ -93,12 +93,7 @@ class SwarmRuntime(OfOneHost):
         return Snapshot(found)
 
     def aligned(self, desired: Resource, observed: Observed) -> Observed:
-        """A service that nobody told us is as Swarm updates it by default; what we change of it is updated our way."""
-        actual = observed.actual
-        if observed.declared is not None or not isinstance(desired, Service) or not isinstance(actual, Service):
-            return observed
-        if desired.update == UpdatePolicy() and actual.update == UpdatePolicy(failure_action="pause"):
-            return observed.model_copy(update={"actual": actual.model_copy(update={"update": desired.update})})
+        """Each field has one spelling here."""
         return observed
 
     def resolve(self, image: Image) -> ResolvedImage:

@@ -53,9 +53,11 @@ class Services:
         defects = {}
         if update.get("State") in PAUSED:
             defects[f"its last change stopped half-way: {update.get('Message') or update['State']}"] = "in-place"
+        actual = _model(found["Spec"], names, declared, project)
         return Observed(
-            actual=_model(found["Spec"], names, declared, project),
-            declared=declared,
+            actual=actual,
+            # What `docker stack deploy` made is all that its file said.
+            declared=declared or (actual if project else None),
             status=Status(state=State.RUNNING if whole else State.RESTARTING, ports=_ports(found)),
             handle=found["ID"],
             image_digest=found["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[2],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from bayplan.models.swarm import Service, UpdatePolicy
+from bayplan.models.swarm import Service
 from bayplan.runtime.swarm.spec import joint, values
 from bayplan.runtime.swarm.spec.option import Names, Option, Spec, one
 
@@ -77,11 +77,10 @@ def write(service: Service, names: Names, spec: Spec, fields: Collection[str] | 
 
 
 def read(spec: Mapping[str, Any], names: Names) -> dict[str, Any]:
-    """The fields that a specification holds. Without a policy for updates it is Swarm's own."""
+    """The fields that a specification holds."""
     found: dict[str, Any] = {}
     for option in OPTIONS:
         found |= option.get(spec, names)
-    found.setdefault("update", UpdatePolicy(failure_action="pause"))
     return found
 
 

@@ -76,11 +76,12 @@ def policy_out(policy: RollbackPolicy) -> dict[str, Any]:
 
 
 def _policy(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The API leaves zeros out."""
     return {
-        "parallelism": found.get("Parallelism", 1),
+        "parallelism": found.get("Parallelism", 0),
         "delay": duration(found.get("Delay")),
         "failure_action": found.get("FailureAction") or "pause",
-        "monitor": duration(found.get("Monitor", nanoseconds(timedelta(seconds=5)))),
+        "monitor": duration(found.get("Monitor")),
         "max_failure_ratio": found.get("MaxFailureRatio") or 0.0,
         "order": found.get("Order") or "stop-first",
     }
