@@ -60,7 +60,8 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     name = target if isinstance(target, str) else target.name
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
     scope = Scope(project=name, names=wanted)
-    gone = {Kind.CONTAINER, Kind.NETWORK} | ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
+    gone = {Kind.CONTAINER, Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE}
+    gone |= ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
 
     def absent(found: Snapshot) -> Collection[ResourceId]:
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]

@@ -29,6 +29,9 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
     # Once: else each model that holds containers (a stack, what was observed, a plan) works their schema out anew.
     Container.model_rebuild()
     settings = engines.chosen(settings_of(options), lambda: _project_if_any(options))
+    if settings.engine == "swarm" and "stack" in options:
+        del options.stack  # it was read for one host, to know its name
+    options.settings = settings
     with engines.open_runtime(settings) as runtime:
         yield runtime, settings
 
@@ -59,7 +62,7 @@ def stack(options: Namespace) -> Stack:
         environment=os.environ,
         env_files=tuple(options.env_file),
         profiles=tuple(options.profile),
-        settings=settings_of(options),
+        settings=options.settings if "settings" in options else settings_of(options),
     )
     return cast(Stack, options.stack)
 

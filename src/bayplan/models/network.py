@@ -139,11 +139,11 @@ class Network(Resource):
         six = self.ipv6_subnet or self.ipv6_gateway or self.ipv6_range
         if not self.enable_ipv6 and six:
             raise ValueError(f"{six} is IPv6, which is off: set enable_ipv6 to true")
-        _check_range(self.subnet, self.gateway, self.ip_range)
-        _check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
+        check_range(self.subnet, self.gateway, self.ip_range)
+        check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
         subnets = [one for one in (self.subnet, self.ipv6_subnet) if one]
         for further in self.further_ranges:
-            _check_range(further.subnet, further.gateway, further.ip_range)
+            check_range(further.subnet, further.gateway, further.ip_range)
             if further.subnet.version not in [one.version for one in subnets]:
                 raise ValueError(f"range {further.subnet} is the first of its family: it is no further one")
             for other in subnets:
@@ -159,11 +159,12 @@ class Network(Resource):
         return self
 
 
-def _check_range(
+def check_range(
     subnet: IPv4Network | IPv6Network | None,
     gateway: IPv4Address | IPv6Address | None,
     part: IPv4Network | IPv6Network | None,
 ) -> None:
+    """Raise ValueError for a gateway or a part that is not of the subnet, and for a subnet without room."""
     if subnet is None:
         if gateway or part:
             raise ValueError("gateway, ip_range and aux_addresses need a subnet")

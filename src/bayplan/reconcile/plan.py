@@ -5,19 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from bayplan.models import (
     Change,
     Condition,
-    Config,
     Container,
     Image,
     Kind,
     Model,
     Network,
+    Resource,
     ResourceId,
-    Secret,
     Stack,
     Volume,
 )
@@ -72,7 +71,7 @@ class Step(Model):
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
-    desired: Image | Network | Volume | Secret | Config | Container | None = Field(None, exclude=True)
+    desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 
 class Note(Model):
@@ -83,7 +82,7 @@ class Note(Model):
 
     resource: ResourceId
     fields: tuple[FieldChange, ...]
-    desired: Network | Volume | Container | None = Field(None, exclude=True)
+    desired: Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 
 class Plan(Model):
