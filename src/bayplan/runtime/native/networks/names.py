@@ -36,6 +36,11 @@ _MEMBERS = """
     SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY c.id
 """
+_GATEWAYS = """
+    SELECT coalesce(nullif(n.gateway, ''), n.gateway6) FROM endpoints e JOIN networks n ON n.name = e.network
+    WHERE e.container_id = ? ORDER BY coalesce(json_extract(n.declared, '$.driver'), 'bridge') != 'bridge', e.position
+"""
+"""Those of one container's networks, bridges first."""
 _AT_ONCE = 64
 """Lists that are made of one reading of the records, and during whose writing no other list is written."""
 _LISTED = 128
@@ -155,10 +160,7 @@ class Names:
 
     def _asks_us(self, container_id: str) -> bool:
         """Whether it has our name server, which knows every peer; one that has not needs the whole list."""
-        rows = self.database.query(
-            "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network WHERE e.container_id = ?",
-            (container_id,),
-        )
+        rows = self.database.query(_GATEWAYS, (container_id,))
         try:
             text = (self.settings.run_root / "containers" / container_id / "resolv.conf").read_bytes()[:_OWN_BYTES]
         except OSError:
@@ -177,12 +179,7 @@ class Names:
 
     def _host_gateway(self, container_id: str) -> str:
         """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""
-        rows = self.database.query(
-            "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
-            " WHERE e.container_id = ?"
-            " ORDER BY coalesce(json_extract(n.declared, '$.driver'), 'bridge') != 'bridge', e.position LIMIT 1",
-            (container_id,),
-        )
+        rows = self.database.query(_GATEWAYS, (container_id,))
         return str(rows[0][0]) if rows else "127.0.0.1"
 
 
