@@ -262,8 +262,8 @@ class Container(Resource):
     pre_stop: Annotated[tuple[Hook, ...], IN_PLACE] = Field(
         (), description="Commands run in it before it is asked to end; one that fails is told, and it is stopped."
     )
-    runtime: Annotated[str | None, NO_CHANGE] = Field(
-        None, description="The OCI runtime; none but the core's own, which its settings name."
+    runtime: Annotated[str | None, RECREATE] = Field(
+        None, description="The OCI runtime; the native core has its own alone, which its settings name."
     )
     cgroup_parent: Annotated[str | None, RECREATE] = Field(
         None,
