@@ -403,7 +403,7 @@ class _Planner:
     def _left_last(self, removals: Sequence[Step], others: Sequence[Step]) -> list[Step]:
         """All steps; a network goes after the containers that leave it with a change of theirs, a secret likewise.
 
-        A node leaves when the others are what they shall be, so that the swarm keeps enough managers.
+        Nodes leave one by one, when the others are what they shall be, so that the swarm keeps enough managers.
         """
         first, last = list[Step](), list[Step]()
         for step in removals:
@@ -416,6 +416,8 @@ class _Planner:
                 if ((found := self.snapshot.get(other.resource)) is not None and step.resource in uses(found.actual))
                 or step.resource.kind is other.resource.kind is Kind.NODE
             ]
+            if step.resource.kind is Kind.NODE:
+                users += [other.resource for other in (*first, *last) if other.resource.kind is Kind.NODE]
             (last if users else first).append(step.model_copy(update={"needs": (*step.needs, *users)}))
         return [*first, *others, *last]
 
