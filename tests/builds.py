@@ -45,12 +45,12 @@ def digest_of(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def add_base(store, name="lab/base", architecture="amd64"):
+def add_base(store, name="lab/base", architecture="amd64", program=Path("/bin/busybox")):
     """An image of static busybox with some users, written straight into the store."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         info = tarfile.TarInfo("bin/busybox")
-        data = Path("/bin/busybox").read_bytes()
+        data = program.read_bytes()
         info.size, info.mode = len(data), 0o755
         tar.addfile(info, io.BytesIO(data))
         for applet in APPLETS:

@@ -13,6 +13,8 @@ from leaks import DEFAULTS, leaks, namespace_fds
 # A shell that starts a command in the background has it ignore Ctrl-C, and all that it starts (POSIX, "Asynchronous
 # Lists"): tests that press it would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Where it is set, each command that a test starts would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 WAIT_S = 3.0  # conmon and the kernel remove cgroups, links and lazily unmounted trees a moment after the call returns
 
 

@@ -37,6 +37,13 @@ options:
     - Settings of the engine on the target, over its configuration file.
     type: dict
     suboptions:
+      builder:
+        description:
+        - 'Who builds images for Docker or Podman: their own builder, or Bayplan''s on this host.'
+        type: str
+        choices:
+        - engine
+        - bayplan
       state_root:
         description:
         - Records, images, volumes, container data.
@@ -85,6 +92,10 @@ options:
       workers:
         description:
         - Steps of an apply that may run at once.
+        type: int
+      generations_kept:
+        description:
+        - Generations of a project that can be gone back to; older ones are forgotten.
         type: int
       log_max_size:
         description:

@@ -39,7 +39,7 @@ options:
     suboptions:
       context:
         description:
-        - Directory with the files the build may use; absolute path.
+        - Directory with the files the build may use, absolute path; or a Git repository, URL#REF:DIRECTORY.
         type: str
         required: true
       dockerfile:
@@ -86,6 +86,15 @@ options:
         - 'What RUN --security=insecure and RUN --network=host may be used for: nothing when unset.'
         type: list
         elements: str
+      platforms:
+        description:
+        - os/architecture[/variant] of each image under one name; that of the image alone when unset.
+        type: list
+        elements: str
+      commits:
+        description:
+        - Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.
+        type: dict
       no_cache:
         description:
         - Build every step anew.

@@ -13,6 +13,7 @@ ENGINE = {
     'settings': {
         'type': 'dict',
         'options': {
+            'builder': {'type': 'str', 'choices': ['engine', 'bayplan']},
             'state_root': {'type': 'path'},
             'run_root': {'type': 'path'},
             'address_pool': {'type': 'str'},
@@ -25,6 +26,7 @@ ENGINE = {
             'oci_runtime': {'type': 'str'},
             'name_server': {'type': 'str'},
             'workers': {'type': 'int'},
+            'generations_kept': {'type': 'int'},
             'log_max_size': {'type': 'str'},
             'log_max_file': {'type': 'int'},
             'registries_conf': {'type': 'list', 'elements': 'path'},
@@ -59,6 +61,8 @@ SPECS = {
                     },
                     'ssh': {'type': 'dict'},
                     'entitlements': {'type': 'list', 'elements': 'str'},
+                    'platforms': {'type': 'list', 'elements': 'str'},
+                    'commits': {'type': 'dict'},
                     'no_cache': {'type': 'bool'},
                     'pull': {'type': 'bool'},
                 },

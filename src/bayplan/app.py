@@ -45,7 +45,8 @@ def plan(
     """
     if settings is not None:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    return make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
+    made = make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
+    return made.model_copy(update={"stack": stack})
 
 
 def plan_single(resources: Stack, runtime: Runtime, *, absent: Sequence[ResourceId] = ()) -> Plan:
@@ -92,6 +93,7 @@ def apply(
             report=report,
             lock_timeout=lock_timeout,
             stop=stop,
+            keep=settings.generations_kept,
         )
     finally:
         journal.close()

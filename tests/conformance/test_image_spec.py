@@ -34,6 +34,8 @@ def test_a_built_image_and_the_layout_around_it(tmp_path):
     try:
         write(tmp_path, Dockerfile=DOCKERFILE)
         core.build(tmp_path)
+        write(tmp_path, many__Dockerfile="FROM scratch\nCOPY Dockerfile /\n")
+        core.build(tmp_path / "many", "lab/many", platforms=("linux/amd64", "linux/arm/v6"))
         root = core.settings.state_root / "images"
         assert faults("image-spec", "image-layout-schema.json", json.loads((root / "oci-layout").read_text())) == []
         index = json.loads((root / "index.json").read_text())
@@ -41,6 +43,10 @@ def test_a_built_image_and_the_layout_around_it(tmp_path):
         assert len(index["manifests"]) > 1
         for descriptor in index["manifests"]:
             manifest = json.loads((root / "blobs/sha256" / descriptor["digest"].partition(":")[2]).read_text())
+            if "manifests" in manifest:
+                assert descriptor["annotations"]["org.opencontainers.image.ref.name"].endswith("/lab/many:latest")
+                assert faults("image-spec", "image-index-schema.json", manifest) == []
+                continue
             assert faults("image-spec", "image-manifest-schema.json", manifest) == []
             config = root / "blobs/sha256" / manifest["config"]["digest"].partition(":")[2]
             assert faults("image-spec", "config-schema.json", json.loads(config.read_text())) == []

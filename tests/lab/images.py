@@ -79,7 +79,6 @@ def _busybox(target):
 
 
 def _debian(recipe, target):
-    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     argv = [
         "mmdebstrap",
         "--quiet",
@@ -87,21 +86,27 @@ def _debian(recipe, target):
         "--skip=output/dev",
         f"--include={','.join(recipe.packages)}",
     ]
-    argv += [f"--aptopt={line}" for line in _apt_options()]
+    argv += [f"--aptopt={line}" for line in apt_options()]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in SLIM]
     argv += [f"--customize-hook={hook}" for hook in recipe.hooks]
-    argv += [release["VERSION_CODENAME"].strip('"'), str(target), *_sources()]
+    argv += [codename(), str(target), *sources()]
     subprocess.run(argv, check=True)
 
 
-def _sources():
+def codename():
+    """That of the machine's own release."""
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    return release["VERSION_CODENAME"].strip('"')
+
+
+def sources():
     """The machine's own package sources."""
     folder = Path("/etc/apt/sources.list.d")
     found = [Path("/etc/apt/sources.list"), *sorted(folder.glob("*.list")), *sorted(folder.glob("*.sources"))]
     return [str(path) for path in found if path.is_file() and path.stat().st_size]
 
 
-def _apt_options():
+def apt_options():
     """What the machine's apt was told about fetching (proxy, certificates), so that the image's apt fetches alike."""
     dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=True).stdout
     wanted = ("Acquire::Check-Valid-Until ", "Acquire::http", "Acquire::https", "Acquire::Retries ")

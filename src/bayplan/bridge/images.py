@@ -1,6 +1,7 @@
 """An image received from another host: a request line, the answer to it, then the blobs that were missing.
 
-Request: one line of JSON, ``{"verb": "image_receive", "name", "manifest", "blobs": [{"digest", "size"}, ...]}``.
+Request: one line of JSON, ``{"verb": "image_receive", "name", "manifest", "index", "blobs": [{"digest", "size"}]}``;
+``index`` is there for a name of several platforms.
 Answer: one line, ``{"missing": [digest, ...]}``. Then each missing blob, in that order, as frames: four bytes of
 length, most significant first, and as many bytes; a frame of length 0 ends the blob. Last, one line with ``digest``
 and ``received``. In place of either line there may be a failure as the bridge has it. Nothing is collected meanwhile.
@@ -40,7 +41,7 @@ def receive(request: Mapping[str, Any], settings: Settings, stdin: BinaryIO, std
             yield digest, frames(stdin)
 
     with engines.open_runtime(settings) as runtime:
-        received = runtime.image_verbs.receive(name, manifest, wanted, ask)
+        received = runtime.image_verbs.receive(name, manifest, wanted, ask, str(request.get("index") or ""))
     return {"digest": manifest, "received": received}
 
 

@@ -16,12 +16,13 @@ from bayplan.cli.common import opened
 from bayplan.cli.image_verbs import size
 from bayplan.errors import DeclarationError, NotBuiltYetError
 from bayplan.models import Build, BuildSecret, Entitlement, Image, Stack
+from bayplan.models.git_url import parse
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The verbs and their options."""
     made = sub.add_parser("build", help="build an image from a Dockerfile", description="Build an image.")
-    made.add_argument("context", help="directory with the files the build may use")
+    made.add_argument("context", help="directory with the files the build may use, or a Git URL#REF:DIRECTORY")
     made.add_argument("-t", "--tag", required=True, metavar="NAME", help="the image's name")
     made.add_argument("-f", "--file", dest="dockerfile", metavar="FILE", help="the Dockerfile; - is standard input")
     made.add_argument("--target", metavar="STAGE", help="build stage to stop at")
@@ -33,7 +34,13 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     made.add_argument(
         "--ssh", action="append", default=[], metavar="ID[=SOCKET]", help="an ssh agent; default is yours"
     )
-    made.add_argument("--platform", metavar="OS/ARCHITECTURE", help="platform of the image; the host's when not given")
+    made.add_argument(
+        *("--platform",),
+        action="append",
+        default=[],
+        metavar="OS/ARCHITECTURE[,...]",
+        help="platform of the image, or several under one name; the host's when not given",
+    )
     made.add_argument(
         "--allow", action="append", default=[], metavar="WHAT", help="security.insecure or network.host, for RUN"
     )
@@ -53,6 +60,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def build(options: Namespace) -> int:
     """Plan, show, build."""
+    platforms = [item for text in options.platform for item in text.split(",")]
     declared = Build(
         context=_context(options.context),
         **_dockerfile(options),
@@ -62,10 +70,12 @@ def build(options: Namespace) -> int:
         secrets=tuple(_secret(text) for text in options.secret),
         ssh=dict(_agent(text) for text in options.ssh),
         entitlements=tuple(_entitlement(text) for text in options.allow),
+        platforms=tuple(platforms) if len(platforms) > 1 else (),
         no_cache=options.no_cache,
         pull=options.pull,
     )
-    wanted = Stack(name="", images=(Image(name=options.tag, platform=options.platform, build=declared),))
+    image = Image(name=options.tag, platform=platforms[0] if len(platforms) == 1 else None, build=declared)
+    wanted = Stack(name="", images=(image,))
     with opened(options) as (runtime, settings):
         return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
 
@@ -85,8 +95,13 @@ def prune_builds(options: Namespace) -> int:
 
 
 def _context(text: str) -> str:
-    if "://" in text or text.startswith(("git@", "github.com/")) or text == "-":
-        hint = "clone or unpack it, and name the directory"
+    try:
+        if parse(text):
+            return text
+    except ValueError as error:
+        raise DeclarationError(str(error), where="build context") from error
+    if "://" in text or text == "-":
+        hint = "unpack it, and name the directory"
         raise NotBuiltYetError("a build context that is no directory is not built yet", where=text, hint=hint)
     return str(Path(text).absolute())
 
@@ -101,7 +116,10 @@ def _entitlement(text: str) -> Entitlement:
 def _dockerfile(options: Namespace) -> dict[str, str]:
     if options.dockerfile == "-":
         return {"dockerfile_inline": sys.stdin.read()}
-    return {"dockerfile": str(Path(options.dockerfile).absolute())} if options.dockerfile else {}
+    if not options.dockerfile:
+        return {}
+    is_remote = parse(options.context) is not None  # then the file is one of the repository
+    return {"dockerfile": options.dockerfile if is_remote else str(Path(options.dockerfile).absolute())}
 
 
 def _pairs(given: list[str], standard: Mapping[str, str]) -> dict[str, str]:

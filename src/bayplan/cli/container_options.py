@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bayplan.cli import changing, happened, image_archives, listing, lives, looking, one_offs, streams
+from bayplan.cli import changing, happened, history, image_archives, listing, lives, looking, one_offs, streams
 
 Add = Callable[[str, object, str], argparse.ArgumentParser]
 
@@ -76,13 +76,14 @@ def add_looking_verbs(add: Add) -> None:
 
 def add_stream_verbs(add: Add) -> None:
     """Those that carry streams, and the file system of one container as archives."""
-    diff = add("diff", image_archives.diff, "show what a container added (A), changed (C) and deleted (D)")
+    diff = add("diff", history.diff, "show what a container added (A), changed (C), deleted (D), or a generation")
     export = add("export", image_archives.export, "write a container's file system as a plain tar")
     export.add_argument("-o", "--output", default="-", metavar="PATH", help="where to; - is standard output")
     commit = add("commit", image_archives.commit, "make an image of a container")
     commit.add_argument("-m", "--message", default="", help="comment for the image's history")
     for parser in (diff, export, commit):
         parser.add_argument("service", help="service or container")
+    diff.add_argument("other", nargs="?", help="with the numbers of two generations: what differs between them")
     commit.add_argument("name", help="the image's name")
     copying = add("cp", streams.copy, "copy files between a container and this host; owners are kept")
     copying.add_argument("-a", "--archive", action="store_true", help="owners are kept (they always are)")

@@ -70,6 +70,18 @@ def _project(sub: Subparsers) -> None:
     pull.add_argument("image", nargs="*", help="image references")
 
 
+def _past(sub: Subparsers) -> None:
+    from bayplan.cli import history
+
+    _verb(sub, "history", history.history, "list the generations of the project that can be gone back to")
+    rollback = _verb(sub, "rollback", history.rollback, "go back to a generation")
+    rollback.add_argument("generation", nargs="?", type=int, metavar="N", help="its number; the one before the last")
+    rollback.add_argument("--dry-run", action="store_true", help="show the plan; change nothing")
+    rollback.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
+    drift = _verb(sub, "drift", history.drift, "show what differs from what was applied last")
+    drift.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is drift")
+
+
 def _logs(sub: Subparsers) -> None:
     from bayplan.cli import log_lines
 
@@ -147,6 +159,7 @@ _BY_SERVICE = ("create", "run", "update", "port", "diff", "export", "commit")
 _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("plan", "apply", "status", "destroy", "exec", "pull"), _project),
     "logs": _logs,
+    **dict.fromkeys(("history", "rollback", "drift"), _past),
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),

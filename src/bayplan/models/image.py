@@ -40,7 +40,9 @@ class Entitlement(StrEnum):
 class Build(Model):
     """How to build an image: what ``docker build`` takes."""
 
-    context: str = Field(description="Directory with the files the build may use; absolute path.")
+    context: str = Field(
+        description="Directory with the files the build may use, absolute path; or a Git repository, URL#REF:DIRECTORY."
+    )
     dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
     dockerfile_inline: str | None = Field(None, description="Text of the Dockerfile, instead of a file.")
     args: dict[str, str] = Field(default_factory=dict, description="Values for ARG instructions.")
@@ -52,6 +54,13 @@ class Build(Model):
     )
     entitlements: tuple[Entitlement, ...] = Field(
         (), description="What RUN --security=insecure and RUN --network=host may be used for: nothing when unset."
+    )
+    platforms: tuple[str, ...] = Field(
+        (), description="os/architecture[/variant] of each image under one name; that of the image alone when unset."
+    )
+    commits: dict[str, str] = Field(
+        default_factory=dict,
+        description="Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.",
     )
     no_cache: bool = Field(False, description="Build every step anew.")
     pull: bool = Field(False, description="Ask the registry for a newer base image first.")

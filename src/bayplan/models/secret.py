@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hmac
+import re
 
 from pydantic import Field, SecretBytes
 
 from bayplan.models.base import Model
 from bayplan.models.types import AbsolutePath, ResourceName
+
+_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|auth|(^|_)key$|api_?key", re.IGNORECASE)
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether the value of a variable of this name may be a secret: it is masked, and never recorded in a history."""
+    return _SECRET_NAME.search(name) is not None
 
 
 class FileGrant(Model):

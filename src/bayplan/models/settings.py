@@ -24,6 +24,9 @@ class Settings(Model):
     )
     engine_context: str | None = Field(None, description="Docker context that says where it answers.")
     engine_tls: Path | None = Field(None, description="Directory of ca.pem, cert.pem and key.pem for tcp://.")
+    builder: Literal["engine", "bayplan"] = Field(
+        "engine", description="Who builds images for Docker or Podman: their own builder, or Bayplan's on this host."
+    )
     state_root: Path = Field(Path("/var/lib/bayplan"), description="Records, images, volumes, container data.")
     run_root: Path = Field(Path("/run/bayplan"), description="What a reboot ends: bundles, namespaces, pid files.")
     address_pool: IPv4Network = Field(
@@ -52,6 +55,9 @@ class Settings(Model):
         "aardvark-dns", description="Name server of networks: a name in PATH or in Podman's directory, or a path."
     )
     workers: int = Field(8, ge=1, le=64, description="Steps of an apply that may run at once.")
+    generations_kept: int = Field(
+        10, ge=1, le=1000, description="Generations of a project that can be gone back to; older ones are forgotten."
+    )
     log_max_size: ByteSize | None = Field(
         None, ge=1024, description="A container's log is cut when it has reached this size; unset: it grows."
     )

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from bayplan.errors import BayplanError, StalePlanError
 from bayplan.models import Duration, Kind
+from bayplan.reconcile import generations
+from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.execute import Executor
 from bayplan.reconcile.plan import Action, Plan, Step
-from bayplan.reconcile.planner import fingerprint
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event, Walk
 from bayplan.record import engines
+from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, silent
 
@@ -59,10 +61,13 @@ def apply_plan(
     report: Report = silent,
     lock_timeout: Duration | None = None,
     stop: Stop | None = None,
+    keep: int = 10,
 ) -> Outcome:
     """Do what the plan says. Step errors are in the outcome.
 
     Raises StalePlanError, BusyError or ConflictError (another engine runs the project) before any change.
+
+    A whole one leaves a generation of its project, of which ``keep`` are kept.
 
     ``stop`` ends it at the next boundary between steps; the outcome then says ``stopped``.
     """
@@ -84,9 +89,13 @@ def apply_plan(
             left = runtime.observe(Scope(project=plan.project)).resources.values()
             if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
                 engines.release(journal, plan.project)
-    return Outcome(
-        tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stop.event.is_set() and bool(walk.skipped)
-    )
+                generations.forget(plan.project, runtime, Generations(journal))
+        outcome = Outcome(
+            tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stop.event.is_set() and bool(walk.skipped)
+        )
+        if not outcome.failed and not outcome.skipped:
+            generations.remember(plan, runtime, Generations(journal), keep=keep)
+    return outcome
 
 
 def _tell(events: Sequence[Event], journal: Journal, number: int, on_event: Callable[[Event], None]) -> None:

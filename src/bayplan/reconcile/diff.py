@@ -6,7 +6,6 @@ to its default); what an image or the engine sets by default is no difference.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from bayplan.models import Change, Container, Kind, Resource, comparable_fields, is_sensitive
+from bayplan.models.secret import may_be_secret
 from bayplan.reconcile.plan import FieldChange
 from bayplan.runtime.protocol import Facts, Observed
 
 _UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt"})
-_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|auth|(^|_)key$|api_?key", re.IGNORECASE)
 MASK = "********"
 
 
@@ -27,6 +26,8 @@ def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldC
     changes: list[FieldChange] = []
     for name, (info, change) in comparable_fields(type(desired)).items():
         wanted, actual = getattr(desired, name), getattr(observed.actual, name)
+        if wanted == actual:  # nearly always; the rest asks whether it only looks different
+            continue
         last = getattr(observed.declared, name) if observed.declared else None
         if _unset(wanted) and (observed.declared is None or _unset(last)):
             # Never declared: left alone on engines that show effective values; ours shows the declaration itself.
@@ -113,7 +114,7 @@ def _entries(
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
-        hide = sensitive and _SECRET_NAME.search(key) is not None
+        hide = sensitive and may_be_secret(key)
         yield FieldChange(
             path=f"{name}[{key}]",
             before=MASK if hide and old is not None else old,

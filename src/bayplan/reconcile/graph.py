@@ -75,6 +75,22 @@ def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[Reso
     return {item: tuple(sorted(users, key=str)) for item, users in order.items()}
 
 
+def needs_first(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> list[ResourceId]:
+    """A stable order in which every need comes first."""
+    placed: dict[ResourceId, None] = {}
+
+    def place(item: ResourceId) -> None:
+        if item in placed:
+            return
+        for need in edges.get(item, ()):
+            place(need)
+        placed.setdefault(item)
+
+    for item in edges:
+        place(item)
+    return [item for item in placed if item in edges]
+
+
 def uses(resource: Resource) -> frozenset[ResourceId]:
     """What cannot be removed while this resource is there."""
     if resource.kind in OF_SWARM:

@@ -7,7 +7,19 @@ from typing import Any
 
 from pydantic import Field, SerializeAsAny
 
-from bayplan.models import Change, Condition, Container, Image, Kind, Model, Network, Resource, ResourceId, Volume
+from bayplan.models import (
+    Change,
+    Condition,
+    Container,
+    Image,
+    Kind,
+    Model,
+    Network,
+    Resource,
+    ResourceId,
+    Stack,
+    Volume,
+)
 from bayplan.runtime.protocol import ResolvedImage, Scope
 
 PLAN_VERSION = 1
@@ -63,7 +75,10 @@ class Step(Model):
 
 
 class Note(Model):
-    """Changed fields that guide the engine alone (the order of steps): only recorded, nothing happens on the host."""
+    """Changed fields that guide the engine alone (the order of steps): only recorded, nothing happens on the host.
+
+    Without fields: what another tool made is taken over as it is.
+    """
 
     resource: ResourceId
     fields: tuple[FieldChange, ...]
@@ -85,6 +100,10 @@ class Plan(Model):
     unchanged: tuple[ResourceId, ...] = ()
     kept: tuple[str, ...] = Field((), description="Things left alone on purpose, as sentences.")
     warnings: tuple[str, ...] = Field((), description="What of the host is in the way, for its administrator to mend.")
+
+    stack: Stack | None = Field(None, exclude=True)
+    """All that a project declares, when the plan is for all of it: what a generation is made from."""
+    note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
     @property
     def changed(self) -> bool:

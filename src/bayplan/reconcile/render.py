@@ -26,10 +26,14 @@ def as_text(plan: Plan) -> str:
     """The plan for a terminal: a line for each step with its reason, its fields and risks below, counts at the end."""
     if not plan.changed:
         return "\n".join([*_asides(plan), f"Nothing to do: {len(plan.unchanged)} resources are as declared."])
-    lines = [f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):", ""]
-    for step in sorted(plan.steps, key=lambda item: _ORDER.index(item.resource.kind)):
-        lines += _step(step)
-    return "\n".join([*lines, "", *_asides(plan), summary(plan)])
+    head = f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):"
+    return "\n".join([head, "", steps_text(plan), "", *_asides(plan), summary(plan)])
+
+
+def steps_text(plan: Plan) -> str:
+    """The steps alone."""
+    steps = sorted(plan.steps, key=lambda item: _ORDER.index(item.resource.kind))
+    return "\n".join(line for step in steps for line in _step(step))
 
 
 def summary(plan: Plan) -> str:
@@ -72,7 +76,12 @@ def _step(step: Step) -> list[str]:
 
 
 def _field(item: FieldChange) -> str:
-    return f"{item.path}: {_value(item.before)} -> {_value(item.after)}  [{item.how.value}]"
+    return f"{field_text(item)}  [{item.how.value}]"
+
+
+def field_text(item: FieldChange) -> str:
+    """One field that differs, as a line."""
+    return f"{item.path}: {_value(item.before)} -> {_value(item.after)}"
 
 
 def _value(value: Any) -> str:
@@ -82,6 +91,8 @@ def _value(value: Any) -> str:
 def _asides(plan: Plan) -> list[str]:
     noted = [
         f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
+        if note.fields
+        else f"Taken over: {note.resource}, as it is."
         for note in plan.noted
     ]
     warned = (f"Warning: {sentence}." for sentence in plan.warnings)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar, cast
 
+from bayplan.errors import DeclarationError
 from bayplan.models import BindMount, Duration, Kind, Resource, ResourceId, Stack
-from bayplan.models.swarm import Service, SwarmNode, SwarmStack
+from bayplan.models.swarm import Config, Service, SwarmNode, SwarmStack
 from bayplan.reconcile.risks import of_bind, of_capabilities
 from bayplan.runtime.protocol import ResolvedImage, Snapshot
 
+_C = TypeVar("_C", bound=Config)
 _START = timedelta(minutes=2)
 """Time that a task may take for what nobody declares: pulling its image, and its start."""
 _MOST_TASKS = 50
@@ -61,6 +64,41 @@ def completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snaps
         return service.model_copy(update={"digest": digest})
 
     return stack.model_copy(update={"services": tuple(pinned(item) for item in stack.services)})
+
+
+def restored(
+    stack: Stack, snapshot: Snapshot, current: Stack | None, secrets_of_now: Callable[[Service], Resource]
+) -> Stack:
+    """A stack of a generation, with the secrets and configs of now: of the declaration, else what the swarm has.
+
+    Raises DeclarationError for one that nobody has.
+    """
+    if not isinstance(stack, SwarmStack):
+        return stack
+    held = current if isinstance(current, SwarmStack) else SwarmStack(name=stack.name)
+    secrets = tuple(_of_now(one, held.secrets, snapshot) for one in stack.secrets)
+    configs = tuple(_of_now(one, held.configs, snapshot) for one in stack.configs)
+    names = {
+        Kind.SECRET: {old.name: new.name for old, new in zip(stack.secrets, secrets, strict=True)},
+        Kind.CONFIG: {old.name: new.name for old, new in zip(stack.configs, configs, strict=True)},
+    }
+    services = tuple(cast(Service, secrets_of_now(item)).sealed(names) for item in stack.services)
+    return stack.model_copy(update={"secrets": secrets, "configs": configs, "services": services})
+
+
+def _of_now(kept: _C, declared: Sequence[_C], snapshot: Snapshot) -> _C:
+    """One with what it holds; else the version that is there, as something that is used and not made."""
+    found = next((item for item in declared if item.name == kept.name), None)
+    if found is not None or kept.external:
+        return found or kept
+    there = [item.id.name for item in snapshot.of(kept.kind) if item.id.name.startswith(f"{kept.name}-")]
+    if not there:
+        raise DeclarationError(
+            f"what {kept.name} holds is in no generation",
+            where=str(kept.id),
+            hint="run it where the declaration is, so that it is read from there",
+        )
+    return kept.model_copy(update={"name": there[-1]})
 
 
 def risks_of(resource: Resource) -> Iterator[str]:

@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS steps (
     error TEXT NOT NULL DEFAULT '', at TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS engines (project TEXT PRIMARY KEY, engine TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS generations (
+    project TEXT NOT NULL, number INTEGER NOT NULL, version INTEGER NOT NULL, made_at TEXT NOT NULL,
+    digests TEXT NOT NULL, content TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY (project, number)
+) STRICT;
 """
 
 
@@ -93,6 +97,11 @@ class Journal:
                 " WHERE s.phase IN ('done', 'failed') ORDER BY s.at"
             ).fetchall()
         return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """What a query gives. Raises as ``__init__``."""
+        with self._lock, self._understood():
+            return self._connection.execute(query, values).fetchall()
 
     def close(self) -> None:
         """Close the file."""

@@ -54,7 +54,7 @@ class RegistryClient:
         data = b"".join(self.fetch_blob(ref, wanted["digest"], wanted["size"]))
         try:
             config = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorruptStateError(f"the configuration is no JSON: {error}", where=str(ref)) from error
         if not isinstance(config, dict):
             raise CorruptStateError("the configuration is no JSON object", where=str(ref))

@@ -32,7 +32,7 @@ class Endpoint:
 def load(files: Sequence[Path] = ()) -> tuple[dict[str, Any], ...]:
     """The ``[[registry]]`` tables of the files, or of the system's file and its ``.d``; later prefixes win.
 
-    Raises DeclarationError naming a file that is not TOML.
+    Raises DeclarationError naming a file that is not TOML or has something else in a table's place.
     """
     tables: dict[str, dict[str, Any]] = {}
     for path in files or _system():
@@ -44,11 +44,21 @@ def load(files: Sequence[Path] = ()) -> tuple[dict[str, Any], ...]:
             continue
         except ValueError as error:
             raise DeclarationError(f"not TOML: {error}", where=str(path)) from error
-        for table in document.get("registry", ()):
+        for table in _tables(document, "registry", path):
+            _tables(table, "mirror", path)
             prefix = str(table.get("prefix") or table.get("location") or "")
             if prefix:
                 tables[prefix] = table
     return tuple({**table, "prefix": prefix} for prefix, table in tables.items())
+
+
+def _tables(document: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise DeclarationError(
+            f"{name} is no list of tables", where=str(path), hint="see containers-registries.conf(5)"
+        )
+    return found
 
 
 def endpoints(ref: ImageReference, tables: Iterable[dict[str, Any]]) -> tuple[Endpoint, ...]:

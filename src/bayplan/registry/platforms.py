@@ -17,8 +17,8 @@ _NORMAL = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
 """Variants that are what the bare architecture means."""
 
 
-def choose(index: Mapping[str, Any], platform: str | None, ref: ImageReference) -> str:
-    """Digest of the manifest for ``os/architecture[/variant]``; None is this host.
+def choose(index: Mapping[str, Any], platform: str | None, ref: ImageReference, *, first: bool = False) -> str:
+    """Digest of the manifest for ``os/architecture[/variant]``; None is this host. ``first`` takes that for want of it.
 
     The best variant that the platform runs: a lower one of arm, a higher one of amd64 only where this processor has
     it. Raises NotFoundError with what there is, CorruptStateError for an index without a digest.
@@ -36,6 +36,8 @@ def choose(index: Mapping[str, Any], platform: str | None, ref: ImageReference) 
             if not DIGEST.fullmatch(offered[wish]):
                 raise CorruptStateError(f"the index is malformed: {offered[wish]!r} is no digest", where=str(ref))
             return offered[wish]
+    if first and DIGEST.fullmatch(found := next(iter(offered.values()), "")):
+        return found
     there = sorted({"/".join(part for part in key if part) for key in offered})
     named = platform or "/".join(part for part in wanted[0] if part)
     raise NotFoundError(

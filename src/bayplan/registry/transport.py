@@ -49,14 +49,15 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body = None,
     ) -> BaseHTTPResponse:
-        """The answer, whatever its status; a challenge is answered once. Raises UnavailableError.
+        """The answer, whatever its status; a challenge is answered once, and only the registry's own.
 
+        Another host, to which it has sent us, gets no credentials and no say in where they go. Raises UnavailableError.
         A body that is a function gives the bytes anew for each try; its length stands in ``headers``.
         """
         given = dict(headers or {})
         used = self.tokens.known(end, scope)
-        response = self._follow(end, method, url, given, body, used)
-        if response.status != 401:
+        response, is_own = self._follow(end, method, url, given, body, used)
+        if response.status != 401 or not is_own:
             return response
         try:
             challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
@@ -67,7 +68,7 @@ class Transport:
         if authorization is None:
             return response
         response.close()
-        return self._follow(end, method, url, given, body, authorization)
+        return self._follow(end, method, url, given, body, authorization)[0]
 
     def send(
         self, end: Endpoint, method: str, url: str, headers: Mapping[str, str], body: Body = None, *, safe: bool = False
@@ -132,14 +133,17 @@ class Transport:
 
     def _follow(  # noqa: PLR0917 - the parts of a request in their order
         self, end: Endpoint, method: str, url: str, headers: dict[str, str], body: Body, auth: str | None
-    ) -> BaseHTTPResponse:
-        """Redirects of what is safe; credentials stay with the origin they were meant for."""
-        origin = urlsplit(url)[:2]
+    ) -> tuple[BaseHTTPResponse, bool]:
+        """Redirects of what is safe; credentials stay with the registry. The answer, and whether it is the registry's.
+
+        An upload, too, may be at an address elsewhere.
+        """
         for _ in range(self.limits.redirects + 1):
-            own = {"Authorization": auth} if auth and urlsplit(url)[:2] == origin else {}
+            is_own = _origin(url) == _origin(end.base)
+            own = {"Authorization": auth} if auth and is_own else {}
             response = self.send(end, method, url, {**headers, **own}, body)
             if response.status not in _MOVED or method not in _SAFE:
-                return response
+                return response, is_own
             response.close()
             url = joined(url, response.headers.get("Location", ""), end)
         raise UnavailableError("too many redirects", where=f"registry {end.host}")
@@ -180,6 +184,12 @@ class _Cut(Exception):  # noqa: N818 - not an error of the product: it is tried 
 
 class _Away(Exception):  # noqa: N818 - as above
     """There was no connection."""
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port, however it is spelled (RFC 6454, 4)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _asked(header: str, otherwise: float) -> float:

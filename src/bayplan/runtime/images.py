@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -141,6 +141,9 @@ class ImageVerbs(Protocol):
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """What a container changed: ``A`` added, ``C`` changed or ``D`` deleted, and the absolute path."""
 
+    def keep(self, owner: str, digests: Collection[str]) -> None:
+        """Keep these images for an owner, instead of those it kept before, though no name or container needs them."""
+
     def prune(self, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
         """Free what nothing needs; with ``unused`` also the names of images that no container was made from.
 
@@ -160,5 +163,8 @@ class ImageVerbs(Protocol):
         Only blobs that host lacks are sent. Raises UnavailableError, RuntimeFailureError with what went wrong there.
         """
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
-        """The other side of ``copy``: asks for what is missing, checks all, names the image; how many blobs came."""
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
+        """The other side of ``copy``: asks for what is missing, checks all, names the image; how many blobs came.
+
+        ``index`` is the digest of that of all platforms of the name, where it has several.
+        """

@@ -132,6 +132,8 @@ class ResolvedImage(Model):
     why: str = ""
     volumes: tuple[str, ...] | None = None
     """Paths at which the image asks for a volume; None while nobody knows."""
+    pinned: Image | None = None
+    """The same declaration with what moves held still (commits of Git repositories); None when nothing does."""
 
 
 class Facts(Model):

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -39,41 +39,55 @@ def read(root: int, path: str, sink: IO[bytes], called: str = "") -> None:
                     pack(tar, fd, name, called or name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(f"{path} does not exist", hint="look at the path") from error
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def looker(root: int) -> Callable[[str], bool | None]:
+    """``is_directory`` beneath a root, as ``place`` takes it."""
+    return lambda path: is_directory(root, path)
 
 
 def write(root: int, path: str, source: IO[bytes]) -> None:
-    """Unpack a tar into the directory ``path`` beneath ``root``. Raises NotFoundError."""
+    """Unpack a tar into the directory ``path`` beneath ``root``. Raises NotFoundError, and as ``pack.unpack``."""
     try:
         with directory(root, path) as fd:
             unpack(source, fd)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(f"directory {path} does not exist", hint="make it first") from error
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.ELOOP):
-            raise ConflictError(f"{path}: {error.strerror}") from error
-        raise
+        raise _refused(path, error) from error
+
+
+def _refused(path: str, error: OSError) -> Exception:
+    return ConflictError(f"{path}: {error.strerror}") if error.errno == errno.ELOOP else error
 
 
 def is_directory(root: int, path: str) -> bool | None:
-    """Whether there is a directory; None when there is nothing. Links are followed beneath ``root``."""
+    """Whether there is a directory; None when the path leads to nothing. Links are followed beneath ``root``."""
     try:
         fd = open_in_root(root, path, os.O_PATH)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
     try:
         return stat.S_ISDIR(os.fstat(fd).st_mode)
     finally:
         os.close(fd)
 
 
-def place(root: int, source: str, target: str) -> tuple[str, str]:
-    """Directory and name at which ``source`` comes to lie for ``target`` (docker cp, the rules of DEST_PATH)."""
+def place(look: Callable[[str], bool | None], source: str, target: str) -> tuple[str, str]:
+    """Directory and name at which ``source`` comes to lie for ``target`` (docker cp, the rules of DEST_PATH).
+
+    ``look`` says of a path there whether it is a directory; None when there is nothing.
+    """
     base = Path(source).name
     if source.endswith("/."):
         base = "."
-    if is_directory(root, target):
+    if look(target):
         return target, base
-    if target.endswith("/") and is_directory(root, target) is None and base != ".":
+    if target.endswith("/") and look(target) is None and base != ".":
         raise NotFoundError(f"directory {target} does not exist", hint="make it first")
     head, _, name = target.rstrip("/").rpartition("/")
     return head or "/", name

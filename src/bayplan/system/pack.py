@@ -6,6 +6,7 @@ name without following links, and owner and mode are set through the descriptor 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from bayplan.errors import DeclarationError, UnsupportedError
+from bayplan.errors import ConflictError, DeclarationError, RuntimeFailureError, UnsupportedError
 from bayplan.system import xattrs
 from bayplan.system.beneath import open_in_root
 
@@ -94,19 +95,33 @@ class _Exactly:
 
 
 def unpack(stream: IO[bytes], top: int) -> None:
-    """Make the entries of a tar beneath the directory ``top``, owners kept. Raises DeclarationError for a bad name.
+    """Make the entries of a tar beneath the directory ``top``, owners kept.
 
-    An entry replaces what is there, but a directory stays. Device nodes are refused.
+    An entry replaces what is there, but a directory stays. Device nodes are refused. Raises DeclarationError for what
+    is no archive and an entry that cannot be, ConflictError and RuntimeFailureError for one that cannot be made there.
     """
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for info in tar:
-            parts = [part for part in info.name.split("/") if part not in ("", ".")]
-            if ".." in parts:
-                raise DeclarationError(f"entry {info.name!r} leads out of the archive")
-            if not parts:
-                continue
-            with directory(top, "/".join(parts[:-1])) as parent:
-                _make(tar, info, top, parent, parts[-1])
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for info in tar:
+                _entry(tar, info, top)
+    except tarfile.TarError as error:
+        raise DeclarationError(f"no tar archive: {error}") from error
+
+
+def _entry(tar: tarfile.TarFile, info: tarfile.TarInfo, top: int) -> None:
+    parts = [part for part in info.name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise DeclarationError(f"entry {info.name!r} leads out of the archive")
+    if not parts:
+        return
+    try:
+        with directory(top, "/".join(parts[:-1])) as parent:
+            _make(tar, info, top, parent, parts[-1])
+    except OverflowError as error:
+        raise DeclarationError(f"entry {info.name!r} has an impossible owner: {error}") from error
+    except OSError as error:
+        kind = ConflictError if error.errno in (errno.EROFS, errno.ELOOP) else RuntimeFailureError
+        raise kind(f"entry {info.name!r} cannot be made: {error.strerror}") from error
 
 
 def _make(tar: tarfile.TarFile, info: tarfile.TarInfo, top: int, parent: int, base: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
@@ -69,13 +70,12 @@ def listeners(address: str, port: int, protocol: str) -> frozenset[str]:
 def sockets_of(pid: int) -> frozenset[str]:
     """The sockets (inode numbers) a process holds; none when it is gone or cannot be looked into."""
     found = set()
-    try:
+    with suppress(OSError):
         for item in Path(f"/proc/{pid}/fd").iterdir():
-            target = str(item.readlink())
-            if target.startswith("socket:["):
-                found.add(target[len("socket:[") : -1])
-    except OSError:
-        pass
+            with suppress(OSError):  # closed meanwhile
+                target = str(item.readlink())
+                if target.startswith("socket:["):
+                    found.add(target[len("socket:[") : -1])
     return frozenset(found)
 
 

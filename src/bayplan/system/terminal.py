@@ -82,10 +82,10 @@ class Peer(Protocol):
 def join(peer: Peer, *, tty: bool, stdin: bool, keys: bytes, tell: Callable[[int], object] | None = None) -> bool:
     """Carry the caller's streams until the program ends (True), or the keys to detach were typed (False).
 
-    ``tell`` gets the signals that the caller gets.
+    ``tell`` gets the signals that the caller gets. What comes through a pipe is no key.
     """
     with passed_on(tell), raw(0 if stdin else _NO_TERMINAL, keys_only=not tty):
-        finder = DetachKeys(keys)
+        finder = DetachKeys(keys if stdin and os.isatty(0) else b"")
         watched: list[int] = [peer.fileno(), *([0] if stdin else [])]
         sized: tuple[int, int] | None = None
         while True:

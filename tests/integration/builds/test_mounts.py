@@ -231,3 +231,9 @@ def test_mounts_show_nothing_of_the_host(core, context, tmp_path):
     assert [path.name for path in decoy.iterdir()] == ["secret"]
     assert (decoy / "secret").read_text() == "of the host"
     assert core.left() == []
+
+
+def test_an_empty_secret_is_one(core, context):
+    command = "[ -f /run/secrets/t -a ! -s /run/secrets/t ]"
+    write(context, Dockerfile=f"FROM lab/base\nRUN --mount=type=secret,id=t,required {command}\n")
+    core.build(context, secrets=(BuildSecret(id="t", content=b""),))

@@ -22,7 +22,7 @@ def project(tmp_path):
         call.said.append(done.stdout + done.stderr)
         return done.stdout if ok else done.stdout + done.stderr
 
-    call.said = []
+    call.said, call.command, call.environment = [], made.command, made.environment
     call.run, call.state, call.file = made.settings.run_root, made.settings.state_root, made.file
     try:
         yield call

@@ -1,6 +1,7 @@
 """An image given to another host: a real sshd on loopback, and behind it a core of its own."""
 
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -26,6 +27,7 @@ def other(core):
         "BAYPLAN_RUN_ROOT": str(run),
     }
     own |= {name: core.env[name] for name in ("BAYPLAN_NFT_TABLE", "BAYPLAN_INTERFACE_PREFIX", "BAYPLAN_CGROUP_PARENT")}
+    own |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}  # sshd gives none of ours
     words = ["env", *(f"{name}={value}" for name, value in own.items()), sys.executable, "-m", "bayplan", "bridge"]
     with sshd(root / "ssh") as (address, path):
         yield address, shlex.join(words), own, {"PATH": path}
@@ -83,3 +85,16 @@ def test_a_bridge_takes_no_other_content(core):
     bad = core("bridge", stdin=json.dumps({**request, "name": "../X"}).encode() + b"\n")
     assert "image name" in bad
     assert len(core("image", "ls", "--json")[0]["names"]) == 1
+
+
+def test_all_platforms_of_a_name_are_sent(core, other):
+    address, bridge, own, path = other
+    context = core.root / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /\n")
+    core("build", "-t", "lab/many:1", "--platform", "linux/arm64,linux/s390x", context)
+    sent = core("image", "copy", "lab/many:1", address, "--bridge", bridge, "--json", **path)
+    assert sent["blobs"] == 6  # two configurations, two manifests, the layer of both, and the index
+    (here,), (there,) = (core("image", "inspect", "--json", "lab/many:1", **extra) for extra in ({}, own))
+    assert there["Manifests"] == here["Manifests"]
+    assert there["Descriptor"] == here["Descriptor"]

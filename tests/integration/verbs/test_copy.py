@@ -1,6 +1,9 @@
 """cp in and out of live and stopped containers, and against one that swaps directories for links meanwhile."""
 
+import io
 import os
+import subprocess
+import tarfile
 import time
 
 import pytest
@@ -107,3 +110,42 @@ def test_a_link_of_a_stopped_one_leads_to_no_place_of_the_host(bayplan, tmp_path
     (tmp_path / "new").write_text("put")
     bayplan.popen("cp", str(tmp_path / "new"), "app:/at/data/new", stdout=-1, stderr=-1).communicate(timeout=60)
     assert list(decoy.iterdir()) == []
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_what_is_no_archive_or_cannot_be_made_is_refused_with_one_message(bayplan, tmp_path, state):
+    bayplan("apply")
+    bayplan("exec", "app", "sh", "-c", "ln -s loop /loop; mkdir /there")
+    if state == "stopped":
+        bayplan("stop", "-t", "0", "app")
+
+    def said(*arguments, stdin=None, code=2):
+        done = subprocess.run(
+            bayplan.argv("cp", *arguments),
+            env={**os.environ, **bayplan.environment},
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+        text = done.stderr.decode()
+        assert text.startswith("Error: "), text
+        assert "Traceback" not in text
+        assert done.returncode == code, text
+        return text
+
+    assert "no tar archive" in said("-", "app:/there", stdin=b"garbage" * 200)
+    assert "no tar archive" in said("-", "app:/there", stdin=b"")
+    hard = {"type": tarfile.LNKTYPE, "linkname": "a/.."}
+    for fields, code in (({"uid": 1 << 40}, 2), (hard, 1)):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            top = tarfile.TarInfo("a")
+            top.type = tarfile.DIRTYPE
+            tar.addfile(top)
+            info = tarfile.TarInfo("name")
+            for field, value in fields.items():
+                setattr(info, field, value)
+            tar.addfile(info)
+        assert "'name'" in said("-", "app:/there", stdin=out.getvalue(), code=code)
+    assert "symbolic links" in said("app:/loop/x", str(tmp_path / "x"))
+    assert "symbolic links" in said(str(bayplan.file), "app:/loop/x")

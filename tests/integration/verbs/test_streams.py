@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import pytest
@@ -220,3 +221,18 @@ def test_exec_has_its_own_environment_user_and_directory(bayplan):
     assert said == "mine own caller's 7 8 /bin\n"
     found = bayplan("exec", "--json", "app", "sh", "-c", "echo out; echo err >&2; exit 3", code=3)
     assert found == {"exit_code": 3, "stdout": "out\n", "stderr": "err\n"}
+
+
+def test_what_comes_through_a_pipe_is_no_key_and_arrives_whole(bayplan):
+    """Bytes of a file are not typed: neither do some of them detach, nor is the last one held back."""
+    declare(bayplan, "exec cat", "stdin_open: true")
+    sent = b"begin\x10\x11end" + bytes(range(256)) * 8192 + b"\x10"
+    joined = bayplan.popen("attach", "app", stdin=-1, stdout=-1)
+    threading.Thread(target=lambda: (joined.stdin.write(sent), joined.stdin.close())).start()
+    got = b""
+    while len(got) < len(sent) and (piece := os.read(joined.stdout.fileno(), 65536)):
+        got += piece
+    bayplan("kill", "app")
+    assert joined.wait(60) == 137
+    joined.stdout.close()
+    assert got == sent

@@ -7,8 +7,8 @@ from bayplan.errors import DeclarationError, NotBuiltYetError
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        (["https://x.example/y.git"], NotBuiltYetError, "a build context that is no directory"),
-        (["git@x.example:y"], NotBuiltYetError, "clone or unpack it"),
+        (["https://x.example/y.tar.gz"], NotBuiltYetError, "a build context that is no directory"),
+        (["git@x.example:y#-x"], DeclarationError, "no branch, tag or commit"),
         (["-"], NotBuiltYetError, "a build context that is no directory"),
         (["--allow", "all", "."], DeclarationError, "unknown --allow all .security.insecure, network.host"),
     ],

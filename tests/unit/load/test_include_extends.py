@@ -88,3 +88,58 @@ def test_paths_are_those_of_the_file_they_stand_in(tmp_path: Path) -> None:
     (mount,) = made.mounts
     assert isinstance(mount, BindMount)
     assert mount.source == str(tmp_path / "other/v")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("include: ['~nobody-here/x']\n", "include[0]: '~nobody-here/x': there is no such user"),
+        (
+            "include: [{path: one.yaml, env_file: '~nobody-here/x'}]\n",
+            "env_file: '~nobody-here/x': there is no such user",
+        ),
+        ("include: [{path: one.yaml, project_directory: []}]\n", "project_directory: must be a string, not a list"),
+        (
+            "services: {b: {image: b, extends: {file: '~nobody-here/x', service: s}}}\n",
+            "file: '~nobody-here/x': there is",
+        ),
+        ("services: {b: {image: b, env_file: ['~nobody-here/x']}}\n", "env_file[0]: '~nobody-here/x': there is"),
+        ("services: {b: {image: b, env_file: [{path: [a, b]}]}}\n", "env_file[0].path: must be a string, not a list"),
+        ("services: {b: {build: '~nobody-here/x'}}\n", "build: '~nobody-here/x': there is no such user"),
+    ],
+)
+def test_paths_that_are_none(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        read(tmp_path, text if "services" in text else f"{text}services: {{a: {{image: a}}}}\n")
+    assert said in str(caught.value)
+
+
+def test_what_is_read_by_way_of_each_other_is_bounded(tmp_path: Path) -> None:
+    services = "".join(f"  s{number}: {{image: x, extends: s{number + 1}}}\n" for number in range(500))
+    with pytest.raises(DeclarationError, match="more than 100 services extend each other"):
+        read(tmp_path, f"services:\n{services}  s500: {{image: x}}\n")
+    for times in (1, 2):
+        for number in range(100):
+            (tmp_path / f"i{number}.yaml").write_text(f"include: {[f'i{number + 1}.yaml'] * times}\n")
+        (tmp_path / "i100.yaml").write_text("services: {b: {image: y}}\n")
+        with pytest.raises(DeclarationError, match="more than 1000 files, or 50 in each other, are included"):
+            read(tmp_path, "include: [i0.yaml]\nservices: {a: {image: a}}\n")
+    for number in range(12):
+        (tmp_path / f"i{number}.yaml").write_text(f"include: {[f'i{number + 1}.yaml'] * 2}\n")
+    (tmp_path / "i12.yaml").write_text("services: {b: {image: y}}\n")
+    with pytest.raises(DeclarationError, match="more than 1000 files"):
+        read(tmp_path, "include: [i0.yaml]\nservices: {a: {image: a}}\n")
+
+
+def test_a_file_that_many_extend_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    whole = Path.read_text
+
+    def noted(path: Path, *given: str, **named: str) -> str:
+        opened.append(path)
+        return whole(path, *given, **named)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    text = "".join(f"  s{number}: {{extends: {{file: two.yaml, service: s}}}}\n" for number in range(9))
+    assert {item.image for item in read(tmp_path, f"services:\n{text}").containers} == {"two"}
+    assert [path.name for path in opened] == ["c0.yaml", "two.yaml"]

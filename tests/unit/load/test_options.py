@@ -177,9 +177,18 @@ def built(tmp_path: Path, build: str, *attributes: str) -> Image:
     return stack.images[0]
 
 
+@pytest.mark.parametrize("text", ["https://x.example/y.git#main:web", "git@x.example:y.git", "github.com/a/b"])
+def test_a_build_of_a_repository(tmp_path: Path, text: str) -> None:
+    made = built(tmp_path, f"{{context: '{text}'}}")
+    assert made.build is not None
+    assert made.build.context == text
+
+
 def test_a_build_for_one_platform_and_with_privileges(tmp_path: Path) -> None:
     made = built(tmp_path, "{context: ., platforms: [linux/arm64], entitlements: [security.insecure, network.host]}")
     assert made.platform == "linux/arm64"
+    several = built(tmp_path, "{context: ., platforms: [linux/arm64, linux/amd64]}")
+    assert (several.platform, several.build.platforms) == (None, ("linux/arm64", "linux/amd64"))
     assert made.build is not None
     assert made.build.entitlements == (Entitlement.INSECURE, Entitlement.HOST_NETWORK)
     assert list(risks_of(made)) == [
@@ -187,11 +196,10 @@ def test_a_build_for_one_platform_and_with_privileges(tmp_path: Path) -> None:
         "isolation: commands of the build may have the host's network (network.host)",
     ]
     for build, line, says in (
-        ("{context: ., platforms: [linux/arm64, linux/amd64]}", "tty: true", "2 platforms at once is not built yet"),
         ("{context: ., platforms: [linux/arm64]}", "platform: linux/amd64", "its build for linux/arm64"),
         ("{context: ., entitlements: [security.nothing]}", "tty: true", "entitlements"),
-        ("{context: 'https://x.example/y.git'}", "tty: true", "a build context at 'https://x.example/y.git'"),
-        ("git@x.example:y.git", "tty: true", "is not built yet"),
+        ("{context: 'https://x.example/y.tar.gz'}", "tty: true", "a build context at 'https://x.example/y.tar.gz'"),
+        ("git@x.example:y.git#../x", "tty: true", "is no branch, tag or commit"),
     ):
         with pytest.raises(DeclarationError, match=says):
             built(tmp_path, build, line)

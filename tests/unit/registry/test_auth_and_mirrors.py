@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from bayplan.errors import UnsupportedError
+from bayplan.errors import DeclarationError, UnsupportedError
 from bayplan.models.reference import ImageReference
 from bayplan.registry.auth import credentials_for, parse_challenges
 from bayplan.registry.mirrors import Endpoint, endpoints, load
@@ -49,3 +49,16 @@ def test_mirrors_come_first_and_only_the_marked_one_is_insecure(tmp_path):
     assert endpoints(ImageReference.parse("team/app"), tables) == (Endpoint("docker.io", "team/app"),)
     with pytest.raises(UnsupportedError):
         endpoints(ImageReference.parse("r.bad.example/app"), tables)
+
+
+def test_a_header_of_blanks_is_read_in_no_time():
+    """Where each blank is tried with each other one, this takes minutes."""
+    assert parse_challenges("Bearer a=b" + " ," * 30_000 + "=")[0].parameters == {"a": "b"}
+
+
+@pytest.mark.parametrize("text", ["registry = 'x'", "[registry]", "[[registry]]\nlocation = 'a'\nmirror = ['b']", "["])
+def test_what_is_no_table_is_refused(tmp_path, text):
+    conf = tmp_path / "registries.conf"
+    conf.write_text(text)
+    with pytest.raises(DeclarationError, match=r"registries.conf: "):
+        load([conf])

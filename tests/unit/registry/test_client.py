@@ -14,6 +14,7 @@ from bayplan.registry.addresses import joined
 from bayplan.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient
 from bayplan.registry.limits import Limits
 from bayplan.registry.mirrors import Endpoint
+from bayplan.registry.tokens import Scope
 
 DIGEST = "sha256:" + "1" * 64
 QUICK = Limits(attempts=2, first_wait_s=0.01, longest_wait_s=0.05)
@@ -155,3 +156,56 @@ def test_a_registry_of_https_cannot_send_the_client_to_plain_http(address):
         return
     with pytest.raises(UnavailableError, match=r"plain HTTP|malformed"):
         joined("https://registry.example/v2/", address, end)
+
+
+def test_another_host_that_the_registry_leads_to_gets_no_credentials(serve, tmp_path, monkeypatch):
+    """Its challenge would name where they go (CVE-2020-15157)."""
+    elsewhere = []
+    foreign = {"/token": (200, {}, b'{"token": "theirs"}')}
+    _, other = serve(foreign, seen=elsewhere)
+    for scheme in ("Basic", f'Bearer realm="http://{other.registry}/token"'):
+        foreign["/v2/app/manifests/1"] = (401, {"WWW-Authenticate": scheme}, b"")
+        client, ref = serve(
+            {"/v2/app/manifests/1": (307, {"Location": f"http://{other.registry}/v2/app/manifests/1"}, b"")}
+        )
+        (tmp_path / "auth.json").write_text(json.dumps({"auths": {ref.registry: {"username": "me", "password": "p"}}}))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+        with pytest.raises(NotFoundError, match="access is denied"):
+            client.resolve(ref)
+    assert elsewhere == [("/v2/app/manifests/1", None)] * 2
+
+
+def test_an_upload_that_is_elsewhere_gets_no_credentials(serve, tmp_path, monkeypatch):
+    elsewhere, seen, scope = [], [], Scope("app", "pull,push")
+    foreign = {"/up": (200, {}, b"")}
+    _, other = serve(foreign, seen=elsewhere)
+    client, ref = serve({"/up": (401, {"WWW-Authenticate": "Basic"}, b"")}, seen=seen)
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {ref.registry: {"username": "me", "password": "p"}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    (end,) = client.endpoints(ref)
+    client.transport.request(end, "GET", f"http://{ref.registry}/up", scope).close()
+    assert [item[1] is None for item in seen] == [True, False]
+    for given in ((200, {}, b""), (401, {"WWW-Authenticate": "Basic"}, b"")):
+        foreign["/up"] = given
+        client.transport.request(end, "GET", f"http://{other.registry}/up", scope).close()
+    assert elsewhere == [("/up", None)] * 2
+
+
+@pytest.mark.parametrize("config", [b"{", b"[]", b"[" * 100_000])
+def test_a_configuration_that_is_none_is_refused(serve, config):
+    part = {"digest": f"sha256:{hashlib.sha256(config).hexdigest()}", "size": len(config)}
+    document = {**IMAGE, "config": part}
+    client, ref = serve({**manifest(document), f"/v2/app/blobs/{part['digest']}": (200, {}, config)})
+    with pytest.raises(CorruptStateError, match="the configuration is no JSON"):
+        client.config(ref, document)
+
+
+def test_a_challenge_is_answered_once(serve, tmp_path, monkeypatch):
+    """Fault row 27: a registry that refuses credentials, again and again, is not asked without end."""
+    seen = []
+    client, ref = serve({"/v2/app/manifests/1": (401, {"WWW-Authenticate": "Basic"}, b"")}, seen=seen)
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {ref.registry: {"username": "me", "password": "p"}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    with pytest.raises(NotFoundError, match="access is denied"):
+        client.resolve(ref)
+    assert [item[1] is None for item in seen] == [True, False]

@@ -54,3 +54,20 @@ def test_a_name_with_a_dash_is_no_option(tmp_path: Path) -> None:
         discarded.take(_tree(tmp_path / f"-rf{number}"))
     discarded.settle()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_for_it_may_go_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, times = Path.mkdir, []
+
+    def mkdir(path: Path, *given: int, **named: int) -> None:
+        made(path, *given, **named)
+        if path.name == "discarded":
+            times.append(path)
+            if len(times) == 1:
+                path.rmdir()  # another thread has removed all that was in there
+
+    discarded, place = Discarded(tmp_path), _tree(tmp_path / "place")
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    discarded.take(place)
+    discarded.settle()
+    assert (len(times), list(tmp_path.iterdir())) == (2, [])

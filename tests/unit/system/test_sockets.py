@@ -29,3 +29,18 @@ def test_a_taken_port_is_seen_with_its_holder(protocol, bound):
 
 def test_an_address_that_the_host_does_not_have_is_in_nobody_s_way():
     assert sockets.is_free("192.0.2.123", 53, "udp")
+
+
+def test_a_descriptor_that_is_closed_meanwhile_hides_no_other(monkeypatch):
+    followed, first = sockets.Path.readlink, []
+
+    def readlink(path):
+        if not first:
+            first.append(path)
+            raise FileNotFoundError(path)
+        return followed(path)
+
+    with socket.socket() as one, socket.socket() as two:
+        monkeypatch.setattr(sockets.Path, "readlink", readlink)
+        found = sockets.sockets_of(os.getpid())
+        assert {str(os.fstat(item.fileno()).st_ino) for item in (one, two)} <= found

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bayplan.load.compose import dotenv
-from bayplan.load.compose.nodes import Node, as_flag, as_list, as_text, check_keys, pairs, text_or_texts, wrong
+from bayplan.load.compose.nodes import Node, as_flag, as_list, as_text, check_keys, pairs, wrong
+from bayplan.load.compose.paths import below
 
 
 def environment(service: Node, directory: Path, outer: Mapping[str, str]) -> dict[str, str]:
@@ -30,7 +31,7 @@ def label_files(service: Node, directory: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     if files := service.get("label_file"):
         for item in as_list(files) if isinstance(files.value, list) else [files]:
-            file = directory / Path(as_text(item)).expanduser()
+            file = below(directory, as_text(item), item)
             if not file.is_file():
                 raise wrong(item, f"label file {str(file)!r} does not exist")
             found |= dotenv.read(file, {})
@@ -47,8 +48,7 @@ def _env_file(node: Node, directory: Path, inherited: Mapping[str, str]) -> dict
         if form and as_text(form) != "raw":
             raise wrong(form, f"unknown format {as_text(form)!r}", hint="raw")
         path, required, raw = inner, as_flag(flag) if flag else True, form is not None
-    (text,) = text_or_texts(path)
-    file = directory / Path(text).expanduser()
+    file = below(directory, as_text(path), path)
     if not file.is_file():
         if required:
             raise wrong(path, f"env file {str(file)!r} does not exist", hint="make it, or set required: false")

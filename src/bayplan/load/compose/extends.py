@@ -6,16 +6,18 @@ Each file's own are resolved before it is merged over others, as compose-go does
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bayplan.load.compose.anchor import anchored
 from bayplan.load.compose.interpolate import Variables
 from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_text, check_keys, wrong
+from bayplan.load.compose.paths import below
 from bayplan.load.compose.texts import read
 
 _REMOTE = ("http://", "https://", "git@", "ssh://", "git://", "oci://", "github.com/")
+_MAX_DEPTH = 100
 Step = tuple[str, str]
 """A file and one of its services."""
 
@@ -32,6 +34,10 @@ class _File:
     root: Node
     directory: Path
     variables: Variables
+    done: dict[str, Node] = field(default_factory=dict)
+    """Services that are whole: many may extend one."""
+    others: dict[Path, _File] = field(default_factory=dict)
+    """Files that were read, each once."""
 
     def resolved(self) -> Node:
         services = self.root.get("services")
@@ -53,9 +59,14 @@ class _File:
         if step in way:
             circle = " -> ".join(f"{service} ({Path(file).name})" for file, service in (*way[way.index(step) :], step))
             raise wrong(wanted, f"services extend each other in a circle: {circle}", hint="remove one")
+        if len(way) >= _MAX_DEPTH:
+            raise wrong(wanted, f"more than {_MAX_DEPTH} services extend each other")
+        if name in self.done:
+            return self.done[name]
         base = self._base(wanted, (*way, step))
         mine = replace(node, value={key: item for key, item in node.value.items() if key != "extends"})
-        return merge(settle(base), mine)
+        found = self.done[name] = merge(settle(base), mine)
+        return found
 
     def _base(self, wanted: Node, way: tuple[Step, ...]) -> Node:
         """The service that is extended, with all that it extends itself."""
@@ -77,6 +88,8 @@ class _File:
         text = as_text(file)
         if text.startswith(_REMOTE):
             raise wrong(file, f"{text!r} is on another host: only files of this one are read", hint="fetch it first")
-        path = Path(os.path.normpath(self.directory / Path(text).expanduser()))
-        other = read((path,), self.variables, file)
-        return _File(anchored(other, path.parent), path.parent, self.variables)
+        path = Path(os.path.normpath(below(self.directory, text, file)))
+        if path not in self.others:
+            other = read((path,), self.variables, file)
+            self.others[path] = _File(anchored(other, path.parent), path.parent, self.variables, {}, self.others)
+        return self.others[path]

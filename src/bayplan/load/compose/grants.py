@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import SecretBytes
 
 from bayplan.load.compose.nodes import Node, as_flag, as_integer, as_list, as_text, check_keys, wrong
+from bayplan.load.compose.paths import below
 from bayplan.load.compose.resources import final_name
 from bayplan.load.compose.validate import make
 from bayplan.models import BuildSecret, FileGrant
@@ -100,7 +101,7 @@ def _file(node: Node, key: str, kind: str, places: Places) -> Path | None:
     file = node.get("file")
     if file is None:
         return None
-    return Path(os.path.normpath(places.directory.absolute() / Path(as_text(file)).expanduser()))
+    return Path(os.path.normpath(below(places.directory.absolute(), as_text(file), file)))
 
 
 def _kept(node: Node, file: Path, kind: str) -> SecretBytes | None:
@@ -145,7 +146,7 @@ def read_content(node: Node, key: str, kind: str, places: Places) -> SecretBytes
             return None
         return SecretBytes(places.environment[text].encode())
     try:
-        return SecretBytes((places.directory / Path(text).expanduser()).read_bytes())
+        return SecretBytes(below(places.directory, text, place).read_bytes())
     except OSError as error:
         _log.warning("%s: %s: %r cannot be read: %s", place.at, place.path, text, error.strerror)
         return None

@@ -6,14 +6,15 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
 from bayplan.load.compose.grants import Places, read_build_secrets
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, texts, wrong
+from bayplan.load.compose.paths import below
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
+from bayplan.models.git_url import parse
 
 _PERIODS = {"daily": "1d", "weekly": "1w"}
 _PART = re.compile(r"(\d+)([wdhms])")
@@ -48,7 +49,8 @@ class ImageReader:
             values["platform"] = as_text(platform)
         if build:
             values["build"] = self._build(build)
-            if isinstance(build.value, dict) and (platforms := build.get("platforms")):
+            platforms = build.get("platforms") if isinstance(build.value, dict) else None
+            if platforms and len(texts(platforms)) == 1:
                 values["platform"] = _platform(platforms, values.get("platform"))
         image = make(Image, service, values)
         known = self.found.get(full)
@@ -78,6 +80,8 @@ class ImageReader:
                 values[name] = as_flag(found)
         if allowed := node.get("entitlements"):
             values["entitlements"] = texts(allowed)
+        if (platforms := node.get("platforms")) and len(texts(platforms)) > 1:
+            values["platforms"] = texts(platforms)
         values["labels"] = text_map(node.get("labels"))
         if wanted := node.get("secrets"):
             values["secrets"] = read_build_secrets(wanted, self.secrets, self.places)
@@ -101,25 +105,27 @@ class ImageReader:
                 raise wrong(
                     place, f"no agent for {name}: SSH_AUTH_SOCK is not set", hint="give it a path, or ssh-agent(1)"
                 )
-            found[name] = os.path.normpath(self.places.directory / Path(path).expanduser())
+            found[name] = os.path.normpath(below(self.places.directory, path, place))
         return found
 
     def _context(self, node: Node) -> str:
         text = as_text(node)
-        if "://" in text or text.startswith(("git@", "github.com/")):
-            raise not_built(node, f"a build context at {text!r} is not built yet")
-        return os.path.normpath(self.places.directory / Path(text).expanduser())
+        try:
+            if parse(text):
+                return text
+        except ValueError as error:
+            raise wrong(node, str(error)) from error
+        if "://" in text:
+            raise not_built(node, f"a build context at {text!r}, which is no Git repository, is not built yet")
+        return os.path.normpath(below(self.places.directory, text, node))
 
 
 def _platform(node: Node, declared: Any) -> str:
-    """The one platform to build for. Raises NotBuiltYetError for several."""
-    found = texts(node)
-    if len(found) != 1:
-        hint = "build an image for each, and push them under one name by `bayplan image push --index`"
-        raise not_built(node, f"a build for {len(found)} platforms at once is not built yet: {hint}")
-    if declared not in (None, found[0]):
-        raise wrong(node, f"the service is for platform {declared}, its build for {found[0]}")
-    return found[0]
+    """The one platform to build for. Raises DeclarationError."""
+    (found,) = texts(node)
+    if declared not in (None, found):
+        raise wrong(node, f"the service is for platform {declared}, its build for {found}")
+    return found
 
 
 def _policy(node: Node) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bayplan.load.compose import dotenv, keys
@@ -11,9 +12,12 @@ from bayplan.load.compose.anchor import anchored
 from bayplan.load.compose.extends import extended
 from bayplan.load.compose.interpolate import Variables, interpolate
 from bayplan.load.compose.merge import merge, settle
-from bayplan.load.compose.nodes import Node, as_list, check_keys, text_or_texts, wrong
+from bayplan.load.compose.nodes import Node, as_list, as_text, check_keys, text_or_texts, wrong
+from bayplan.load.compose.paths import below
 from bayplan.load.compose.texts import documents
 
+_MAX_FILES = 1000
+_MAX_DEPTH = 50
 _TAKEN = ("services", "networks", "volumes", "secrets", "configs")
 
 
@@ -24,6 +28,8 @@ class Reader:
     directory: Path
     variables: Variables
     way: tuple[Path, ...] = ()
+    count: Iterator[int] = field(default_factory=itertools.count)
+    """Of the files that were read: a few that include each other twice would be read without end."""
 
     def whole(self, document: Node) -> Node:
         """A document with its variables replaced, its includes and its ``extends`` done. Raises DeclarationError."""
@@ -58,10 +64,10 @@ class Reader:
             if found is None:
                 raise wrong(item, "names no path")
             path = found
-        files = [self.directory / Path(text).expanduser() for text in text_or_texts(path)]
+        files = [below(self.directory, text, path) for text in text_or_texts(path)]
         if not files:
             raise wrong(path, "names no path")
-        directory = self.directory / text_or_texts(folder)[0] if folder else files[0].parent
+        directory = below(self.directory, as_text(folder), folder) if folder else files[0].parent
         variables = self._variables(env, directory)
         root: Node | None = None
         for file in files:
@@ -69,7 +75,9 @@ class Reader:
             if real in self.way:
                 circle = " -> ".join(one.name for one in (*self.way[self.way.index(real) :], real))
                 raise wrong(path, f"files include each other in a circle: {circle}", hint="remove one")
-            reader = Reader(directory, variables, (*self.way, real))
+            if len(self.way) >= _MAX_DEPTH or next(self.count) >= _MAX_FILES:
+                raise wrong(path, f"more than {_MAX_FILES} files, or {_MAX_DEPTH} in each other, are included")
+            reader = Reader(directory, variables, (*self.way, real), self.count)
             for document in documents(file, path):
                 one = reader.whole(document)
                 root = settle(one) if root is None else merge(root, one)
@@ -81,7 +89,7 @@ class Reader:
     def _variables(self, given: Node | None, directory: Path) -> Variables:
         """Those of the including file go before those of the included one's ``.env``."""
         default = directory / ".env"
-        files = [self.directory / Path(text).expanduser() for text in text_or_texts(given)] if given else []
+        files = [below(self.directory, text, given) for text in text_or_texts(given)] if given else []
         if given is None and default.is_file():
             files = [default]
         outer: Mapping[str, str] = self.variables.values

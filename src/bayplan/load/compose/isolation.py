@@ -9,6 +9,7 @@ from typing import Any
 
 from bayplan.load.compose import keys
 from bayplan.load.compose.nodes import Node, as_integer, as_list, as_map, as_text, check_keys, not_built, wrong
+from bayplan.load.compose.paths import below
 from bayplan.load.compose.validate import make
 from bayplan.models import BlockIo, Device, DeviceRate, DeviceWeight
 
@@ -30,7 +31,7 @@ def security_options(node: Node, directory: Path) -> tuple[str, ...]:
         name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
         if name in _HAVING_VALUE and value:
             if name == "seccomp" and value not in ("unconfined", "builtin"):
-                value = os.path.normpath(directory / Path(value).expanduser())
+                value = os.path.normpath(below(directory, value, item))
             found.append(f"{name}={value}")
         elif _SECURITY.match(text):
             found.append(text)

@@ -43,7 +43,7 @@ def pairs(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[t
     """``key=value ...``, or one ``key value`` whose value is the rest of the line (ENV and LABEL)."""
     words = split(text, escape)
     if "=" not in words[0]:
-        key, _, rest = text.partition(" ")
+        key, rest = words[0], text.lstrip().removeprefix(words[0])
         if not rest.strip():
             raise ValueError(f"{key!r} has no value; write {key}=...")
         return [(expand(key, variables, escape), expand(rest.strip(), variables, escape))]
@@ -120,7 +120,7 @@ class _Lexer:
         name = self._name()
         if not name:
             raise ValueError(f"${{}} names no variable in {self.text!r}")
-        rest = self.text[self.at :]
+        rest = self.text[self.at : self.at + 2]
         if rest.startswith("}"):
             self.at += 1
             return self.variables.get(name, "")

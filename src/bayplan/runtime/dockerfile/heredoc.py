@@ -60,19 +60,19 @@ def of_word(word: str, escape: str) -> Heredoc | None:
     return Heredoc(name, "", name == match[2], bool(match[1])) if _NAME.fullmatch(name) else None
 
 
-def read(line: str, following: Sequence[str], escape: str, where: Location) -> tuple[tuple[Heredoc, ...], int]:
-    """The heredocs of a line and how many of the lines after it are theirs. Raises DeclarationError for an open one."""
-    found, at = [], 0
+def read(line: str, lines: Sequence[str], at: int, escape: str, where: Location) -> tuple[tuple[Heredoc, ...], int]:
+    """The heredocs of a line, which begin at ``at``, and where they end. Raises DeclarationError for an open one."""
+    found = []
     for item in announced(line, escape):
         start = at
-        while at < len(following):
-            text = following[at].rstrip("\r")
+        while at < len(lines):
+            text = lines[at].rstrip("\r")
             if (text.lstrip("\t") if item.strips_tabs else text) == item.name:
                 break
             at += 1
         else:
             raise DeclarationError(f"the heredoc {item.name} is not closed", where=where, hint=f"a line {item.name}")
-        body = "".join(f"{text}\n" for text in following[start:at])
+        body = "".join(f"{text}\n" for text in lines[start:at])
         found.append(Heredoc(item.name, body, item.expands, item.strips_tabs))
         at += 1
     return tuple(found), at

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+_ANY_DEPTH = re.compile(r"(?:\*\*/)*\*\*/?")
+
 
 class Ignore:
     """Patterns in order; the last that matches a path or a directory above it decides."""
@@ -43,33 +45,40 @@ def _matches(pattern: re.Pattern[str], path: str) -> bool:
 
 def translate(pattern: str) -> re.Pattern[str]:
     """A pattern of Go's filepath.Match, with ``**`` for any number of directories. Raises ValueError."""
-    out, at = "", 0
+    out: list[str] = []
+    star, at = -1, 0
     while at < len(pattern):
         sign = pattern[at]
-        if pattern.startswith("**/", at):
-            out, at = out + "(?:.*/)?", at + 3
-            continue
-        if pattern.startswith("**", at):
-            out, at = out + ".*", at + 2
+        if match := _ANY_DEPTH.match(pattern, at):
+            # Several of them say no more than one.
+            out.append("(?:.*/)?" if match[0].endswith("/") else ".*")
+            star, at = -1, match.end()
             continue
         if sign == "*":
-            out += "[^/]*"
+            if star >= 0:
+                # What stands between two of them may be taken where it is found first: tried at each place, a few
+                # stars more would take hours (as fnmatch of the standard library does it).
+                out[star] = "(?>[^/]*?"
+                out.append(")")
+            star = len(out)
+            out.append("[^/]*")
         elif sign == "?":
-            out += "[^/]"
+            out.append("[^/]")
         elif sign == "[":
             end = pattern.find("]", at + 2)
             if end < 0:
                 raise ValueError(f"a ] is missing in pattern {pattern!r}")
             inside = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            out += f"[{inside}]"
+            out.append(f"[{inside}]")
             at = end
         elif sign == "\\" and at + 1 < len(pattern):
             at += 1
-            out += re.escape(pattern[at])
+            out.append(re.escape(pattern[at]))
         else:
-            out += re.escape(sign)
+            star = -1 if sign == "/" else star
+            out.append(re.escape(sign))
         at += 1
     try:
-        return re.compile(out, re.DOTALL)
+        return re.compile("".join(out), re.DOTALL)
     except re.error as error:
         raise ValueError(f"pattern {pattern!r} is malformed: {error}") from error

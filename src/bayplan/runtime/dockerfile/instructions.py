@@ -149,8 +149,7 @@ def _joined(text: str, file: str, escape: str) -> list[tuple[int, str, tuple[Her
         pieces.append(shortened)
         if shortened == raw:
             line, pieces = "".join(pieces).strip(), []
-            own, count = heredoc.read(line, lines[at:], escape, Location(file, first))
-            at += count
+            own, at = heredoc.read(line, lines, at, escape, Location(file, first))
             found.append((first, line, own))
     if pieces:
         found.append((first, "".join(pieces).strip(), ()))
@@ -170,7 +169,7 @@ def _instruction(line: str, where: Location, escape: str, own: tuple[Heredoc, ..
             f"unknown instruction {word!r}", where=where, hint=f"did you mean {near[0]}?" if near else ""
         )
     flags, text = _flags(name, rest.strip(), where)
-    found = Instruction(name, text, where, flags, _json(text), escape, own)
+    found = Instruction(name, text, where, flags, exec_form(text), escape, own)
     if not text:
         raise found.wrong("says nothing")
     if name == "ONBUILD":
@@ -201,13 +200,13 @@ def _flags(name: str, text: str, where: Location) -> tuple[tuple[tuple[str, str]
     return tuple(flags), text
 
 
-def _json(text: str) -> tuple[str, ...] | None:
-    """The exec form; what is no list of strings is the shell form, as Docker reads it."""
+def exec_form(text: str) -> tuple[str, ...] | None:
+    """The words of a list in JSON; None for what is no list of strings, which is the shell form, as Docker reads it."""
     if not text.startswith("["):
         return None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         return None

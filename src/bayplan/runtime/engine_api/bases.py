@@ -1,4 +1,4 @@
-"""The images that containers were made of: each is inspected once."""
+"""The images that containers were made of: each is inspected once in an observation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import docker.errors
 
+from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.client import EngineClient
 from bayplan.runtime.engine_api.options.shape import NOTHING
 
 
 class Bases:
-    """Inspections of images by their ids, which never change. Safe to use from many threads."""
+    """Inspections of images by their ids. Safe to use from many threads."""
 
     def __init__(self, client: EngineClient) -> None:
         self.client = client
@@ -22,17 +23,16 @@ class Bases:
         self._lock = threading.Lock()
 
     def learn(self, ids: Collection[str], pool: Executor) -> None:
-        """Inspect those that are not known yet, at the same time."""
-        with self._lock:
-            missing = {one for one in ids if one and one not in self._known}
-        list(pool.map(self.get, missing))
+        """Inspect them anew, at the same time: what repositories call an image changes with pulls."""
+        list(pool.map(self._inspect, {one for one in ids if one}))
 
     def get(self, image_id: str) -> Mapping[str, Any]:
         """What the engine says of it; nothing for one that was removed under a container."""
         with self._lock:
             known = self._known.get(image_id)
-        if known is not None:
-            return known
+        return self._inspect(image_id) if known is None else known
+
+    def _inspect(self, image_id: str) -> Mapping[str, Any]:
         try:
             found: Mapping[str, Any] = self.client.call("GET", f"/images/{image_id}/json")
         except docker.errors.NotFound:
@@ -45,16 +45,20 @@ class Bases:
         """Its configuration, over which a container's is laid."""
         return self.get(image_id).get("Config") or NOTHING
 
-    def find(self, reference: str) -> str:
-        """The id of an image by any name, digest or id; empty for none."""
-        try:
-            found: Mapping[str, Any] = self.client.call("GET", f"/images/{reference}/json")
-        except docker.errors.NotFound:
-            return ""
-        image_id = whole_id(str(found["Id"]))
-        with self._lock:
-            self._known[image_id] = found
-        return image_id
+    def digest(self, image_id: str, reference: str) -> str:
+        """Digest by which a declaration's ``reference`` is resolved; see ``digest_of``."""
+        return digest_of(self.get(image_id), reference) or image_id
+
+
+def digest_of(image: Mapping[str, Any], reference: str) -> str:
+    """The manifest that the engine pulled for that repository; the image's own id for one that never had a registry."""
+    digests = [str(one).partition("@") for one in image.get("RepoDigests") or ()]
+    try:
+        wanted = ImageReference.parse(reference).name if reference else ""
+    except ValueError:
+        wanted = ""
+    by_name = {ImageReference.parse(name).name: digest for name, _, digest in digests}
+    return by_name.get(wanted) or next(iter(by_name.values()), "") or whole_id(str(image.get("Id", "")))
 
 
 def whole_id(text: str) -> str:

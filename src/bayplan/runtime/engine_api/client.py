@@ -110,7 +110,8 @@ class EngineClient(docker.APIClient):
             response.raise_for_status()
         except requests.exceptions.HTTPError as error:
             sdk.create_api_error_from_http_exception(error)  # it raises
-        return response.json() if response.content else None
+        # Podman says OK, and that it were JSON.
+        return response.json() if response.content.strip() not in (b"", b"OK") else None
 
     def streamed(
         self,
@@ -120,14 +121,18 @@ class EngineClient(docker.APIClient):
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         data: Any = None,
+        own: bool = False,
     ) -> Iterator[bytes]:
         """An answer in the pieces in which it comes, however long that takes. ``data`` is a file or an iterator.
 
+        ``own``: of Podman's own API.
+
         Raises the SDK's errors; the first of them at once.
         """
+        version = "v4.0.0/libpod" if own else f"v{self._version}"
         response = self.request(
             method,
-            f"{self.base_url}/v{self._version}{path}",
+            f"{self.base_url}/{version}{path}",
             params=_flat(query or {}),
             headers={"User-Agent": "bayplan", **(headers or {})},
             data=data,
@@ -139,6 +144,16 @@ class EngineClient(docker.APIClient):
         except requests.exceptions.HTTPError as error:
             sdk.create_api_error_from_http_exception(error)  # it raises
         return self._pieces(response)
+
+    def headers_of(self, path: str, *, query: Mapping[str, Any] | None = None) -> Mapping[str, str]:
+        """The headers of an answer without a body. Raises the SDK's errors."""
+        url = f"{self.base_url}/v{self._version}{path}"
+        response = self.head(url, params=_flat(query or {}), timeout=self.timeout, headers={"User-Agent": "bayplan"})
+        try:
+            response.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            sdk.create_api_error_from_http_exception(error)  # it raises
+        return response.headers
 
     @staticmethod
     def _pieces(response: requests.Response) -> Iterator[bytes]:
@@ -196,6 +211,8 @@ def told(what: str) -> Iterator[None]:
         raise
     except sdk.APIError as error:
         raise _of_status(error, what) from error
+    except requests.exceptions.InvalidJSONError as error:
+        raise RuntimeFailureError(f"the engine's answer is not understood: {error}", where=what) from error
     except requests.exceptions.SSLError as error:
         raise AccessDeniedError(f"TLS: {_innermost(error)}", where=what, hint="see engine_tls") from error
     except requests.exceptions.RequestException as error:

@@ -18,7 +18,7 @@ from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.networks import project_of
-from bayplan.runtime.engine_api.options.option import Option
+from bayplan.runtime.engine_api.options.option import Option, build
 from bayplan.runtime.engine_api.options.shape import Shape
 from bayplan.runtime.engine_api.status import status_of
 from bayplan.runtime.protocol import Observed, State
@@ -120,12 +120,14 @@ class Containers:
         given = declared is not None and (declared.secrets or declared.configs)
         if status.state is State.CREATED and managed and given and not note.whole:
             status = status.model_copy(update={"state": State.INCOMPLETE})
-        return Observed(
+        # Unchecked: what is found need not be what a declaration may say.
+        return build(
+            Observed,
             actual=actual,
             declared=declared,
             status=status,
             handle=handle,
-            image_digest=image,
+            image_digest=self.bases.digest(image, actual.image),
             project=project_of(own, note),
             managed=managed,
             superseded=managed and ASIDE in name,
@@ -155,13 +157,18 @@ class Containers:
 
     def _alike(self, desired: Container, actual: Container, handle: str) -> Iterator[tuple[str, Any]]:
         """Fields whose spelling alone differs, as they are desired."""
+        differing = {
+            field: option
+            for field, option in self.table.items()
+            if not option.kept and getattr(desired, field) != getattr(actual, field)
+        }
+        if not differing:
+            return
         image = self.bases.config(self._made_of.get(handle, ""))
         own = Shape.of_body(options.written(desired, self.engine, image, self.table))
         there = Shape.of_body(options.written(actual, self.engine, image, self.table))
-        for field, option in self.table.items():
+        for field, option in differing.items():
             wanted = getattr(desired, field)
-            if option.kept or wanted == getattr(actual, field):
-                continue
             if option.settle(wanted, own, there) == wanted:
                 yield field, wanted
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bayplan.system import cgroups
+
 if TYPE_CHECKING:
     from bayplan.runtime.engine_api.client import EngineClient
 
@@ -80,7 +82,8 @@ def ask(client: EngineClient) -> Engine:
     info: Mapping[str, Any] = client.call("GET", "/info")
     security = {part.partition("=")[2].partition(",")[0] for part in info.get("SecurityOptions") or ()}
     lacking = {name for name, flag in _FLAGS.items() if info.get(flag) is False}
-    if any("blkio weight" in text for text in info.get("Warnings") or ()):
+    unified = str(info.get("CgroupVersion", "1")) == "2"
+    if client.is_local and not _weighs_devices(unified=unified):
         lacking.add("blkio.weight")
     storage = {pair[0]: pair[1] for pair in info.get("DriverStatus") or ()}
     return Engine(
@@ -91,7 +94,7 @@ def ask(client: EngineClient) -> Engine:
         id=str(info.get("ID", "")),
         local=client.is_local,
         rootless="rootless" in security,
-        unified=str(info.get("CgroupVersion", "1")) == "2",
+        unified=unified,
         private_cgroups="cgroupns" in security,
         runtime=str(info.get("DefaultRuntime") or "runc"),
         runtimes=frozenset(info.get("Runtimes") or ()),
@@ -99,3 +102,9 @@ def ask(client: EngineClient) -> Engine:
         storage=str(storage.get("Backing Filesystem", "")),
         lacking=frozenset(lacking),
     )
+
+
+def _weighs_devices(*, unified: bool) -> bool:
+    """Whether block devices of this host have weights, of which ``/info`` says nothing."""
+    names = ("io.weight", "io.bfq.weight") if unified else ("blkio.weight",)
+    return any(cgroups.has_file("blkio", name) for name in names)

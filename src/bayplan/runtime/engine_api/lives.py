@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import docker.errors
 
@@ -14,6 +14,7 @@ from bayplan.runtime import seal
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.containers import ASIDE, Containers
+from bayplan.runtime.engine_api.images.images import Images
 from bayplan.runtime.engine_api.networks import marks
 from bayplan.runtime.engine_api.options.limits import limits, policy
 from bayplan.runtime.engine_api.options.process import grace_seconds
@@ -27,22 +28,12 @@ _LAST_LINES = 20
 _ENDPOINTS_AT_ONCE = (1, 44)
 
 
-class Around(Protocol):
-    """What a life needs of the rest of a runtime."""
-
-    def image_id(self, reference: str, digest: str, report: Report) -> str:
-        """The engine's id of the image of a planned digest, fetched if it is not there."""
-
-    @property
-    def exec(self) -> hooks.Exec:
-        """``Runtime.exec``."""
-
-
 class Lives:
     """Changes containers. Safe to use from many threads for different ones."""
 
-    def __init__(self, containers: Containers, settings: Settings, around: Around) -> None:
-        self.containers, self.settings, self.around = containers, settings, around
+    def __init__(self, containers: Containers, images: Images, settings: Settings, run: hooks.Exec) -> None:
+        """``run`` is ``Runtime.exec``, for hooks."""
+        self.containers, self.images, self.settings, self.run = containers, images, settings, run
         self.client, self.declarations = containers.client, containers.declarations
         self._ran: dict[str, bool] = {}
 
@@ -53,7 +44,7 @@ class Lives:
             if not _is_ours(earlier) and self.containers.declared(earlier) is None:
                 raise ConflictError(f"{container.id} exists and is not ours", hint="choose another name")
             self.delete(container.name)
-        image = self.around.image_id(container.image, digest, report)
+        image = self.images.image_id(container.image, digest, report)
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
         container_id = self._make(container, project, image)
@@ -61,7 +52,7 @@ class Lives:
         for endpoint in later:
             connecting.connect(self.client, self.containers.engine, container_id, endpoint)
         if container.secrets or container.configs:
-            grants.put(self.client, container_id, container)
+            grants.put(self.client, self.containers.engine, container_id, container)
             self.declarations.note_whole(container_id)
 
     def _make(self, container: Container, project: str, image: str) -> str:
@@ -76,7 +67,14 @@ class Lives:
         document = {**body.config, "HostConfig": body.host, "NetworkingConfig": {"EndpointsConfig": at_once}}
         with told(str(container.id)):
             made = self.client.call("POST", "/containers/create", body=document, query={"name": container.name})
-        return str(made["Id"])
+        container_id = str(made["Id"])
+        if dropped := [text for text in made.get("Warnings") or () if "discarded" in text.lower()]:
+            with told(str(container.id)):
+                self.client.call("DELETE", f"/containers/{container_id}", query={"force": True})
+            raise UnsupportedError(
+                f"{self.containers.engine.name}: {dropped[0]}", where=str(container.id), hint="remove the option"
+            )
+        return container_id
 
     def update(self, container: Container, fields: Sequence[str], project: str) -> None:
         """Change what can be changed in place, and record the declaration."""
@@ -108,7 +106,7 @@ class Lives:
             self.client.call("POST", f"/containers/{found['Id']}/start")
         declared = self.containers.declared(found)
         if declared and declared.post_start:
-            hooks.after_start(declared.model_copy(update={"name": name}), self.around.exec, self._kill)
+            hooks.after_start(declared.model_copy(update={"name": name}), self.run, self._kill)
 
     def stop(self, name: str, grace: Duration | None = None) -> None:
         """Ask it to end by its stop signal; SIGKILL after the grace period."""
@@ -118,7 +116,7 @@ class Lives:
         name, status = str(found["Name"]).lstrip("/"), status_of(found)
         declared = self.containers.declared(found)
         if status.state is State.RUNNING and declared and declared.pre_stop:
-            hooks.before_stop(declared.model_copy(update={"name": name}), self.around.exec)
+            hooks.before_stop(declared.model_copy(update={"name": name}), self.run)
         if grace is None and declared:
             grace = declared.stop_grace_period
         if status.state in (State.CREATED, State.EXITED, State.INCOMPLETE):

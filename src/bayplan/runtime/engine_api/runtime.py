@@ -5,28 +5,19 @@ Docker and Podman are this with what differs (``bayplan.runtime.docker``, ``bayp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import SecretBytes
 
-from bayplan.errors import NotFoundError, UnsupportedError
-from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Settings, Volume
+from bayplan.errors import UnsupportedError
+from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Volume
 from bayplan.runtime import seal
-from bayplan.runtime.engine_api import checks, networks, options, volumes
-from bayplan.runtime.engine_api.client import EngineClient, connect, told
-from bayplan.runtime.engine_api.containers import Containers
-from bayplan.runtime.engine_api.declarations import Declarations
-from bayplan.runtime.engine_api.engine import Engine, ask
-from bayplan.runtime.engine_api.lives import Lives
-from bayplan.runtime.engine_api.local_images import LocalImages
-from bayplan.runtime.engine_api.options import limits
-from bayplan.runtime.engine_api.options.option import Option
+from bayplan.runtime.engine_api import checks, networks, volumes
+from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.verbs import EngineVerbs
 from bayplan.runtime.protocol import (
-    ExecResult,
     Facts,
     Observed,
     Report,
@@ -39,49 +30,12 @@ from bayplan.runtime.protocol import (
 )
 from bayplan.system.files import locked
 
-_AT_ONCE = 8
-"""Questions to the engine at the same time."""
+if TYPE_CHECKING:
+    pass
 
 
-class EngineRuntime:
+class EngineRuntime(EngineVerbs):
     """One engine that answers Docker's API. Safe to use from many threads."""
-
-    kind: str
-    table: Mapping[str, Option] = options.TABLE
-    limits_in_place: frozenset[str] = limits.IN_PLACE
-    limits_resettable: frozenset[str] = limits.RESETTABLE
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.client: EngineClient = connect(settings, self.kind)
-        self.pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="engine")
-        self.declarations = Declarations(settings.state_root / "engines.db")
-
-    @cached_property
-    def engine(self) -> Engine:
-        """What it says of itself, asked once."""
-        with told(self.kind):
-            return ask(self.client)
-
-    @cached_property
-    def containers(self) -> Containers:
-        """Containers as it shows them."""
-        return Containers(self.client, self.engine, self.declarations, self.pool, self.table)
-
-    @cached_property
-    def lives(self) -> Lives:
-        """Changes of containers."""
-        return Lives(self.containers, self.settings, self)
-
-    @cached_property
-    def networks(self) -> networks.Networks:
-        """Its networks."""
-        return networks.Networks(self.client, self.engine, self.declarations)
-
-    @cached_property
-    def volumes(self) -> volumes.Volumes:
-        """Its volumes."""
-        return volumes.Volumes(self.client, self.declarations)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -134,26 +88,6 @@ class EngineRuntime:
                 return volumes.aligned(desired, observed)
         return observed
 
-    @cached_property
-    def images(self) -> LocalImages:
-        """Its images."""
-        return LocalImages(self.containers.bases)
-
-    def exec(self, name: str, command: Sequence[str], **how: Any) -> ExecResult:
-        """Run a command in it, captured."""
-        with told(f"container {name}"):
-            made = self.client.exec_create(
-                name,
-                list(command),
-                environment=dict(how.get("environment") or {}),
-                user=how.get("user") or "",
-                workdir=how.get("working_dir"),
-                privileged=how.get("privileged", False),
-            )
-            out, err = self.client.exec_start(made["Id"], demux=True)
-            code = self.client.exec_inspect(made["Id"])["ExitCode"]
-        return ExecResult(code, out or b"", err or b"")
-
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for now, by its pull policy."""
         return self.images.resolve(image)
@@ -189,21 +123,7 @@ class EngineRuntime:
 
     def prepare(self, container: Container, *, digest: str = "", report: Report = silent) -> None:
         """Fetch the image: all that a create can lack."""
-        self.image_id(container.image, digest, report)
-
-    def image_id(self, reference: str, digest: str, report: Report) -> str:
-        """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
-        with told(f"image {reference}"):
-            bases = self.containers.bases
-            repository = reference.partition("@")[0]
-            found = bases.find(digest) or bases.find(f"{repository}@{digest}") if digest else bases.find(reference)
-        if not found:
-            self.images.create(Image(name=reference), digest, report)
-            with told(f"image {reference}"):
-                found = bases.find(reference)
-        if not found:
-            raise NotFoundError(f"image {reference} does not exist", hint="check its name and tag")
-        return found
+        self.images.image_id(container.image, digest, report)
 
     def update(self, resource: Resource, fields: Sequence[str], *, project: str) -> None:
         """Change fields of what is there, and record the declaration."""

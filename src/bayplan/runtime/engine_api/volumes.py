@@ -79,7 +79,8 @@ def observed(found: Mapping[str, Any], note: Note) -> Observed:
         driver_opts=dict(found.get("Options") or {}),
         labels=declared.labels if declared else public_labels(own),
     )
-    return Observed(
+    return build(
+        Observed,
         actual=declared if declared and _same(declared, actual) else actual,
         declared=declared,
         status=Status(state=State.READY),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -43,6 +43,10 @@ class FakeImageVerbs:
         """Nothing is known."""
         self._digest(name)
         return []
+
+    def keep(self, owner: str, digests: Collection[str]) -> None:
+        """Noted, and no more: nothing is freed here that has no name."""
+        self.engine.kept[owner] = frozenset(digests)
 
     def tag(self, source: str, target: str) -> str:
         """Another name."""
@@ -128,7 +132,7 @@ class FakeImageVerbs:
         """As ``save``."""
         raise UnsupportedError("this engine keeps no layers")
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
         """As ``save``."""
         raise UnsupportedError("this engine keeps no layers")
 

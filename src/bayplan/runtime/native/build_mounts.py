@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import NotFoundError
+from bayplan.errors import NotFoundError, StoppedError
 from bayplan.models import Settings
 from bayplan.runtime.native.agent import Agent
 from bayplan.runtime.native.images.build import copy
@@ -23,10 +23,14 @@ from bayplan.runtime.native.images.build.cache import MOUNTS
 from bayplan.runtime.native.images.build.executor import Command, Given, Workspace
 from bayplan.runtime.native.images.build.files import Files
 from bayplan.runtime.native.images.build.runmounts import Mount
-from bayplan.system import mounts, namespaces
+from bayplan.system import mounts, namespaces, trees
 from bayplan.system.beneath import open_in_root
+from bayplan.system.files import locked
 
 _SAFE = ("nosuid", "nodev")
+_SHARINGS = ("shared", "locked", "private")
+"""From the most to the least that others may do meanwhile."""
+_LOOK_S = 0.2
 CACHES = MOUNTS
 
 
@@ -44,16 +48,28 @@ class StepMounts:
         """Hold the caches, and answer for the agents, while the command runs."""
         self.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ExitStack() as stack:
-            found = [(number, one) for number, one in enumerate(self.command.mounts) if one.mount.kind == "cache"]
-            # In one order for all builds: two that want the same two caches must not wait for each other.
-            for number, one in sorted(found, key=lambda item: item[1].mount.place(item[1].chain)):
-                place = _lease(stack, self.caches / one.mount.place(one.chain), one.mount)
-                self._places[number] = _filled(place, one)
+            self._places = self._caches(stack)
             for number, one in enumerate(self.command.mounts):
                 if one.mount.kind == "ssh":
                     agent = Agent(self.run / f"agent-{number}", Path(self.command.ssh[one.mount.id]))
                     stack.enter_context(agent.listening(one.mount.mode, one.mount.uid, one.mount.gid))
             yield
+
+    def _caches(self, stack: ExitStack) -> dict[int, Path]:
+        """The directories of the caches, by the numbers of their mounts."""
+        wanted: dict[str, list[tuple[int, Given]]] = {}
+        for number, one in enumerate(self.command.mounts):
+            if one.mount.kind == "cache":
+                wanted.setdefault(one.mount.place(one.chain), []).append((number, one))
+        found: dict[int, Path] = {}
+        # In one order for all builds: two that want the same two caches must not wait for each other.
+        for name, users in sorted(wanted.items()):
+            # One that is mounted at two places is held once, or the command would wait for itself.
+            sharing = max((one.mount.sharing for _, one in users), key=_SHARINGS.index)
+            place = _lease(stack, self.caches / name, sharing, self.command.is_stopped)
+            data = _filled(place, users[0][1])
+            found |= {number: data for number, _ in users}
+        return found
 
     def section(self) -> list[dict[str, Any]]:
         """``mounts`` of the runtime configuration."""
@@ -129,16 +145,19 @@ def _write(path: Path, content: bytes, item: Mount) -> None:
         os.fchmod(fd, item.mode)
 
 
-def _lease(stack: ExitStack, place: Path, item: Mount) -> Path:
-    """The directory of a cache, held as its ``sharing`` says; a private one that is in use gives way to another."""
+def _lease(stack: ExitStack, place: Path, sharing: str, is_stopped: Callable[[], bool]) -> Path:
+    """The directory of a cache, held as ``sharing`` says; a private one that is in use gives way to another.
+
+    Raises StoppedError when the command is no longer wanted before it is free.
+    """
     number = 0
     while True:
         chosen = place if not number else place.with_name(f"{place.name}.{number}")
         chosen.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(chosen / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         stack.callback(os.close, fd)
-        if item.sharing != "private":
-            fcntl.flock(fd, fcntl.LOCK_SH if item.sharing == "shared" else fcntl.LOCK_EX)
+        if sharing != "private":
+            _await(fd, fcntl.LOCK_SH if sharing == "shared" else fcntl.LOCK_EX, is_stopped)
             return chosen
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,19 +165,33 @@ def _lease(stack: ExitStack, place: Path, item: Mount) -> Path:
         number += 1
 
 
+def _await(fd: int, kind: int, is_stopped: Callable[[], bool]) -> None:
+    """flock(2), for which another build may have us wait as long as its command runs."""
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return
+        if is_stopped():
+            raise StoppedError("another stage of the build failed")
+        time.sleep(_LOOK_S)
+
+
 def _filled(place: Path, item: Given) -> Path:
     """The data of a cache, made at first use with what its origin holds."""
     data, mount = place / "data", item.mount
-    if data.is_dir():
-        return data
-    (place / "id").write_text(mount.id)
-    fresh = place / secrets.token_hex(8)
-    fresh.mkdir()
-    if item.lowers:
-        namespaces.in_private_mounts(lambda: _fill(fresh, item, place))
-    os.chown(fresh, mount.uid, mount.gid)
-    fresh.chmod(mount.mode)
-    with suppress(OSError):  # another build was faster
+    with locked(place / "filling", "fill a cache"):
+        if data.is_dir():
+            return data
+        (place / "id").write_text(mount.id)
+        fresh = place / "fresh"
+        if fresh.exists():  # a build was killed
+            trees.remove(fresh)
+        fresh.mkdir()
+        if item.lowers:
+            namespaces.in_private_mounts(lambda: _fill(fresh, item, place))
+        os.chown(fresh, mount.uid, mount.gid)
+        fresh.chmod(mount.mode)
+        # Whole, and once: a directory that is empty would give way to a second one, under the command that has it.
         fresh.rename(data)
     return data
 

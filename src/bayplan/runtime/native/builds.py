@@ -104,6 +104,7 @@ class _Executor:
                     process = lifecycle.start(self.runtime, workspace.id, paths, command.lowerdirs, furnish=furnish)
                     while not process.wait(_LOOK_S):
                         if command.is_stopped():
+                            lifecycle.kill(paths.cgroup)  # before its caches are another's
                             raise StoppedError("another stage of the build failed")
                     code = lifecycle.await_exit_file(paths, workspace.id, _EXIT_FILE_S)
                 if code is None:

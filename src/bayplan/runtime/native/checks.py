@@ -6,10 +6,11 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError
+from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
     BindMount,
     Container,
+    Image,
     ImageReference,
     Kind,
     Network,
@@ -65,6 +66,7 @@ def check(
             _check_binds(resource)
             users.check(resource, _shown(resource, settings))
             _check_named(resource, there)
+            _check_platform(resource, resources, images)
     found = [item for item in resources if isinstance(item, Container)]
     six = networks.with_ipv6([item for item in resources if isinstance(item, Network)])
     published.check(found, database, replaced, networks.name_server.sockets, six)
@@ -170,3 +172,18 @@ def _check_named(container: Container, there: Mapping[Kind, Collection[str]]) ->
                     where=str(container.id),
                     hint="declare it, or correct the name",
                 )
+
+
+def _check_platform(container: Container, made: Sequence[Resource], images: Images) -> None:
+    """The host runs the image's programs, where it is known for which platform they are."""
+    from bayplan.runtime.native.images.build import platforms
+
+    asked = [item.platform for item in made if isinstance(item, Image) and item.name == container.image]
+    platform = next(filter(None, asked), None) or ("" if asked else images.platform(container.image))
+    try:
+        reason = platforms.obstacle(platforms.parse(platform)) if platform else ""
+    except ValueError:
+        return  # told of with the image
+    if reason:
+        what = f"image {container.image} is for {platform}, which does not run on this host: {reason}"
+        raise UnsupportedError(what, where=str(container.id), hint=platforms.EMULATOR)

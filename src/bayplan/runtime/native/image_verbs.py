@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from bayplan.runtime.native.containers.spec.users import refuse_shifted
 from bayplan.runtime.native.containers.verbs import quiet
 from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.kept import KeptImages
 from bayplan.runtime.native.images.load import Loader
 from bayplan.runtime.native.images.made import commit, import_tree
 from bayplan.runtime.native.images.pack import pack_tree
@@ -39,6 +40,7 @@ class NativeImageVerbs:
         self.images, self.containers = images, containers
         self.store = images.store
         self.catalog = Catalog(images.store, images.layers.root)
+        self._kept = KeptImages(containers.records.database)
 
     def summaries(self) -> list[ImageSummary]:
         """All images."""
@@ -67,10 +69,10 @@ class NativeImageVerbs:
         """Another name; under the collector's lease, so that the image cannot go meanwhile."""
         wanted = new_name(target)
         with self.store.in_use():
-            digest = self.catalog.find(source, self._users()).digest
-            self.store.get(digest)
-            self.store.tag(wanted, digest)
-        return digest
+            found = self.catalog.find(source, self._users())
+            self.store.get(found.digest)
+            self.store.tag(wanted, found.digest, index=found.index)
+        return found.digest
 
     def remove(self, names: Sequence[str]) -> list[str]:
         """Everything is checked before the first name goes."""
@@ -89,7 +91,7 @@ class NativeImageVerbs:
                 )
         for name in sorted(gone):
             self.images.forget(ImageReference.parse(name))
-        self.images.collect(users)
+        self.images.collect(self._needed())
         return [ImageReference.parse(name).familiar for name in sorted(gone)]
 
     def push(self, name: str, report: Report = silent) -> Pushed:
@@ -108,7 +110,7 @@ class NativeImageVerbs:
     def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
         """Names are kept; what was named by digest or id is written without one."""
         found = [self.catalog.find(name, self._users()) for name in names]
-        save(self.store, [(item.reference, item.digest) for item in found], target, form, report)
+        save(self.store, [(item.reference, item.digest, item.index) for item in found], target, form, report)
 
     def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> dict[str, str]:
         """By the settings' policy."""
@@ -144,9 +146,13 @@ class NativeImageVerbs:
             kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
             yield kind, f"/{entry.name}"
 
+    def keep(self, owner: str, digests: Collection[str]) -> None:
+        """Noted in the record."""
+        self._kept.replace(owner, digests)
+
     def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
         """List and deletion under one lease, so that the one is the other."""
-        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        pruner = Pruner(self.store, self.images.layers.root, self._needed())
         made = list(self.images.builder.cache.kept())
         chains, blobs = {item.chain for item in made}, {item.digest for item in made}
         rows = self.containers.records.database.query("SELECT facts FROM bundles")
@@ -166,7 +172,7 @@ class NativeImageVerbs:
         """Under the collector's lease: no build is under way."""
         rows = self.containers.records.database.query("SELECT facts FROM bundles")
         chains = {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
-        pruner = Pruner(self.store, self.images.layers.root, self._users())
+        pruner = Pruner(self.store, self.images.layers.root, self._needed())
         cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
         with Lease(self.store):
             found = caches(top)
@@ -183,14 +189,14 @@ class NativeImageVerbs:
         remote, found = Remote.parse(target), self.catalog.find(name, self._users())
         if found.reference is None:
             raise DeclarationError(f"{name} is no name", hint="tag it: the other host needs a name too")
-        count, size = send(self.store, found.reference, found.digest, remote, bridge=bridge, report=report)
+        count, size = send(self.store, found, remote, bridge=bridge, report=report)
         return Copied(name=found.reference.familiar, digest=found.digest, blobs=count, size_bytes=size)
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
         """Under the collector's lease until the image has its name; by the settings' policy for that name."""
         wanted = new_name(name)
         policy.check_docker(wanted, self.images.settings.signature_policy)
-        return receive(self.store, self.images.layers, wanted, manifest, blobs, ask)
+        return receive(self.store, self.images.layers, wanted, manifest, index, blobs, ask)
 
     def _tree(self, container: str) -> tuple[Path, list[Path]]:
         """The container's own layer, and what lies below it, topmost first."""
@@ -219,3 +225,7 @@ class NativeImageVerbs:
 
     def _users(self) -> dict[str, list[str]]:
         return self.containers.records.images()
+
+    def _needed(self) -> dict[str, list[str]]:
+        """What containers run from, and what is kept without one."""
+        return {**{digest: [] for digest in self._kept.all()}, **self._users()}

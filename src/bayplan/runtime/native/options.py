@@ -11,9 +11,9 @@ from pathlib import Path
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BlockIo, Container, Resources
 from bayplan.runtime.native.containers import groups, journal
-from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.containers.spec import cdi, isolation, process
 from bayplan.system import cgroups
+from bayplan.system.signals import signal_number
 
 _IPC_SYSCTL = re.compile(r"kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..+")
 """Settings of the IPC namespace (ipc_namespaces(7)); those of the network namespace begin with net."""

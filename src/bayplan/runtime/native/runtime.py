@@ -31,6 +31,7 @@ from bayplan.runtime.native import checks
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
+from bayplan.runtime.native.images.kept import KeptImages
 from bayplan.runtime.native.lives import Lives
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.observing import with_endpoints
@@ -132,7 +133,7 @@ class NativeRuntime(NativeVerbs):
         kernel, places = self.networks.kernel(), self.networks.addresses()
         containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
         found: list[Observed] = [
-            *self.networks.observe(scope.project, names[Kind.NETWORK]),
+            *self.networks.observe(scope.project, names[Kind.NETWORK], kernel),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
             *(
                 with_endpoints(item, kernel, places.get(item.handle, {}), self.networks, self.containers)
@@ -217,7 +218,9 @@ class NativeRuntime(NativeVerbs):
         """Remove a resource and all it holds; absent is no error."""
         match target.kind:
             case Kind.IMAGE:
-                self.images.delete(target.name, self._image_digests())
+                self.images.delete(
+                    target.name, frozenset(self.containers.records.images()), KeptImages(self.database).all()
+                )
             case Kind.NETWORK:
                 self.networks.delete(target.name)
             case Kind.VOLUME:
@@ -322,6 +325,3 @@ class NativeRuntime(NativeVerbs):
         if container_id is None:
             raise NotFoundError(f"container {name} does not exist", hint="see `bayplan status`")
         return container_id
-
-    def _image_digests(self) -> frozenset[str]:
-        return frozenset(self.containers.records.images())

@@ -27,13 +27,17 @@ def findings(images: Images, containers: Containers, volumes: Volumes) -> Iterat
 
 def _images(images: Images, containers: Containers) -> Iterator[Finding]:
     named: dict[str, list[str]] = {}
-    for name, digest in images.store.list().items():
+    for name, digest in (*images.store.list().items(), *images.store.indexes().items()):
         named.setdefault(digest, []).append(ImageReference.parse(name).familiar)
+    told = set()
     for digest in {**named, **containers.records.images()}:
         if not digest:
             continue
         called = ", ".join(sorted(named.get(digest, ()))) or digest
         for blob, what in damage(images.store, digest, deep=True):
+            if (called, blob) in told:  # of the name's own platform, and of the index that lists it
+                continue
+            told.add((called, blob))
             yield Finding(f"image {called}", f"blob {blob} {what}", f"bayplan pull {called.split(', ')[0]}")
 
 

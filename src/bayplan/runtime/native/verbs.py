@@ -174,7 +174,8 @@ class NativeVerbs:
                 copying.read(root, path, sink)
                 return
             with copying.host_root() as host, tempfile.TemporaryFile() as spool:
-                head, called = copying.place(host, path, str(Path(target).absolute()) + "/" * target.endswith("/"))
+                whole = str(Path(target).absolute()) + "/" * target.endswith("/")
+                head, called = copying.place(copying.looker(host), path, whole)
                 copying.read(root, path, spool, called)
                 spool.seek(0)
                 copying.write(host, head, spool)
@@ -194,7 +195,7 @@ class NativeVerbs:
                 return
             given = str(Path(source).absolute()) + ("/." if source.endswith("/.") else "")
             with copying.host_root() as host, tempfile.TemporaryFile() as spool:
-                head, called = copying.place(root, given, path)
+                head, called = copying.place(copying.looker(root), given, path)
                 copying.read(host, given, spool, called)
                 spool.seek(0)
                 copying.write(root, head, spool)

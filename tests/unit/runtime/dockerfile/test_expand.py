@@ -43,6 +43,7 @@ def test_words_keep_their_quotes_until_they_are_expanded():
 def test_pairs_have_two_forms():
     assert pairs(r'a=1 b="x $A" c=y\ z', VARIABLES) == [("a", "1"), ("b", "x one"), ("c", "y z")]
     assert pairs("a some $A  words", VARIABLES) == [("a", "some one  words")]
+    assert pairs("a\tsome $A", VARIABLES) == [("a", "some one")]
     for text, says in (("a", "has no value"), ("a=1 b", "not of the form")):
         with pytest.raises(ValueError, match=says):
             pairs(text, VARIABLES)

@@ -16,6 +16,12 @@ from bayplan.runtime.dockerfile.ignore import Ignore
         ("[ab]x", ["ax", "bx"], ["cx"]),
         ("a/**/b", ["a/b", "a/x/y/b"], ["b"]),
         (r"\*", ["*"], ["a"]),
+        ("a*b*c", ["abc", "axbxc", "abbcc"], ["ac", "ab/c", "acb"]),
+        ("*a*/*b*", ["a/b", "xay/xby", "a/b/c"], ["b/a", "a"]),
+        ("*[ab]?*c", ["axc", "zbyzc"], ["ac"]),
+        ("**/**/x", ["x", "a/x", "a/b/x"], ["y"]),
+        ("a/**/**", ["a/b", "a/b/c"], ["b"]),
+        ("a**b", ["ab", "a/x/b"], ["b"]),
     ],
 )
 def test_the_last_rule_that_matches_decides(rules, left_out, kept):
@@ -27,3 +33,9 @@ def test_malformed_rules_are_refused():
     for text in ("../x", "a[b"):
         with pytest.raises(ValueError, match=r"out of|missing"):
             Ignore(text)
+
+
+def test_no_pattern_takes_for_ever():
+    """Where every star is tried at each place, these take longer than anybody lives."""
+    assert not Ignore("*a" * 30 + "b")("a" * 200)
+    assert not Ignore("**/" * 30 + "b")("a/" * 100 + "a")

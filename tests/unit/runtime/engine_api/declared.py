@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from bayplan.models import Container
 
 SAMPLES = {
-    "command": [[], ["sleep", "1"], ["sh"]],
+    "command": [[], ["sleep", "600"], ["sh"]],
     "entrypoint": [[], ["run"]],
     "environment": [{"B": "1", "C": "x=y"}, {"A": "image"}, {"A": "other"}],
     "working_dir": ["/", "/w"],
     "user": ["0", "root", "1:2"],
-    "group_add": [["5", "audio"]],
+    "group_add": [["5", "app"]],
     "hostname": ["here"],
     "domainname": ["example"],
     "labels": [{"a": "b"}, {"of": "image"}, {"of": "other"}, {"io.bayplan.managed": "true"}],
@@ -23,8 +23,8 @@ SAMPLES = {
     ],
     "expose": [["80"], ["90/udp"]],
     "mounts": [
-        [{"type": "volume", "source": "v", "target": "/v"}, {"type": "volume", "source": "i", "target": "/i"}],
-        [{"type": "volume", "source": "v", "target": "/v", "nocopy": True, "read_only": True}],
+        [{"type": "volume", "source": "vol", "target": "/v"}, {"type": "volume", "source": "more", "target": "/i"}],
+        [{"type": "volume", "source": "vol", "target": "/v", "nocopy": True, "read_only": True}],
         [{"type": "bind", "source": "/h", "target": "/h"}, {"type": "bind", "source": "/r", "target": "/r"}],
         [{"type": "bind", "source": "/h", "target": "/h", "create_host_path": True, "propagation": "rslave"}],
         [{"type": "bind", "source": "/h", "target": "/h", "read_only": True, "recursive": "disabled"}],

@@ -38,6 +38,8 @@ def inspection(body):
         host.setdefault(key, 0)
     for key in ("MemorySwappiness", "PidsLimit", "OomKillDisable", "Init", "Ulimits", "Sysctls", "ExtraHosts", "Binds"):
         host.setdefault(key, None)
+    # What dockerd's own --default-ulimit adds at the start.
+    host["Ulimits"] = [*(host["Ulimits"] or ()), {"Name": "nproc", "Soft": 4096, "Hard": 4096}]
     if host.get("Privileged"):
         host["SecurityOpt"] = [*(host.get("SecurityOpt") or ()), "label=disable"]
         host["MaskedPaths"] = host["ReadonlyPaths"] = None

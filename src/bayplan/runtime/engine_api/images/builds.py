@@ -94,8 +94,8 @@ class Builds:
         }
         if declared.target:
             query["target"] = declared.target
-        if image.platform:
-            query["platform"] = image.platform
+        if platform := image.platform or next(iter(declared.platforms), None):
+            query["platform"] = platform
         if declared.secrets:
             names = (f"id={item.id},src={_SECRET.format(number)}" for number, item in enumerate(declared.secrets))
             query["secrets"] = json.dumps(list(names))

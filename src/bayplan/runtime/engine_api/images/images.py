@@ -11,7 +11,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
-from bayplan.runtime.engine_api.bases import digest_of
+from bayplan.runtime.engine_api.bases import digest_of, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images.builds import Builds
 from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
@@ -52,7 +52,7 @@ class Images:
         return found
 
     def holding(self, name: str, digest: str, platform: str | None = None) -> dict[str, Any] | None:
-        """The image of a digest: by its id, by what the repository calls it, or because the name stands for it."""
+        """The image of a digest: by what its repository calls it, by its id, or because the name stands for it."""
         reference = ImageReference.parse(name)
         found = self.local(reference.with_digest(digest), platform) or self._inspect(digest)
         if found is None:
@@ -176,13 +176,8 @@ class Images:
             if isinstance(error.__cause__, ImageNotFound | NotFound):
                 return None
             raise
-        found["Id"] = normal_id(str(found["Id"]))
+        found["Id"] = whole_id(str(found["Id"]))
         return found
-
-
-def normal_id(text: str) -> str:
-    """An image's id with its algorithm, which Podman leaves out at places."""
-    return text if text.startswith(_PREFIX) or not text else _PREFIX + text
 
 
 def _suits(held: Mapping[str, Any], platform: str) -> bool:

@@ -201,10 +201,16 @@ class Ulimits(Option):
             ]
 
     def read(self, shape: Shape) -> Any:
-        """By name. The engine's own default ones are not shown."""
+        """By name."""
         return {
             one["Name"]: build(Ulimit, soft=one["Soft"], hard=one["Hard"]) for one in shape.host.get("Ulimits") or ()
         }
+
+    def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
+        """Without those that nobody declared: a start adds the engine's own default ones."""
+        wanted = self.read(own)
+        seen = {name: limit for name, limit in self.read(found).items() if name in wanted}
+        return declared if seen == wanted else seen
 
 
 def signal_name(text: str) -> str:

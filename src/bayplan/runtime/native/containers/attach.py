@@ -31,7 +31,7 @@ def attach(paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process |
 def carry(
     joined: socket.socket, paths: Paths, *, tty: bool, stdin: bool, keys: bytes, tell: Process | None = None
 ) -> bool:
-    """Like ``attach`` over a socket that is connected already; closes it."""
+    """Like ``attach`` over a socket that is connected already; closes it. What comes through a pipe is no key."""
     with joined:
         peer = _Monitor(joined, paths)
         return terminal.join(peer, tty=tty, stdin=stdin, keys=keys, tell=tell.send if tell else None)

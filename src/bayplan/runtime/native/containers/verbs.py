@@ -12,12 +12,12 @@ from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.observations import EXIT_FILE_S
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.records import now
-from bayplan.runtime.native.containers.signals import signal_number
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.records import note_death
 from bayplan.runtime.protocol import never
 from bayplan.system import freezer
 from bayplan.system.processes import Process
+from bayplan.system.signals import signal_number
 
 _KILL_TIMEOUT_S = 10.0
 _LOOK_S = 0.2

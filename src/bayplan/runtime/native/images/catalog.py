@@ -24,10 +24,11 @@ _ID = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 
 @dataclass(frozen=True)
 class Found:
-    """An image that a user named: its digest, and the name if it was one."""
+    """An image that a user named: its digest, the name if it was one, and the index of all platforms of that name."""
 
     digest: str
     reference: ImageReference | None
+    index: str = ""
 
 
 def reference(text: str) -> ImageReference:
@@ -58,7 +59,9 @@ class Catalog:
             named = reference(text)
             digest = self.store.find(named)
             if digest:
-                return Found(digest, None if named.digest and not named.tag else named)
+                if named.digest and not named.tag:
+                    return Found(digest, None)
+                return Found(digest, named, self.store.index(named))
         match = _ID.fullmatch(text)
         hits = sorted(self._of_id(match[1], users)) if match else []
         if len(hits) > 1:
@@ -104,6 +107,18 @@ class Catalog:
             "GraphDriver": {"Name": "overlay2", "Data": {"LowerDir": ":".join(dirs)}},
             "RootFS": {"Type": "layers", "Layers": list(stored.diff_ids)},
             "Metadata": {},
+            **(self._platforms(found.index) if found.index else {}),
+        }
+
+    def _platforms(self, index: str) -> dict[str, Any]:
+        """All that a name of several platforms has, in the fields of Docker's API 1.48."""
+        document, size = self.store.document(index), self.store.blob(index).stat().st_size
+        return {
+            "Descriptor": {"mediaType": document.get("mediaType"), "digest": index, "size": size},
+            "Manifests": [
+                {"ID": item["digest"], "Descriptor": item, "Available": True, "Kind": "image"}
+                for item in self.store.parts(index)
+            ],
         }
 
     def history(self, text: str, users: Users) -> list[HistoryEntry]:
@@ -132,7 +147,9 @@ class Catalog:
         return self.store.document(self.config_digest(digest))
 
     def _of_id(self, start: str, users: Users) -> Iterator[str]:
-        for digest in {*self.store.list().values(), *users}:
+        indexes = set(self.store.indexes().values())
+        parts = {str(item["digest"]) for index in indexes for item in self.store.parts(index)}
+        for digest in {*self.store.list().values(), *users, *parts}:
             ids = [digest]
             with suppress(BayplanError):  # a broken image is still found by its digest
                 ids.append(self.config_digest(digest))

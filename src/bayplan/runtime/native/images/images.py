@@ -110,10 +110,21 @@ class Images:
         if image.build is not None:
             self.builder.create(image, image.build, digest, report)
             return
+        if digest and self._name_again(image, digest, report):
+            return
         from bayplan.runtime.native.images.pull import pull
 
         pull(self.store, self.layers, self.client, image.reference, digest or None, image.platform, report)
         self._asked.note(image)
+
+    def _name_again(self, image: Image, digest: str, report: Report) -> bool:
+        """Whether the image of a digest is here, whole: then the name is given to it without asking a registry."""
+        with self.store.in_use():
+            if not self.store.blob(digest).is_file() or any(damage(self.store, digest, deep=False)):
+                return False
+            self.layers.ensure(self.store.get(digest), self.store, report)
+            self.store.tag(image.reference, digest)
+        return True
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
         """An image and its layers, topmost first. ``digest`` empty means what the name stands for here."""
@@ -124,6 +135,15 @@ class Images:
         if stored is None:
             stored = self._read[wanted] = self.store.get(wanted)
         return stored, self.layers.ensure(stored, self.store, report)
+
+    def platform(self, name: str) -> str:
+        """For which platform the image of a name is, as it says; empty when it is not here or says nothing."""
+        digest = self.store.find(ImageReference.parse(name))
+        try:
+            found = self.store.get(digest) if digest else None
+        except BayplanError:  # a broken one is told of by whoever needs it
+            return ""
+        return f"{found.os or 'linux'}/{found.architecture}" if found and found.architecture else ""
 
     def observe(self, names: Sequence[str]) -> list[Observed]:
         """Those of the named images that are here."""
@@ -136,8 +156,11 @@ class Images:
                 found.append(Observed(actual=image, declared=image, status=status, image_digest=digest))
         return found
 
-    def delete(self, name: str, used: Collection[str]) -> None:
-        """Remove a name and what only it used. Raises ConflictError while a container runs from it."""
+    def delete(self, name: str, used: Collection[str], kept: Collection[str] = ()) -> None:
+        """Remove a name and what only it used, but what is ``kept``.
+
+        Raises ConflictError while a container runs from it: its digest is in ``used``.
+        """
         reference = ImageReference.parse(name)
         digest = self.store.find(reference)
         if digest is None:
@@ -145,7 +168,7 @@ class Images:
         if digest in used and list(self.store.list().values()).count(digest) == 1:
             raise ConflictError(f"image {name} is used by a container", hint="remove the container first")
         self.forget(reference)
-        self.collect(used)
+        self.collect({*used, *kept})
 
     def forget(self, reference: ImageReference) -> None:
         """Remove a name; ``collect`` frees the space."""

@@ -26,6 +26,15 @@ _MAX_IMAGES = 1000
 
 
 @dataclass(frozen=True)
+class _Loaded:
+    """An image of an archive: the name it has there, and the index of all its platforms, where all are there."""
+
+    name: ImageReference | None
+    digest: str
+    index: str = ""
+
+
+@dataclass(frozen=True)
 class Loader:
     """Reads into one store. ``policy_file`` as in the settings."""
 
@@ -50,19 +59,19 @@ class Loader:
             found = list((self._layout if is_layout else self._docker)(source))
             if not found:
                 raise CorruptStateError("it holds no image", where=where)
-            if name and len({digest for _, digest in found}) > 1:
+            if name and len({item.digest for item in found}) > 1:
                 raise DeclarationError("the archive holds several images", hint="leave out the name")
-            names = {str(ref): digest for ref, digest in found if ref} if name is None else {str(name): found[0][1]}
+            names = {str(item.name): item for item in found if item.name} if name is None else {str(name): found[0]}
             if not names:
                 raise DeclarationError("the archive names no image", where=where, hint="give it one with --name")
-            for digest in set(names.values()):
+            for digest in {item.digest for item in names.values()}:
                 # Says at once whether every layer is what the configuration says, and can be unpacked.
                 self.layers.ensure(self.store.get(digest), self.store, self.report)
-            for text, digest in names.items():
-                self.store.tag(ImageReference.parse(text), digest)
-        return names
+            for text, item in names.items():
+                self.store.tag(ImageReference.parse(text), item.digest, index=item.index)
+        return {text: item.digest for text, item in names.items()}
 
-    def _layout(self, source: Source) -> Iterator[tuple[ImageReference | None, str]]:
+    def _layout(self, source: Source) -> Iterator[_Loaded]:
         if _object(document(source, "oci-layout"), "oci-layout").get("imageLayoutVersion") != "1.0.0":
             raise UnsupportedError("an OCI image layout of an unknown version")
         entries = _object(document(source, "index.json"), "index.json").get("manifests")
@@ -74,22 +83,45 @@ class Loader:
             digest = _digest(entry)
             data = document(source, _blob(digest))
             found = _object(data, digest)
+            index = ""
             if entry.get("mediaType") in INDEX_TYPES or "manifests" in found:
-                digest = choose(found, None, ref or ImageReference("localhost", "archive"))
+                index = self._index(source, digest, data, found)
+                digest = choose(found, None, ref or ImageReference("localhost", "archive"), first=bool(index))
                 data = document(source, _blob(digest))
                 found = _object(data, digest)
-            if "config" not in found or "layers" not in found:
+            if not _is_image(found, ref or digest):
                 continue  # an artifact, an attestation
-            check_manifest(found, ref or digest)
-            if not str(found["config"].get("mediaType", "")).endswith(("config.v1+json", "container.image.v1+json")):
-                continue
-            for item in (found["config"], *found["layers"]):
-                self._take(source, _blob(item["digest"]), item["digest"], item["size"])
-            self.store.write(digest, [data])
-            self.store.get(digest)
-            yield ref, digest
+            self._image(source, digest, data, found)
+            yield _Loaded(ref, digest, index)
 
-    def _docker(self, source: Source) -> Iterator[tuple[ImageReference | None, str]]:
+    def _index(self, source: Source, digest: str, data: bytes, found: dict[str, Any]) -> str:
+        """Take all that an index lists when all of it is there and images; its digest, or empty.
+
+        Archives of engines that keep one platform hold the index too, and not what it lists.
+        """
+        entries = found.get("manifests")
+        digests = [_digest(item) for item in entries] if isinstance(entries, list) else []
+        if len(digests) > _MAX_IMAGES or not all(source.has(_blob(item)) for item in digests):
+            return ""
+        parts = {item: document(source, _blob(item)) for item in digests}
+        objects = {item: _object(part, item) for item, part in parts.items()}
+        if not parts or not all(_is_image(part, item) for item, part in objects.items()):
+            return ""
+        blobs = [item["digest"] for part in objects.values() for item in (part["config"], *part["layers"])]
+        if not all(source.has(_blob(item)) for item in blobs):
+            return ""
+        for item, part in parts.items():
+            self._image(source, item, part, objects[item])
+        self.store.write(digest, [data])
+        return digest
+
+    def _image(self, source: Source, digest: str, data: bytes, found: dict[str, Any]) -> None:
+        for item in (found["config"], *found["layers"]):
+            self._take(source, _blob(item["digest"]), item["digest"], item["size"])
+        self.store.write(digest, [data])
+        self.store.get(digest)
+
+    def _docker(self, source: Source) -> Iterator[_Loaded]:
         rows = _json(document(source, "manifest.json"), "manifest.json")
         if not isinstance(rows, list) or len(rows) > _MAX_IMAGES:
             raise CorruptStateError("manifest.json lists no images, or too many")
@@ -119,7 +151,7 @@ class Loader:
             self.store.write(digest_of(manifest), [manifest])
             tags = fields.get("RepoTags") or []
             for tag in tags or [None]:
-                yield (_reference(str(tag)) if tag else None), digest_of(manifest)
+                yield _Loaded(_reference(str(tag)) if tag else None, digest_of(manifest))
 
     def _layer(self, source: Source, name: str) -> dict[str, Any]:
         found, size, head = hashlib.sha256(), 0, b""
@@ -142,6 +174,15 @@ class Loader:
             self.report(Progress(f"load {digest[7:19]}", done, size))
 
         self.store.write(digest, source.chunks(name), tick, size)
+
+
+def _is_image(found: dict[str, Any], where: object) -> bool:
+    """Whether a manifest is that of an image. Raises CorruptStateError when it is malformed."""
+    if "config" not in found or "layers" not in found:
+        return False
+    check_manifest(found, where)
+    kind = str(found["config"].get("mediaType", ""))
+    return kind.endswith(("config.v1+json", "container.image.v1+json"))
 
 
 def _name_of(notes: dict[str, Any]) -> ImageReference | None:

@@ -32,6 +32,7 @@ class Pruner:
         held = self.store.list()
         names = {name for name, digest in held.items() if unused and digest not in self._users}
         kept = {digest for name, digest in held.items() if name not in names} | {item for item in self._users if item}
+        kept |= {index for name, index in self.store.indexes().items() if name not in names}
         needed, broken = self.store.needs(kept)
         for digest, why in broken.items():
             # What it needs is kept as far as that can be told.

@@ -21,11 +21,19 @@ SOURCE = "io.bayplan.distribution.source"
 
 
 def push(store: ImageStore, client: RegistryClient, ref: ImageReference, digest: str, report: Report) -> Pushed:
-    """Push an image under ``ref``. Raises AccessDeniedError, UnavailableError, NotFoundError for a missing blob."""
+    """Push an image under ``ref``, all platforms that this has.
+
+    Raises AccessDeniedError, UnavailableError, NotFoundError for a missing blob.
+    """
     with store.in_use():
-        pushed = _parts(store, client, ref, digest, report)
+        index = store.index(ref) if store.find(ref) == digest else ""
+        if index:
+            digests = [str(item["digest"]) for item in store.parts(index)]
+            pushed = _listed(store, client, ref, digests, store.blob(index).read_bytes(), report)
+        else:
+            pushed = _parts(store, client, ref, digest, report)
         if store.find(ref) == digest:
-            store.tag(ref, digest, {**store.annotations(ref), SOURCE: ref.name})
+            store.tag(ref, digest, {**store.annotations(ref), SOURCE: ref.name}, index=index)
     return pushed
 
 
@@ -46,15 +54,22 @@ def push_index(
                     f"two of the images are for {platform}", hint="an index has one for each platform"
                 )
             entries[platform] = entry
-        sent = [
-            _parts(store, client, ImageReference(ref.registry, ref.repository, None, digest), digest, report)
-            for digest in digests
-        ]
         data = encoded({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": list(entries.values())})
-        Pusher(client, ref).manifest(data, INDEX_TYPE, digest_of(data))
+        return _listed(store, client, ref, digests, data, report)
+
+
+def _listed(  # noqa: PLR0917 - the order of the work
+    store: ImageStore, client: RegistryClient, ref: ImageReference, digests: Sequence[str], index: bytes, report: Report
+) -> Pushed:
+    """Images by digest, and then the index that lists them under the tag of ``ref``."""
+    sent = [
+        _parts(store, client, ImageReference(ref.registry, ref.repository, None, digest), digest, report)
+        for digest in digests
+    ]
+    Pusher(client, ref).manifest(index, INDEX_TYPE, digest_of(index))
     return Pushed(
         name=ref.familiar,
-        digest=digest_of(data),
+        digest=digest_of(index),
         uploaded=sum(item.uploaded for item in sent),
         mounted=sum(item.mounted for item in sent),
         present=sum(item.present for item in sent),

@@ -9,7 +9,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from bayplan.errors import ConflictError, DeclarationError
 from bayplan.models.reference import ImageReference
@@ -26,8 +26,8 @@ from bayplan.runtime.protocol import Progress, Report
 
 FORMATS = ("oci-archive", "oci-dir", "docker-archive")
 CONTAINERD_NAME = "io.containerd.image.name"
-Named = Sequence[tuple[ImageReference | None, str]]
-"""Names, where they have one, and manifest digests."""
+Named = Sequence[tuple[ImageReference | None, str, str]]
+"""Names, where they have one, manifest digests, and digests of the indexes of all platforms, or empty."""
 _Opened = Callable[[], BinaryIO]
 
 
@@ -62,17 +62,25 @@ def save(store: ImageStore, images: Named, target: Path | BinaryIO, form: str, r
 
 def _oci(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Opened]]]:
     """OCI image layout: ``oci-layout``, ``index.json``, then the blobs by digest."""
-    entries, blobs = [], {}
-    for ref, digest in images:
-        data = oci_manifest(store, digest)
-        entry = descriptor_of(data, MANIFEST_TYPE)
-        entry["platform"] = platform_of(store.document(store.document(digest)["config"]["digest"]))
+    entries: list[dict[str, Any]] = []
+    blobs: dict[str, tuple[int, _Opened]] = {}
+    for ref, digest, index in images:
+        if index:
+            data = store.blob(index).read_bytes()
+            entry = descriptor_of(data, INDEX_TYPE)
+            parts = [str(item["digest"]) for item in store.parts(index)]
+            blobs |= {part: _file(store.blob(part)) for part in parts}
+        else:
+            data, parts = oci_manifest(store, digest), [digest]
+            entry = descriptor_of(data, MANIFEST_TYPE)
+            entry["platform"] = platform_of(store.document(store.document(digest)["config"]["digest"]))
         if ref:
             entry["annotations"] = {REF_NAME: str(ref), CONTAINERD_NAME: str(ref)}
         entries.append(entry)
         blobs[entry["digest"]] = _bytes(data)
-        for item in (store.document(digest)["config"], *store.document(digest)["layers"]):
-            blobs[str(item["digest"])] = _file(store.blob(str(item["digest"])))
+        for part in parts:
+            for item in (store.document(part)["config"], *store.document(part)["layers"]):
+                blobs[str(item["digest"])] = _file(store.blob(str(item["digest"])))
     entries.sort(key=lambda item: (str(item.get("annotations")), str(item["digest"])))
     yield "oci-layout", _bytes(b'{"imageLayoutVersion":"1.0.0"}')
     yield "index.json", _bytes(encoded({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}))
@@ -83,7 +91,7 @@ def _oci(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Op
 def _docker(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Opened]]]:
     """What ``docker save`` wrote before it wrote layouts: ``manifest.json``, configurations, plain layers."""
     tags: dict[str, list[str]] = {}
-    for ref, digest in images:
+    for ref, digest, _ in images:  # the form has one platform
         # Whole names: Podman takes a short one for an image of localhost, Docker reads both.
         tags.setdefault(digest, []).extend([str(ref)] if ref else [])
     files, rows = {}, []

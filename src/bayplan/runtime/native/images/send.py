@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from bayplan.errors import DeclarationError, RuntimeFailureError, UnavailableError
-from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images.catalog import Found
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import Progress, Report
 from bayplan.system.ssh import Remote
@@ -21,18 +21,18 @@ _MAX_LINE = 4 << 20
 _END_S = 60.0
 
 
-def send(
-    store: ImageStore, ref: ImageReference, digest: str, remote: Remote, *, bridge: str, report: Report
-) -> tuple[int, int]:
-    """Give another host an image; how many blobs went, and how many bytes. Raises UnavailableError, and its errors."""
+def send(store: ImageStore, image: Found, remote: Remote, *, bridge: str, report: Report) -> tuple[int, int]:
+    """Give another host an image that has a name, all platforms of it; how many blobs went, and how many bytes.
+
+    Raises UnavailableError, and the errors of the other side.
+    """
     with store.in_use():
-        manifest, image = store.document(digest), store.get(digest)
-        digests = [str(manifest["config"]["digest"]), *(layer.digest for layer in image.layers), digest]
-        sizes = {item: store.blob(item).stat().st_size for item in digests}
+        sizes = {item: store.blob(item).stat().st_size for item in _blobs(store, image)}
         request = {
             "verb": "image_receive",
-            "name": str(ref),
-            "manifest": digest,
+            "name": str(image.reference),
+            "manifest": image.digest,
+            **({"index": image.index} if image.index else {}),
             "blobs": [{"digest": item, "size": size} for item, size in sizes.items()],
         }
         with _bridge(remote, bridge) as (into, out):
@@ -47,6 +47,17 @@ def send(
             into.flush()
             _answer(out, remote)
     return len(missing), sum(sizes[item] for item in missing)
+
+
+def _blobs(store: ImageStore, image: Found) -> Iterator[str]:
+    """All that an image is made of, documents after what they name."""
+    parts = [str(item["digest"]) for item in store.parts(image.index)] if image.index else [image.digest]
+    for part in parts:
+        yield from (layer.digest for layer in store.get(part).layers)
+        yield str(store.document(part)["config"]["digest"])
+        yield part
+    if image.index:
+        yield image.index
 
 
 def _blob(store: ImageStore, digest: str, into: IO[bytes]) -> Iterator[int]:

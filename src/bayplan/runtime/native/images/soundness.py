@@ -15,15 +15,20 @@ _PIECE = 1 << 20
 
 
 def damage(store: ImageStore, digest: str, *, deep: bool, layers: Layers | None = None) -> Iterator[tuple[str, str]]:
-    """Blobs of an image that are gone or changed, each with what is wrong. Reads only.
+    """Blobs of an image, or of all of an index, that are gone or changed, each with what is wrong. Reads only.
 
     Documents are always read whole; layers only with ``deep``, else their size is looked at. With ``layers``, a layer
     that is unpacked there needs no blob.
     """
     try:
         manifest = store.document(digest)
+        parts = store.parts(digest) if "manifests" in manifest else []
     except BayplanError as error:
         yield digest, error.what
+        return
+    if "manifests" in manifest:
+        for item in parts:
+            yield from damage(store, str(item["digest"]), deep=deep, layers=layers)
         return
     try:
         store.document(str(manifest["config"]["digest"]))

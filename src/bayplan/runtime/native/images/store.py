@@ -27,6 +27,8 @@ from bayplan.system.files import atomic_write, fsync_dir, locked, private_direct
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+HERE = "io.bayplan.manifest"
+"""Of a name whose entry is an index of several platforms: the manifest that the name stands for on this host."""
 MAX_BLOB = 256 << 30
 MAX_DOCUMENT = 8 << 20
 _PART = ".part-"
@@ -94,10 +96,26 @@ class ImageStore:
     def find(self, ref: ImageReference) -> str | None:
         """Manifest digest of a whole image by tag or digest; None when it is not here."""
         entries = self._read()
-        if ref.digest:
-            known = any(entry["digest"] == ref.digest for entry in entries)
-            return ref.digest if known else self._digest_of(entries, str(ref))
+        for entry in entries if ref.digest else ():
+            if ref.digest in (entry["digest"], _image(entry)):
+                return _image(entry)
         return self._digest_of(entries, str(ref))
+
+    def index(self, ref: ImageReference) -> str:
+        """Digest of the index of all platforms that a name has; empty for an image of one."""
+        return self.indexes().get(str(ref), "")
+
+    def indexes(self) -> dict[str, str]:
+        """Full reference to the digest of its index, of names that have one."""
+        return {_name(entry): str(entry["digest"]) for entry in self._read() if _image(entry) != entry["digest"]}
+
+    def parts(self, index: str) -> list[dict[str, Any]]:
+        """The descriptors that an index lists. Raises CorruptStateError when it is malformed, and as ``document``."""
+        found = self.document(index).get("manifests")
+        entries = found if isinstance(found, list) else []
+        if not all(isinstance(item, dict) and _DIGEST.fullmatch(str(item.get("digest"))) for item in entries):
+            raise CorruptStateError(f"index {index} is malformed", where=str(self.root))
+        return entries
 
     def get(self, digest: str) -> StoredImage:
         """The image of a manifest digest. Raises NotFoundError, or CorruptStateError when its documents are broken."""
@@ -120,14 +138,21 @@ class ImageStore:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptStateError(f"image {digest} is malformed: {error}", where=str(self.root)) from error
 
-    def tag(self, ref: ImageReference, digest: str, annotations: Mapping[str, str] | None = None) -> None:
-        """Give a stored image a name, taking it from whichever image had it; ``annotations`` are kept with the name."""
-        size = self.blob(digest).stat().st_size
-        kind = self.document(digest).get("mediaType") or MANIFEST_TYPE
+    def tag(
+        self, ref: ImageReference, digest: str, annotations: Mapping[str, str] | None = None, *, index: str = ""
+    ) -> None:
+        """Give a stored image a name, taking it from whichever image had it; ``annotations`` are kept with the name.
+
+        With the digest of an ``index`` the name has all that this lists, and stands for ``digest`` here.
+        """
+        named = index or digest
+        size = self.blob(named).stat().st_size
+        kind = self.document(named).get("mediaType") or MANIFEST_TYPE
+        notes = {key: value for key, value in (annotations or {}).items() if key != HERE}
+        notes |= {REF_NAME: str(ref)} | ({HERE: digest} if index else {})
         with locked(self._lock, "image index"):
             kept = [entry for entry in self._read() if _name(entry) != str(ref)]
-            notes = {**(annotations or {}), REF_NAME: str(ref)}
-            kept.append({"mediaType": kind, "digest": digest, "size": size, "annotations": notes})
+            kept.append({"mediaType": kind, "digest": named, "size": size, "annotations": notes})
             self._replace(kept)
 
     def annotations(self, ref: ImageReference) -> Mapping[str, str]:
@@ -138,9 +163,7 @@ class ImageStore:
     def noted(self, key: str, value: str) -> str | None:
         """The manifest digest of a name with that annotation; None when there is none."""
         entries = self._read()
-        return next(
-            (str(item["digest"]) for item in entries if (item.get("annotations") or {}).get(key) == value), None
-        )
+        return next((_image(item) for item in entries if (item.get("annotations") or {}).get(key) == value), None)
 
     def remove(self, ref: ImageReference) -> None:
         """Forget a name; ``collect`` frees the space. Absent is no error."""
@@ -149,7 +172,7 @@ class ImageStore:
 
     def list(self) -> dict[str, str]:
         """Full reference to manifest digest."""
-        return {_name(entry): entry["digest"] for entry in self._read() if _name(entry)}
+        return {_name(entry): _image(entry) for entry in self._read() if _name(entry)}
 
     def sweep(self, layers_root: Path) -> None:
         """Remove what cut pulls and unpackings left; does nothing while one runs."""
@@ -193,7 +216,8 @@ class ImageStore:
             except BlockingIOError:
                 return 0
             kept = {digest for digest in keep_digests if digest and self.blob(digest).exists()}
-            return self._collect(layers_root, set(keep_chains), kept | set(self.list().values()), set(keep_blobs))
+            kept |= set(self.list().values()) | set(self.indexes().values())
+            return self._collect(layers_root, set(keep_chains), kept, set(keep_blobs))
 
     def _collect(self, layers_root: Path | None, chains: set[str], digests: set[str], used: set[str]) -> int:
         needed, broken = self.needs(digests)
@@ -214,14 +238,21 @@ class ImageStore:
         return len(dead) + len(old)
 
     def needs(self, digests: Iterable[str]) -> tuple[Needs, dict[str, str]]:
-        """What images hold on to, and which of them are damaged, with the reason; of those as much as can be told."""
+        """What images and indexes hold on to, and which are damaged, and why; of those as much as can be told."""
         blobs: set[str] = set()
         chains: set[str] = set()
         broken: dict[str, str] = {}
-        for digest in digests:
+        left = list(digests)
+        while left:
+            digest = left.pop()
+            if digest in blobs:
+                continue
             blobs.add(digest)
             try:
                 manifest = self.document(digest)
+                if "manifests" in manifest:
+                    left += [str(item["digest"]) for item in self.parts(digest)]
+                    continue
                 parts = [manifest["config"], *manifest["layers"]]
                 blobs |= {found for item in parts if _DIGEST.fullmatch(found := str(item["digest"]))}
                 chains |= set(self.get(digest).chain_ids)
@@ -232,12 +263,12 @@ class ImageStore:
         return Needs(blobs, chains), broken
 
     def _named(self, digest: str) -> str:
-        names = [name for name, other in self.list().items() if other == digest]
-        return ", ".join(names) or digest
+        held = [*self.list().items(), *self.indexes().items()]
+        return ", ".join(name for name, other in held if other == digest) or digest
 
     @staticmethod
     def _digest_of(entries: Iterable[dict[str, Any]], name: str) -> str | None:
-        return next((str(entry["digest"]) for entry in entries if _name(entry) == name), None)
+        return next((_image(entry) for entry in entries if _name(entry) == name), None)
 
     def document(self, digest: str) -> dict[str, Any]:
         """A manifest or configuration. Raises NotFoundError, or CorruptStateError when it was changed."""
@@ -268,6 +299,11 @@ class ImageStore:
 
 def _name(entry: dict[str, Any]) -> str:
     return str((entry.get("annotations") or {}).get(REF_NAME, ""))
+
+
+def _image(entry: dict[str, Any]) -> str:
+    """The manifest that an entry stands for on this host."""
+    return str((entry.get("annotations") or {}).get(HERE) or entry["digest"])
 
 
 def _bounded(digest: str, chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

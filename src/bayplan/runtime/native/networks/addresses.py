@@ -6,7 +6,6 @@ import hashlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from itertools import chain
 from pathlib import Path
 from socket import inet_ntoa
 from typing import NoReturn
@@ -104,20 +103,14 @@ def lease(
 
     Raises ConflictError naming the holder, or the network that is full.
     """
-    rows = tx.execute("SELECT address, owner FROM leases WHERE network = ?", (network.name,)).fetchall()
-    held = {str(row[0]): str(row[1]) for row in rows}
     if wanted is not None:
-        holder = held.get(str(wanted))
-        if holder and holder != owner:
-            raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder)}")
+        key = (network.name, str(wanted))
+        holder = tx.execute("SELECT owner FROM leases WHERE network = ? AND address = ?", key).fetchone()
+        if holder and holder[0] != owner:
+            raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder[0])}")
         chosen = wanted
     else:
-        last = dict(tx.execute("SELECT container, address FROM last_addresses WHERE network = ?", (network.name,)))
-        own = [IPv4Address(last[name])] if name in last and last[name] not in held else []
-        fresh = _candidates(network, subnet, {*held, *last.values()})
-        left = _candidates(network, subnet, {*held})
-        own = [item for item in own if _holds(network, subnet, item)]
-        chosen = next(chain(own, fresh, left), None) or _full(network)
+        chosen = next(_offers(tx, network, subnet, name), None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
     )
@@ -160,6 +153,23 @@ def lease_v6(
 def mac_of(address: IPv4Address) -> str:
     """A locally administered MAC made from the address: unique on its network, the same after a reboot."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed))
+
+
+def _offers(tx: sqlite3.Connection, network: Network, subnet: IPv4Network, name: str) -> Iterator[IPv4Address]:
+    """Addresses that a container called ``name`` may have, in the order of ``lease``."""
+    held, last = _listed(tx, "leases", network.name), _listed(tx, "last_addresses", network.name)
+    key = (network.name, name)
+    own = tx.execute("SELECT address FROM last_addresses WHERE network = ? AND container = ?", key).fetchone()
+    if own and own[0] not in held and _holds(network, subnet, IPv4Address(own[0])):
+        yield IPv4Address(own[0])
+    yield from _candidates(network, subnet, held | last)
+    yield from _candidates(network, subnet, held)
+
+
+def _listed(tx: sqlite3.Connection, table: str, network: str) -> set[str]:
+    """The addresses that a table has of a network, as one text: a row for each would take longest of a lease."""
+    sql = f"SELECT group_concat(address) FROM {table} WHERE network = ?"  # noqa: S608 - our own names
+    return set((tx.execute(sql, (network,)).fetchone()[0] or "").split(","))
 
 
 def _candidates(network: Network, subnet: IPv4Network, known: set[str]) -> Iterator[IPv4Address]:

@@ -166,11 +166,10 @@ class Endpoints(Ports):
         self.set_ports(container_id, ())
         places = [place_of(row) for row in self.database.query(PLACES, (container_id,))]
         links = [place.host_name for place in places if place.bridged]
-        if ended:
-            self._leaving.update(links)
-        else:
+        if not ended:
             self.links.remove(links)
         with self._lock:
+            self._leaving.update(links if ended else ())
             self._left += self._senders(container_id)
         with self.database.transaction() as tx:
             tx.execute("DELETE FROM leases WHERE owner = ?", (container_id,))

@@ -26,15 +26,18 @@ _log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _OWN = """
-    SELECT c.id, c.declared, e.network, (SELECT count(*) FROM endpoints peer JOIN networks n
-    ON n.name = peer.network WHERE peer.network = e.network
-    AND coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge') AS size
+    SELECT c.id, json_extract(c.declared, '$.extra_hosts') AS extra, e.network
     FROM containers c LEFT JOIN endpoints e ON e.container_id = c.id
     WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id, e.position
 """
 _MEMBERS = """
-    SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service, json_extract(c.declared, '$.hostname') AS hostname
+    SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service
     FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY c.id
+"""
+_HOSTNAME = "SELECT json_extract(declared, '$.hostname') FROM containers WHERE id = ?"
+_LARGE = """
+    SELECT name FROM networks WHERE coalesce(json_extract(declared, '$.driver'), 'bridge') = 'bridge'
+    AND (SELECT count(*) FROM endpoints WHERE network = name) > ?
 """
 _AT_ONCE = 64
 """Lists that are made of one reading of the records, and during whose writing no other list is written."""
@@ -128,27 +131,28 @@ class Names:
         """What each of them lists. The members of a network are read once for all."""
         members: dict[str, list[str]] = {}
         found: dict[str, bytes] = {}
+        large = {row[0] for row in self.database.query(_LARGE, (_LISTED,))}
         rows = self.database.query(_OWN, (json.dumps(container_ids),))
         for container_id, own in groupby(rows, itemgetter("id")):
             attached = list(own)
-            asks = any(row["size"] > _LISTED for row in attached) and self._asks_us(container_id)
+            networks = [row["network"] for row in attached if row["network"] is not None]
+            if not large.isdisjoint(networks) and self._asks_us(container_id):
+                networks = [name for name in networks if name not in large]
             lines: list[str] = []
-            for row in attached:
-                if row["network"] is None or (asks and row["size"] > _LISTED):
-                    continue
-                peers = members.get(row["network"])
+            for network in networks:
+                peers = members.get(network)
                 if peers is None:
-                    listed = self.database.query(_MEMBERS, (row["network"],))
-                    peers = members[row["network"]] = [self._line(row) for row in listed]
+                    listed = self.database.query(_MEMBERS, (network,))
+                    peers = members[network] = [self._line(row) for row in listed]
                 # Some libraries take the first line only: each begins elsewhere, so that all replicas are asked.
-                begin = zlib.crc32(container_id.encode()) % len(peers)
+                begin = zlib.crc32(container_id.encode()) % max(1, len(peers))  # the last one may have left meanwhile
                 lines += peers[begin:] + peers[:begin]
-            lines += self._extra(container_id, attached[0]["declared"])
+            lines += self._extra(container_id, attached[0]["extra"])
             found[container_id] = "".join(lines).encode()
         return found
 
-    def _extra(self, container_id: str, declared: str) -> list[str]:
-        extra = json.loads(declared).get("extra_hosts") or {}
+    def _extra(self, container_id: str, declared: str | None) -> list[str]:
+        extra = json.loads(declared or "{}")
         pairs = [(name, one) for name, value in extra.items() for one in value.split(",")]
         host = self._host_gateway(container_id) if any(one == "host-gateway" for _, one in pairs) else ""
         return [f"{host if one == 'host-gateway' else one}\t{name}\n" for name, one in pairs]
@@ -171,8 +175,11 @@ class Names:
         key = tuple(member)
         line = self._lines.get(key)
         if line is None:
+            # Asked for here alone: to look for it in the declaration of each peer would take longest of a start.
+            found = self.database.query(_HOSTNAME, (member["id"],))
+            called = " ".join(names_of(member, found[0][0] if found else None))
             addresses = [one for one in (member["address"], member["address6"]) if one]
-            line = self._lines[key] = "".join(f"{one}\t{' '.join(names_of(member))}\n" for one in addresses)
+            line = self._lines[key] = "".join(f"{one}\t{called}\n" for one in addresses)
         return line
 
     def _host_gateway(self, container_id: str) -> str:

@@ -81,16 +81,22 @@ def place_of(row: Row) -> Place:
     )
 
 
-def ranges_of(row: Row) -> list[AddressRange]:
+def ranges_of(row: Row) -> tuple[AddressRange, ...]:
     """All ranges of a recorded network."""
-    network = recorded(row["declared"])
-    found = ranges(network, IPv4Network(row["subnet"]))
-    return found + (ranges_v6(network, IPv6Network(row["subnet6"])) if row["subnet6"] else [])
+    return _ranges(row["declared"], row["subnet"], row["subnet6"])
+
+
+@functools.lru_cache(maxsize=256)
+def _ranges(declared: str, subnet: str, subnet6: str) -> tuple[AddressRange, ...]:
+    network = recorded(declared)
+    four = ranges(network, IPv4Network(subnet))
+    return (*four, *(ranges_v6(network, IPv6Network(subnet6)) if subnet6 else ()))
 
 
 def range_of(row: Row, address: str) -> AddressRange:
     """The range of a recorded network that an address is of."""
-    return next(one for one in ranges_of(row) if ip_address(address) in one.subnet)
+    wanted = ip_address(address)
+    return next(one for one in ranges_of(row) if wanted in one.subnet)
 
 
 def inside_name(row: Row) -> str:

@@ -62,13 +62,13 @@ class Zone:
         return True
 
 
-def names_of(row: Row) -> tuple[str, ...]:
+def names_of(row: Row, hostname: str | None) -> tuple[str, ...]:
     """What a container is called on a network: service, name, aliases, first digits of its id, host name.
 
     What is no name (a space would end it in hosts(5)) is left out.
     """
     aliases = json.loads(row["aliases"])
-    every = (row["service"], row["name"], *aliases, row["id"][:_SHORT_ID], row["hostname"])
+    every = (row["service"], row["name"], *aliases, row["id"][:_SHORT_ID], hostname)
     return tuple(dict.fromkeys(name for name in every if name and _NAME.fullmatch(name)))
 
 
@@ -94,7 +94,7 @@ def _body(members: Iterable[Row], outside: set[str]) -> str:
             # ... older ones are given a server that cannot be reached. Others ask those of the host.
             upstream = "" if row["id"] in outside else f" {_NOWHERE}"
             addresses = f"{row['address']} {row['address6']}"
-            lines.append(f"{row['id']} {addresses} {','.join(names_of(row)).lower()}{upstream}\n")
+            lines.append(f"{row['id']} {addresses} {','.join(names_of(row, row['hostname'])).lower()}{upstream}\n")
     return "".join(lines)
 
 

@@ -81,4 +81,9 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE networks ADD COLUMN parent_made INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE endpoints ADD COLUMN asked TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE kept_images (
+        owner TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (owner, digest)
+    ) STRICT;
+    """,
 )

@@ -41,17 +41,16 @@ class RunningCheck:
         self.process_fd = os.pidfd_open(self._child.pid)
 
     def read(self) -> bool:
-        """Take in what it wrote, of which the first 4 KiB are kept. False when it writes no more."""
-        while True:
-            try:
-                piece = os.read(self.output_fd, _READ_BYTES)
-            except BlockingIOError:
-                return True
-            if not piece:
-                return False
-            self.output += piece[: OUTPUT_BYTES - len(self.output)]
-            if len(piece) < _READ_BYTES:
-                return True
+        """Take in some of what it wrote, of which the first 4 KiB are kept. False when it writes no more.
+
+        One piece: whoever writes without end must not keep the owner from its other work.
+        """
+        try:
+            piece = os.read(self.output_fd, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        self.output += piece[: OUTPUT_BYTES - len(self.output)]
+        return bool(piece)
 
     def finish(self) -> int:
         """Free everything of an ended check; its exit code. What it left in the background keeps no pipe to us."""

@@ -46,8 +46,10 @@ class Helper:
     def ask(self, key: Key) -> bool:
         """Ask for a restart of the container that ended as this run. False when it takes no more requests now."""
         try:
-            self._stdin.write(json.dumps(key).encode() + b"\n")
-        except OSError:  # full, or it has just ended
+            # Whole or not at all (pipe(7), PIPE_BUF); a pipe that is full is told by None.
+            if self._stdin.write(json.dumps(key).encode() + b"\n") is None:
+                return False
+        except OSError:  # it has just ended
             return False
         self.asked.add(key)
         return True

@@ -151,3 +151,19 @@ def test_the_members_of_a_large_network_are_listed_only_for_who_has_no_name_serv
     assert "many" not in hosts_of(settings, "web")
     # Its other network is small.
     assert "10.9.1.3\tstore p-store-1 also\n" in hosts_of(settings, "web")
+
+
+def test_the_last_member_of_a_network_may_leave_while_lists_are_made(core, monkeypatch):
+    settings, database, names = core
+    ask = database.query
+
+    def query(sql, given=()):
+        found = ask(sql, given)
+        if "json_each" in sql:  # whose lists are to be made is known; now they go
+            with database.transaction() as tx:
+                tx.execute("DELETE FROM endpoints")
+        return found
+
+    monkeypatch.setattr(database, "query", query)
+    names.write("store")
+    assert hosts_of(settings, "store") == "127.0.0.1\tlocalhost\n# peers\n"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,15 @@ from bayplan.errors import CorruptStateError, DeclarationError, Location, NotFou
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.build import platforms
 from bayplan.runtime.native.images.store import ImageStore
-from bayplan.runtime.native.images.stored import Descriptor, descriptor, layer_ids
+from bayplan.runtime.native.images.stored import Descriptor, descriptor, image_config, layer_ids
 
 if TYPE_CHECKING:
     from bayplan.registry.client import RegistryClient
 
 FOREIGN = "io.bayplan.base-of"
 """Annotation of an image that is here for another platform, beside the one that has its name."""
+_OBJECTS = ("Labels", "Volumes", "ExposedPorts")
+_LISTS = ("Env", "OnBuild", "Shell")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Bases:
     def get(self, spelling: str, where: Location, platform: str = "") -> Base:
         """The image for a platform; empty for the host's, or whatever is here under the name.
 
-        Raises DeclarationError for a bad name, NotFoundError for an image that is nowhere; with file and line.
+        Raises DeclarationError for a bad name, NotFoundError for an image that is nowhere, CorruptStateError for one
+        that is malformed; with file and line.
         """
         try:
             reference = ImageReference.parse(spelling)
@@ -80,6 +82,8 @@ class Bases:
                 found = self._known[key] = self._find(reference, platform)
             except NotFoundError as error:
                 raise NotFoundError(f"base image: {error.what}", where=where, hint=error.hint) from error
+            except CorruptStateError as error:
+                raise CorruptStateError(f"base image: {error.what}", where=where, hint=error.hint) from error
         return found
 
     def _find(self, reference: ImageReference, platform: str) -> Base:
@@ -93,9 +97,8 @@ class Bases:
         if platform and not self._takes_name(reference, platform):
             # The name is that of the host's platform: what runs here must not become another's.
             note, reference = f"{reference} {platform}", reference.with_digest(digest)
-        config = descriptor(manifest["config"])
-        data = b"".join(self._client().fetch_blob(reference.with_digest(digest), config.digest, config.size))
-        return replace(_base(reference, digest, manifest, json.loads(data)), note=note)
+        document = self._client().config(reference.with_digest(digest), manifest)
+        return replace(_base(reference, digest, manifest, document), note=note)
 
     def _local(self, reference: ImageReference, platform: str) -> str | None:
         """The digest of what is here of it for the platform: under its own name, or beside that of another platform."""
@@ -122,6 +125,23 @@ def _base(reference: ImageReference, digest: str, manifest: dict[str, Any], docu
         base = Base(reference, digest, document, tuple(map(descriptor, manifest["layers"])))
         if len(base.diff_ids) != len(base.layers):
             raise ValueError(f"{len(base.layers)} layers, {len(base.diff_ids)} diff ids")  # noqa: TRY301 - one message
+        _check(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptStateError(f"image {reference} is malformed: {error}") from error
     return base
+
+
+def _check(document: Mapping[str, Any]) -> None:
+    """See that instructions can go on from what a stranger's image says of itself. Raises ValueError."""
+    config = document.get("config") or {}
+    image_config(config)
+    for name in _OBJECTS:
+        if not isinstance(config.get(name) or {}, dict):
+            raise ValueError(f"{name} is no object")  # noqa: TRY004 - one error for whatever is wrong
+    for name in _LISTS:
+        found = config.get(name) or []
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise ValueError(f"{name} is no list of texts")
+    history = document.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(item, dict) for item in history):
+        raise ValueError("history is no list of objects")

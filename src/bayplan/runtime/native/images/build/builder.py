@@ -12,23 +12,24 @@ from bayplan.models import Build as Declared
 from bayplan.models import Image, Settings
 from bayplan.runtime.native.images.build.assemble import sha256
 from bayplan.runtime.native.images.build.bases import FOREIGN, Base, Bases, Bringing
-from bayplan.runtime.native.images.build.cache import MOUNTS, Cache
-from bayplan.runtime.native.images.build.lower import recipe
+from bayplan.runtime.native.images.build.cache import Cache
+from bayplan.runtime.native.images.build.parts import Part, platform_in, wanted, write_index
 from bayplan.runtime.native.images.build.solve import Build, Room
+from bayplan.runtime.native.images.build.sources import Sources
 from bayplan.runtime.native.images.build.stats import Stats
-from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.protocol import ImageOrigin, Progress, Report, ResolvedImage, silent
 
 if TYPE_CHECKING:
     from bayplan.registry.client import RegistryClient
-    from bayplan.registry.web import Web
     from bayplan.runtime.native.images.build.executor import Executor
 
     Session = Callable[[], AbstractContextManager[Executor]]
     """Gives the executor for one build, and takes away what it made for it."""
 FINGERPRINT = "io.bayplan.build.fingerprint"
+_BETWEEN = ","
+"""Between the fingerprints of the platforms of one image."""
 
 
 def workspaces(settings: Settings) -> Path:
@@ -56,20 +57,32 @@ class Builder:
     def resolve(self, image: Image, declared: Declared) -> ResolvedImage:
         """Present when it was built from just this, or would come out as what is here; else what it will be.
 
-        Reads only. Raises DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
+        Of several platforms the digest is that of the one for which the name stands here. Reads only. Raises
+        DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError with file and line.
         """
-        bases, stats = Bases(self.store, self._client, newest=declared.pull), self._stats(declared)
-        found = recipe(declared, bases, self._urls(declared), image.platform, stats=stats)
-        local = self._whole(image)
-        earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
+        sources = self._sources(declared)
+        found, main = self._parts(image, declared)
+        done = [self._resolve(image, sources, part) for part in found]
+        told = [(part, one) for part, one in zip(found, done, strict=True) if one.why]
+        whys = [f"{part.platform}: {one.why}" if declared.platforms else one.why for part, one in told]
+        update = {"present": all(item.present for item in done), "why": "; ".join(dict.fromkeys(whys))}
+        return done[main].model_copy(update={**update, "pinned": sources.pinned(image)})
+
+    def _resolve(self, image: Image, sources: Sources, part: Part) -> ResolvedImage:
+        if sources.missing:
+            why = f"{'' if part.local else 'not built yet; '}what {sources.missing} holds is known at build"
+            digest = sources.unread(part.platform)
+            return ResolvedImage(name=image.name, digest=digest, present=False, origin=ImageOrigin.BUILD, why=why)
+        declared = sources.declared
+        found = sources.recipe(Bases(self.store, self._client, newest=declared.pull), part.platform)
         digest, present = found.fingerprint.digest, False
-        if local and earlier == str(found.fingerprint):
-            digest, present = local, True
+        if part.local and part.earlier == str(found.fingerprint):
+            digest, present = part.local, True
         elif not declared.no_cache:
             build = Build(self._room, found, str(image.reference), Path(declared.context))
             digest = build.predict() or digest
-            present = digest == local
-        why = "" if present else found.fingerprint.why(earlier) if local else "not built yet"
+            present = digest == part.local
+        why = "" if present else found.fingerprint.why(part.earlier) if part.local else "not built yet"
         if why and found.unknown:
             why += f"; what {' and '.join(found.unknown)} holds is known at build"
         return ResolvedImage(name=image.name, digest=digest, present=present, origin=ImageOrigin.BUILD, why=why)
@@ -79,44 +92,78 @@ class Builder:
 
         Raises StalePlanError when that moved, RuntimeFailureError for a step that failed; nothing of it stays.
         """
-        name = str(image.reference)
         with self.store.in_use():
-            bases, urls = Bases(self.store, self._client, newest=declared.pull), self._urls(declared)
-            stats = self._stats(declared)
-            found = recipe(declared, bases, urls, image.platform, stats=stats)
-            build = Build(self._room, found, name, Path(declared.context), use_cache=not declared.no_cache, urls=urls)
-            build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
-            build.ssh = declared.ssh
-            build.bring = Bringing(lambda base: self._bring(base, report))
-            if digest not in ("", found.fingerprint.digest, build.predict()):
-                raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
-            for note in found.notes:
-                report(Progress(f"image {name}", message=note))
-            for url in found.unknown:
-                report(Progress(f"image {name}", message=f"fetch {url}"))
-                urls.fetch(url)
-            if found.unknown:
-                build.recipe = found = recipe(declared, bases, urls, image.platform, stats=stats)
-            with self._session() as executor:
-                build.executor = executor
-                documents = build.run(report)
-            for data in (documents.config, documents.manifest):
-                self.store.write(sha256(data), [data])
-            stats.save()
-            self.store.tag(image.reference, documents.digest, {FINGERPRINT: str(found.fingerprint)})
+            sources = self._sources(declared)
+            found, main = self._parts(image, declared)
+            if sources.missing:
+                digest = "" if digest == sources.unread(found[main].platform) else digest
+                report(Progress(f"image {image.reference}", message=f"fetch {sources.missing}"))
+                sources.bring()
+            builds = [
+                self._build(image, sources, part, digest if at == main else "", report) for at, part in enumerate(found)
+            ]
+            made = [self._run(build, report) for build in builds]
+            self.cache.finish(str(image.reference), {key for build in builds for key in build.used})
+            sources.stats.save()
+            prints = _BETWEEN.join(str(build.recipe.fingerprint) for build in builds)
+            rows = [(part.platform, digest) for part, digest in zip(found, made, strict=True)]
+            index = write_index(self.store, rows) if declared.platforms else ""
+            self.store.tag(image.reference, made[main], {FINGERPRINT: prints}, index=index)
+
+    def _build(self, image: Image, sources: Sources, part: Part, digest: str, report: Report) -> Build:
+        """The build for one platform, ready to run."""
+        name, declared = str(image.reference), sources.declared
+        bases = Bases(self.store, self._client, newest=declared.pull)
+        found = sources.recipe(bases, part.platform)
+        context, urls = Path(declared.context), sources.urls
+        build = Build(self._room, found, name, context, use_cache=not declared.no_cache, urls=urls)
+        build.secrets = {
+            item.id: item.content.get_secret_value() for item in declared.secrets if item.content is not None
+        }
+        build.ssh = declared.ssh
+        build.bring = Bringing(lambda base: self._bring(base, report))
+        if digest not in ("", found.fingerprint.digest, build.predict()):
+            raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
+        for note in found.notes:
+            report(Progress(f"image {name}", message=note))
+        for url in found.unknown:
+            report(Progress(f"image {name}", message=f"fetch {url}"))
+            sources.fetch(url)
+        if found.unknown:
+            build.recipe = sources.recipe(bases, part.platform)
+        return build
+
+    def _run(self, build: Build, report: Report) -> str:
+        """Carry it out and store the documents; the digest of the manifest."""
+        with self._session() as executor:
+            build.executor = executor
+            documents = build.run(report)
+        for data in (documents.config, documents.manifest):
+            self.store.write(sha256(data), [data])
+        return documents.digest
+
+    def _parts(self, image: Image, declared: Declared) -> tuple[list[Part], int]:
+        """What is built, with what of it is here, and the position of what the name stands for on this host."""
+        earlier = self.store.annotations(image.reference).get(FINGERPRINT, "")
+        if not declared.platforms:
+            index = self.store.index(image.reference)
+            local = "" if index else self._whole(self.store.find(image.reference))
+            return [Part(image.platform or "", local, earlier)], 0
+        listed, main = wanted(image, declared)
+        index = self.store.index(image.reference)
+        prints = iter(earlier.split(_BETWEEN))
+        known = {
+            platform_in(item): Part(platform_in(item), self._whole(str(item["digest"])), next(prints, ""))
+            for item in (self.store.parts(index) if index else ())
+        }
+        return [known.get(platform, Part(platform)) for platform in listed], main
 
     def forget(self, name: str) -> None:
         """The image is gone; the results of its steps need not be kept."""
         self.cache.finish(name, ())
 
-    def _urls(self, declared: Declared) -> Urls:
-        state = self._settings.state_root
-        return Urls(state / "build-cache" / "urls", state / MOUNTS, _web, newest=declared.pull)
-
-    def _stats(self, declared: Declared) -> Stats:
-        """One for plan and build of a context: what the plan has read, the build need not read again."""
-        top = self._settings.state_root / "build-cache" / "contexts"
-        return self._contexts.setdefault(declared.context, Stats(top, Path(declared.context)))
+    def _sources(self, declared: Declared) -> Sources:
+        return Sources(self._settings, declared, self._contexts)
 
     def _bring(self, base: Base, report: Report) -> None:
         from bayplan.runtime.native.images.pull import pull
@@ -127,17 +174,10 @@ class Builder:
         if base.note:
             self.store.tag(base.reference, base.digest, {FOREIGN: base.note})
 
-    def _whole(self, image: Image) -> str | None:
-        """The digest of the image of that name, when all of it is here."""
-        digest = self.store.find(image.reference)
+    def _whole(self, digest: str | None) -> str:
+        """The digest of an image, when all of it is here; else empty."""
         try:
             layers = self.store.get(digest).layers if digest else ()
         except (NotFoundError, CorruptStateError):
-            return None
-        return digest if all(self.store.blob(layer.digest).exists() for layer in layers) else None
-
-
-def _web() -> Web:
-    from bayplan.registry.web import Web
-
-    return Web()
+            return ""
+        return digest if digest and all(self.store.blob(layer.digest).exists() for layer in layers) else ""

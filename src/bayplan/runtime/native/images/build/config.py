@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from bayplan.models import Duration
 from bayplan.runtime.dockerfile.expand import pairs, split
-from bayplan.runtime.dockerfile.instructions import Instruction, kept
+from bayplan.runtime.dockerfile.instructions import Instruction, exec_form, kept
 
 SHELL = ("/bin/sh", "-c")
 _PORT = re.compile(r"^(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?$", re.IGNORECASE)
@@ -82,7 +81,7 @@ def _ports(word: str) -> list[str]:
 
 def _signal(name: str) -> str:
     known = {item.name for item in signal.Signals}
-    if not name.isdigit() and f"SIG{name.upper().removeprefix('SIG')}" not in known:
+    if not name.isdecimal() and f"SIG{name.upper().removeprefix('SIG')}" not in known:
         raise ValueError(f"unknown signal {name!r}; see signal(7)")
     return name
 
@@ -93,22 +92,14 @@ def _healthcheck(item: Instruction, config: Mapping[str, Any]) -> dict[str, Any]
         return {"Test": ["NONE"]}
     if word.upper() != "CMD" or not rest.strip():
         raise ValueError("is NONE, or CMD and a command")
-    words = _exec_form(rest.strip())
+    words = exec_form(rest.strip())
     test = ["CMD", *words] if words is not None else ["CMD-SHELL", rest.strip()]
     found: dict[str, Any] = {"Test": test}
     for flag, value in item.flags:
         if flag == "retries":
-            if not value.isdigit() or not int(value):
+            if not value.isdecimal() or not int(value):
                 raise ValueError(f"--retries={value} is no number of tries")
             found["Retries"] = int(value)
         else:
             found[_CHECK_TIMES[flag]] = round(Duration.parse(value).total_seconds() * 1e9)
     return found
-
-
-def _exec_form(text: str) -> list[str] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, list) and all(isinstance(word, str) for word in found) else None

@@ -18,6 +18,9 @@ from bayplan.runtime.native.images.build.files import Entry, Files
 from bayplan.runtime.native.images.build.modes import Mode
 from bayplan.runtime.native.images.build.steps import Copy
 
+_NO_ID = 2**32 - 1
+"""chown(2) takes it for "leave as it is", and nothing above it."""
+
 
 class Stage(Protocol):
     """What an instruction may ask of the stage it stands in."""
@@ -42,29 +45,28 @@ def lower(item: Instruction, stage: Stage) -> Copy:
     words = list(item.words) if item.words is not None else split(item.text, item.escape)
     written, words = _written(item, stage, words)
     words = [stage.expand(item, word) for word in words]
+    choice, fetched = _choice(item, stage), list[select.Group]()
     if item.name == "ADD":
         from bayplan.runtime.native.images.build import remote
 
         fetched, words = remote.split(item, stage, words)
-        written += fetched
-    if not words or len(written) + len(words) < 2:
+    if not words or len(written) + len(fetched) + len(words) < 2:
         raise item.wrong("needs a source and a destination")
     *patterns, target = words
     into = target.endswith("/") or target in (".", "..") or target.endswith("/.")
-    if len(patterns) + len(written) > 1 and not into:
+    if len(patterns) + len(written) + len(fetched) > 1 and not into:
         raise item.wrong("with several sources the destination is a directory", f"write {target}/")
     origin = item.flag("from")
-    if origin and written:
+    if origin and (written or fetched):
         raise item.wrong("a heredoc and --from exclude each other")
     mode = stage.expand(item, item.flag("chmod") or "")
-    choice = _choice(item, stage)
     step = Copy(
         item,
         stage.source(item, origin) if origin is not None else None,
         tuple(patterns),
         posixpath.normpath(posixpath.join(stage.directory(), target)),
         into,
-        stage.expand(item, item.flag("chown") or ""),
+        _owner(item, stage),
         Mode.parse(mode) if mode else None,
         choice=choice,
         link=_switch(item, "link"),
@@ -75,8 +77,17 @@ def lower(item: Instruction, stage: Stage) -> Copy:
             raise item.wrong(f"{patterns[0]} matches {len(groups)} files", f"write {target}/")
         if item.name == "ADD":
             groups = tuple(_unpacked(item, stage, group) for group in groups)
-        step = replace(step, groups=(*filter(None, groups), *((entry,) for entry in written)))
+        fetched = [select.kept(group, choice.exclude) for group in fetched]
+        step = replace(step, groups=(*filter(None, groups), *((entry,) for entry in written), *filter(None, fetched)))
     return step
+
+
+def _owner(item: Instruction, stage: Stage) -> str:
+    text = stage.expand(item, item.flag("chown") or "")
+    for part in text.split(":"):
+        if part.isdecimal() and int(part) >= _NO_ID:
+            raise item.wrong(f"--chown={text}: {part} is no number of a user or group")
+    return text
 
 
 def _choice(item: Instruction, stage: Stage) -> select.Choice:

@@ -14,12 +14,15 @@ from types import TracebackType
 
 from bayplan.errors import UnsupportedError
 from bayplan.runtime.dockerfile.ignore import Ignore, translate
+from bayplan.runtime.native.images.build.repositories import Repositories
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.urls import Urls
 from bayplan.system.beneath import open_in_root
 
 _CHUNK = 1 << 20
 _GLOB = frozenset("*?[")
+MAX_DEPTH = 300
+"""Directories that may lie in each other."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Entry:
     data: bytes | None = None
     """What a file holds that stands in the Dockerfile itself."""
     url: str = ""
-    """Where a file is fetched from; ``content`` is then empty until it was."""
+    """Where a file or tree is fetched from. Until it was, ``content`` of a file is empty, and a tree's kind is git."""
+    root: Path | None = None
+    """What ``at`` is relative to, when that is not the context."""
     link: str = ""
     """The name of the link by which a file was named: it goes by that, not by the name of what the link leads to."""
 
@@ -79,9 +84,10 @@ class Files:
         foreign: bool = False,
         urls: Urls | None = None,
         stats: Stats | None = None,
+        repositories: Repositories | None = None,
     ) -> None:
         self._ignore = ignore or Ignore()
-        self._foreign, self.urls, self._stats = foreign, urls, stats
+        self._foreign, self.urls, self._stats, self.repositories = foreign, urls, stats, repositories
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._root = Path(f"/proc/self/fd/{self.fd}").readlink()
 
@@ -129,6 +135,8 @@ class Files:
         """A descriptor of a regular file's content. Raises OSError."""
         if entry.data is not None:
             return _in_memory(entry.data)
+        if entry.root is not None:
+            return _below(entry.root, entry.at)
         if entry.url and self.urls is not None:
             return self.urls.open(entry.url, entry.content)
         return open_in_root(self.fd, entry.at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -139,6 +147,7 @@ class Files:
 
     def _directories(self, path: str) -> list[str]:
         """A directory and all below it; links are none."""
+        check_depth(path)
         found = [path]
         for name in self._names(path):
             inner = f"{path}/{name}".lstrip("/")
@@ -185,6 +194,7 @@ class Files:
         left_out = bool(at) and self._ignore(at)
         if left_out and not self._ignore.has_exceptions:
             return
+        check_depth(at)
         own = self._entry(name, at, found, digest)
         if not left_out:
             yield own
@@ -258,6 +268,21 @@ class Files:
             return tuple((name, os.getxattr(path, name).hex()) for name in names)
         finally:
             os.close(fd)
+
+
+def check_depth(path: str) -> None:
+    """Raises UnsupportedError for directories that lie too deep in each other."""
+    if path.count("/") >= MAX_DEPTH:
+        what = f"/{path[:60]}... lies more than {MAX_DEPTH} directories deep"
+        raise UnsupportedError(what, hint="leave it out with .dockerignore, or remove it in the step that makes it")
+
+
+def _below(root: Path, at: str) -> int:
+    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_in_root(top, at, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    finally:
+        os.close(top)
 
 
 def _in_memory(data: bytes) -> int:

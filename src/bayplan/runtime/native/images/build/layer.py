@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bayplan.errors import UnsupportedError
+from bayplan.runtime.native.images.build.files import check_depth
 from bayplan.runtime.native.images.build.tar_writer import TarWriter
 from bayplan.runtime.native.images.layer_bytes import FAST, GzipSink, attributes
 
@@ -80,6 +81,7 @@ class _Writer:
 
     def directory(self, path: str, name: str) -> None:
         """Everything in a directory; its own entry comes from its parent."""
+        check_depth(name)
         for base in sorted(os.listdir(path)):  # noqa: PTH208 - names, not paths, are sorted
             where, inner = f"{path}/{base}", f"{name}/{base}".lstrip("/")
             found = os.lstat(where)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError
+from bayplan.errors import BayplanError, DeclarationError, Location, NotFoundError, RuntimeFailureError
 from bayplan.models import Build
 from bayplan.runtime.dockerfile.expand import expand
 from bayplan.runtime.dockerfile.ignore import Ignore
@@ -16,6 +17,7 @@ from bayplan.runtime.dockerfile.instructions import Instruction, notes, parse, t
 from bayplan.runtime.native.images.build import config, copies, platforms, runs, stages
 from bayplan.runtime.native.images.build.bases import Base, Bases
 from bayplan.runtime.native.images.build.files import Entry, Files, content_key
+from bayplan.runtime.native.images.build.repositories import Repositories, beneath
 from bayplan.runtime.native.images.build.stats import Stats
 from bayplan.runtime.native.images.build.steps import (
     Copy,
@@ -31,6 +33,7 @@ from bayplan.runtime.native.images.build.steps import (
 from bayplan.runtime.native.images.build.urls import Urls
 
 EPOCH = "SOURCE_DATE_EPOCH"
+_EPOCH_DIGITS = 11  # the year 5138; from 10000 on there is no date in an image's configuration (RFC 3339)
 
 
 def recipe(
@@ -40,18 +43,22 @@ def recipe(
     platform: str | None = None,
     *,
     stats: Stats | None = None,
+    repositories: Repositories | None = None,
+    label: str = "",
 ) -> Recipe:
     """Everything the build will do; without ``urls`` no content of a URL is known. ``platform`` is the image's.
 
-    Raises DeclarationError, NotBuiltYetError, NotFoundError with file and line.
+    ``label`` says where the context is from when it is somebody else's: then no link in it leads out. Raises
+    DeclarationError, NotBuiltYetError, NotFoundError with file and line.
     """
-    text, file, ignore_file = _dockerfile(build)
+    text, file, ignore_file = _dockerfile(build, label)
     instructions = parse(text, file)
     wished = _platform(platform)
     drafts, outer = stages.drafts(instructions, build.args, wished)
     target = stages.target_of(drafts, build.target)
     lowered: dict[int, _Lowered] = {}
-    with Files(_context(build), _ignore(build, ignore_file), urls=urls, stats=stats) as files:
+    ignored = _ignore(build, ignore_file, label)
+    with Files(_context(build), ignored, urls=urls, stats=stats, repositories=repositories) as files:
 
         def need(position: int) -> _Lowered:
             """A stage, read when the target or a stage that it needs asks for it."""
@@ -115,17 +122,21 @@ def _groups(step: Step) -> list[tuple[tuple[Entry, ...], ...]]:
     return [step.groups] if isinstance(step, Copy) else []
 
 
-def _dockerfile(build: Build) -> tuple[str, str, Path | None]:
+def _dockerfile(build: Build, label: str) -> tuple[str, str, Path | None]:
     if build.dockerfile_inline is not None:
         return build.dockerfile_inline, "dockerfile_inline", None
     path = Path(build.context, build.dockerfile)
+    named = f"{label} {build.dockerfile}" if label else str(path)
     try:
-        return path.read_text(), str(path), path.with_name(f"{path.name}.dockerignore")
+        ignore = path.with_name(f"{path.name}.dockerignore")
+        if label:
+            path = beneath(Path(build.context), build.dockerfile, f"there is no {build.dockerfile} in {label}")
+        return path.read_text(), named, ignore
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         hint = "check `build.context` and `build.dockerfile`"
-        raise NotFoundError(f"there is no Dockerfile {path}", hint=hint) from error
+        raise NotFoundError(f"there is no Dockerfile {named}", hint=hint) from error
     except UnicodeDecodeError as error:
-        raise DeclarationError("the Dockerfile is not UTF-8 text", where=Location(str(path))) from error
+        raise DeclarationError("the Dockerfile is not UTF-8 text", where=Location(named)) from error
 
 
 def _context(build: Build) -> Path:
@@ -135,19 +146,28 @@ def _context(build: Build) -> Path:
     return path
 
 
-def _ignore(build: Build, own: Path | None) -> Ignore:
+def _ignore(build: Build, own: Path | None, label: str) -> Ignore:
     """The Dockerfile's own ignore file goes before the context's."""
     for path in (own, Path(build.context, ".dockerignore")):
-        if path is not None and path.is_file():
+        found = _inside(build, path) if path and label else path
+        if found is not None and found.is_file():
             try:
-                return Ignore(path.read_text())
+                return Ignore(found.read_text())
             except ValueError as error:
                 raise DeclarationError(str(error), where=Location(str(path))) from error
     return Ignore()
 
 
+def _inside(build: Build, path: Path) -> Path | None:
+    """A file of somebody else's context, by no link that leads out of it."""
+    try:
+        return beneath(Path(build.context), os.path.relpath(path, build.context), "")
+    except NotFoundError:
+        return None
+
+
 def _epoch(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal() or len(text) > _EPOCH_DIGITS:
         raise DeclarationError(f"{EPOCH}={text!r} is no number of seconds", hint="see reproducible-builds.org")
     return int(text)
 
@@ -178,7 +198,7 @@ class _Lowered:
 
     def _start(self, position: int) -> tuple[Base | int | None, dict[str, Any]]:
         name = self.draft.base
-        other = stages.index_of(self.drafts, name, position) if not name.isdigit() else None
+        other = stages.index_of(self.drafts, name, position) if not name.isdecimal() else None
         if other is not None:
             below = self.need(other)
             self.arguments = dict(below.arguments)
@@ -204,6 +224,8 @@ class _Lowered:
             except BayplanError as error:
                 error.where = error.where or item.where
                 raise
+            except OSError as error:
+                raise RuntimeFailureError(f"{item.title}: {error}", where=item.where) from error
             self.stage.history.append((str(item), len(self.stage.steps) > before))
         self.stage.author = self.author
 
@@ -216,7 +238,7 @@ class _Lowered:
             case "WORKDIR":
                 path = posixpath.normpath(posixpath.join(self.directory(), self.expand(item, item.text)))
                 self.stage.config["WorkingDir"] = path
-                self.stage.steps.append(MakeDirectory(item, path))
+                self.stage.steps.append(MakeDirectory(item, path, str(self.stage.config.get("User") or "")))
             case "ARG":
                 for name, default in stages.arguments(item, self.variables()):
                     value = self.build.args.get(name, default if default is not None else self.outer.get(name))
@@ -250,6 +272,6 @@ class _Lowered:
         if other is not None:
             self.need(other)
             return other
-        if name.isdigit():
+        if name.isdecimal():
             raise item.wrong(f"there is no stage {name} before this one")
         return self.bases.get(name, item.where, self.wished)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import platform as machine
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bayplan.registry.platforms import wishes
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
+EMULATOR = "install qemu-user-static and binfmt-support: an emulator registered in binfmt_misc with flag F"
+"""What lets a host run programs of other processors."""
 _HOSTS = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _FORM = re.compile(r"(?:(\w+)/)?([a-z0-9_]+)(?:/(v\d+))?")
 _ALIASES = {"x86_64": "amd64", "aarch64": "arm64", "armhf": "arm/v7", "armel": "arm/v6", "i386": "386", "x86": "386"}
@@ -72,33 +75,53 @@ def arguments(target: str) -> dict[str, str]:
 
 
 def runs_here(platform: str, top: Path = BINFMT) -> bool:
-    """Whether this host runs its programs: by its processor, or by an interpreter that containers need not hold.
+    """Whether this host runs its programs: by its processor, or by an interpreter that containers need not hold."""
+    return not obstacle(platform, top)
+
+
+def obstacle(platform: str, top: Path = BINFMT) -> str:
+    """Why this host does not run its programs; empty when it does.
 
     Flag F: the kernel opens the interpreter when it is registered (kernel, admin-guide/binfmt-misc).
     """
     architecture, own = platform.split("/")[1], host_architecture()
     if architecture == own or architecture in _NATIVE.get(own, ()):
-        return True
+        return ""
     try:
         if (top / "status").read_text().strip() != "enabled":
-            return False
-        return any(_handles(path.read_text(), architecture) for path in top.iterdir() if path.name not in _OWN)
+            return f"binfmt_misc is switched off (echo 1 > {top / 'status'} switches it on)"
+        found = [_handler(path.read_text()) for path in top.iterdir() if path.name not in _OWN]
     except OSError:
-        return False
+        return f"binfmt_misc is not mounted at {top}"
+    mine = [item for item in found if item.machine == _MACHINES.get(architecture)]
+    if any(item.enabled and item.opened for item in mine):
+        return ""
+    if any(item.enabled for item in mine):
+        return f"{mine[0].interpreter} is registered in binfmt_misc without flag F, by which containers have it"
+    return "its interpreter in binfmt_misc is switched off" if mine else "binfmt_misc has no interpreter for it"
 
 
 _OWN = frozenset(("status", "register"))
 
 
-def _handles(text: str, architecture: str) -> bool:
+@dataclass(frozen=True)
+class _Handler:
+    """An entry of binfmt_misc; ``machine`` is the ``e_machine`` it is for, None when it is for other files."""
+
+    interpreter: str
+    machine: int | None
+    enabled: bool
+    opened: bool
+
+
+def _handler(text: str) -> _Handler:
     lines = text.splitlines()
     fields = dict(line.partition(" ")[::2] for line in lines)
-    flags = fields.get("flags:", "")
     try:
         magic = bytes.fromhex(fields.get("magic", ""))
     except ValueError:
-        return False
-    if lines[:1] != ["enabled"] or "F" not in flags or len(magic) < 20 or not magic.startswith(b"\x7fELF"):
-        return False
-    order = "big" if magic[5] == 2 else "little"
-    return int.from_bytes(magic[18:20], order) == _MACHINES.get(architecture)  # type: ignore[arg-type]
+        magic = b""
+    number = None
+    if len(magic) >= 20 and magic.startswith(b"\x7fELF"):
+        number = int.from_bytes(magic[18:20], "big" if magic[5] == 2 else "little")
+    return _Handler(fields.get("interpreter", ""), number, lines[:1] == ["enabled"], "F" in fields.get("flags:", ""))

@@ -28,10 +28,9 @@ class Stage(copies.Stage, Protocol):
 def lower(item: Instruction, stage: Stage) -> Run:
     """The step. Raises DeclarationError, NotBuiltYetError, NotFoundError, ValueError."""
     settings = stage.stage.config
-    if not platforms.runs_here(stage.stage.platform):
-        what = f"a stage for {stage.stage.platform} cannot run programs on this host, {platforms.host()}"
-        hint = "install qemu-user-static and binfmt-support: an emulator registered in binfmt_misc with flag F"
-        raise UnsupportedError(f"RUN: {what}", where=item.where, hint=hint)
+    if reason := platforms.obstacle(stage.stage.platform):
+        what = f"a stage for {stage.stage.platform} cannot run programs on this host, {platforms.host()}: {reason}"
+        raise UnsupportedError(f"RUN: {what}", where=item.where, hint=platforms.EMULATOR)
     variables = stage.variables()
     hidden = {name: value for name, value in stage.build.args.items() if name in PROXIES and name not in variables}
     arguments, script = _command(item, settings)

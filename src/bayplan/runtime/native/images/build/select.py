@@ -34,7 +34,7 @@ def groups(files: Files, pattern: str, choice: Choice) -> tuple[Group, ...]:
         found = [entries for path in paths if (entries := files.entries(path))]
     else:
         found = _with_parents(files, pattern)
-    return tuple(_kept(group, choice.exclude) for group in found)
+    return tuple(kept(group, choice.exclude) for group in found)
 
 
 def _with_parents(files: Files, pattern: str) -> list[Group]:
@@ -60,7 +60,7 @@ def _with_parents(files: Files, pattern: str) -> list[Group]:
     return [(Entry("", "", "directory", 0o755), *rows.values())]
 
 
-def _kept(group: Group, patterns: Sequence[str]) -> Group:
+def kept(group: Group, patterns: Sequence[str]) -> Group:
     """Without what is excluded: paths are relative to the source, that of a file is its name."""
     if not patterns:
         return group
@@ -68,10 +68,10 @@ def _kept(group: Group, patterns: Sequence[str]) -> Group:
     top = group[0]
     if top.kind != "directory":
         return () if left_out(top.base) else group
-    kept = {entry.name for entry in group if not entry.name or not left_out(entry.name)}
+    names = {entry.name for entry in group if not entry.name or not left_out(entry.name)}
     # A directory stays for what an exception keeps in it.
-    kept |= {parent for name in kept for parent in _above(name)}
-    return tuple(entry for entry in group if entry.name in kept)
+    names |= {parent for name in names for parent in _above(name)}
+    return tuple(entry for entry in group if entry.name in names)
 
 
 def _above(name: str) -> list[str]:

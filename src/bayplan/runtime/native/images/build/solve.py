@@ -52,6 +52,8 @@ class Build:
     ssh: Mapping[str, str] = field(default_factory=dict)
     bring: Callable[[Base], None] = lambda _: None
     """Sees that a base image is here."""
+    used: set[str] = field(default_factory=set)
+    """Keys of the steps that the image is made of, once it has run."""
 
     def predict(self) -> str | None:
         """The digest the image will have, when every step is in the cache. Reads only."""
@@ -91,7 +93,7 @@ class Build:
                 job.result()
             work.pending.commit()
             trees = {index: whole(job.result(), work.pending.finished) for index, job in run.trees.items()}
-        self.room.cache.finish(self.name, run.used)
+        self.used = run.used
         return assemble(self.recipe, trees)
 
     # -- keys --------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def index_of(stages: Sequence[Draft], wanted: str, before: int | None = None) ->
     for position, stage in enumerate(stages[:limit]):
         if stage.name and stage.name == wanted.lower():
             return position
-    return int(wanted) if wanted.isdigit() and int(wanted) < limit else None
+    return int(wanted) if wanted.isdecimal() and int(wanted) < limit else None
 
 
 def target_of(stages: Sequence[Draft], wanted: str | None) -> int:

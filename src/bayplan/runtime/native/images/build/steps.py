@@ -70,19 +70,20 @@ class Copy:
     @property
     def is_independent(self) -> bool:
         """Whether the layers below do not matter; names of users are looked up in them."""
-        return self.link and all(part.isdigit() for part in self.chown.split(":") if self.chown)
+        return self.link and all(part.isdecimal() for part in self.chown.split(":") if self.chown)
 
 
 @dataclass(frozen=True)
 class MakeDirectory:
-    """The directory of WORKDIR."""
+    """The directory of WORKDIR, and those above it that are missing: they belong to ``user``, empty for root."""
 
     instruction: Instruction
     path: str
+    user: str = ""
 
     def material(self) -> list[Any]:
         """What decides the result."""
-        return ["directory", self.path]
+        return ["directory", self.path, *([self.user] if self.user else [])]
 
 
 Step = Run | Copy | MakeDirectory
@@ -160,7 +161,8 @@ class Recipe:
         """URLs whose content is known only after they are fetched."""
         steps = [step for stage in self.stages for step in stage.steps if isinstance(step, Copy)]
         entries = [group[0] for step in steps for group in step.groups]
-        return tuple(dict.fromkeys(item.url for item in entries if item.url and not item.content))
+        fetched = [item for item in entries if item.url and not item.content and item.kind != "directory"]
+        return tuple(dict.fromkeys(item.url for item in fetched))
 
 
 def origins(step: Step) -> list[int | Base]:

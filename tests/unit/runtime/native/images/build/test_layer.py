@@ -49,3 +49,9 @@ def test_names_that_mean_removal_are_refused(tmp_path):
     (top / ".wh.x").touch()
     with pytest.raises(UnsupportedError, match=r"\.wh\.x"):
         pack(top, tmp_path / "a.tar", 0)
+
+
+def test_directories_without_end_are_refused(tmp_path):
+    (tmp_path / "one" / "/".join("d" * 320)).mkdir(parents=True)
+    with pytest.raises(UnsupportedError, match=r"/d/.* lies more than 300 directories deep"):
+        pack(tmp_path / "one", tmp_path / "a.tar", 5)

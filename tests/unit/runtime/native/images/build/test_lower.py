@@ -3,7 +3,13 @@ import json
 
 import pytest
 
-from bayplan.errors import DeclarationError, NotBuiltYetError, NotFoundError, UnsupportedError
+from bayplan.errors import (
+    CorruptStateError,
+    DeclarationError,
+    NotFoundError,
+    RuntimeFailureError,
+    UnsupportedError,
+)
 from bayplan.models import Build, ImageReference
 from bayplan.runtime.native.images.build.bases import Bases
 from bayplan.runtime.native.images.build.lower import recipe
@@ -145,8 +151,14 @@ def test_what_a_base_keeps_is_done_first_and_once(lower):
         ("FROM base\nCOPY * /x\n", DeclarationError, r"matches 2 files \(write /x/\)"),
         ("FROM base\nCOPY file\n", DeclarationError, "needs a source and a destination"),
         ("FROM base\nCOPY no* /x/\n", NotFoundError, r"inline:2: COPY: no\* is not in the context"),
-        ("FROM base\nADD https://x.example/y.git /\n", NotBuiltYetError, "the Git repository https"),
-        ("FROM base\nADD git@x.example:y /\n", NotBuiltYetError, "the Git repository git@"),
+        ("FROM base\nADD https://a:b@x.example/y.git /\n", DeclarationError, "GIT_AUTH_TOKEN"),
+        ("FROM base\nADD git@x.example:y#-x /\n", DeclarationError, "'-x' is no branch, tag or commit"),
+        ("FROM base\nADD --checksum=zz git@x.example:y /\n", DeclarationError, "is no commit"),
+        (
+            "FROM base\nADD --keep-git-dir=true git@x.example:y /\n",
+            DeclarationError,
+            "--keep-git-dir: a repository's own",
+        ),
         ("FROM base\nADD https://a:b@x.example/y /\n", DeclarationError, "user or password would be kept"),
         ("FROM base\nADD https:///y /\n", DeclarationError, "is no URL"),
         ("FROM base\nADD https://x.example/ /d/\n", DeclarationError, "names no file"),
@@ -205,3 +217,49 @@ def test_the_fingerprint_says_what_changed(lower, store, tmp_path):
     add(store, "base", {})
     assert lower(text).fingerprint.why(str(first)) == "the context and a base image changed"
     assert "was not built from this" in first.why("")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("text", ["list"], {"Env": 5}, {"Env": [5]}, {"OnBuild": 5}, {"OnBuild": [5]}, {"Labels": ["a"]}),
+        *({"Shell": "x"}, {"Volumes": "/v"}, {"ExposedPorts": ["80"]}, {"WorkingDir": 5}, {"User": 5}),
+    ],
+)
+def test_a_base_that_says_nonsense_of_itself_is_refused(lower, store, wrong):
+    """Images are a stranger's; whatever an instruction goes on from has its type."""
+    add(store, "odd", wrong)
+    text = "FROM odd\nENV A=1\nLABEL a=b\nEXPOSE 1\nVOLUME /x\nWORKDIR d\nCMD x\nRUN x\n"
+    with pytest.raises(CorruptStateError, match=r":1: base image: image .*odd.* is malformed"):
+        lower(text)
+
+
+def test_a_list_nested_without_end_is_no_exec_form(lower):
+    assert config(lower, "CMD " + "[" * 100_000)["Cmd"][2].startswith("[[[")
+
+
+@pytest.mark.parametrize("owner", ["4294967295", "7:99999999999"])
+def test_an_owner_that_is_none_is_refused(lower, owner):
+    with pytest.raises(DeclarationError, match=r":2: .*is no number of a user or group"):
+        lower(f"FROM base\nCOPY --chown={owner} file /x\n")
+
+
+def test_what_cannot_be_looked_at_is_told_with_its_line(lower):
+    with pytest.raises(RuntimeFailureError, match=r":2: COPY n+ /x: .*too long"):
+        lower(f"FROM base\nCOPY {'n' * 300} /x\n")
+
+
+@pytest.mark.parametrize("source", ["deep", "deep/**"])
+def test_directories_without_end_are_refused(lower, tmp_path, source):
+    (tmp_path / "context/deep" / "/".join("d" * 320)).mkdir(parents=True)
+    with pytest.raises(UnsupportedError, match=r":2: /deep/d/.* more than 300 directories deep"):
+        lower(f"FROM base\nCOPY {source} /x\n")
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "9" * 12, "9" * 5000, "-1"])
+def test_a_time_that_is_none_is_refused(lower, text):
+    """``\u00b2`` is a digit to Python, and no number."""
+    with pytest.raises(DeclarationError, match="is no number of seconds"):
+        lower(f"ARG SOURCE_DATE_EPOCH={text}\nFROM base\n")
+    with pytest.raises(DeclarationError, match="there is no stage"):
+        lower("FROM base\n", target=text[:20])

@@ -1,0 +1,100 @@
+"""history, diff of generations, rollback and drift: what a project was, and the way back."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from bayplan import engines
+from bayplan import history as room
+from bayplan.cli import verbs
+from bayplan.cli.common import opened, project, settings_of, show, stack, table
+from bayplan.errors import BayplanError, DeclarationError
+from bayplan.models import Stack
+from bayplan.reconcile import render
+from bayplan.record.generations import Generation
+
+_HEAD = ("NUMBER", "APPLIED", "BY", "ENGINE", "CHANGES")
+
+
+def history(options: Namespace) -> int:
+    """List the generations that are kept."""
+    name = project(options)
+    found = room.history(name, _settings(options, name))
+    rows = [_row(number, made) for number, made in found]
+    show(options, rows, table([_HEAD, *(tuple(str(row[key.lower()]) for key in _HEAD) for row in rows)]))
+    return 0
+
+
+def diff(options: Namespace) -> int:
+    """Compare two generations; with one name, say what a container changed in its files."""
+    if options.other is None:
+        from bayplan.cli import image_archives
+
+        return image_archives.diff(options)
+    if not (options.service.isdecimal() and options.other.isdecimal()):
+        raise DeclarationError("diff takes one container, or the numbers of two generations", hint="see `history`")
+    name = project(options)
+    found = room.changes(name, int(options.service), int(options.other), _settings(options, name))
+    data = [
+        {"resource": str(one), "change": how, "fields": [item.model_dump(mode="json") for item in fields]}
+        for one, how, fields in found
+    ]
+    lines = []
+    for one, how, fields in found:
+        lines.append(f"{ {'added': '+', 'removed': '-'}.get(how, '~') } {one}: {how}")
+        lines += [f"    {render.field_text(item)}" for item in fields]
+    show(options, data, "\n".join(lines) or "They declare the same.")
+    return 0
+
+
+def rollback(options: Namespace) -> int:
+    """Go back to a generation: a plan, shown, then done."""
+    name, current = project(options), _declaration(options)
+    with opened(options) as (runtime, settings):
+
+        def make() -> Any:
+            return room.plan_rollback(name, options.generation, runtime, settings, current=current)
+
+        if options.dry_run:
+            made = make()
+            show(options, render.as_json(made), render.as_text(made))
+            return 0
+        return verbs.carry_out(options, make, runtime, settings)
+
+
+def drift(options: Namespace) -> int:
+    """Print what differs from what was applied last, whatever the declaration says by now."""
+    name = project(options)
+    with opened(options) as (runtime, settings):
+        made, plan = room.plan_drift(name, runtime, settings)
+    applied = f"generation {made.number}, applied {made.made_at:%Y-%m-%d %H:%M} by {made.by}"
+    text = f"{name} has drifted from {applied}:\n\n{render.steps_text(plan)}\n\n`bayplan apply` mends it."
+    data = {"generation": made.number, "drifted": plan.changed, "plan": render.as_json(plan)}
+    show(options, data, text if plan.changed else f"No drift: {name} is as {applied}.")
+    return 5 if options.detailed_exitcode and plan.changed else 0
+
+
+def _settings(options: Namespace, name: str) -> Any:
+    return engines.chosen(settings_of(options), lambda: name)
+
+
+def _declaration(options: Namespace) -> Stack | None:
+    """The declaration, where there is one; a project's name alone is enough to go back."""
+    from bayplan.load.compose import find_files
+
+    there = options.file or find_files(options.project_directory or Path.cwd())
+    return stack(options) if there else None
+
+
+def _row(number: int, made: Generation | BayplanError) -> dict[str, Any]:
+    if isinstance(made, BayplanError):
+        return {"number": number, "applied": "", "by": "", "engine": "", "changes": str(made)}
+    return {
+        "number": number,
+        "applied": made.made_at.isoformat(),
+        "by": made.by,
+        "engine": made.engine,
+        "changes": f"{made.note}: {made.summary}" if made.note else made.summary,
+    }

@@ -1,0 +1,77 @@
+"""The verbs of generations: what a project was, how it differs, the way back. Beside ``app``, in the same manner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from bayplan.errors import BayplanError, NotFoundError
+from bayplan.models import ResourceId, Settings, Stack
+from bayplan.reconcile import generations as room
+from bayplan.reconcile.plan import FieldChange, Plan
+from bayplan.reconcile.planner import default_scope, make_plan
+from bayplan.record.generations import Generation, Generations
+from bayplan.record.journal import Journal
+from bayplan.runtime.protocol import Runtime
+
+
+def history(project: str, settings: Settings) -> list[tuple[int, Generation | BayplanError]]:
+    """The generations of a project that are kept, newest first; for a damaged one, what is wrong with it."""
+    found: list[tuple[int, Generation | BayplanError]] = []
+    with _generations(settings) as kept:
+        for number in reversed(kept.numbers(project)):
+            try:
+                found.append((number, kept.get(project, number)))
+            except BayplanError as error:
+                found.append((number, error))
+    return found
+
+
+def changes(
+    project: str, older: int, newer: int, settings: Settings
+) -> Sequence[tuple[ResourceId, str, tuple[FieldChange, ...]]]:
+    """What differs from one generation to another, by resource and field. Raises NotFoundError, CorruptStateError."""
+    with _generations(settings) as kept:
+        return tuple(room.changes(kept.get(project, older), kept.get(project, newer)))
+
+
+def plan_rollback(
+    project: str, number: int | None, runtime: Runtime, settings: Settings, *, current: Stack | None = None
+) -> Plan:
+    """What brings a project back to a generation (the one before the last). Images are those of that time.
+
+    Secrets are those of now: of ``current``, the declaration, or of what runs. Raises NotFoundError for a generation
+    that is not kept, DeclarationError for a secret that nobody has.
+    """
+    with _generations(settings) as kept:
+        if number is None:
+            numbers = kept.numbers(project)
+            if len(numbers) < 2:
+                raise NotFoundError(f"project {project} has no generation before this one", hint="see `history`")
+            number = numbers[-2]
+        made = kept.get(project, number)
+    stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
+    plan = make_plan(stack, runtime, pinned=_pins(made))
+    room.check_content(plan)
+    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {number}"})
+
+
+def plan_drift(project: str, runtime: Runtime, settings: Settings) -> tuple[Generation, Plan]:
+    """The last generation of a project, and what differs from it: all of that is drift. Raises NotFoundError."""
+    with _generations(settings) as kept:
+        made = kept.last(project)
+    stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
+    return made, make_plan(stack, runtime, pinned=_pins(made))
+
+
+def _pins(made: Generation) -> dict[str, str]:
+    return {name: digest for name, digest in made.digests.items() if digest}
+
+
+@contextmanager
+def _generations(settings: Settings) -> Iterator[Generations]:
+    journal = Journal(settings.state_root / "record.db")
+    try:
+        yield Generations(journal)
+    finally:
+        journal.close()
