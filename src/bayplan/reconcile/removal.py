@@ -51,7 +51,7 @@ def removals(found: Mapping[ResourceId, str], snapshot: Snapshot) -> list[Step]:
 def with_others(leaving: Sequence[Step], others: Sequence[Step], snapshot: Snapshot) -> list[Step]:
     """All steps; a network goes after the containers that leave it with a change of theirs, a secret likewise.
 
-    A node leaves when the others are what they shall be, so that the swarm keeps enough managers.
+    Nodes leave one by one, when the others are what they shall be, so that the swarm keeps enough managers.
     """
     first, last = list[Step](), list[Step]()
     for step in leaving:
@@ -64,6 +64,8 @@ def with_others(leaving: Sequence[Step], others: Sequence[Step], snapshot: Snaps
             if ((found := snapshot.get(other.resource)) is not None and step.resource in uses(found.actual))
             or step.resource.kind is other.resource.kind is Kind.NODE
         ]
+        if step.resource.kind is Kind.NODE:
+            users += [other.resource for other in (*first, *last) if other.resource.kind is Kind.NODE]
         (last if users else first).append(step.model_copy(update={"needs": (*step.needs, *users)}))
     return [*first, *others, *last]
 

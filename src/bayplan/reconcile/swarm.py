@@ -31,14 +31,13 @@ def requirements(resource: Resource, stack: Stack) -> frozenset[ResourceId]:
 
 
 def _before(node: SwarmNode, stack: Stack) -> frozenset[ResourceId]:
-    """Managers first, and of them the first one alone: it makes the swarm that the others join.
+    """One after the other, managers first: the first of them makes the swarm that the others join.
 
-    So a manager becomes a worker when its successors have been promoted.
+    Each manager more or less changes the quorum, and is waited for. One becomes a worker when its successors are there.
     """
-    managers = [item for item in stack.resources() if isinstance(item, SwarmNode) and item.role == "manager"]
-    if node.role == "manager":
-        managers = managers[:1]
-    return frozenset(item.id for item in managers) - {node.id}
+    nodes = [item for item in stack.resources() if isinstance(item, SwarmNode)]
+    ordered = sorted(nodes, key=lambda item: item.role != "manager")
+    return frozenset(item.id for item in ordered[: ordered.index(node)])
 
 
 def uses(resource: Resource) -> frozenset[ResourceId]:

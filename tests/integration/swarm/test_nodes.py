@@ -152,7 +152,7 @@ def test_what_cannot_join_is_refused_before_anything_is_done(swarm):
     lost = new.model_copy(update={"address": None})
     with pytest.raises(DeclarationError, match="where its engine answers"):
         swarm.plan(swarm.declared().model_copy(update={"nodes": (*nodes, lost)}))
-    with pytest.raises(ConflictError, match=r"asked through that node|needs a manager"):
+    with pytest.raises(ConflictError, match="needs a manager"):
         swarm.plan(swarm.declared().model_copy(update={"nodes": nodes[1:]}), absent=[nodes[0].id])
     with pytest.raises(ConflictError, match="needs a manager"):
         swarm.plan(swarm.declared(node1={"role": "worker"}))

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import docker.errors
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import BayplanError, ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import labels
 from bayplan.runtime.engine_api.client import EngineClient, told
 
 Entry = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
 _T = TypeVar("_T")
-_TRIES = 5
+_PATIENCE_S, _POLL_S = 60.0, 0.5
+_ELECTING = ("lost leader status", "does not have a leader", "raft memberlist", "raft: ", "transport is closing")
+"""SwarmKit's words while managers come, go and choose a leader."""
 _ALIVE = frozenset({"assigned", "accepted", "preparing", "ready", "starting", "running"})
 _MOVED = "update out of sequence"
 """SwarmKit's words for a version that is not the newest one."""
@@ -138,19 +141,20 @@ class Cluster:
     def change(self, what: str, look: Callable[[], Entry | None], update: Callable[[Entry], _T]) -> _T:
         """Change what is there; again with what is there then when another client came between.
 
-        Raises NotFoundError when it is gone.
+        While the managers choose a new leader they refuse: that is waited for. Raises NotFoundError when it is gone.
         """
-        for attempt in range(_TRIES):
+        end = time.monotonic() + _PATIENCE_S
+        while True:
             found = look()
             if found is None:
                 raise NotFoundError(f"{what} is not in the swarm")
             try:
                 with told(what):
                     return update(found)
-            except RuntimeFailureError as error:
-                if _MOVED not in error.what or attempt == _TRIES - 1:
+            except BayplanError as error:
+                if time.monotonic() > end or not any(word in error.what for word in (_MOVED, *_ELECTING)):
                     raise
-        raise AssertionError("unreachable")
+                time.sleep(0 if _MOVED in error.what else _POLL_S)
 
 
 class Names:
