@@ -13,6 +13,7 @@ ENGINE = {
     'settings': {
         'type': 'dict',
         'options': {
+            'builder': {'type': 'str', 'choices': ['engine', 'bayplan']},
             'state_root': {'type': 'path'},
             'run_root': {'type': 'path'},
             'address_pool': {'type': 'str'},

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -14,8 +16,12 @@ from bayplan.models import Settings
 from bayplan.record import engines as recorded
 from bayplan.runtime.protocol import Runtime
 
+if TYPE_CHECKING:
+    from bayplan.runtime.engine_api.images.lent import LentBuilder
+
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
 _PREFIX = "BAYPLAN_"
+_KINDS = ("native", "docker", "podman", "swarm")
 _SOCKETS = {"docker": Path("/var/run/docker.sock"), "podman": Path("/run/podman/podman.sock")}
 
 
@@ -71,9 +77,11 @@ def _found(settings: Settings, project: Callable[[], str]) -> str:
         return kind_of(settings)
     record = settings.state_root / "record.db"
     kinds = [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
-    name = project() if kinds or record.exists() else ""
+    name = project() if kinds or os.access(record, os.R_OK) else ""
     noted = recorded.engine_of(record, name)
-    return noted or next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
+    if noted in _KINDS:
+        return noted
+    return next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
 
 
 def _has_project(settings: Settings, kind: str, project: str) -> bool:
@@ -106,8 +114,27 @@ def _made(settings: Settings) -> Runtime:
         from bayplan.runtime.native.runtime import NativeRuntime
 
         return NativeRuntime(settings)
+    lent = _lender(settings)
     if settings.engine == "docker":
         from bayplan.runtime.docker import DockerRuntime
 
-        return DockerRuntime(settings)
+        return DockerRuntime(settings, lent=lent)
+    if settings.engine == "podman":
+        from bayplan.runtime.podman import PodmanRuntime
+
+        return PodmanRuntime(settings, lent=lent)
     raise UnsupportedError(f"engine {settings.engine} is not built yet")
+
+
+def _lender(settings: Settings) -> Callable[[], LentBuilder] | None:
+    """Bayplan's own builder for another engine, when the settings ask for it; made at its first use."""
+    if settings.builder != "bayplan":
+        return None
+
+    @cache
+    def lend() -> LentBuilder:
+        from bayplan.runtime.engine_api.images.lent import LentBuilder
+
+        return LentBuilder(_made(settings.model_copy(update={"engine": "native"})))
+
+    return lend

@@ -54,6 +54,8 @@ class Host:
         self.kind, self.root, self.engine = kind, root, engine
         tag = secrets.token_hex(3)
         self.project = f"bp{tag}"
+        registries = root / "registries.conf"
+        registries.write_text(f'[[registry]]\nlocation = "{REGISTRY}"\ninsecure = true\n')
         self.settings = Settings(
             engine="auto" if kind == "fake" else kind,
             engine_address=engine.socket if engine else None,
@@ -63,6 +65,7 @@ class Host:
             interface_prefix=f"c{tag[:4]}",
             nft_table=f"bayplan_test_{tag}",
             cgroup_parent=f"/bayplan-test-{tag}",
+            registries_conf=(registries,),
         )
         self.runtime = open_runtime(self.settings.model_copy(update={"engine": kind}))
 
@@ -77,11 +80,11 @@ class Host:
         """What would be done."""
         return app.plan(self.load(text), self.runtime, **options)
 
-    def apply(self, text, **options):
-        """Plan and apply; what was planned. Fails when a second plan is not empty."""
+    def apply(self, text, *, settled=True, **options):
+        """Plan and apply; what was planned. Fails when a second plan is not empty, unless it is not ``settled``."""
         made, outcome = app.converge(lambda: self.plan(text, **options), self.runtime, self.settings)
         outcome.raise_failure()
-        again = self.plan(text, **options)
+        again = self.plan(text, **options) if settled else made.model_copy(update={"steps": ()})
         assert [(str(step.resource), step.why, step.fields) for step in again.steps] == []
         return made
 

@@ -96,22 +96,20 @@ def test_what_is_not_there_is_said(app, tmp_path):
             call()
 
 
-def test_a_volume_is_exported_and_imported(app):
+def test_a_volume_is_exported_and_imported(app, tmp_path):
     volume = f"{app.project}_data"
     app.sh("app", "mkdir /data/dir; echo kept > /data/dir/file; chown 1000:1000 /data/dir/file")
-    held = io.BytesIO()
-    app.runtime.export_volume(volume, held)
-    with tarfile.open(fileobj=io.BytesIO(held.getvalue())) as tar:
+    with (tmp_path / "volume.tar").open("wb") as out:
+        app.runtime.export_volume(volume, out)
+    with tarfile.open(tmp_path / "volume.tar") as tar:
         assert {item.name.removeprefix("./").rstrip("/") for item in tar} - {"", "."} == {"dir", "dir/file"}
-    held.seek(0)
-    with pytest.raises(ConflictError, match=app.name("app")):
-        app.runtime.import_volume(volume, held)
-    app.destroy()
-    held.seek(0)
-    with pytest.raises(ConflictError, match="replace"):
-        app.runtime.import_volume(volume, held)
-    held.seek(0)
-    app.runtime.import_volume(volume, held, replace=True)
+    with (tmp_path / "volume.tar").open("rb") as held:
+        with pytest.raises(ConflictError, match=app.name("app")):
+            app.runtime.import_volume(volume, held)
+        app.destroy()
+        with pytest.raises(ConflictError, match="replace"):
+            app.runtime.import_volume(volume, held)
+        app.runtime.import_volume(volume, held, replace=True)
     app.apply(QUIET)
     assert app.sh("app", "cat /data/dir/file; stat -c %u /data/dir/file") == "kept\n1000\n"
 

@@ -76,10 +76,12 @@ def test_stop_and_start_are_no_error_twice(app):
 
 
 def test_rename_and_what_is_taken(app):
-    app.runtime.rename(app.name("app"), "renamed-one")
+    with app.runtime.lock("rename"):
+        app.runtime.rename(app.name("app"), "renamed-one")
     assert "renamed-one" in app.status()
     assert app.plan(QUIET).steps == ()
-    app.runtime.rename("renamed-one", app.name("app"))
+    with app.runtime.lock("rename"):
+        app.runtime.rename("renamed-one", app.name("app"))
     with pytest.raises(ConflictError, match="exists"):
         app.runtime.rename(app.name("app"), app.name("app"))
     with pytest.raises(NotFoundError, match="does not exist"):
@@ -88,11 +90,7 @@ def test_rename_and_what_is_taken(app):
 
 def test_await_end_gives_the_code(real_host):
     host = real_host
-    text = "services: {app: {image: IMAGE, command: [sh, -c, 'sleep 0.5; exit 7'], restart: 'no'}}"
-    app_plan = host.plan(text)
-    assert app_plan.changed
-    with pytest.raises(AssertionError):  # it ends, and a second plan would start it again
-        host.apply(text)
+    host.apply("services: {app: {image: IMAGE, command: [sh, -c, 'sleep 1; exit 7']}}", settled=False)
     assert host.runtime.await_end(host.name("app")) == 7
 
 
@@ -110,9 +108,14 @@ def test_wait_until_healthy_and_fail_fast(real_host):
     status = host.runtime.wait(host.name("app"), "service_healthy", Duration(seconds=30))
     assert status.health is Health.HEALTHY
     assert host.container("app").status.health is Health.HEALTHY
-    host.apply(text.replace("/ready]", "/never]").replace("retries: 100", "retries: 2"))
-    with pytest.raises(RuntimeFailureError, match="unhealthy"):
+    edited = text.replace("/ready]", "/never]").replace("retries: 100", "retries: 2")
+
+    def apply_and_wait():
+        host.apply(edited)  # where a check can be changed in place, nobody waits for its verdict
         host.runtime.wait(host.name("app"), "service_healthy", Duration(seconds=30))
+
+    with pytest.raises(RuntimeFailureError, match="unhealthy"):
+        apply_and_wait()
 
 
 def test_logs_come_whole_and_in_order(real_host):
@@ -121,19 +124,15 @@ def test_logs_come_whole_and_in_order(real_host):
     services:
       app:
         image: IMAGE
-        init: true
-        command:
-          - sh
-          - -c
-          - |
-            echo one; sleep 0.1; echo two >&2; sleep 0.1
-            head -c 40000 /dev/zero | tr '\\\\0' x; echo; printf last; exec sleep 600
+        restart: on-failure
+        command: [sh, -c, "echo one; sleep 0.1; echo two >&2; sleep 0.1; printf '%040000d\\n' 0; printf last"]
     """)
     name = host.name("app")
-    lines = eventually(lambda: (found := list(host.runtime.logs(name)))[3:] and found)
+    host.runtime.await_end(name)
+    lines = list(host.runtime.logs(name))
     assert [line.stream for line in lines[:2]] == ["stdout", "stderr"]
     assert [line.text for line in lines if len(line.text) < 100] == ["one", "two", "last"]
-    assert len(lines[2].text) == 40000
+    assert [len(line.text) for line in lines] == [3, 3, 40000, 4]
     assert [line.text for line in host.runtime.logs(name, tail=1)] == ["last"]
     assert [line.text for line in host.runtime.logs(name, until=lines[0].time)] == ["one"]
     since = host.runtime.logs(name, since=lines[1].time, until=lines[1].time + timedelta(milliseconds=1))
@@ -157,7 +156,7 @@ def test_logs_of_a_terminal(real_host):
         "services: {app: {image: IMAGE, tty: true, init: true, command: [sh, -c, 'echo one; echo two; sleep 600']}}"
     )
     lines = eventually(lambda: (found := list(host.runtime.logs(host.name("app"))))[1:] and found)
-    assert [(line.stream, line.text) for line in lines] == [("stdout", "one"), ("stdout", "two")]
+    assert [(line.stream, line.text) for line in lines] == [("stdout", "one\r"), ("stdout", "two\r")]
 
 
 @pytest.mark.parametrize(

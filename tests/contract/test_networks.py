@@ -46,21 +46,21 @@ def test_published_ports_answer(web):
 @pytest.mark.parametrize("name", ["web", "shop", "NAME"])
 def test_names_resolve_on_a_shared_network(web, name):
     name = web.name("web") if name == "NAME" else name
-    script = f"wget -T 3 -qO- http://{name}:8000/"
+    script = f"timeout 3 wget -qO- http://{name}:8000/"
     assert eventually(lambda: web.runtime.exec(web.name("client"), ["sh", "-c", script]).stdout) == b"hello\n"
 
 
 def test_networks_are_apart(web):
-    done = web.runtime.exec(web.name("alone"), ["sh", "-c", "wget -T 2 -qO- http://web:8000/"])
+    done = web.runtime.exec(web.name("alone"), ["sh", "-c", "timeout 2 wget -qO- http://web:8000/"])
     assert done.exit_code != 0
     address = web.container("web").status.addresses[f"{web.project}_front"]
-    done = web.runtime.exec(web.name("alone"), ["sh", "-c", f"wget -T 2 -qO- http://{address}:8000/"])
+    done = web.runtime.exec(web.name("alone"), ["sh", "-c", f"timeout 2 wget -qO- http://{address}:8000/"])
     assert done.exit_code != 0
 
 
 def test_connect_and_disconnect(web):
     name, network = web.name("alone"), f"{web.project}_front"
-    fetch = ["sh", "-c", "wget -T 2 -qO- http://web:8000/"]
+    fetch = ["sh", "-c", "timeout 2 wget -qO- http://web:8000/"]
     web.runtime.connect(name, Endpoint(network=network, aliases=("other",)))
     assert eventually(lambda: web.runtime.exec(name, fetch).stdout) == b"hello\n"
     with pytest.raises(ConflictError):
@@ -84,7 +84,7 @@ def test_a_place_that_was_taken_away_is_given_back(web):
     made = web.apply(WEB)
     assert [str(step.resource) for step in made.steps] == [f"container {name}"]
     assert web.container("client").status.pid == before
-    assert web.runtime.exec(name, ["sh", "-c", "wget -T 3 -qO- http://shop:8000/"]).stdout == b"hello\n"
+    assert web.runtime.exec(name, ["sh", "-c", "timeout 3 wget -qO- http://shop:8000/"]).stdout == b"hello\n"
 
 
 def test_published_ports_are_not_closed_by_accident(web):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -122,6 +123,7 @@ def is_sensitive(info: FieldInfo) -> bool:
     return any(isinstance(item, Sensitive) for item in info.metadata)
 
 
+@functools.cache
 def comparable_fields(model: type[Resource]) -> Mapping[str, tuple[FieldInfo, Change]]:
     """The fields of a resource that the diff looks at, with their way of change; ``name`` is identity."""
     return {name: (info, change_of(info)) for name, info in model.model_fields.items() if name != "name"}

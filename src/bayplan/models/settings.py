@@ -24,6 +24,9 @@ class Settings(Model):
     )
     engine_context: str | None = Field(None, description="Docker context that says where it answers.")
     engine_tls: Path | None = Field(None, description="Directory of ca.pem, cert.pem and key.pem for tcp://.")
+    builder: Literal["engine", "bayplan"] = Field(
+        "engine", description="Who builds images for Docker or Podman: their own builder, or Bayplan's on this host."
+    )
     state_root: Path = Field(Path("/var/lib/bayplan"), description="Records, images, volumes, container data.")
     run_root: Path = Field(Path("/run/bayplan"), description="What a reboot ends: bundles, namespaces, pid files.")
     address_pool: IPv4Network = Field(

@@ -76,7 +76,10 @@ class Step(Model):
 
 
 class Note(Model):
-    """Changed fields that guide the engine alone (the order of steps): only recorded, nothing happens on the host."""
+    """Changed fields that guide the engine alone (the order of steps): only recorded, nothing happens on the host.
+
+    Without fields: what another tool made is taken over as it is.
+    """
 
     resource: ResourceId
     fields: tuple[FieldChange, ...]

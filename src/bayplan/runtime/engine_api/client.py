@@ -96,7 +96,8 @@ class EngineClient(docker.APIClient):
             response.raise_for_status()
         except requests.exceptions.HTTPError as error:
             sdk.create_api_error_from_http_exception(error)  # it raises
-        return response.json() if response.content else None
+        # Podman says OK, and that it were JSON.
+        return response.json() if response.content.strip() not in (b"", b"OK") else None
 
     def streamed(
         self,
@@ -196,6 +197,8 @@ def told(what: str) -> Iterator[None]:
         raise
     except sdk.APIError as error:
         raise _of_status(error, what) from error
+    except requests.exceptions.InvalidJSONError as error:
+        raise RuntimeFailureError(f"the engine's answer is not understood: {error}", where=what) from error
     except requests.exceptions.SSLError as error:
         raise AccessDeniedError(f"TLS: {_innermost(error)}", where=what, hint="see engine_tls") from error
     except requests.exceptions.RequestException as error:

@@ -52,7 +52,7 @@ class Lives:
         for endpoint in later:
             connecting.connect(self.client, self.containers.engine, container_id, endpoint)
         if container.secrets or container.configs:
-            grants.put(self.client, container_id, container)
+            grants.put(self.client, self.containers.engine, container_id, container)
             self.declarations.note_whole(container_id)
 
     def _make(self, container: Container, project: str, image: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bayplan.runtime.engine_api.client import EngineClient, told
@@ -32,16 +32,23 @@ def read(
         "timestamps": True,
         "follow": follow,
         "tail": "all" if tail is None else max(tail, 0),
-        "since": None if since is None else f"{since.timestamp():.9f}",
-        "until": None if until is None else f"{until.timestamp():.9f}",
+        "since": None if since is None else _seconds(since),
+        # Times are cut to microseconds here, but not there.
+        "until": None if until is None else _seconds(until + timedelta(microseconds=1)),
     }
     with told(f"container {str(found['Name']).lstrip('/')}"):
         pieces = client.streamed("GET", f"/containers/{found['Id']}/logs", query=query)
         tty = bool((found.get("Config") or {}).get("Tty"))
         for line in _parsed(pieces, tty=tty):
-            # The engine compares by seconds at places.
+            # Podman compares by seconds at places.
             if (since is None or line.time >= since) and (until is None or line.time <= until):
                 yield line
+
+
+def _seconds(when: datetime) -> str:
+    """As the API takes it; a float would not hold it."""
+    whole = int(when.astimezone(UTC).replace(microsecond=0).timestamp())
+    return f"{whole}.{when.microsecond * 1000:09d}"
 
 
 def _parsed(pieces: Iterator[bytes], *, tty: bool) -> Iterator[LogLine]:
@@ -80,4 +87,4 @@ def _line(stream: int, time: str, text: bytes) -> LogLine | None:
         return None
     if when is None:
         return None
-    return LogLine(when, _STREAMS.get(stream, "stdout"), text.rstrip(b"\r\n").decode(errors="replace"))
+    return LogLine(when, _STREAMS.get(stream, "stdout"), text.removesuffix(b"\n").decode(errors="replace"))

@@ -17,6 +17,7 @@ from bayplan.errors import RuntimeFailureError, StalePlanError
 from bayplan.models import Build, Image, ImageReference
 from bayplan.runtime.dockerfile.expand import expand, split
 from bayplan.runtime.dockerfile.instructions import Instruction
+from bayplan.runtime.engine_api.bases import digest_of
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images import refusals
 from bayplan.runtime.engine_api.images.context import Context
@@ -52,7 +53,7 @@ class Builds:
         why = self._why(declared, recipe, known, instructions) if held else "not built yet"
         if held and not why:
             volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
-            digest = str(held["Id"])
+            digest = digest_of(held, image.name)
             return ResolvedImage(
                 name=image.name, digest=digest, present=True, origin=ImageOrigin.BUILD, volumes=volumes
             )
@@ -93,8 +94,8 @@ class Builds:
         }
         if declared.target:
             query["target"] = declared.target
-        if image.platform:
-            query["platform"] = image.platform
+        if platform := image.platform or next(iter(declared.platforms), None):
+            query["platform"] = platform
         if declared.secrets:
             names = (f"id={item.id},src={_SECRET.format(number)}" for number, item in enumerate(declared.secrets))
             query["secrets"] = json.dumps(list(names))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bayplan.errors import DeclarationError, Location, NotFoundError
+from bayplan.errors import DeclarationError, Location, NotFoundError, UnsupportedError
 from bayplan.models import Build
 from bayplan.runtime.dockerfile.ignore import Ignore
 
@@ -37,6 +37,11 @@ class Context:
     def read(cls, declared: Build) -> Context:
         """Raises NotFoundError and DeclarationError naming the file. Contents are read later."""
         top = Path(declared.context)
+        if not top.is_absolute():
+            raise UnsupportedError(
+                f"build.context: the engine's own builder is given directories alone, not {declared.context}",
+                hint="build it with Bayplan's own builder: setting builder",
+            )
         if not top.is_dir():
             raise NotFoundError(f"build context {top} is no directory", hint="look at build.context")
         outside = declared.dockerfile_inline is not None or _is_outside(top, declared.dockerfile)

@@ -11,7 +11,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
-from bayplan.runtime.engine_api.bases import whole_id
+from bayplan.runtime.engine_api.bases import digest_of, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images.builds import Builds
 from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
@@ -52,8 +52,13 @@ class Images:
         return found
 
     def holding(self, name: str, digest: str, platform: str | None = None) -> dict[str, Any] | None:
-        """The image of a digest: by what the repository calls it, or by its own id."""
-        return self.local(ImageReference.parse(name).with_digest(digest), platform) or self._inspect(digest)
+        """The image of a digest: by what its repository calls it, by its id, or because the name stands for it."""
+        reference = ImageReference.parse(name)
+        found = self.local(reference.with_digest(digest), platform) or self._inspect(digest)
+        if found is None:
+            named = self.local(reference, platform)
+            found = named if named and digest_of(named, name) == digest else None
+        return found
 
     def image_id(self, name: str, digest: str, report: Report = silent) -> str:
         """The engine's id of the image of a planned digest, fetched if it is not there. Raises NotFoundError."""
@@ -101,7 +106,7 @@ class Images:
             held = self.local(ImageReference.parse(name))
             if held is not None:
                 image, status = Image(name=name), Status(state=State.READY)
-                found.append(Observed(actual=image, declared=image, status=status, image_digest=str(held["Id"])))
+                found.append(Observed(actual=image, declared=image, status=status, image_digest=digest_of(held, name)))
         return found
 
     # -- changing ----------------------------------------------------------------------------------------------
@@ -184,5 +189,5 @@ def _found(
 ) -> ResolvedImage:
     volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
     return ResolvedImage(
-        name=image.name, digest=str(held["Id"]), present=present, origin=origin, why=why, volumes=volumes
+        name=image.name, digest=digest_of(held, image.name), present=present, origin=origin, why=why, volumes=volumes
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Image
+from bayplan.runtime.engine_api.bases import digest_of
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images.transfer import checked, lines
 from bayplan.runtime.protocol import ImageOrigin, Progress, Report, ResolvedImage, Runtime
@@ -30,7 +31,7 @@ class LentBuilder:
         held = local(image.reference, image.platform)
         if planned.present and held is not None and self._is_same(image, held):
             volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
-            found = {"digest": str(held["Id"]), "present": True, "volumes": volumes}
+            found = {"digest": digest_of(held, image.name), "present": True, "volumes": volumes}
             return planned.model_copy(update={"origin": ImageOrigin.BUILD, "why": "", **found})
         why = planned.why or ("the engine has another image under this name" if held else "not in the engine yet")
         return planned.model_copy(update={"digest": _planned(planned), "present": False, "why": why})

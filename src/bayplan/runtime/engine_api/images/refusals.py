@@ -12,7 +12,7 @@ from bayplan.errors import DeclarationError, NotBuiltYetError, UnsupportedError
 from bayplan.models import Build
 from bayplan.runtime.dockerfile.instructions import Instruction, parse
 
-_HINT = "build it with Bayplan's own builder: builder: bayplan"
+_HINT = "build it with Bayplan's own builder: setting builder"
 _BUILDKIT_FLAGS = {
     "RUN": ("mount", "network", "security", "device"),
     "COPY": ("link", "chmod", "parents", "exclude"),
@@ -52,6 +52,8 @@ def check(declared: Build, text: str, file: str, *, kind: str, version: str) -> 
 
 
 def _options(declared: Build, kind: str) -> Iterator[str]:
+    if len(declared.platforms) > 1:
+        yield "platforms"
     if declared.ssh:
         yield "ssh"
     if declared.entitlements:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import RuntimeFailureError, StoppedError, UnsupportedError
-from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
+from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
+from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
@@ -47,6 +47,11 @@ class Observations:
     def status(self, container_id: str) -> Status:
         """What it is doing now, from its process and its exit file."""
         return self._status(self.records.get(container_id))
+
+    def look(self, container_id: str) -> tuple[Status, Container]:
+        """The same, and its declaration on the networks that it is on."""
+        row = self.records.get(container_id)
+        return self._status(row), placed(row)
 
     def observe(self, project: str | None, names: Collection[str] = ()) -> list[Observed]:
         """A project's containers, and those that are named."""
@@ -151,12 +156,12 @@ class Observations:
         privileged: bool = False,
         timeout: Duration | None = None,
     ) -> ExecResult:
-        """Run a command in a running container; killed at the timeout (exit code 124). Raises RuntimeFailureError."""
+        """Run a command in a running container; killed at the timeout (exit code 124). Raises ConflictError."""
         if not self._runs(container_id):
-            raise RuntimeFailureError(f"container {container_id[:12]} is not running", hint="start it first")
+            raise ConflictError(f"container {container_id[:12]} is not running", hint="start it first")
         paths = self._paths(container_id)
         if freezer.is_frozen(paths.cgroup):
-            raise RuntimeFailureError(f"container {container_id[:12]} is paused", hint="unpause it first")
+            raise ConflictError(f"container {container_id[:12]} is paused", hint="unpause it first")
         # The names of users are looked up as the container sees them now: its own layer is over the image's.
         layers = [paths.upper, *(Path(item) for item in self.facts(container_id)["lowerdirs"])]
         process = execute.process_file(

@@ -147,6 +147,7 @@ class Networks(MendedEndpoints):
             if len(self.database.query("SELECT name FROM networks LIMIT 2")) == 1:
                 self.firewall.remove()
                 self.guard.remove()
+                self._left.clear()  # with their sets
             elif declared.bridged:
                 self.firewall.remove_network(row["bridge"], ranges_of(row), declared)
             if declared.bridged:
@@ -165,13 +166,13 @@ class Networks(MendedEndpoints):
         )
         return [str(row[0]) for row in rows]
 
-    def observe(self, project: str | None, names: Sequence[str]) -> list[Observed]:
-        """The networks of a project and those that are named, held against the kernel."""
+    def observe(self, project: str | None, names: Sequence[str], kernel: Kernel | None = None) -> list[Observed]:
+        """The networks of a project and those that are named, held against the kernel as it is or was seen."""
         found = []
         rows = self.database.query("SELECT * FROM networks ORDER BY name")
         wanted = [row for row in rows if row["name"] in names or (project is not None and row["project"] == project)]
         named = self.name_server.observe([row["name"] for row in wanted])
-        kernel = self.kernel()
+        kernel = kernel or self.kernel()
         closed = self.closed(wanted)
         for row in wanted:
             declared = recorded(row["declared"])
