@@ -176,7 +176,9 @@ class SwarmRuntime(OfOneHost):
         found = self.services.get(name)
         every = self.cluster.tasks(found["ID"])
         names = {task["ID"]: f"{name}.{task.get('Slot') or task.get('NodeID', '')}" for task in every}
-        return logs.lines(self.client, found, names, follow=follow, tail=tail, since=since, until=until)
+        lines = logs.lines(self.client, found, names, follow=follow, tail=tail, since=since, until=until)
+        # Each node sends its own as they come; only of what has ended can the order be told.
+        return lines if follow else iter(sorted(lines, key=lambda line: line.time))
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         """The service as `docker service inspect`."""
