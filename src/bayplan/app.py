@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import StalePlanError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import planfile
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -47,6 +49,26 @@ def plan(
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
     made = make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
     return made.model_copy(update={"stack": stack})
+
+
+def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:
+    """Keep a plan in a file, to be applied as it was shown."""
+    planfile.save(made, path, runtime.facts().key.get_secret_value())
+
+
+def kept_plan(path: Path, make: Callable[[], Plan], runtime: Runtime) -> Callable[[], Plan]:
+    """``make`` for ``converge``, held to the plan in a file.
+
+    It raises StalePlanError saying what moved since. Raises NotFoundError, DeclarationError, UnsupportedError itself.
+    """
+    held = planfile.load(path)
+
+    def checked() -> Plan:
+        made = make()
+        planfile.check(held, made, runtime.facts().key.get_secret_value())
+        return made
+
+    return checked
 
 
 def plan_single(resources: Stack, runtime: Runtime, *, absent: Sequence[ResourceId] = ()) -> Plan:

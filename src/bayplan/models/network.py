@@ -66,6 +66,7 @@ class Network(Resource):
     ip_range: Annotated[IPv4Network | None, RECREATE] = Field(
         None, description="Part of the subnet from which addresses are given; all of it when unset."
     )
+    enable_ipv4: Annotated[bool, RECREATE] = Field(True, description="IPv4; without it the network has IPv6 alone.")
     enable_ipv6: Annotated[bool, RECREATE] = Field(False, description="IPv6 beside IPv4; off unless asked for.")
     ipv6_subnet: Annotated[IPv6Network | None, RECREATE] = Field(
         None, description="IPv6 range in CIDR form; the next free /64 of the host's pool when unset."
@@ -139,6 +140,11 @@ class Network(Resource):
         six = self.ipv6_subnet or self.ipv6_gateway or self.ipv6_range
         if not self.enable_ipv6 and six:
             raise ValueError(f"{six} is IPv6, which is off: set enable_ipv6 to true")
+        four = self.subnet or self.gateway or self.ip_range
+        if not self.enable_ipv4 and four:
+            raise ValueError(f"{four} is IPv4, which is off: remove it, or enable_ipv4")
+        if not (self.enable_ipv4 or self.enable_ipv6 or self.external):
+            raise ValueError("a network has IPv4 or IPv6: without enable_ipv4 set enable_ipv6 to true")
         check_range(self.subnet, self.gateway, self.ip_range)
         check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
         subnets = [one for one in (self.subnet, self.ipv6_subnet) if one]

@@ -20,6 +20,7 @@ from bayplan.models import (
     Stack,
     Volume,
 )
+from bayplan.reconcile.basis import fingerprints
 from bayplan.runtime.protocol import ResolvedImage, Scope
 
 PLAN_VERSION = 1
@@ -103,12 +104,19 @@ class Plan(Model):
 
     stack: Stack | None = Field(None, exclude=True)
     """All that a project declares, when the plan is for all of it: what a generation is made from."""
+    snapshot: Any = Field(None, exclude=True, repr=False)
+    """What was observed (``Snapshot``)."""
     note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
     @property
     def changed(self) -> bool:
         """Whether apply would do anything on the host."""
         return bool(self.steps)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """Digest of what was observed of each resource; see ``basis``."""
+        return {} if self.snapshot is None else fingerprints(self.snapshot)
 
     def step(self, kind: Kind, name: str) -> Step | None:
         """The step of one resource, if it has one."""

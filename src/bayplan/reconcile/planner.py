@@ -107,6 +107,7 @@ def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId]) -> Plan:
         host=facts.host,
         scope=scope,
         basis=fingerprint(snapshot),
+        snapshot=snapshot,
         steps=tuple(ordered),
         noted=tuple(note for item, note in steps.noted.items() if item not in steps.found),
         images=dict(steps.images),

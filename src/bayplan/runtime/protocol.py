@@ -66,7 +66,7 @@ class Status(Model):
     finished_at: datetime | None = None
     restarts: int = 0
     addresses: Mapping[str, str] = Field(default_factory=dict)
-    """Network name to IPv4 address."""
+    """Network name to IPv4 address, or to IPv6 address where a network has no IPv4."""
     addresses_v6: Mapping[str, str] = Field(default_factory=dict)
     """Network name to IPv6 address, of networks that have IPv6."""
     ports: tuple[str, ...] = ()

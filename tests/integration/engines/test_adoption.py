@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import engines
 from bayplan import app
 from bayplan.models import Container, Image, Kind, Stack
 from bayplan.reconcile.plan import Action
@@ -135,6 +136,24 @@ def test_compose_itself_still_finds_the_project(composed):
         env={**os.environ, **composed.engine.plain()},
     )
     assert set(listed.stdout.split()) == {composed.name(one) for one in ("web", "db", "side")}
+
+
+def test_data_in_a_volume_that_the_image_asked_for_is_kept(dock):
+    """`docker compose` gives such a volume a name of its own; what takes the container's place takes the volume too."""
+    archive = dock.root / "asking.tar"
+    archive.write_bytes(engines.busybox_archive("docker.io/lab/asking:latest", Volumes={"/asked": {}}))
+    dock.engine.call("load", "-q", "-i", archive)
+    text = "services: {web: {image: lab/asking, command: [sleep, '600'], init: true, stop_grace_period: 1s}}\n"
+    (dock.root / "compose.yaml").write_text(text)
+    argv = [COMPOSE, "-p", dock.project, "-f", dock.root / "compose.yaml", "up", "-d"]
+    subprocess.run(argv, check=True, capture_output=True, timeout=120, env={**os.environ, **dock.engine.plain()})
+    dock.sh("web", "echo precious > /asked/file")
+    before = dock.handle("web")
+    dock.apply(text)
+    assert dock.handle("web") == before
+    dock.apply(text.replace("init: true", "init: true, tty: true"))
+    assert dock.handle("web") != before
+    assert dock.sh("web", "cat /asked/file") == "precious\n"
 
 
 @pytest.fixture
