@@ -19,7 +19,7 @@ from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event
 from bayplan.record import engines
 from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
+from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
 from bayplan.runtime.verbs import Finding
 
 if TYPE_CHECKING:
@@ -212,6 +212,13 @@ def events(
 def status(project: str, runtime: Runtime) -> Snapshot:
     """What a project has on the host."""
     return runtime.observe(Scope(project=project))
+
+
+def nodes(runtime: Runtime) -> Sequence[Observed]:
+    """The nodes of a swarm; none of another engine."""
+    from bayplan.runtime.swarm.runtime import SwarmRuntime
+
+    return list(runtime.nodes.observe(None)) if isinstance(runtime, SwarmRuntime) else ()
 
 
 def tag_image(runtime: Runtime, source: str, target: str) -> str:

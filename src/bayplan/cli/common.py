@@ -86,6 +86,21 @@ def container_names(options: Namespace, runtime: Runtime) -> list[str]:
     return [item.id.name for item in containers(options, runtime)]
 
 
+def writers(options: Namespace, runtime: Runtime) -> list[str]:
+    """What has logs: containers, and the services of a swarm. Raises NotFoundError naming what is there."""
+    settings: Settings | None = getattr(options, "settings", None)
+    if settings is None or settings.engine != "swarm":
+        return container_names(options, runtime)
+    name, wanted = project(options), tuple(options.service)
+    there = sorted(item.id.name for item in runtime.observe(Scope(project=name)).of(Kind.SERVICE))
+    final = [one if one in there else f"{name}_{one}" for one in wanted]
+    missing = [one for one, given in zip(final, wanted, strict=True) if one not in there and given not in there]
+    if missing or not there:
+        known = ", ".join(there) or "none"
+        raise NotFoundError(f"no service {', '.join(missing) or 'of this project'}", hint=f"there are: {known}")
+    return final or there
+
+
 def containers(options: Namespace, runtime: Runtime, *, none_too: bool = False) -> list[Observed]:
     """Like ``container_names``, with what was observed. Raises NotFoundError naming what is there.
 

@@ -133,6 +133,12 @@ def _networks(sub: Subparsers) -> None:
     networks.add(sub)
 
 
+def _swarm(sub: Subparsers) -> None:
+    from bayplan.cli import swarm
+
+    swarm.add(sub)
+
+
 def _kept(sub: Subparsers) -> None:
     from bayplan.cli import kept_files
 
@@ -167,6 +173,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
     "network": _networks,
+    "swarm": _swarm,
     **dict.fromkeys(("secret", "config"), _kept),
     **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import docker.errors
 
 from bayplan.errors import (
@@ -74,6 +76,16 @@ class Images:
             except ValueError:
                 continue
         return ""
+
+
+class ImagesOfNodes:
+    """``runtime.images.ImageVerbs`` of a swarm: its images are its nodes', so that all is refused but the keeping."""
+
+    def keep(self, project: str, digests: object) -> None:
+        """Nodes keep what they pulled; what one lacks it pulls by the digest in the service."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise UnsupportedError("a swarm has no images of its own", hint="see to them on a node, with engine: docker")
 
 
 def _resolved(image: Image, digest: str, origin: ImageOrigin) -> ResolvedImage:

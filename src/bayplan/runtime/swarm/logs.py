@@ -8,11 +8,11 @@ from typing import Any
 
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.status import moment
+from bayplan.runtime.engine_api.streams import frames
 from bayplan.runtime.protocol import LogLine
 from bayplan.runtime.swarm.tasks import Entry
 
-_HEADER = 8
-_STREAMS = {0: "stdin", 1: "stdout", 2: "stderr"}
+_STREAMS = {1: "stdout", 2: "stderr"}
 _TASK = "com.docker.swarm.task.id="
 _LAST = 20
 
@@ -20,12 +20,15 @@ _LAST = 20
 def last_lines(client: EngineClient, task: Entry, count: int = _LAST) -> str:
     """The end of what one task wrote."""
     query = {"stdout": True, "stderr": True, "tail": count}
-    return "".join(text for _, text in _pieces(client, f"/tasks/{task['ID']}/logs", query, tty=_has_terminal(task)))
+    tty = bool(((task.get("Spec") or {}).get("ContainerSpec") or {}).get("TTY"))
+    with told(f"task {task['ID']}"):
+        pieces = client.streamed("GET", f"/tasks/{task['ID']}/logs", query=query)
+        return b"".join(data for _, data in frames(pieces, tty=tty)).decode(errors="replace")
 
 
 def lines(
     client: EngineClient,
-    service: Entry,
+    service: Mapping[str, Any],
     names: Mapping[str, str],
     *,
     follow: bool,
@@ -39,11 +42,23 @@ def lines(
     if since is not None:
         query["since"] = int(since.timestamp())
     tty = bool(service["Spec"]["TaskTemplate"]["ContainerSpec"].get("TTY"))
-    for stream, text in _pieces(client, f"/services/{service['ID']}/logs", query, tty=tty):
-        for line in text.splitlines():
-            read = _read(stream, line, names)
+    with told(f"service {service['Spec']['Name']}"):
+        pieces = client.streamed("GET", f"/services/{service['ID']}/logs", query=query)
+        for stream, text in _whole(frames(pieces, tty=tty)):
+            read = _read(stream, text, names)
             if (since is None or read.time >= since) and (until is None or read.time <= until):
                 yield read
+
+
+def _whole(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, str]]:
+    """Stream and line; what comes from a terminal is cut anywhere."""
+    held: dict[int, bytes] = {}
+    for stream, data in pieces:
+        *found, held[stream] = (held.get(stream, b"") + data).split(b"\n")
+        yield from ((_STREAMS.get(stream, "stdout"), line.decode(errors="replace")) for line in found)
+    for stream, rest in held.items():
+        if rest:
+            yield _STREAMS.get(stream, "stdout"), rest.decode(errors="replace")
 
 
 def _read(stream: str, line: str, names: Mapping[str, str]) -> LogLine:
@@ -51,23 +66,4 @@ def _read(stream: str, line: str, names: Mapping[str, str]) -> LogLine:
     stamp, _, rest = line.partition(" ")
     details, _, text = rest.partition(" ")
     task = next((item.removeprefix(_TASK) for item in details.split(",") if item.startswith(_TASK)), "")
-    return LogLine(moment(stamp) or datetime.now(UTC), stream, text, names.get(task, task))
-
-
-def _pieces(client: EngineClient, path: str, query: Mapping[str, Any], *, tty: bool) -> Iterator[tuple[str, str]]:
-    """Stream and text of each frame (Engine API, "ContainerAttach"); with a terminal there are no frames."""
-    with told(path.strip("/").replace("s/", " ", 1)):
-        chunks = client.streamed("GET", path, query=query)
-        if tty:
-            yield from (("stdout", chunk.decode(errors="replace")) for chunk in chunks)
-            return
-        held = b""
-        for chunk in chunks:
-            held += chunk
-            while len(held) >= _HEADER and len(held) >= (end := _HEADER + int.from_bytes(held[4:_HEADER], "big")):
-                yield _STREAMS.get(held[0], "stdout"), held[_HEADER:end].decode(errors="replace")
-                held = held[end:]
-
-
-def _has_terminal(task: Entry) -> bool:
-    return bool(((task.get("Spec") or {}).get("ContainerSpec") or {}).get("TTY"))
+    return LogLine(moment(stamp) or datetime.now(UTC), stream, text.removesuffix("\r"), names.get(task, task))

@@ -32,15 +32,15 @@ class Nodes:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self.cluster, self.settings = cluster, settings
 
-    def observe(self, wanted: Collection[str]) -> Iterator[Observed]:
-        """Nodes of these names; none while there is no swarm. Raises ConflictError for a name that two have."""
-        if not wanted or self.cluster.state == "inactive":
+    def observe(self, wanted: Collection[str] | None) -> Iterator[Observed]:
+        """Nodes of these names (None: all); none while there is no swarm. Raises ConflictError for a name twice."""
+        if wanted == set() or self.cluster.state == "inactive":
             return
         self.cluster.check_manager()
         seen: set[str] = set()
         for found in self.cluster.nodes():
             name = _name(found)
-            if name not in wanted or _is_gone(found):
+            if (wanted is not None and name not in wanted) or _is_gone(found):
                 continue
             if name in seen:
                 raise ConflictError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretBytes
 
@@ -29,7 +29,7 @@ from bayplan.runtime.protocol import (
 )
 from bayplan.runtime.swarm import checks, logs
 from bayplan.runtime.swarm.cluster import Cluster
-from bayplan.runtime.swarm.images import Images
+from bayplan.runtime.swarm.images import Images, ImagesOfNodes
 from bayplan.runtime.swarm.kept import Kept
 from bayplan.runtime.swarm.networks import Networks
 from bayplan.runtime.swarm.nodes import Nodes
@@ -176,7 +176,9 @@ class SwarmRuntime(OfOneHost):
         found = self.services.get(name)
         every = self.cluster.tasks(found["ID"])
         names = {task["ID"]: f"{name}.{task.get('Slot') or task.get('NodeID', '')}" for task in every}
-        return logs.lines(self.client, found, names, follow=follow, tail=tail, since=since, until=until)
+        lines = logs.lines(self.client, found, names, follow=follow, tail=tail, since=since, until=until)
+        # Each node sends its own as they come; only of what has ended can the order be told.
+        return lines if follow else iter(sorted(lines, key=lambda line: line.time))
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         """The service as `docker service inspect`."""
@@ -202,8 +204,8 @@ class SwarmRuntime(OfOneHost):
 
     @property
     def image_verbs(self) -> ImageVerbs:
-        """Refused: images are their nodes'."""
-        raise UnsupportedError("a swarm has no images of its own", hint="see to them on a node, with engine: docker")
+        """Refused, but for what generations ask: images are their nodes'."""
+        return cast(ImageVerbs, ImagesOfNodes())
 
     def close(self) -> None:
         """Close the connection."""

@@ -25,7 +25,8 @@ from bayplan.models.swarm import Config, Secret, Service, SwarmStack
 
 _log = logging.getLogger("bayplan.load")
 _DECLARED = ("networks", "volumes", "secrets", "configs")
-_FIELDS = {"mounts": "volumes", "update": "deploy", "limits": "deploy", "name": ""}
+_OF_DEPLOY = ("endpoint_mode", "limits", "mode", "placement", "replicas", "update")
+_FIELDS = {"mounts": "volumes", "name": "", **dict.fromkeys(_OF_DEPLOY, "deploy")}
 
 
 def assemble(root: Node, context: Context) -> SwarmStack:
