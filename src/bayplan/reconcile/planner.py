@@ -20,7 +20,7 @@ from bayplan.models import (
     VolumeMount,
     labels,
 )
-from bayplan.reconcile import image_mounts, renamed, warnings
+from bayplan.reconcile import image_mounts, others_mounts, renamed, warnings
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import check_acyclic, namespace_owners, removal_order, requirements
 from bayplan.reconcile.plan import Action, FieldChange, Note, Plan, Step, Wait
@@ -80,7 +80,7 @@ def make_plan(
     """
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
     images = {item.name: _resolved(item, runtime) for item in stack.images}
-    declared, stack = stack, image_mounts.complete(stack, images)
+    declared, stack = stack, image_mounts.complete(others_mounts.complete(stack, runtime), images)
     scope = scope or default_scope(stack)
     added = (item.id for item in stack.volumes if item not in declared.volumes)
     named = () if callable(absent) else tuple(absent)

@@ -279,11 +279,11 @@ class FakeRuntime:
         self._set(name, state=State.EXITED, health=Health.NONE, pid=None, exit_code=0)
         return 0
 
-    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes], *, follow: bool = False) -> None:
         """There are no files here."""
         raise NotFoundError(f"{path} does not exist")
 
-    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes], *, follow: bool = False) -> None:
         """There are no files here."""
         raise NotFoundError(f"{path} does not exist")
 
@@ -317,6 +317,7 @@ class FakeRuntime:
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Pretend success."""

@@ -162,25 +162,27 @@ class NativeVerbs:
         ended = attach.carry(joined[0], paths, tty=tty, stdin=stdin, keys=detach_keys, tell=told)
         return hand.await_end(self.containers, container_id) if ended else None
 
-    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes], *, follow: bool = False) -> None:
         """Copy a path of it to the host."""
         from bayplan.runtime.native.containers import copy
 
         container_id = self._id(name)
 
         def work(root: int) -> None:
+            wanted = copy.led_to(root, path) if follow else path
+            own = "" if path.endswith("/.") else Path(path).name  # a link is copied under its own name
             if target is None:
-                copy.read(root, path, sink)
+                copy.read(root, wanted, sink, own)
                 return
             with _host() as host, tempfile.TemporaryFile() as spool:
                 head, called = copy.place(host, path, str(Path(target).absolute()) + "/" * target.endswith("/"))
-                copy.read(root, path, spool, called)
+                copy.read(root, wanted, spool, called)
                 spool.seek(0)
                 copy.write(host, head, spool)
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
-    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes], *, follow: bool = False) -> None:
         """Copy from the host to a path of it."""
         from bayplan.runtime.native.containers import copy
 
@@ -193,7 +195,7 @@ class NativeVerbs:
             given = str(Path(source).absolute()) + ("/." if source.endswith("/.") else "")
             with _host() as host, tempfile.TemporaryFile() as spool:
                 head, called = copy.place(root, given, path)
-                copy.read(host, given, spool, called)
+                copy.read(host, copy.led_to(host, given) if follow else given, spool, called)
                 spool.seek(0)
                 copy.write(root, head, spool)
 
