@@ -108,7 +108,7 @@ SAMPLES = {
 }
 """Field of ``Container`` to values that are written in different ways."""
 _CLASHES = (
-    ({"networks", "ports"}, "network_mode"),
+    ({"networks", "ports", "publish_all_ports"}, "network_mode"),
     ({"hostname", "domainname"}, "uts"),
 )
 
