@@ -6,7 +6,7 @@ Each file's own are resolved before it is merged over others, as compose-go does
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bayplan.load.compose.anchor import anchored
@@ -14,6 +14,7 @@ from bayplan.load.compose.interpolate import Variables
 from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_text, check_keys, wrong
 from bayplan.load.compose.texts import read
+from bayplan.values import frozen
 
 _REMOTE = ("http://", "https://", "git@", "ssh://", "git://", "oci://", "github.com/")
 Step = tuple[str, str]
@@ -25,7 +26,7 @@ def extended(root: Node, directory: Path, variables: Variables) -> Node:
     return _File(root, directory, variables).resolved()
 
 
-@dataclass(frozen=True)
+@frozen
 class _File:
     """One file; its relative paths, those to other files too, are below ``directory``."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bayplan.load.compose import dotenv, keys
@@ -13,11 +13,12 @@ from bayplan.load.compose.interpolate import Variables, interpolate
 from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_list, check_keys, text_or_texts, wrong
 from bayplan.load.compose.texts import documents
+from bayplan.values import frozen
 
 _TAKEN = ("services", "networks", "volumes", "secrets", "configs")
 
 
-@dataclass(frozen=True)
+@frozen
 class Reader:
     """Reads files below one directory with one set of variables; ``way`` names the files that led here."""
 
