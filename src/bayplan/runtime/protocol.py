@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -21,6 +21,7 @@ from pydantic import Field, SecretBytes, SerializeAsAny
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
 from bayplan.runtime.verbs import Verbs
+from bayplan.values import frozen
 
 if TYPE_CHECKING:
     from bayplan.runtime.images import ImageVerbs
@@ -156,7 +157,7 @@ class Facts(Model):
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Progress:
     """One report of long work: a label that stays the same for one bar, and how far it is."""
 
@@ -179,7 +180,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@frozen
 class LogLine:
     """A line a container wrote; ``text`` without its newline."""
 
@@ -189,7 +190,7 @@ class LogLine:
     container: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class ExecResult:
     """A command run in a container: its exit code and, when captured, what it wrote."""
 
@@ -198,7 +199,7 @@ class ExecResult:
     stderr: bytes = b""
 
 
-@dataclass(frozen=True)
+@frozen
 class Snapshot:
     """Everything observed at one time in one scope."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from bayplan.runtime.native.containers.spec import image_mounts, users
 from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.system import idmap
 from bayplan.system.processes import Process
+from bayplan.values import frozen
 
 Running = Callable[[str], tuple[Process | None, Path]]
 """Name of a container to its first process and its bundle."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Caller:
     """Who is joined to the container's streams from its first byte: nobody, unless ``join`` does it."""
 
