@@ -20,7 +20,7 @@ from bayplan.errors import RuntimeFailureError, StoppedError
 from bayplan.models import Container, Endpoint, Network, Settings
 from bayplan.runtime.native import build_points
 from bayplan.runtime.native.build_mounts import StepMounts
-from bayplan.runtime.native.containers import lifecycle, logs, resolver
+from bayplan.runtime.native.containers import apparmor, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec import Bundle, build_spec, process_environment
@@ -95,7 +95,9 @@ class _Executor:
                 with given.held():
                     spec = self._spec(command, workspace, paths, given)
                     mounted = [str(item["destination"]) for item in spec["mounts"]]
-                    resolver.write(paths.run, json.dumps(spec), netns, resolver.Told("build", addresses))
+                    config = json.dumps(spec)
+                    apparmor.ensure(config)
+                    resolver.write(paths.run, config, netns, resolver.Told("build", addresses))
 
                     def furnish(_: Path) -> None:
                         given.show()
