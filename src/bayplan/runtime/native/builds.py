@@ -98,6 +98,7 @@ class _Executor:
                     config = json.dumps(spec)
                     apparmor.ensure(config)
                     resolver.write(paths.run, config, netns, resolver.Told("build", addresses))
+                    _add_hosts(paths.run, command, attached)
 
                     def furnish(_: Path) -> None:
                         given.show()
@@ -157,6 +158,7 @@ class _Executor:
         """The runtime configuration of the command; makes the directory of its bundle."""
         updates: dict[str, Any] = {"privileged": True} if command.insecure else {}
         updates |= {"network_mode": "host"} if command.network == "host" else {}
+        updates |= {"shm_size": command.shm_size, "ulimits": dict(command.ulimits)}
         declared = _DECLARED.model_copy(update=updates)
         user = resolve(command.user, command.lowerdirs)
         bundle = Bundle(
@@ -180,6 +182,14 @@ class _Executor:
 def _paths(settings: Settings, workspace: Workspace) -> Paths:
     run = settings.run_root / "builds" / workspace.id
     return Paths(workspace.path, run, f"{settings.cgroup_parent}/{workspace.id}")
+
+
+def _add_hosts(bundle: Path, command: Command, attached: Attachment | None) -> None:
+    """The declared names behind what its hosts file has."""
+    host = str(attached.gateway) if attached and attached.gateway else "127.0.0.1"
+    pairs = [(name, one) for name, value in command.hosts for one in value.split(",")]
+    with (bundle / "hosts").open("a") as file:
+        file.writelines(f"{host if one == 'host-gateway' else one}\t{name}\n" for name, one in pairs)
 
 
 def _forget_secrets(*bundles: Path) -> None:

@@ -119,6 +119,7 @@ class Builder:
         build = Build(self._room, found, name, context, use_cache=not declared.no_cache, urls=urls)
         build.secrets = {item.id: item.content.get_secret_value() for item in declared.secrets if item.content}
         build.ssh = declared.ssh
+        build.shm_size, build.ulimits = declared.shm_size, declared.ulimits
         build.bring = Bringing(lambda base: self._bring(base, report))
         if digest not in ("", found.fingerprint.digest, build.predict()):
             raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
