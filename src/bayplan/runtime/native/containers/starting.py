@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.models import Container, Settings
-from bayplan.runtime.native.containers import joining, lifecycle, mountpoints, resolver
+from bayplan.runtime.native.containers import apparmor, joining, lifecycle, mountpoints, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime, streams
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec import image_mounts, users
@@ -80,6 +80,7 @@ def run(
         if facts.get("users") is not None:
             userns.append(held.enter_context(idmap.user_map(facts["users"])))
             users.open_way(paths, facts["users"])
+        apparmor.ensure(config)
         resolver.write(paths.run, shared.put_in(caller.sized(config)), netns, told)
         return lifecycle.start(
             runtime,
