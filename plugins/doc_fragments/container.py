@@ -503,7 +503,7 @@ options:
         type: dict
   runtime:
     description:
-    - The OCI runtime; none but the core's own, which its settings name.
+    - The OCI runtime; the native core has its own alone, which its settings name.
     type: str
   cgroup_parent:
     description:

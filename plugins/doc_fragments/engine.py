@@ -37,6 +37,13 @@ options:
     - Settings of the engine on the target, over its configuration file.
     type: dict
     suboptions:
+      builder:
+        description:
+        - 'Who builds images for Docker or Podman: their own builder, or Bayplan''s on this host.'
+        type: str
+        choices:
+        - engine
+        - bayplan
       state_root:
         description:
         - Records, images, volumes, container data.

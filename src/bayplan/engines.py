@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
 _PREFIX = "BAYPLAN_"
+_KINDS = ("native", "docker", "podman", "swarm")
 _SOCKETS = {"docker": Path("/var/run/docker.sock"), "podman": Path("/run/podman/podman.sock")}
 
 
@@ -76,9 +77,11 @@ def _found(settings: Settings, project: Callable[[], str]) -> str:
         return kind_of(settings)
     record = settings.state_root / "record.db"
     kinds = [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
-    name = project() if kinds or record.exists() else ""
+    name = project() if kinds or os.access(record, os.R_OK) else ""
     noted = recorded.engine_of(record, name)
-    return noted or next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
+    if noted in _KINDS:
+        return noted
+    return next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
 
 
 def _has_project(settings: Settings, kind: str, project: str) -> bool:
@@ -120,6 +123,10 @@ def _made(settings: Settings) -> Runtime:
         from bayplan.runtime.podman import PodmanRuntime
 
         return PodmanRuntime(settings, lent=lent)
+    if settings.engine == "swarm":
+        from bayplan.runtime.swarm.runtime import SwarmRuntime
+
+        return SwarmRuntime(settings)
     raise UnsupportedError(f"engine {settings.engine} is not built yet")
 
 

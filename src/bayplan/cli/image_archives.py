@@ -39,7 +39,7 @@ def load(options: Namespace) -> int:
 
 def import_tree(options: Namespace) -> int:
     """Print the digest."""
-    source = sys.stdin.buffer if options.file == "-" else Path(options.file)
+    source = sys.stdin.buffer if options.archive == "-" else Path(options.archive)
     with opened(options) as (runtime, _), Ticker(quiet=options.json) as ticker:
         digest = runtime.image_verbs.import_tree(source, options.name, options.message, ticker.report)
     print(json.dumps({"digest": digest}) if options.json else digest)

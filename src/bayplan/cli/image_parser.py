@@ -44,7 +44,7 @@ def _archives(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     load.add_argument("-i", "--input", default="-", metavar="PATH", help="file or directory; - is standard input")
     load.add_argument("--name", help="the name of the only image, instead of the archive's")
     made = _verb(own, "import", archives.import_tree, "make an image from a tar of a plain file system")
-    made.add_argument("file", help="a tar file; - is standard input")
+    made.add_argument("archive", metavar="file", help="a tar file; - is standard input")
     made.add_argument("name", help="the image's name")
     made.add_argument("-m", "--message", default="", help="comment for the image's history")
     export = _verb(own, "export", archives.export, "write a container's file system as a plain tar")

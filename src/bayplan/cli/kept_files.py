@@ -26,7 +26,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         verbs = parser.add_subparsers(dest="kept_verb", required=True, metavar="VERB")
         made = _verb(verbs, "create", create, f"keep a {kind}, which stacks then name as external")
         made.add_argument("name", help="its name")
-        made.add_argument("file", nargs="?", default="-", help="file that holds it; - is standard input")
+        made.add_argument(
+            "source", metavar="file", nargs="?", default="-", help="file that holds it; - is standard input"
+        )
         made.add_argument("--replace", action="store_true", help="over one that is there")
         _verb(verbs, "ls", ls, f"list the {kind}s that are kept")
         _verb(verbs, "rm", rm, f"remove {kind}s; containers keep theirs").add_argument("name", nargs="+")
@@ -38,9 +40,9 @@ def create(options: Namespace) -> int:
     if path.exists() and not options.replace:
         raise ConflictError(f"{options.verb} {options.name} exists", where=str(path), hint="--replace it")
     try:
-        source = sys.stdin.buffer.read(_MOST_BYTES + 1) if options.file == "-" else _read(Path(options.file))
+        source = sys.stdin.buffer.read(_MOST_BYTES + 1) if options.source == "-" else _read(Path(options.source))
         if len(source) > _MOST_BYTES:
-            raise DeclarationError(f"more than {_MOST_BYTES >> 20} MiB", where=options.file, hint="use a volume")
+            raise DeclarationError(f"more than {_MOST_BYTES >> 20} MiB", where=options.source, hint="use a volume")
         path.parent.mkdir(parents=True, exist_ok=True, mode=folder_mode)
         atomic_write(path, source, mode=mode)
     except PermissionError as error:

@@ -39,7 +39,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     out.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of standard output")
     into = verb("import", load, "fill a volume from a tar archive, all of it or nothing")
     into.add_argument("name")
-    into.add_argument("file", nargs="?", type=Path, help="instead of standard input")
+    into.add_argument("archive", metavar="file", nargs="?", type=Path, help="instead of standard input")
     into.add_argument("--replace", action="store_true", help="what is in it is lost")
 
 
@@ -111,13 +111,13 @@ def export(options: Namespace) -> int:
 def load(options: Namespace) -> int:
     """From a file or standard input."""
     with opened(options) as (runtime, _), runtime.lock(f"import into volume {options.name}"):
-        if options.file is None:
+        if options.archive is None:
             runtime.import_volume(options.name, sys.stdin.buffer, replace=options.replace)
             return 0
         try:
-            file = options.file.open("rb")
+            file = options.archive.open("rb")
         except OSError as error:
-            raise NotFoundError(f"{options.file} cannot be read: {error.strerror}") from error
+            raise NotFoundError(f"{options.archive} cannot be read: {error.strerror}") from error
         with file:
             runtime.import_volume(options.name, file, replace=options.replace)
     return 0

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from bayplan.errors import BayplanError, StalePlanError
 from bayplan.models import Duration, Kind
 from bayplan.reconcile import generations
+from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.execute import Executor
 from bayplan.reconcile.plan import Action, Plan, Step
-from bayplan.reconcile.planner import fingerprint
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event, Walk
 from bayplan.record import engines

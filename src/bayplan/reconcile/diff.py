@@ -26,6 +26,8 @@ def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldC
     changes: list[FieldChange] = []
     for name, (info, change) in comparable_fields(type(desired)).items():
         wanted, actual = getattr(desired, name), getattr(observed.actual, name)
+        if wanted == actual:  # nearly always; the rest asks whether it only looks different
+            continue
         last = getattr(observed.declared, name) if observed.declared else None
         if _unset(wanted) and (observed.declared is None or _unset(last)):
             # Never declared: left alone on engines that show effective values; ours shows the declaration itself.

@@ -19,7 +19,7 @@ _SIGN = {
     Action.START: ">",
     Action.STOP: "<",
 }
-_ORDER = (Kind.IMAGE, Kind.NETWORK, Kind.VOLUME, Kind.SECRET, Kind.CONFIG, Kind.CONTAINER)
+_ORDER = tuple(Kind)
 
 
 def as_text(plan: Plan) -> str:
@@ -91,6 +91,8 @@ def _value(value: Any) -> str:
 def _asides(plan: Plan) -> list[str]:
     noted = [
         f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
+        if note.fields
+        else f"Taken over: {note.resource}, as it is."
         for note in plan.noted
     ]
     warned = (f"Warning: {sentence}." for sentence in plan.warnings)

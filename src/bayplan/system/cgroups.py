@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bayplan.system.files import read_kernel_file
+from bayplan.system.files import read_if_there
 from bayplan.system.processes import Process
 
 ROOT = Path("/sys/fs/cgroup")
@@ -77,7 +77,7 @@ def members(path: str) -> tuple[Process, ...]:
     pids: set[bytes] = set()
     for top in _tops():
         for directory in _tree(f"{top}/{path.lstrip('/')}"):
-            pids.update(read_kernel_file(f"{directory}/cgroup.procs").split())
+            pids.update(read_if_there(f"{directory}/cgroup.procs").split())
     found = (Process.of(int(pid)) for pid in sorted(pids))
     return tuple(process for process in found if process)
 
@@ -154,7 +154,7 @@ def _move(pid: int, directory: str) -> bool:
 
 
 def _own_groups() -> str:
-    return read_kernel_file("/proc/self/cgroup").decode(errors="surrogateescape").strip()
+    return read_if_there("/proc/self/cgroup").decode(errors="surrogateescape").strip()
 
 
 def expect_move() -> None:
@@ -208,15 +208,10 @@ def remove_empty(path: str) -> None:
 
 def was_oom_killed(path: str) -> bool:
     """Whether the kernel killed a process of the group for memory (memory.events, memory.oom_control)."""
-    for file in (
-        ROOT / path.lstrip("/") / "memory.events",
-        ROOT / "memory" / path.lstrip("/") / "memory.oom_control",
-    ):
-        try:
-            lines = file.read_text().splitlines()
-        except OSError:
-            continue
-        if any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in lines):
+    group = path.lstrip("/")
+    for file in (f"{ROOT}/{group}/memory.events", f"{ROOT}/memory/{group}/memory.oom_control"):
+        lines = read_if_there(file).splitlines()
+        if any(line.startswith(b"oom_kill ") and line.split()[1] != b"0" for line in lines):
             return True
     return False
 

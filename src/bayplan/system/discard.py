@@ -8,10 +8,11 @@ work.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from bayplan.system import trees
@@ -26,23 +27,26 @@ class Discarded:
 
     def __init__(self, *roots: Path) -> None:
         self._roots = roots
-        self._waiting: list[Path] = []
+        self._asides = {f"{root}/": str(self._aside(root)) for root in roots}
+        self._waiting: list[str] = []
         self._programs: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
 
     def take(self, path: Path) -> None:
         """Take a directory away; absent is no error. ``settle`` returns when it is gone. Raises OSError."""
-        aside = next(self._aside(root) for root in self._roots if path.is_relative_to(root))
-        target = aside / f"{path.name}.{time.monotonic_ns()}"
+        # As text: three directories go with each container, and pathlib takes longer than the kernel.
+        taken = str(path)
+        aside = next(aside for root, aside in self._asides.items() if taken.startswith(root))
+        target = f"{aside}/{path.name}.{time.monotonic_ns()}"
         while True:
             try:
-                path.rename(target)
+                os.rename(taken, target)  # noqa: PTH104 - see above
                 break
             except FileNotFoundError:
                 if not path.exists():
                     return
                 # Again where ``settle`` of another thread has taken that away in between.
-                aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+                Path(aside).mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock:
             self._waiting.append(target)
             if len(self._waiting) >= _TOGETHER:
@@ -80,6 +84,6 @@ class Discarded:
         return root / "discarded"
 
 
-def _remove(paths: Sequence[Path]) -> subprocess.Popen[bytes]:
+def _remove(paths: Iterable[str | Path]) -> subprocess.Popen[bytes]:
     command = ["rm", "-rf", "--one-file-system", "--", *map(str, paths)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

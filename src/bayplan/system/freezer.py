@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.system import cgroups
-from bayplan.system.files import read_kernel_file
+from bayplan.system.files import read_if_there
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.002
@@ -52,7 +52,7 @@ def thaw(path: str) -> None:
 
 def is_frozen(path: str) -> bool:
     """Whether the group was told to stop."""
-    return read_kernel_file(_place(path)).strip() in (b"1", b"FROZEN", b"FREEZING")
+    return read_if_there(_place(path)).strip() in (b"1", b"FROZEN", b"FREEZING")
 
 
 def _stands(file: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import threading
 import weakref
@@ -166,6 +167,8 @@ def _return_home() -> Iterator[None]:
 
 def hide_unified(root: Path = Path("/sys/fs/cgroup")) -> None:
     """Unmount ``unified`` where it is mounted beside v1 hierarchies. Only inside a private mount namespace."""
-    unified = root / "unified"
-    if unified.is_mount():
-        mounts.unmount(str(unified), detach=True)
+    try:
+        mounts.unmount(f"{root}/unified", detach=True)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # nothing is mounted there
+            raise

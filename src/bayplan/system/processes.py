@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayplan.system.files import read_kernel_file
+from bayplan.system.files import read_if_there
 
 _STAT_STARTTIME = 22  # proc(5), /proc/pid/stat field (22)
 _STAT_STATE = 3
@@ -39,7 +39,7 @@ class Process:
     @property
     def arguments(self) -> tuple[str, ...]:
         """Its command line; empty when it is gone."""
-        data = read_kernel_file(f"/proc/{self.pid}/cmdline")
+        data = read_if_there(f"/proc/{self.pid}/cmdline")
         return tuple(data.decode(errors="replace").split("\0")[:-1])
 
     def catches(self, number: int) -> bool:
@@ -138,7 +138,7 @@ def find_by_argument(*arguments: str) -> list[Process]:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    data = read_kernel_file(f"/proc/{pid}/stat")
+    data = read_if_there(f"/proc/{pid}/stat")
     if not data:
         return None
     # The command's name stands in parentheses and may hold anything, so count from its end.

@@ -111,3 +111,11 @@ def has_address(address: str) -> bool:
     except OSError as error:
         return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True
+
+
+def listener(path: Path) -> int:
+    """The process that listens on a Unix socket (unix(7), SO_PEERCRED). Raises OSError."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(str(path))
+        held = asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", held)[0])

@@ -79,6 +79,7 @@ def test_the_wheel_has_the_whole_collection(built, collections):
         inside = {name.removeprefix(place) for name in archive.namelist() if name.startswith(place)}
         version = re.search(r"^version: (.*)$", archive.read(f"{place}galaxy.yml").decode(), re.MULTILINE).group(1)
     whole = {str(item.relative_to(collections / place)) for item in (collections / place).rglob("*") if item.is_file()}
+    whole = {name for name in whole if "__pycache__" not in name}
     assert inside == whole
     assert {
         "meta/runtime.yml",

@@ -162,3 +162,28 @@ def test_directories_without_end_are_refused(core, context):
     write(context, Dockerfile=f"FROM lab/base\nRUN i=0; {make}\n")
     with pytest.raises(UnsupportedError, match=r"Dockerfile:2: /d/.* more than 300 directories deep"):
         core.build(context)
+
+
+def test_a_working_directory_belongs_to_the_user_of_the_moment(core, context):
+    """As BuildKit makes it: a USER can write into the WORKDIR that follows it, and what was there stays as it was."""
+    text = """\
+FROM lab/base
+WORKDIR /roots
+USER app
+WORKDIR /home/app/deep
+RUN touch made
+WORKDIR /roots
+USER 7:8
+WORKDIR /seven
+USER nobody-here
+WORKDIR /none
+USER root
+RUN ls -ldn /roots /home /home/app/deep /home/app/deep/made /seven /none > /rows
+CMD ["cat", "/rows"]
+"""
+    write(context, Dockerfile=text)
+    core.build(context)
+    found = {line.split()[-1]: tuple(line.split()[2:4]) for line in core.output()}
+    app = ("1000", "1000")
+    deep = {"/home": app, "/home/app/deep": app, "/home/app/deep/made": app}
+    assert found == {"/roots": ("0", "0"), "/seven": ("7", "8"), "/none": ("0", "0"), **deep}

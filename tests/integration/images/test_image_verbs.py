@@ -50,3 +50,38 @@ def test_history_names_steps_and_layers(core):
     assert [row["created_by"] for row in rows][:2] == ["RUN echo x > /x", "ENV A=b"]
     assert [bool(row["layer"]) for row in rows] == [True, False, True]
     assert "RUN echo x" in core("image", "history", "made:1")
+
+
+def test_only_what_names_an_image_writes_names(core, container, registry):
+    """Attack row "Registry": reading, running, sending and looking move no tag, here or there."""
+    name = f"{registry}/team/box:1"
+    core("image", "tag", "lab/busybox", name)
+    core("image", "push", name)
+    pinned = f"{registry}/team/box@{core('image', 'ls', '--json')[0]['digest']}"
+    index = core.state / "images/index.json"
+
+    def names():
+        return {item["annotations"]["org.opencontainers.image.ref.name"]: item["digest"] for item in entries()}
+
+    def entries():
+        return json.loads(index.read_text())["manifests"]
+
+    before = names()
+    container("sleep", "600")
+    core("image", "ls")
+    core("image", "inspect", name)
+    core("image", "history", name)
+    core("image", "save", "-o", str(core.root / "saved.tar"), name)
+    core("image", "push", name)
+    core("image", "prune", "--dry-run")
+    core("check")
+    file = core.root / "compose.yaml"
+    for verb in (("plan",), ("apply",), ("status",), ("exec", "one", "true"), ("restart",), ("diff", "one")):
+        core("-f", file, *verb)
+    assert names() == before
+    # An image that is wanted by its content has no tag moved for it either.
+    core("image", "tag", "lab/busybox", f"{registry}/team/box:2")
+    core("image", "rm", name)
+    core("pull", pinned)
+    assert set(names()) - set(before) <= {f"{registry}/team/box:2", pinned}
+    assert name not in names()

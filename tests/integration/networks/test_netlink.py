@@ -69,3 +69,16 @@ def test_a_list_that_links_changed_under_is_asked_for_again():
     answering = Interrupted()
     assert netlink.links(answering) == {}
     assert len(answering.asked) == 2
+
+
+def test_many_requests_are_more_than_the_socket_holds_answers():
+    with netlink.open_socket() as kernel:
+        batch = netlink.Batch()
+        for number in range(3000):
+            batch.remove_link(f"{MISSING}{number}")
+        batch.send(kernel)
+        batch.set_master(MISSING, 1)
+        for number in range(3000):
+            batch.remove_link(f"{MISSING}{number}")
+        with pytest.raises(netlink.RefusedError, match=f"link {MISSING}"):
+            batch.send(kernel)

@@ -87,6 +87,19 @@ def test_a_client_that_goes_on_sending_follows_a_udp_port_that_moves(networks):
                 networks.set_ports(box, [])
 
 
+def test_a_udp_port_that_many_talk_to_can_be_closed(networks):
+    """A name server's port has a flow for each client."""
+    networks.create(Network(name="a"), "p")
+    port, box = free_port(), container()
+    place = networks.attach(box, [Endpoint(network="a")], [Port(target=7000, published=port, protocol="udp")])
+    with contextlib.ExitStack() as clients, echo_udp(place.netns, place.addresses["a"], 7000) as server:
+        for _ in range(600):
+            client = clients.enter_context(_bound("127.0.0.1", 0))
+            client.sendto(b"ping", ("127.0.0.1", port))
+            assert server.recv(100) == b"ping"
+        networks.set_ports(box, [])
+
+
 def test_a_stranger_gets_only_what_is_published_to_him(networks, outside):
     """Attack row Network: the declared address only; CVE-2025-54388, CVE-2020-8558."""
     networks.create(Network(name="a"), "p")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.reconcile.planner import fingerprint
+from bayplan.reconcile.basis import fingerprint
 from bayplan.runtime.protocol import Health, State
 from bayplan.system.processes import Process, find_by_argument
 

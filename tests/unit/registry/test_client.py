@@ -198,3 +198,14 @@ def test_a_configuration_that_is_none_is_refused(serve, config):
     client, ref = serve({**manifest(document), f"/v2/app/blobs/{part['digest']}": (200, {}, config)})
     with pytest.raises(CorruptStateError, match="the configuration is no JSON"):
         client.config(ref, document)
+
+
+def test_a_challenge_is_answered_once(serve, tmp_path, monkeypatch):
+    """Fault row 27: a registry that refuses credentials, again and again, is not asked without end."""
+    seen = []
+    client, ref = serve({"/v2/app/manifests/1": (401, {"WWW-Authenticate": "Basic"}, b"")}, seen=seen)
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {ref.registry: {"username": "me", "password": "p"}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    with pytest.raises(NotFoundError, match="access is denied"):
+        client.resolve(ref)
+    assert [item[1] is None for item in seen] == [True, False]

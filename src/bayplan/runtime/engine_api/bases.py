@@ -1,4 +1,4 @@
-"""The images that containers were made of: each is inspected once."""
+"""The images that containers were made of: each is inspected once in an observation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bayplan.runtime.engine_api.options.shape import NOTHING
 
 
 class Bases:
-    """Inspections of images by their ids, which never change. Safe to use from many threads."""
+    """Inspections of images by their ids. Safe to use from many threads."""
 
     def __init__(self, client: EngineClient) -> None:
         self.client = client
@@ -23,17 +23,16 @@ class Bases:
         self._lock = threading.Lock()
 
     def learn(self, ids: Collection[str], pool: Executor) -> None:
-        """Inspect those that are not known yet, at the same time."""
-        with self._lock:
-            missing = {one for one in ids if one and one not in self._known}
-        list(pool.map(self.get, missing))
+        """Inspect them anew, at the same time: what repositories call an image changes with pulls."""
+        list(pool.map(self._inspect, {one for one in ids if one}))
 
     def get(self, image_id: str) -> Mapping[str, Any]:
         """What the engine says of it; nothing for one that was removed under a container."""
         with self._lock:
             known = self._known.get(image_id)
-        if known is not None:
-            return known
+        return self._inspect(image_id) if known is None else known
+
+    def _inspect(self, image_id: str) -> Mapping[str, Any]:
         try:
             found: Mapping[str, Any] = self.client.call("GET", f"/images/{image_id}/json")
         except docker.errors.NotFound:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BindMount, Container, Kind, Network, Resource, ResourceId, VolumeMount
-from bayplan.runtime.engine_api import grants, networks, options
+from bayplan.runtime.engine_api import networks, options
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option
 
@@ -62,7 +62,6 @@ def _gaps(resource: Resource, engine: Engine, table: Mapping[str, Option]) -> It
         yield f"{resource.kind.value}.name", f"it takes no name shorter than {_SHORTEST_NAME} characters"
     if isinstance(resource, Container):
         yield from ((f"container.{name}", why) for name, why in options.gaps(resource, engine, table))
-        yield from ((f"container.{name}", why) for name, why in grants.gaps(resource, engine))
     elif isinstance(resource, Network):
         yield from networks.gaps(resource, engine)
 

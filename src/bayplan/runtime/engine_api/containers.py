@@ -157,13 +157,18 @@ class Containers:
 
     def _alike(self, desired: Container, actual: Container, handle: str) -> Iterator[tuple[str, Any]]:
         """Fields whose spelling alone differs, as they are desired."""
+        differing = {
+            field: option
+            for field, option in self.table.items()
+            if not option.kept and getattr(desired, field) != getattr(actual, field)
+        }
+        if not differing:
+            return
         image = self.bases.config(self._made_of.get(handle, ""))
         own = Shape.of_body(options.written(desired, self.engine, image, self.table))
         there = Shape.of_body(options.written(actual, self.engine, image, self.table))
-        for field, option in self.table.items():
+        for field, option in differing.items():
             wanted = getattr(desired, field)
-            if option.kept or wanted == getattr(actual, field):
-                continue
             if option.settle(wanted, own, there) == wanted:
                 yield field, wanted
 

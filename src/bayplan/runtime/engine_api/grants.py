@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import docker.errors
@@ -19,12 +19,13 @@ from bayplan.errors import NotFoundError
 from bayplan.models import Container, FileGrant
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.engine import Engine
-from bayplan.runtime.engine_api.options.option import Gap
+from bayplan.runtime.engine_api.options import mounts
 
 
-def put(client: EngineClient, container_id: str, container: Container) -> None:
+def put(client: EngineClient, engine: Engine, container_id: str, container: Container) -> None:
     """Write them into a container that does not run. Raises NotFoundError for one without content."""
-    given = (*container.secrets, *container.configs)
+    bound = mounts.bound(container, engine)
+    given = [one for one in (*container.secrets, *container.configs) if one not in bound]
     if not given:
         return
     with told(str(container.id)):
@@ -67,10 +68,3 @@ def _folders(grants: Sequence[FileGrant]) -> list[str]:
     """Directories of ``/run/secrets`` alone: others are the image's, whose modes are to stay, or made by the engine."""
     found = {str(parent) for grant in grants for parent in PurePosixPath(grant.target).parents}
     return [name.lstrip("/") for name in ("/run", "/run/secrets") if name in found]
-
-
-def gaps(container: Container, engine: Engine) -> Iterator[Gap]:
-    """The engine writes nothing into a container whose root is read-only."""
-    for kind in ("secrets", "configs"):
-        if getattr(container, kind) and container.read_only:
-            yield kind, "with read_only: it puts no file into a container with a read-only root"

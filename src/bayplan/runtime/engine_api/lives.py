@@ -9,7 +9,7 @@ from typing import Any
 import docker.errors
 
 from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
-from bayplan.models import Condition, Container, Duration, ImageReference, Settings, labels
+from bayplan.models import Condition, Container, Duration, ImageReference, Settings, VolumeMount, labels
 from bayplan.runtime import seal
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
 from bayplan.runtime.engine_api.client import told
@@ -36,6 +36,7 @@ class Lives:
         self.containers, self.images, self.settings, self.run = containers, images, settings, run
         self.client, self.declarations = containers.client, containers.declarations
         self._ran: dict[str, bool] = {}
+        self._aside: dict[str, Mapping[str, Any]] = {}
 
     def create(self, container: Container, project: str, digest: str, report: Report) -> None:
         """Make it; what an interrupted create left of that name is removed first. Raises ConflictError."""
@@ -44,6 +45,7 @@ class Lives:
             if not _is_ours(earlier) and self.containers.declared(earlier) is None:
                 raise ConflictError(f"{container.id} exists and is not ours", hint="choose another name")
             self.delete(container.name)
+        container = _with_data_of(container, self._aside.pop(container.name, {}))
         image = self.images.image_id(container.image, digest, report)
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
@@ -52,7 +54,7 @@ class Lives:
         for endpoint in later:
             connecting.connect(self.client, self.containers.engine, container_id, endpoint)
         if container.secrets or container.configs:
-            grants.put(self.client, container_id, container)
+            grants.put(self.client, self.containers.engine, container_id, container)
             self.declarations.note_whole(container_id)
 
     def _make(self, container: Container, project: str, image: str) -> str:
@@ -140,12 +142,14 @@ class Lives:
         self._ran[aside] = status_of(found).state in (State.RUNNING, State.RESTARTING, State.PAUSED)
         with told(f"container {name}"):
             self.client.rename(found["Id"], aside)
+        self._aside[name] = found
         self._stop({**found, "Name": f"/{aside}"})
         return aside
 
     def restore(self, aside: str, name: str) -> None:
         """Give it its name back, and start it if it ran."""
         found = self.containers.get(aside)
+        self._aside.pop(name, None)
         with told(f"container {name}"):
             self.client.rename(found["Id"], name)
         if self._ran.pop(aside, True):
@@ -219,6 +223,22 @@ def _lost(status: Status, condition: str, restarts: int) -> str:
 def _has_check(found: Mapping[str, Any]) -> bool:
     test = ((found.get("Config") or {}).get("Healthcheck") or {}).get("Test") or ["NONE"]
     return bool(test[0] != "NONE")
+
+
+def _with_data_of(container: Container, predecessor: Mapping[str, Any]) -> Container:
+    """With the volumes that its image asked for in a predecessor that another tool made: they have names of its own."""
+    held = {
+        mount.get("Destination"): mount["Name"]
+        for mount in predecessor.get("Mounts") or ()
+        if mount.get("Type") == "volume" and mount.get("Name")
+    }
+    mounts = tuple(
+        mount.model_copy(update={"source": held.get(mount.target, mount.source)})
+        if isinstance(mount, VolumeMount) and mount.of_image
+        else mount
+        for mount in container.mounts
+    )
+    return container if mounts == container.mounts else container.model_copy(update={"mounts": mounts})
 
 
 def _is_ours(found: Mapping[str, Any]) -> bool:

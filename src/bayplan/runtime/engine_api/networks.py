@@ -10,7 +10,7 @@ from typing import Any
 import docker.errors
 
 from bayplan.errors import ConflictError
-from bayplan.models import Network, labels
+from bayplan.models import Change, Network, labels
 from bayplan.models.network import MODES, AddressRange
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text, to_text
@@ -40,18 +40,45 @@ class Networks:
     def observe(
         self, every: Sequence[Mapping[str, Any]], notes: Mapping[str, Note], project: str | None, names: Sequence[str]
     ) -> Iterator[Observed]:
-        """A project's, and those that are named."""
-        for found in every:
+        """A project's, and those that are named. The later of two that have one name is a defect of the first."""
+        first: dict[str, Mapping[str, Any]] = {}
+        twice = set[str]()
+        for found in sorted(every, key=lambda one: str(one.get("Created", ""))):
+            if first.setdefault(found["Name"], found) is not found:
+                twice.add(found["Name"])
+        for found in first.values():
             note = notes.get(str(found["Id"]), NO_NOTE)
             if found["Name"] in names or (project is not None and project_of(found.get("Labels"), note) == project):
-                yield observed(found, note)
+                one = observed(found, note)
+                defects = {f"there are two networks named {found['Name']}": Change.RECREATE.value}
+                yield one.model_copy(update={"defects": defects}) if found["Name"] in twice else one
 
     def create(self, network: Network, project: str) -> None:
-        """Make it. One of ours that an interrupted change left under its name is taken for what it is by the plan."""
+        """Make it. Raises ConflictError when one of its name came meanwhile.
+
+        Before API 1.44 an engine may make two of one name when both are asked for at the same time, as after a change
+        that was killed while the engine was making it.
+        """
         body = written(network, self.engine, self.all())
         body["Labels"] = {**network.labels, **marks(network, project)}
         with told(str(network.id)):
-            self.client.call("POST", "/networks/create", body=body)
+            made = self.client.call("POST", "/networks/create", body=body)
+            if len(self.named(network.name)) > 1:
+                self.client.call("DELETE", f"/networks/{made['Id']}")
+                self._take(network, project)
+
+    def _take(self, network: Network, project: str) -> None:
+        """Take the network of that name for the one to make, if it is ours and just that."""
+        (found,) = self.named(network.name)
+        own = found.get("Labels") or {}
+        if own.get(labels.MANAGED) != "true" or settled(network, read(found)) != network:
+            raise ConflictError(f"{network.id} came meanwhile, and is another", hint="apply again")
+        self.declarations.record(str(found["Id"]), network, project)
+
+    def named(self, name: str) -> list[Mapping[str, Any]]:
+        """What the engine says of those of a name: there may be two."""
+        found = self.client.call("GET", "/networks", query={"filters": {"name": [name]}})
+        return [one for one in found if one["Name"] == name]
 
     def record(self, network: Network, project: str) -> None:
         """Note what was applied where the engine cannot change it: labels."""
@@ -61,33 +88,23 @@ class Networks:
 
     def delete(self, name: str) -> None:
         """Remove it; absent is no error. Raises ConflictError naming the containers that run on it."""
-        found = self.find(name)
-        if found is None:
-            return
         with told(f"network {name}"):
-            try:
-                self.client.call("DELETE", f"/networks/{found['Id']}")
-            except docker.errors.NotFound:
-                pass
-            except docker.errors.APIError as error:
-                users = [str(one.get("Name")) for one in (found.get("Containers") or {}).values()]
-                if not users:
-                    raise
-                raise ConflictError(
-                    f"it is used by containers {', '.join(sorted(users))}",
-                    where=f"network {name}",
-                    hint="remove those first",
-                ) from error
-        self.declarations.forget(str(found["Id"]))
+            for found in self.named(name):
+                self._delete(str(found["Id"]), name)
 
-    def find(self, name: str) -> Mapping[str, Any] | None:
-        """What the engine says of it, with the containers that run on it; None for none of that very name."""
-        with told(f"network {name}"):
-            try:
-                found: Mapping[str, Any] = self.client.call("GET", f"/networks/{name}")
-            except docker.errors.NotFound:
-                return None
-        return found if found["Name"] == name else None
+    def _delete(self, network_id: str, name: str) -> None:
+        try:
+            self.client.call("DELETE", f"/networks/{network_id}")
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as error:
+            users = self.client.call("GET", f"/networks/{network_id}").get("Containers") or {}
+            if not users:
+                raise
+            named = ", ".join(sorted(str(one.get("Name")) for one in users.values()))
+            hint = "remove those first"
+            raise ConflictError(f"it is used by containers {named}", where=f"network {name}", hint=hint) from error
+        self.declarations.forget(network_id)
 
 
 def marks(resource: Network | Any, project: str) -> dict[str, str]:

@@ -132,7 +132,7 @@ class FakeImageVerbs:
         """As ``save``."""
         raise UnsupportedError("this engine keeps no layers")
 
-    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask) -> int:
+    def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
         """As ``save``."""
         raise UnsupportedError("this engine keeps no layers")
 

@@ -66,17 +66,17 @@ class Lives:
 
         ``restarts`` counts how often its restart policy asked for it since it was started by a change.
         """
-        state = self.containers.status(container_id).state
+        status, declared = self.containers.look(container_id)
+        state = status.state
         if state is State.RUNNING:
             return
-        declared = self.containers.placed(container_id)
         # A paused one keeps its links.
         shared = (declared.network_mode or "").startswith("container:")
         if declared.network_mode == "host" or shared or state is State.PAUSED:
             told = self.networks.tell_names
             self.containers.start(container_id, None, {}, tell_names=told, restarts=restarts, caller=caller)
             if state is not State.PAUSED:
-                hooks.after_start(self.containers, container_id)
+                hooks.after_start(self.containers, container_id, declared)
             return
         ports = self.networks.able(declared)
         attached = self.networks.prepare(container_id, declared.networks)
@@ -97,7 +97,7 @@ class Lives:
             attached.netns.close()
         if ports:
             self.networks.join(container_id)
-        hooks.after_start(self.containers, container_id)
+        hooks.after_start(self.containers, container_id, declared)
 
     def stop(self, container_id: str, grace: Duration | None) -> None:
         """Ask it to end, after its replicas have taken over what they share."""

@@ -133,7 +133,7 @@ class NativeRuntime(NativeVerbs):
         kernel, places = self.networks.kernel(), self.networks.addresses()
         containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
         found: list[Observed] = [
-            *self.networks.observe(scope.project, names[Kind.NETWORK]),
+            *self.networks.observe(scope.project, names[Kind.NETWORK], kernel),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
             *(
                 with_endpoints(item, kernel, places.get(item.handle, {}), self.networks, self.containers)

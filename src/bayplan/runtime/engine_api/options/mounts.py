@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bayplan.models import BindMount, ByteSize, Container, ImageMount, Mount, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, ByteSize, Container, FileGrant, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option, build
 from bayplan.runtime.engine_api.options.shape import Body, Shape
 
 _PROPAGATIONS = ("rprivate", "private", "shared", "rshared", "slave", "rslave")
+_WITHOUT_FILE = (
+    "with read_only it takes files of its own host alone, as they are: give it a file, without owner and mode"
+)
 _CREATES = (1, 42)
 _RECURSION = (1, 44)
 _SUBPATH = (1, 45)
@@ -42,6 +45,7 @@ class Mounts(Option):
                     structured.append(_volume(mount))
                 case ImageMount():
                     structured.append(_image(mount))
+        structured += [_made("bind", str(one.file), one.target, read_only=True) for one in bound(wanted, body.engine)]
         for key, value in (("Mounts", structured), ("Binds", binds), ("Tmpfs", tmpfs)):
             if value:
                 body.host[key] = value
@@ -68,7 +72,11 @@ class Mounts(Option):
         )
 
     def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
-        """Parts of mounts that came with later versions."""
+        """Parts of mounts that came with later versions; files that can neither be bound nor put."""
+        for kind in ("secrets", "configs"):
+            for grant in getattr(wanted, kind) if wanted.read_only else ():
+                if grant not in bound(wanted, engine):
+                    yield f"{kind}[{grant.source}]", _WITHOUT_FILE
         for mount in wanted.mounts:
             match mount:
                 case ImageMount() if not engine.speaks(_IMAGES):
@@ -84,6 +92,18 @@ class Mounts(Option):
                     if ":" in mount.source + mount.target:
                         reason = f"a colon in a path, with create_host_path, needs {engine.release(_CREATES)}"
                         yield f"mounts[{mount.target}]", reason
+
+
+def bound(wanted: Container, engine: Engine) -> tuple[FileGrant, ...]:
+    """Secrets and configs that are bound from their files: nothing can be put into a container that is read-only."""
+    if not (wanted.read_only and engine.local):
+        return ()
+    return tuple(grant for grant in (*wanted.secrets, *wanted.configs) if grant.file and _is_plain(grant))
+
+
+def _is_plain(grant: FileGrant) -> bool:
+    """Whether it asks for no owner and mode of its own: those of a file that is bound are the file's."""
+    return (grant.uid, grant.gid, grant.mode) == (0, 0, 0o444)
 
 
 def _tmpfs_options(mount: TmpfsMount) -> str:
@@ -107,14 +127,16 @@ def _bind(mount: BindMount) -> dict[str, Any]:
         options["ReadOnlyForceRecursive"] = True
     elif mount.recursive == "writable":
         options["ReadOnlyNonRecursive"] = True
-    return _made("bind", mount.source, mount) | {"BindOptions": options}
+    return _made("bind", mount.source, mount.target, read_only=mount.read_only) | {"BindOptions": options}
 
 
 def _volume(mount: VolumeMount) -> dict[str, Any]:
     options: dict[str, Any] = {"NoCopy": True} if mount.nocopy else {}
     if mount.subpath:
         options["Subpath"] = mount.subpath
-    return _made("volume", mount.source, mount) | ({"VolumeOptions": options} if options else {})
+    return _made("volume", mount.source, mount.target, read_only=mount.read_only) | (
+        {"VolumeOptions": options} if options else {}
+    )
 
 
 def _image(mount: ImageMount) -> dict[str, Any]:
@@ -122,8 +144,8 @@ def _image(mount: ImageMount) -> dict[str, Any]:
     return {"Type": "image", "Source": mount.source, "Target": mount.target} | options
 
 
-def _made(kind: str, source: str, mount: BindMount | VolumeMount) -> dict[str, Any]:
-    return {"Type": kind, "Source": source, "Target": mount.target, "ReadOnly": mount.read_only}
+def _made(kind: str, source: str, target: str, *, read_only: bool) -> dict[str, Any]:
+    return {"Type": kind, "Source": source, "Target": target, "ReadOnly": read_only}
 
 
 def _read(found: Mapping[str, Any]) -> Mount:

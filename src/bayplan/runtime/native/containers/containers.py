@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
@@ -110,8 +110,7 @@ class Containers(Observations):
         if users.is_own(container):
             facts["users"] = users.allocate(self.records.database)
             facts["mapped"] = users.prepare(spec, facts["users"], self._paths(container_id).run)
-        self.records.created(container_id, facts, spec)
-        self.note(container_id, "create")
+        self._tell(self.records.created(container_id, facts, spec), "create")
 
     def start(
         self,
@@ -119,7 +118,7 @@ class Containers(Observations):
         netns: Path | None,
         addresses: Mapping[str, str],
         *,
-        name_server: IPv4Address | None = None,
+        name_server: IPv4Address | IPv6Address | None = None,
         tell_names: Callable[[str], None] | None = None,
         connect: Callable[[], None] | None = None,
         restarts: int = 0,
@@ -148,8 +147,7 @@ class Containers(Observations):
         private_directory(paths.run)
         facts, declared = json.loads(kept["facts"]), declaration(row["declared"])
         told = resolver.told(declared, self._hostname(row), addresses, name_server)
-        self.records.set(container_id, wanted="running", exit_code=None, finished_at=None, pid=None)
-        begin_health(self.records.database, container_id, checked=health.check_of(declared, facts) is not None)
+        self.records.begin_run(container_id, checked=health.check_of(declared, facts) is not None)
 
         def meanwhile() -> None:
             if tell_names:
@@ -180,7 +178,7 @@ class Containers(Observations):
             wanted="running",
             restarts=restarts,
         )
-        self.note(container_id, "start", f"restart {restarts}" if restarts else "")
+        self._tell(row, "start", f"restart {restarts}" if restarts else "")
         client.wake(self.settings)
 
     def stop(self, container_id: str, grace: Duration | None = None) -> None:
@@ -196,12 +194,12 @@ class Containers(Observations):
             return
         declared = declaration(row["declared"])
         period = declared.stop_grace_period if grace is None else grace
-        asked = signal_number(declared.stop_signal or self.stop_signal(container_id))
+        asked = signal_number(declared.stop_signal or self._stop_signal(container_id, declared))
         lifecycle.stop(process, asked, period.total_seconds(), paths.cgroup)
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
         self.records.set(container_id, exit_code=code, finished_at=now())
         note_death(self.records.database, container_id, code, oom_killed=cgroups.was_oom_killed(paths.cgroup))
-        self.note(container_id, "stop")
+        self._tell(row, "stop")
 
     def layers(self, container_id: str) -> list[Path]:
         """The read-only layers below its own, topmost first."""
@@ -212,7 +210,10 @@ class Containers(Observations):
 
         One of an image that nobody knows is none: the container could never be stopped.
         """
-        for name in (self.declared(container_id).stop_signal, self.facts(container_id)["stop_signal"]):
+        return self._stop_signal(container_id, self.declared(container_id))
+
+    def _stop_signal(self, container_id: str, declared: Container) -> str:
+        for name in (declared.stop_signal, self.facts(container_id)["stop_signal"]):
             with suppress(UnsupportedError):
                 signal_number(name or "")
                 return str(name)
@@ -233,7 +234,7 @@ class Containers(Observations):
         lifecycle.remove(self.runtime, container_id, paths, started=_came_up(row))
         groups.tidy(paths.cgroup, self.settings)
         grants.remove(self.settings, container_id)
-        self.note(container_id, "destroy")
+        self._tell(row, "destroy")
         self.records.remove(container_id, lambda: tidy_cgroups(self.settings))
         self._places.pop(container_id, None)
         client.wake(self.settings)
@@ -263,15 +264,24 @@ class Containers(Observations):
         self.records.set(container_id, declared=kept.model_dump_json())
         if container.healthcheck != earlier.healthcheck and self._process(row):
             checked = health.check_of(container, self.facts(container_id)) is not None
-            begin_health(self.records.database, container_id, checked=checked)
+            with self.records.database.transaction() as tx:
+                begin_health(tx, container_id, checked=checked)
         client.wake(self.settings)
 
     def note(self, container_id: str, action: str, detail: str = "") -> None:
         """Tell those who ask for events."""
         happenings.note(self.records.database, container_id, action, detail)
 
+    def _tell(self, row: sqlite3.Row, action: str, detail: str = "") -> None:
+        """The same where its record has been read."""
+        happenings.append(self.settings.state_root, row["project"], row["name"], action, detail)
+
     def retell(
-        self, container_id: str, container: Container, addresses: Mapping[str, str], name_server: IPv4Address | None
+        self,
+        container_id: str,
+        container: Container,
+        addresses: Mapping[str, str],
+        name_server: IPv4Address | IPv6Address | None,
     ) -> None:
         """Write its own addresses and whom it asks for names anew; see ``start``."""
         told = resolver.told(container, self._hostname(self.records.get(container_id)), addresses, name_server)

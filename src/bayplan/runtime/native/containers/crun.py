@@ -12,7 +12,7 @@ ANNOTATION = "run.oci.seccomp_bpf_data"
 
 def is_crun(program: str) -> bool:
     """Whether an OCI runtime, a name or a path, is the one that knows the annotation."""
-    return Path(program).name == "crun"
+    return program.rpartition("/")[2] == "crun"
 
 
 def refuse_unfiltered(config: str, program: str, name: str) -> None:

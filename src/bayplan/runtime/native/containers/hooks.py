@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from bayplan.errors import BayplanError, RuntimeFailureError
-from bayplan.models import Duration, Hook
+from bayplan.models import Container, Duration, Hook
 from bayplan.runtime.native.containers import lifecycle
 from bayplan.runtime.native.containers.containers import Containers
 from bayplan.runtime.native.containers.execute import TIMED_OUT
@@ -18,12 +18,11 @@ TIMEOUT = Duration(minutes=5)
 _log = logging.getLogger("bayplan.containers")
 
 
-def after_start(containers: Containers, container_id: str) -> None:
+def after_start(containers: Containers, container_id: str, declared: Container) -> None:
     """Run ``post_start``. One that fails ends the container, whose restart policy decides then.
 
     Raises RuntimeFailureError with what the command wrote.
     """
-    declared = containers.declared(container_id)
     try:
         _run(containers, container_id, declared.post_start, "post_start")
     except BayplanError as error:

@@ -15,7 +15,7 @@ from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.place import monitors_cgroup
 from bayplan.system import cgroups, freezer, mounts, namespaces
-from bayplan.system.files import private_directory
+from bayplan.system.files import private_directory, read_if_there
 from bayplan.system.processes import Process, find_by_argument
 
 _KILL_TIMEOUT_S = 10.0
@@ -93,8 +93,11 @@ def _refuse_links(rootfs: Path, container_id: str) -> None:
     Old runtimes follow it, and make device nodes outside of the root file system; newer ones do not say what is wrong.
     """
     for name in ("dev", "proc", "sys"):
-        place = rootfs / name
-        if os.path.lexists(place) and not stat.S_ISDIR(place.lstat().st_mode):
+        try:
+            mode = os.lstat(f"{rootfs}/{name}").st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(mode):
             raise UnsupportedError(
                 f"/{name} of its image is no directory, so that the container's own cannot be mounted there",
                 where=f"container {container_id[:12]}",
@@ -109,8 +112,8 @@ def is_monitored(container_id: str, paths: Paths) -> bool:
 
 def _monitor(container_id: str, paths: Paths) -> Process | None:
     try:
-        monitor = Process.of(int(paths.monitor_pid_file.read_text()))
-    except (FileNotFoundError, ValueError):
+        monitor = Process.of(int(read_if_there(str(paths.monitor_pid_file))))
+    except ValueError:
         return None
     return monitor if monitor is not None and f"--cid={container_id}" in monitor.arguments else None
 
@@ -158,14 +161,10 @@ def kill(cgroup: str) -> None:
 
 def await_exit_file(paths: Paths, container_id: str, timeout_s: float) -> int | None:
     """The exit code, once the monitor has written it; None when it does not within the time."""
-    path = paths.exit_dir / container_id
+    path = f"{paths.exit_dir}/{container_id}"
     deadline = time.monotonic() + timeout_s
     while True:
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            text = ""
-        if text.strip():
+        if text := read_if_there(path).strip():
             return int(text)
         if time.monotonic() >= deadline:
             return None
@@ -190,13 +189,15 @@ def clear(runtime: OciRuntime, container_id: str, paths: Paths, *, started: bool
             while found := find_by_argument(*programs):
                 _end(found, container_id)
     # A group that can be removed has nothing in it.
-    if not (started and cgroups.remove(paths.cgroup)):
+    gone = started and cgroups.remove(paths.cgroup)
+    if not gone:
         kill(paths.cgroup)
     if started and not _has_hooks(paths):
         runtime.forget(container_id)
     else:
         namespaces.in_private_mounts(lambda: runtime.delete(container_id))
-    cgroups.remove(paths.cgroup)
+    if not gone:
+        cgroups.remove(paths.cgroup)
     # At once: its variables may be secrets, and what is taken away stays for a moment, or longer after a kill.
     (paths.run / "config.json").unlink(missing_ok=True)
     runtime.discarded.take(paths.run)

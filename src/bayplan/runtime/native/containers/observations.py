@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
-from bayplan.models import Change, Condition, Duration, HealthCheck, Settings
+from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Settings
 from bayplan.runtime.native.containers import execute, health, journal, lifecycle, logs
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
@@ -47,6 +47,11 @@ class Observations:
     def status(self, container_id: str) -> Status:
         """What it is doing now, from its process and its exit file."""
         return self._status(self.records.get(container_id))
+
+    def look(self, container_id: str) -> tuple[Status, Container]:
+        """The same, and its declaration on the networks that it is on."""
+        row = self.records.get(container_id)
+        return self._status(row), placed(row)
 
     def observe(self, project: str | None, names: Collection[str] = ()) -> list[Observed]:
         """A project's containers, and those that are named."""

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Endpoint, ImageMount
 from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.native.supervisor.records import begin_health
 
 
 def now() -> str:
@@ -102,12 +103,21 @@ class Records:
             raise NotFoundError(f"container {container_id[:12]} is half made", hint="apply again: it is made anew")
         return rows[0]
 
-    def created(self, container_id: str, facts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Keep the bundle; the container is whole from here on."""
+    def created(self, container_id: str, facts: Mapping[str, Any], config: Mapping[str, Any]) -> sqlite3.Row:
+        """Keep the bundle; the container is whole from here on. Gives its name and project."""
+        sql = "UPDATE containers SET phase = 'created' WHERE id = ? RETURNING name, project"
         with self.database.transaction() as tx:
             row = (container_id, json.dumps(facts), json.dumps(config))
             tx.execute("INSERT OR REPLACE INTO bundles VALUES (?, ?, ?)", row)
-            tx.execute("UPDATE containers SET phase = 'created' WHERE id = ?", (container_id,))
+            made: sqlite3.Row = tx.execute(sql, (container_id,)).fetchone()
+        return made
+
+    def begin_run(self, container_id: str, *, checked: bool) -> None:
+        """Note that it is to run, and forget its last run; ``checked``: see ``begin_health``."""
+        sql = "UPDATE containers SET wanted = 'running', exit_code = NULL, finished_at = NULL, pid = NULL WHERE id = ?"
+        with self.database.transaction() as tx:
+            tx.execute(sql, (container_id,))
+            begin_health(tx, container_id, checked=checked)
 
     def reconfigure(self, container_id: str, config: Mapping[str, Any]) -> None:
         """Keep another configuration, for the next start."""

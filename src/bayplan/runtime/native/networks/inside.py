@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from bayplan.runtime.native.networks import netlink
+from bayplan.system.files import write_kernel_file
 from bayplan.system.namespaces import NetworkNamespace
 
-SYSCTL = Path("/proc/sys/net")
+SYSCTL = "/proc/sys/net"
+"""Settings of IPv6 are absent where it is off."""
 BUSY = (errno.EBUSY, errno.EADDRINUSE)
 _BUSY_S, _POLL_S = 3.0, 0.02
 T = TypeVar("T")
@@ -31,10 +33,10 @@ class Place:
     bridge: str
     name: str
     mac: str
-    address: IPv4Address
+    address: IPv4Address | None
     length: int
     address6: IPv6Address | None = None
-    """None: the link has no IPv6 at all."""
+    """None: the link has no IPv6 at all. One of the two families is there."""
     length6: int = 0
     driver: str = "bridge"
     parent: str = ""
@@ -62,8 +64,8 @@ class Way:
 
 def prepare_inside() -> None:
     """Settings of a new network namespace, before any link is in it: no IPv6 unless asked for."""
-    write(SYSCTL / "ipv6/conf/all/accept_ra", "0")
-    write(SYSCTL / "ipv6/conf/default/disable_ipv6", "1")
+    write_kernel_file(f"{SYSCTL}/ipv6/conf/all/accept_ra", "0")
+    write_kernel_file(f"{SYSCTL}/ipv6/conf/default/disable_ipv6", "1")
 
 
 def configure_inside(netns: NetworkNamespace, places: Sequence[Place], ways: Sequence[Way]) -> None:
@@ -74,10 +76,10 @@ def configure_inside(netns: NetworkNamespace, places: Sequence[Place], ways: Seq
             if place.address6:
                 # Its addresses come from us alone: router advertisements must not add any (CVE-2020-13401).
                 for setting in ("accept_ra", "disable_ipv6"):
-                    write(SYSCTL / f"ipv6/conf/{place.name}/{setting}", "0")
+                    write_kernel_file(f"{SYSCTL}/ipv6/conf/{place.name}/{setting}", "0")
             for name, value in place.sysctls.items():
                 family, kind, _, setting = name.split(".")[1:]
-                (SYSCTL / family / kind / place.name / setting).write_text(value)
+                Path(SYSCTL, family, kind, place.name, setting).write_text(value)
         names = {place.name for place in places} | {way.link for way in ways if way.link}
         return netlink.open_socket(), {name: socket.if_nametoindex(name) for name in names}
 
@@ -87,7 +89,8 @@ def configure_inside(netns: NetworkNamespace, places: Sequence[Place], ways: Seq
     batch.set_up(1)
     for place in places:
         index = indexes[place.name]
-        batch.add_address(index, str(place.address), place.length)
+        if place.address:
+            batch.add_address(index, str(place.address), place.length)
         batch.set_up(index)
         if place.address6:
             batch.add_address(index, str(place.address6), place.length6)
@@ -129,9 +132,3 @@ def patiently(work: Callable[[], T], busy: Collection[int] = BUSY) -> T:
             if error.number not in busy or time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_S)
-
-
-def write(path: Path, value: str) -> None:
-    """Set a kernel setting that may be absent (IPv6 off)."""
-    if path.exists():
-        path.write_text(value)

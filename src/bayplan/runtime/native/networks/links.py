@@ -17,7 +17,8 @@ from bayplan.errors import RuntimeFailureError
 from bayplan.models.network import AddressRange
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import mac_of
-from bayplan.runtime.native.networks.inside import BUSY, SYSCTL, Place, addresses_v6, patiently, write
+from bayplan.runtime.native.networks.inside import BUSY, SYSCTL, Place, addresses_v6, patiently
+from bayplan.system.files import write_kernel_file
 from bayplan.system.namespaces import NetworkNamespace
 
 if TYPE_CHECKING:
@@ -76,18 +77,18 @@ class Links:
             assert index is not None  # made above, and nobody else removes ours
             # Router advertisements must not configure the host (CVE-2020-13401).
             # Not asked for, it has no IPv6: its link-local address would be a way to the host.
-            write(SYSCTL / f"ipv6/conf/{name}/disable_ipv6", "0" if six else "1")
+            write_kernel_file(f"{SYSCTL}/ipv6/conf/{name}/disable_ipv6", "0" if six else "1")
             if six:
                 # The host asks for its neighbours from its link-local address: it must not wait a second for that one.
-                write(SYSCTL / f"ipv6/conf/{name}/accept_dad", "0")
+                write_kernel_file(f"{SYSCTL}/ipv6/conf/{name}/accept_dad", "0")
             for setting, value in (("ipv6/conf/{}/accept_ra", "0"), ("ipv4/conf/{}/route_localnet", "1")):
-                write(SYSCTL / setting.format(name), value)
+                write_kernel_file(f"{SYSCTL}/{setting.format(name)}", value)
             batch = netlink.Batch()
             for one in ranges:
                 batch.add_address(index, str(one.way), one.subnet.prefixlen)
             # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
             # containers would send to the old one until their neighbour tables time out.
-            batch.set_up(index, mac_of(next(one.way for one in ranges if isinstance(one.way, IPv4Address))))
+            batch.set_up(index, mac_of(ranges[0].way))
             if six:
                 batch.take_loopback_v6(index)
             batch.send(self._socket)
@@ -141,7 +142,7 @@ class Links:
             batch.send(self._socket)
         for place in places:
             # Router advertisements must not configure the host (CVE-2020-13401).
-            write(SYSCTL / f"ipv6/conf/{place.host_name}/accept_ra", "0")
+            write_kernel_file(f"{SYSCTL}/ipv6/conf/{place.host_name}/accept_ra", "0")
             if not place.bridged:
                 self._add_child(netns, place)
 
@@ -170,7 +171,7 @@ class Links:
             else:
                 batch.add_vlan(name, index, number)
             batch.send(self._socket)
-            write(SYSCTL / f"ipv6/conf/{name}/accept_ra", "0")
+            write_kernel_file(f"{SYSCTL}/ipv6/conf/{name}/accept_ra", "0")
 
     def knows(self, kind: str) -> bool:
         """Whether the kernel has links of that kind; it loads their module if it has one."""

@@ -11,7 +11,7 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -42,6 +42,8 @@ _BEHIND_LOOPBACK = 4096  # a metric behind that of the loopback's own route
 _DUMP_INTERRUPTED = 0x10
 _DUMP_ATTEMPTS = 20
 _TIMEOUT_S = 10.0
+_AT_ONCE = 64
+"""Requests in one write: the answers to a few hundred do not fit into the socket (ENOBUFS, netlink(7))."""
 _sequences = itertools.count(1)
 """Never the same twice: the late answer to a request that was given up is not taken for that to the next one."""
 
@@ -246,18 +248,11 @@ class Batch:
 
     def send(self, to: socket.socket) -> None:
         """Send all and wait for each answer. Raises RuntimeFailureError naming the first request that was refused."""
-        if not self._requests:
-            return
-        sequences = [_sequence() for _ in self._requests]
-        for sequence, (data, _, _) in zip(sequences, self._requests, strict=True):
-            struct.pack_into("=I", data, 8, sequence)
-        to.send(b"".join(bytes(data) for data, _, _ in self._requests))
-        answers: dict[int, int] = {}
-        while not answers.keys() >= set(sequences):
-            answers.update(_answers(to.recv(1 << 16)))
-        for sequence, (_, what, tolerated) in zip(sequences, self._requests, strict=True):
-            if (number := answers[sequence]) and number != tolerated:
-                raise RefusedError(what, number)
+        refused: list[RefusedError] = []
+        for begin in range(0, len(self._requests), _AT_ONCE):
+            refused += _exchange(to, self._requests[begin : begin + _AT_ONCE])
+        if refused:
+            raise refused[0]
 
     def _link(
         self,
@@ -275,6 +270,22 @@ class Batch:
     def _put(self, body: bytes, kind: int, flags: int, what: str, tolerate: int = 0) -> None:
         header = _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _ACK | flags, 0, 0)
         self._requests.append((bytearray(header + body), what, tolerate))
+
+
+def _exchange(to: socket.socket, requests: Sequence[tuple[bytearray, str, int]]) -> list[RefusedError]:
+    """One write, and the requests of it that the kernel refused."""
+    sequences = [_sequence() for _ in requests]
+    for sequence, (data, _, _) in zip(sequences, requests, strict=True):
+        struct.pack_into("=I", data, 8, sequence)
+    to.send(b"".join(bytes(data) for data, _, _ in requests))
+    answers: dict[int, int] = {}
+    while not answers.keys() >= set(sequences):
+        answers.update(_answers(to.recv(1 << 16)))
+    return [
+        RefusedError(what, number)
+        for sequence, (_, what, tolerated) in zip(sequences, requests, strict=True)
+        if (number := answers[sequence]) and number != tolerated
+    ]
 
 
 def attribute(kind: int, data: bytes) -> bytes:

@@ -205,8 +205,11 @@ class Database:
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Rows of a SELECT."""
-        with self._lock, self._understood():
-            return self._connection.execute(sql, parameters).fetchall()
+        with self._lock:
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise explain(error, self.path) from error
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

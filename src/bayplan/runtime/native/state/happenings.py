@@ -16,6 +16,7 @@ from pathlib import Path
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.verbs import Happening
 
+_NAME = "happenings.jsonl"
 _MOST_BYTES = 4 << 20
 _LONGEST_DETAIL = 500
 _ASIDE = ".superseded-"
@@ -31,7 +32,7 @@ def note(database: Database, container_id: str, action: str, detail: str = "") -
 def append(state_root: Path, project: str, name: str, action: str, detail: str = "") -> None:
     """Add a line, whatever the record says."""
     entry = [datetime.now(UTC).isoformat(), project, name.partition(_ASIDE)[0], action, detail[:_LONGEST_DETAIL]]
-    path = _file(state_root)
+    path = f"{state_root}/{_NAME}"
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(path, flags, 0o600)
@@ -39,22 +40,18 @@ def append(state_root: Path, project: str, name: str, action: str, detail: str =
             os.write(fd, (json.dumps(entry) + "\n").encode())
             found = os.fstat(fd)
             # Unless another process has done so: it would be the new file, over the one that was full.
-            if found.st_size > _MOST_BYTES and path.stat().st_ino == found.st_ino:
-                path.rename(path.with_suffix(".1"))
+            if found.st_size > _MOST_BYTES and Path(path).stat().st_ino == found.st_ino:
+                Path(path).rename(Path(path).with_suffix(".1"))
         finally:
             os.close(fd)
 
 
 def read(state_root: Path) -> Iterator[Happening]:
     """Those that are kept, oldest first; a line that was cut short is left out."""
-    path = _file(state_root)
+    path = state_root / _NAME
     for file in (path.with_suffix(".1"), path):
         with suppress(FileNotFoundError):
             for line in file.read_text(errors="replace").splitlines():
                 with suppress(ValueError):
                     when, project, name, action, detail = json.loads(line)
                     yield datetime.fromisoformat(when), project, name, action, detail
-
-
-def _file(state_root: Path) -> Path:
-    return state_root / "happenings.jsonl"

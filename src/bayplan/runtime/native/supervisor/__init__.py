@@ -11,8 +11,12 @@ again, by the next change. It ends when no container needs it.
     client      the side of the command: is it alive, start it, end it, wake it
     check       one health check that runs
     watch       one container's run
-    helper      the short-lived process that starts containers again; only it loads the whole core
-    loop        waits for ends, results and times, and acts
+    helper      the short-lived process that starts containers again (``restart``); only it loads the whole core
+    shared      what the four below share, and what they wait for
+    restarting  what becomes of ended containers
+    checking    health checks begun and ended
+    rotating    logs cut
+    loop        waits for ends, results and times, and has the three act
     daemon      becomes the one process: session, cgroup, log, lock, signals
 
 The resident part imports only the standard library and rooms that do: a process that mostly sleeps should be small.

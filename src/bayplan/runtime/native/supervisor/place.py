@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -76,7 +78,7 @@ class Files:
     @classmethod
     def of(cls, roots: Roots) -> Files:
         """Those of a core."""
-        return cls(roots.run_root / "supervisor")
+        return _files(roots.run_root)
 
     @property
     def settings(self) -> Path:
@@ -93,7 +95,7 @@ class Files:
         """Pid, start time and version of the one that watches now; absent when none does."""
         return self.directory / "holder.json"
 
-    @property
+    @cached_property
     def wake(self) -> Path:
         """A FIFO: a byte in it means that records have changed."""
         return self.directory / "wake"
@@ -102,6 +104,12 @@ class Files:
     def log(self) -> Path:
         """What it says."""
         return self.directory / "log"
+
+
+@functools.cache
+def _files(run_root: Path) -> Files:
+    """Once: every change of a container looks for the FIFO."""
+    return Files(run_root / "supervisor")
 
 
 def cgroup(roots: Roots) -> str:

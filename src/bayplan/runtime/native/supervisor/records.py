@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from sqlite3 import Connection
 from typing import Any
 
 from bayplan.runtime.native.state import happenings
@@ -143,12 +144,11 @@ def note_death(database: Database, container_id: str, exit_code: int | None, *, 
     happenings.note(database, container_id, "die", detail)
 
 
-def begin_health(database: Database, container_id: str, *, checked: bool) -> None:
+def begin_health(tx: Connection, container_id: str, *, checked: bool) -> None:
     """Forget earlier results; ``checked`` says whether there is a check whose results are awaited."""
-    with database.transaction() as tx:
-        tx.execute("DELETE FROM health WHERE container_id = ?", (container_id,))
-        if checked:
-            tx.execute("INSERT INTO health VALUES (?, 'starting', 0, '', ?)", (container_id, _now()))
+    tx.execute("DELETE FROM health WHERE container_id = ?", (container_id,))
+    if checked:
+        tx.execute("INSERT INTO health VALUES (?, 'starting', 0, '', ?)", (container_id, _now()))
 
 
 def note_health(database: Database, key: Key, status: str, streak: int, output: bytes) -> None:

@@ -42,14 +42,16 @@ def test_a_record_that_is_busy_or_damaged_does_not_end_the_watch_over_all(place)
 
         with pytest.raises(BusyError):
             write()
-        assert not supervisor._tried(write)
+        assert not supervisor.shared.tried(write)
         assert "held by another process" in said[-1]
         other.close()
         with (place.state_root / "state.db-wal").open("r+b") as file:
             file.truncate(0)
         for name in ("state.db", "state.db-wal", "state.db-shm"):
             (place.state_root / name).write_bytes(b"x" * 40_000)
-        assert not supervisor._tried(lambda: supervisor.database.query("SELECT * FROM containers") and None)
+        assert not supervisor.shared.tried(
+            lambda: supervisor.shared.database.query("SELECT * FROM containers") and None
+        )
         assert len(said) == 2
     finally:
         supervisor.close()

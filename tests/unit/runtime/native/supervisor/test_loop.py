@@ -11,10 +11,11 @@ import pytest
 from bayplan.models import Settings
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import helper as helper_module
-from bayplan.runtime.native.supervisor import loop
+from bayplan.runtime.native.supervisor import loop, rotating
 from bayplan.runtime.native.supervisor.check import RunningCheck
 from bayplan.runtime.native.supervisor.helper import Helper
 from bayplan.runtime.native.supervisor.place import Files, Place
+from bayplan.runtime.native.supervisor.watch import NEVER
 from bayplan.system.processes import Process, boot_id
 
 _ROW = (
@@ -46,7 +47,7 @@ def sleeping():
 
 
 def record(supervisor, process, *names, **declared):
-    with supervisor.database.transaction() as tx:
+    with supervisor.shared.database.transaction() as tx:
         for name in names:
             tx.execute(_ROW, (name, name, json.dumps(declared), boot_id(), process.pid, process.start))
 
@@ -66,23 +67,23 @@ def test_one_that_could_not_be_watched_is_watched_at_the_next_look(supervisor, s
 
     monkeypatch.setattr(os, "pidfd_open", pidfd_open)
     supervisor._look()
-    assert set(supervisor.watches) == {"b"}
+    assert set(supervisor.shared.watches) == {"b"}
     supervisor._look()
-    assert set(supervisor.watches) == {"a", "b"}
-    assert all(watch.pidfd >= 0 for watch in supervisor.watches.values())
+    assert set(supervisor.shared.watches) == {"a", "b"}
+    assert all(watch.pidfd >= 0 for watch in supervisor.shared.watches.values())
 
 
 def test_an_end_is_followed_by_a_restart_whatever_goes_wrong_beside_it(supervisor, sleeping, monkeypatch):
     record(supervisor, sleeping, "a", **RESTARTS)
     supervisor._look()
-    watch = supervisor.watches["a"]
+    watch = supervisor.shared.watches["a"]
 
     def balance(_):
         raise OSError(errno.ENOMEM, "no memory")
 
     monkeypatch.setattr(supervisor, "_balance", balance)
-    assert not supervisor._tried(lambda: supervisor._ended(watch))
-    assert watch.act_at < loop.NEVER
+    assert not supervisor.shared.tried(lambda: supervisor._ended(watch))
+    assert watch.act_at < NEVER
 
 
 def test_a_log_that_cannot_be_cut_keeps_no_other_from_being_cut(supervisor, sleeping, monkeypatch):
@@ -96,10 +97,10 @@ def test_a_log_that_cannot_be_cut_keeps_no_other_from_being_cut(supervisor, slee
             raise OSError(errno.EIO, "the disk is broken")
         return False
 
-    monkeypatch.setattr(loop, "rotate", rotate)
-    supervisor._rotate()
+    monkeypatch.setattr(rotating, "rotate", rotate)
+    supervisor.rotating.cut()
     assert len(cut) == 2
-    assert supervisor.rotate_at < loop.NEVER
+    assert supervisor.rotating.due < NEVER
 
 
 def test_a_helper_that_takes_no_more_requests_says_so(tmp_path, monkeypatch):

@@ -107,7 +107,7 @@ def _is_filtered(container: Container) -> bool:
 
 def guarded_paths(container: Container) -> tuple[list[str], list[str]]:
     """Paths that are hidden, and paths that are read-only."""
-    hidden, read_only = [*_MASKED, *map(str, sorted(_PROCESSORS.glob("cpu[0-9]*/thermal_throttle")))], [*_READ_ONLY]
+    hidden, read_only = [*_MASKED, *_throttles()], [*_READ_ONLY]
     unmasked = (option(container, "unmask") or "").split(":")
     if container.privileged or option(container, "systempaths") == "unconfined" or "ALL" in unmasked:
         hidden, read_only = [], []
@@ -116,6 +116,11 @@ def guarded_paths(container: Container) -> tuple[list[str], list[str]]:
     if more := option(container, "mask"):
         hidden += more.split(":")
     return hidden, read_only
+
+
+@functools.cache
+def _throttles() -> tuple[str, ...]:
+    return tuple(map(str, sorted(_PROCESSORS.glob("cpu[0-9]*/thermal_throttle"))))
 
 
 def sysctls(container: Container) -> dict[str, str]:

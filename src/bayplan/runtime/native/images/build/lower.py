@@ -238,7 +238,7 @@ class _Lowered:
             case "WORKDIR":
                 path = posixpath.normpath(posixpath.join(self.directory(), self.expand(item, item.text)))
                 self.stage.config["WorkingDir"] = path
-                self.stage.steps.append(MakeDirectory(item, path))
+                self.stage.steps.append(MakeDirectory(item, path, str(self.stage.config.get("User") or "")))
             case "ARG":
                 for name, default in stages.arguments(item, self.variables()):
                     value = self.build.args.get(name, default if default is not None else self.outer.get(name))

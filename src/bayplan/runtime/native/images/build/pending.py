@@ -59,7 +59,7 @@ class Pending:
         self._users = 0
         self._since = time.monotonic()
         self._is_broken = False
-        """Syncing failed: what the kernel then says of it is not to be believed."""
+        """Syncing or naming failed: what the kernel then says of it is not to be believed, and is not tried again."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="compress")
 
     @contextmanager
@@ -84,19 +84,19 @@ class Pending:
         plain = cast("BinaryIO", SpooledTemporaryFile(_IN_MEMORY, dir=str(upper.parent)))  # noqa: SIM115 - closed below
         try:
             diff_id, is_empty = layer.archive(upper, plain, epoch)
+            if is_empty and may_be_none:
+                plain.close()
+                made = Made(below.chain)
+                for key in keys:
+                    self._cache.put(image, key, made)
+                return made
+            made = Made(below.add(diff_id, Descriptor("", 0, "")).chain, diff_id)
+            tree = upper.rename(self._layers.root / f"{_PART}{secrets.token_hex(16)}")
+            archive = self._store.blobs / f"{_PART}{secrets.token_hex(16)}"
+            packed = self._pool.submit(layer.compress, plain, archive, diff_id, is_empty=is_empty)
         except BaseException:
             plain.close()
             raise
-        if is_empty and may_be_none:
-            plain.close()
-            made = Made(below.chain)
-            for key in keys:
-                self._cache.put(image, key, made)
-            return made
-        made = Made(below.add(diff_id, Descriptor("", 0, "")).chain, diff_id)
-        tree = upper.rename(self._layers.root / f"{_PART}{secrets.token_hex(16)}")
-        archive = self._store.blobs / f"{_PART}{secrets.token_hex(16)}"
-        packed = self._pool.submit(layer.compress, plain, archive, diff_id, is_empty=is_empty)
         with self._change:
             self._rows.append(_Row(image, tuple(keys), made, tree, packed, archive))
             self._trees.setdefault(made.chain, tree)
@@ -132,13 +132,22 @@ class Pending:
         if not rows or self._is_broken:
             return
         packed = [row.packed.result() for row in rows]  # raises before anything has another name
+        try:
+            self._name(rows, packed)
+        except OSError:
+            self._is_broken = True
+            raise
+        for row, blob in zip(rows, packed, strict=True):
+            made = self.finished[row.made.chain] = replace(row.made, digest=blob.digest, size=blob.size)
+            for key in row.keys:
+                self._cache.put(row.image, key, made)
+            self._rows.remove(row)
+
+    def _name(self, rows: Sequence[_Row], packed: Sequence[layer.Packed]) -> None:
         for top in {top.stat().st_dev: top for top in (self._store.blobs, self._layers.root)}.values():
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 syncfs(fd)
-            except OSError:
-                self._is_broken = True
-                raise
             finally:
                 os.close(fd)
         for row, blob in zip(rows, packed, strict=True):
@@ -153,8 +162,3 @@ class Pending:
             self._trees[row.made.chain] = target
         for top in (self._store.blobs, self._layers.root):
             fsync_dir(top)
-        for row, blob in zip(rows, packed, strict=True):
-            made = self.finished[row.made.chain] = replace(row.made, digest=blob.digest, size=blob.size)
-            for key in row.keys:
-                self._cache.put(row.image, key, made)
-            self._rows.remove(row)

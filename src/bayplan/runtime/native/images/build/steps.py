@@ -75,14 +75,15 @@ class Copy:
 
 @dataclass(frozen=True)
 class MakeDirectory:
-    """The directory of WORKDIR."""
+    """The directory of WORKDIR, and those above it that are missing: they belong to ``user``, empty for root."""
 
     instruction: Instruction
     path: str
+    user: str = ""
 
     def material(self) -> list[Any]:
         """What decides the result."""
-        return ["directory", self.path]
+        return ["directory", self.path, *([self.user] if self.user else [])]
 
 
 Step = Run | Copy | MakeDirectory

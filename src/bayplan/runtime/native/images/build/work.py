@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from bayplan.errors import BayplanError, RuntimeFailureError
+from bayplan.errors import BayplanError, NotFoundError, RuntimeFailureError
 from bayplan.runtime.native.images.build import copy, select
 from bayplan.runtime.native.images.build.assemble import Tree
 from bayplan.runtime.native.images.build.cache import Made
@@ -148,7 +148,7 @@ class Work:
         place: Workspace,
         source: Sequence[Path] | None,
     ) -> None:
-        owner = self._owner(step, lowers) if isinstance(step, Copy) else (0, 0)
+        owner = self._owner(step, lowers)
 
         def work() -> None:
             # A linked layer must hold nothing that depends on those below, as overlayfs would write it.
@@ -158,7 +158,7 @@ class Work:
             root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 if isinstance(step, MakeDirectory):
-                    os.close(copy.make_directories(root, step.path))
+                    os.close(copy.make_directories(root, step.path, owner or (0, 0)))
                     return
                 target = copy.Target(
                     root, step.target, step.into, owner, step.chmod, self.recipe.epoch, owner if step.chown else None
@@ -175,15 +175,24 @@ class Work:
 
         namespaces.in_private_mounts(work)
 
-    def _owner(self, step: Copy, lowers: Sequence[Path]) -> tuple[int, int] | None:
-        if not step.chown:
+    def _owner(self, step: Copy | MakeDirectory, lowers: Sequence[Path]) -> tuple[int, int] | None:
+        """Whose the files become; None for those that they have in the stage they are from."""
+        if isinstance(step, Copy):
+            if step.chown:
+                return self._numbers(step.chown, lowers)
             return None if step.source is not None else (0, 0)
-        user, colon, group = step.chown.partition(":")
+        try:
+            return self._numbers(step.user, lowers) if step.user else (0, 0)
+        except NotFoundError:  # as with BuildKit: the first command that runs as that user says so
+            return 0, 0
+
+    def _numbers(self, spelling: str, lowers: Sequence[Path]) -> tuple[int, int]:
+        user, colon, group = spelling.partition(":")
         if user.isdecimal() and (not colon or group.isdecimal()):
             return int(user), int(group or user)
         if self.build.executor is None:
             raise RuntimeFailureError("nothing is here that could look up users")
-        return self.build.executor.owner(step.chown, lowers)
+        return self.build.executor.owner(spelling, lowers)
 
     # -- places ------------------------------------------------------------------------------------------------
 
@@ -191,10 +200,11 @@ class Work:
     def _workspace(self) -> Iterator[Workspace]:
         name = secrets.token_hex(32)
         place = Workspace(name, self.room.workspaces / name)
-        for directory in (place.path, place.upper, place.work, place.root, place.source, place.empty):
-            directory.mkdir(parents=True, mode=0o755 if directory in (place.upper, place.empty) else 0o700)
-        place.upper.chmod(0o755)
+        place.path.mkdir(parents=True, mode=0o700)
         try:
+            for directory in (place.upper, place.work, place.root, place.source, place.empty):
+                directory.mkdir(mode=0o755 if directory in (place.upper, place.empty) else 0o700)
+            place.upper.chmod(0o755)
             yield place
         finally:
             removal.remove(place.path)

@@ -80,3 +80,15 @@ def test_what_was_done_before_a_failure_is_kept(rooms, tmp_path):
     pending.close()
     assert rooms[1].path(made.chain).is_dir()
     assert rooms[2].get("key-a") is not None
+
+
+def test_what_could_not_be_named_is_not_tried_again(rooms, tmp_path):
+    """The second try would find half of it gone, and hide the first error behind its own."""
+    pending = Pending(*rooms)
+    made = add(pending, tmp_path, "a", "1")
+    rooms[1].path(made.chain).write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        pending.commit()
+    pending.close()
+    assert rooms[2].get("key-a") is None
+    assert not any(name.startswith(".part-") for name in names(rooms))
