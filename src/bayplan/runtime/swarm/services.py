@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError
-from bayplan.models import Duration, ImageReference, labels
+from bayplan.models import ImageReference, labels
 from bayplan.models.swarm import Service
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.images.remote import header
@@ -166,9 +166,3 @@ def _ports(found: Entry) -> tuple[str, ...]:
         for one in ports
         if one.get("PublishedPort")
     )
-
-
-def grace_of(found: Entry) -> Duration:
-    """Stop grace period of a service as the API has it."""
-    nano = found["Spec"]["TaskTemplate"]["ContainerSpec"].get("StopGracePeriod")
-    return Duration(seconds=10) if nano is None else Duration(microseconds=nano // 1000)
