@@ -67,6 +67,17 @@ def test_a_rollback_goes_back_to_an_earlier_generation(swarm, name, tmp_path):
     assert f"update    service {name}_web" in bayplan(host, *of_stack, "plan")
 
 
+def test_a_plan_that_was_saved_is_applied_as_it_was_shown(swarm, name, tmp_path):
+    host = swarm.hosts[0]
+    file, kept = tmp_path / "compose.yaml", tmp_path / "plan.json"
+    file.write_text(COMPOSE.replace("IMAGE", swarm.image))
+    of_stack = ["--engine", "swarm", "-f", str(file), "-p", name]
+    bayplan(host, *of_stack, "plan", "--out", str(kept))
+    assert "2 to create" in bayplan(host, *of_stack, "apply", str(kept))
+    assert "Nothing to do" in bayplan(host, *of_stack, "plan")
+    bayplan(host, *of_stack, "apply", str(kept), code=4)
+
+
 def test_a_swarm_is_made_of_one_host_and_left_again(tmp_path):
     with hosts(1) as (host,):
         file = tmp_path / "compose.yaml"
