@@ -41,6 +41,18 @@ umount -l "$1/mnt/cgroup"
 mkdir -p /etc/docker
 mount -n -t tmpfs tmpfs /etc/docker
 mount -n --move "$1/mnt/run" /run
+if [ -n "$2" ]; then
+  mount --rbind "$2" "$2"
+  for place in /proc /sys /dev /run /tmp /var/lib/bayplan-tests; do
+    mkdir -p "$2$place"
+    mount --rbind "$place" "$2$place"
+  done
+  mkdir -p "$2/etc/docker" "$2/.old"
+  mount -n -t tmpfs tmpfs "$2/etc/docker"
+  cd "$2"
+  pivot_root . .old
+  umount -l /.old
+fi
 echo ready
 exec sleep infinity
 """
@@ -50,6 +62,8 @@ class Engine:
     """One service. ``socket`` is the address for clients, ``pid`` a process in its namespaces."""
 
     name: str
+    image = ""
+    """A root file system with another version of the engine, instead of this host's."""
 
     def __init__(self, root):
         self.root, self.run_root = root / self.name, RUN / f"{root.name}-{self.name}"
@@ -60,7 +74,19 @@ class Engine:
         self.log = self.root / "service.log"
         self.cgroup = f"bayplan-tests-{root.name}"
         self.process = self.registry = None
-        argv = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh", str(self.root)]
+        argv = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            _ENTER,
+            "sh",
+            str(self.root),
+            self.image,
+        ]
         self.holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.pid = self.holder.pid
         self.enter = ["nsenter", "--target", str(self.pid), "--net"]
@@ -78,7 +104,7 @@ class Engine:
 
     def spawn(self, argv, log, **options):
         """A process in the engine's namespaces."""
-        command = [*self.enter, "--mount", *(str(item) for item in argv)]
+        command = [*self.enter, "--mount", "--root", "--wd=/", *(str(item) for item in argv)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
 
     def answers(self):
@@ -109,7 +135,8 @@ class Engine:
             f" delete: {{enabled: true}}}}\nhttp: {{addr: '{REGISTRY}'}}\n{more}"
         )
         with (self.root / "registry.log").open("wb") as log:
-            self.registry = self.spawn(["docker-registry", "serve", conf], log)
+            argv = [*self.enter, "docker-registry", "serve", str(conf)]
+            self.registry = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         probe = [*self.enter, "curl", "-s", f"http://{REGISTRY}/v2/"]
         end = time.monotonic() + START_S
         while subprocess.run(probe, check=False, capture_output=True).returncode:
@@ -130,7 +157,8 @@ class Engine:
         for name in self.call("ps", "-aq", "--no-trunc").split():
             self.call("rm", "-f", "-v", *self.at_once, name)
         self.call("network", "prune", "-f")
-        self.call("volume", "prune", "-f")
+        for name in self.call("volume", "ls", "-q").split():  # prune spares those with names, since API 1.42
+            self.call("volume", "rm", name)
 
     def stop(self):
         """End the service as an operator would; its data stay."""
@@ -150,14 +178,15 @@ class Engine:
                 self.clear()
         finally:
             self.stop()
+            # While the holder is there, its namespaces say who belongs to it.
+            for pid in left_behind(self.pid, self.run_root, self.root) - {self.pid}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             for process in (self.registry, self.holder):
                 if process is not None:
                     process.terminate()
                     process.wait()
             self.holder.stdout.close()
-            for pid in left_behind(self.run_root, self.root):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             self.remove_cgroups()
             shutil.rmtree(self.run_root)
             shutil.rmtree(self.root)
@@ -174,6 +203,7 @@ class Docker(Engine):
     """dockerd with its own containerd."""
 
     name = "docker"
+    image = os.environ.get("BAYPLAN_TESTS_DOCKER_ROOT", "")
     at_once = ()
 
     def argv(self):
@@ -320,13 +350,22 @@ def _add(tar, path, data):
     tar.addfile(member, io.BytesIO(data))
 
 
-def left_behind(*places):
-    """Processes of an engine that outlived it: their command line names one of its directories."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                text = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if any(str(place) in text for place in places):
-                yield int(entry.name)
+def left_behind(holder, *places):
+    """Processes of an engine that outlive it: in its mount namespace, started by such a one, or naming its places."""
+    entries = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    own, parents, found = _read(holder, "ns/mnt"), {}, set()
+    for pid in entries:
+        words = _read(pid, "cmdline") or ""
+        parents[pid] = int(((_read(pid, "stat") or "").rpartition(")")[2].split() or [0, 0])[1])
+        if pid != os.getpid() and (_read(pid, "ns/mnt") == own or any(str(place) in words for place in places)):
+            found.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+def _read(pid, name):
+    path = Path(f"/proc/{pid}/{name}")
+    with contextlib.suppress(OSError):
+        return str(path.readlink()) if name.startswith("ns/") else path.read_bytes().decode(errors="replace")
+    return None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import StalePlanError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
-from bayplan.reconcile import planfile
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -53,6 +52,8 @@ def plan(
 
 def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:
     """Keep a plan in a file, to be applied as it was shown."""
+    from bayplan.reconcile import planfile
+
     planfile.save(made, path, runtime.facts().key.get_secret_value())
 
 
@@ -61,6 +62,8 @@ def kept_plan(path: Path, make: Callable[[], Plan], runtime: Runtime) -> Callabl
 
     It raises StalePlanError saying what moved since. Raises NotFoundError, DeclarationError, UnsupportedError itself.
     """
+    from bayplan.reconcile import planfile
+
     held = planfile.load(path)
 
     def checked() -> Plan:

@@ -22,6 +22,8 @@ SAMPLES = {
         [{"target": 80, "published": 80, "host_ip": "::"}],
     ],
     "expose": [["80"], ["90/udp"]],
+    "publish_all_ports": [True],
+    "volumes_from": [["other:ro"]],
     "mounts": [
         [{"type": "volume", "source": "vol", "target": "/v"}, {"type": "volume", "source": "more", "target": "/i"}],
         [{"type": "volume", "source": "vol", "target": "/v", "nocopy": True, "read_only": True}],

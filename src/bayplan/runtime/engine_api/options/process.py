@@ -201,10 +201,9 @@ class Ulimits(Option):
             ]
 
     def read(self, shape: Shape) -> Any:
-        """By name."""
-        return {
-            one["Name"]: build(Ulimit, soft=one["Soft"], hard=one["Hard"]) for one in shape.host.get("Ulimits") or ()
-        }
+        """By name. The engine shows them in any order, in another one each time."""
+        found = sorted(shape.host.get("Ulimits") or (), key=lambda one: str(one["Name"]))
+        return {one["Name"]: build(Ulimit, soft=one["Soft"], hard=one["Hard"]) for one in found}
 
     def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
         """Without those that nobody declared: a start adds the engine's own default ones."""
