@@ -60,7 +60,7 @@ def test_a_rollback_goes_back_to_an_earlier_generation(swarm, name, tmp_path):
     said = bayplan(host, *of_stack, "rollback")
     assert f"update    service {name}_web" in said
     assert "pull" not in said
-    assert "Nothing to do" in bayplan(host, *of_stack, "drift")
+    assert "No drift" in bayplan(host, *of_stack, "drift")
     with host.client() as client:
         (image,) = {one["Spec"]["ContainerSpec"]["Image"] for one in tasks(client, f"{name}_web")}
     assert image.startswith(f"{swarm.image}:1@sha256:")

@@ -61,8 +61,9 @@ class Nodes:
         if not managers - gone and set(there) - gone | {one.name for one in nodes}:
             raise ConflictError("a swarm needs a manager", hint="declare one with role: manager")
         new = [one for one in nodes if one.name not in there]
+        first = None if there else next((one for one in new if one.role == "manager"), None)  # it makes the swarm
         for node in new:
-            if there or node is not new[0]:
+            if node is not first:
                 self._check_new(node)
         for name in gone & there.keys():
             self._check_leaving(name, there)
