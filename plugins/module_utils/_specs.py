@@ -290,6 +290,18 @@ SPECS = {
             'state': {'type': 'str', 'choices': ['started', 'stopped', 'absent'], 'default': 'started'},
         },
     ),
+    'node': dict(
+        ENGINE,
+        **{
+            'name': {'type': 'str', 'required': True},
+            'address': {'type': 'str'},
+            'advertise': {'type': 'str'},
+            'role': {'type': 'str', 'choices': ['worker', 'manager']},
+            'availability': {'type': 'str', 'choices': ['active', 'pause', 'drain']},
+            'labels': {'type': 'dict'},
+            'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
+        },
+    ),
     'stack': dict(
         ENGINE,
         **{
