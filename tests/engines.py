@@ -178,14 +178,15 @@ class Engine:
                 self.clear()
         finally:
             self.stop()
+            # While the holder is there, its namespaces say who belongs to it.
+            for pid in left_behind(self.pid, self.run_root, self.root) - {self.pid}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             for process in (self.registry, self.holder):
                 if process is not None:
                     process.terminate()
                     process.wait()
             self.holder.stdout.close()
-            for pid in left_behind(self.run_root, self.root):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             self.remove_cgroups()
             shutil.rmtree(self.run_root)
             shutil.rmtree(self.root)
@@ -349,13 +350,22 @@ def _add(tar, path, data):
     tar.addfile(member, io.BytesIO(data))
 
 
-def left_behind(*places):
-    """Processes of an engine that outlived it: their command line names one of its directories."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                text = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if any(str(place) in text for place in places):
-                yield int(entry.name)
+def left_behind(holder, *places):
+    """Processes of an engine that outlive it: in its mount namespace, started by such a one, or naming its places."""
+    entries = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    own, parents, found = _read(holder, "ns/mnt"), {}, set()
+    for pid in entries:
+        words = _read(pid, "cmdline") or ""
+        parents[pid] = int(((_read(pid, "stat") or "").rpartition(")")[2].split() or [0, 0])[1])
+        if pid != os.getpid() and (_read(pid, "ns/mnt") == own or any(str(place) in words for place in places)):
+            found.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+def _read(pid, name):
+    path = Path(f"/proc/{pid}/{name}")
+    with contextlib.suppress(OSError):
+        return str(path.readlink()) if name.startswith("ns/") else path.read_bytes().decode(errors="replace")
+    return None

@@ -67,6 +67,10 @@ options:
     description:
     - Part of the subnet from which addresses are given; all of it when unset.
     type: str
+  enable_ipv4:
+    description:
+    - IPv4; without it the network has IPv6 alone.
+    type: bool
   enable_ipv6:
     description:
     - IPv6 beside IPv4; off unless asked for.

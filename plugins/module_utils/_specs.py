@@ -84,6 +84,7 @@ SPECS = {
             'subnet': {'type': 'str'},
             'gateway': {'type': 'str'},
             'ip_range': {'type': 'str'},
+            'enable_ipv4': {'type': 'bool'},
             'enable_ipv6': {'type': 'bool'},
             'ipv6_subnet': {'type': 'str'},
             'ipv6_gateway': {'type': 'str'},

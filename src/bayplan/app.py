@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import StalePlanError
@@ -18,7 +19,7 @@ from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event
 from bayplan.record import engines
 from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Report, Runtime, Scope, Snapshot, silent
+from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
 from bayplan.runtime.verbs import Finding
 
 if TYPE_CHECKING:
@@ -49,6 +50,30 @@ def plan(
     return made.model_copy(update={"stack": stack})
 
 
+def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:
+    """Keep a plan in a file, to be applied as it was shown."""
+    from bayplan.reconcile import planfile
+
+    planfile.save(made, path, runtime.facts().key.get_secret_value())
+
+
+def kept_plan(path: Path, make: Callable[[], Plan], runtime: Runtime) -> Callable[[], Plan]:
+    """``make`` for ``converge``, held to the plan in a file.
+
+    It raises StalePlanError saying what moved since. Raises NotFoundError, DeclarationError, UnsupportedError itself.
+    """
+    from bayplan.reconcile import planfile
+
+    held = planfile.load(path)
+
+    def checked() -> Plan:
+        made = make()
+        planfile.check(held, made, runtime.facts().key.get_secret_value())
+        return made
+
+    return checked
+
+
 def plan_single(resources: Stack, runtime: Runtime, *, absent: Sequence[ResourceId] = ()) -> Plan:
     """Like ``plan`` for resources outside a project: nothing else is touched."""
     scope = Scope(project=None, names=tuple(item.id for item in resources.resources()))
@@ -60,7 +85,8 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     name = target if isinstance(target, str) else target.name
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
     scope = Scope(project=name, names=wanted)
-    gone = {Kind.CONTAINER, Kind.NETWORK} | ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
+    gone = {Kind.CONTAINER, Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE}
+    gone |= ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
 
     def absent(found: Snapshot) -> Collection[ResourceId]:
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
@@ -186,6 +212,13 @@ def events(
 def status(project: str, runtime: Runtime) -> Snapshot:
     """What a project has on the host."""
     return runtime.observe(Scope(project=project))
+
+
+def nodes(runtime: Runtime) -> Sequence[Observed]:
+    """The nodes of a swarm; none of another engine."""
+    from bayplan.runtime.swarm.runtime import SwarmRuntime
+
+    return list(runtime.nodes.observe(None)) if isinstance(runtime, SwarmRuntime) else ()
 
 
 def tag_image(runtime: Runtime, source: str, target: str) -> str:

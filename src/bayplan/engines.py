@@ -123,6 +123,10 @@ def _made(settings: Settings) -> Runtime:
         from bayplan.runtime.podman import PodmanRuntime
 
         return PodmanRuntime(settings, lent=lent)
+    if settings.engine == "swarm":
+        from bayplan.runtime.swarm.runtime import SwarmRuntime
+
+        return SwarmRuntime(settings)
     raise UnsupportedError(f"engine {settings.engine} is not built yet")
 
 

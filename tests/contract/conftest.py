@@ -3,6 +3,7 @@
 ``host`` is every engine, ``real_host`` those that really run something, ``engine_host`` those that are services.
 """
 
+import contextlib
 import secrets
 import shutil
 from collections import Counter
@@ -62,18 +63,17 @@ def host(request, service, tmp_path):
     engine = service(kind) if kind in engines.ENGINES else None
     root = tmp_path if kind == "fake" else Path("/var/lib/bayplan-tests") / secrets.token_hex(4)
     root.mkdir(parents=True, exist_ok=True)
-    with joined(engine):
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        stack.enter_context(joined(engine))
         made = Host(kind, root, engine)
+        stack.callback(made.clean)
         versions[kind] = made.runtime.facts().version
-        try:
-            if kind == "native":
-                archive = root / "busybox.tar"
-                archive.write_bytes(engines.busybox_archive())
-                made.runtime.image_verbs.load(archive)
-            yield made
-        finally:
-            made.clean()
-            shutil.rmtree(root, ignore_errors=True)
+        if kind == "native":
+            archive = root / "busybox.tar"
+            archive.write_bytes(engines.busybox_archive())
+            made.runtime.image_verbs.load(archive)
+        yield made
 
 
 @pytest.fixture

@@ -116,7 +116,10 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
+    read_for = settings.engine
     settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
+    if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
+        stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)

@@ -29,6 +29,9 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
     # Once: else each model that holds containers (a stack, what was observed, a plan) works their schema out anew.
     Container.model_rebuild()
     settings = engines.chosen(settings_of(options), lambda: _project_if_any(options))
+    if settings.engine == "swarm" and "stack" in options:
+        del options.stack  # it was read for one host, to know its name
+    options.settings = settings
     with engines.open_runtime(settings) as runtime:
         yield runtime, settings
 
@@ -59,7 +62,7 @@ def stack(options: Namespace) -> Stack:
         environment=os.environ,
         env_files=tuple(options.env_file),
         profiles=tuple(options.profile),
-        settings=settings_of(options),
+        settings=options.settings if "settings" in options else settings_of(options),
     )
     return cast(Stack, options.stack)
 
@@ -81,6 +84,21 @@ def project(options: Namespace) -> str:
 def container_names(options: Namespace, runtime: Runtime) -> list[str]:
     """The containers of the services and containers that are named; all of the project when none is."""
     return [item.id.name for item in containers(options, runtime)]
+
+
+def writers(options: Namespace, runtime: Runtime) -> list[str]:
+    """What has logs: containers, and the services of a swarm. Raises NotFoundError naming what is there."""
+    settings: Settings | None = getattr(options, "settings", None)
+    if settings is None or settings.engine != "swarm":
+        return container_names(options, runtime)
+    name, wanted = project(options), tuple(options.service)
+    there = sorted(item.id.name for item in runtime.observe(Scope(project=name)).of(Kind.SERVICE))
+    final = [one if one in there else f"{name}_{one}" for one in wanted]
+    missing = [one for one, given in zip(final, wanted, strict=True) if one not in there and given not in there]
+    if missing or not there:
+        known = ", ".join(there) or "none"
+        raise NotFoundError(f"no service {', '.join(missing) or 'of this project'}", hint=f"there are: {known}")
+    return final or there
 
 
 def containers(options: Namespace, runtime: Runtime, *, none_too: bool = False) -> list[Observed]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from bayplan.cli.common import container_names, opened
+from bayplan.cli.common import opened, writers
 from bayplan.cli.printable import printable
 from bayplan.errors import DeclarationError
 from bayplan.models import Duration
@@ -25,7 +25,7 @@ def logs(options: Namespace) -> int:
     """Print them; with ``--follow`` until every container has ended."""
     since, until = moment(options.since, "--since"), moment(options.until, "--until")
     with opened(options) as (runtime, _):
-        names = container_names(options, runtime)
+        names = writers(options, runtime)
         width = max(len(name) for name in names)
         sources = [_named(runtime, name, options, since, until) for name in names]
         lines = _live(sources) if options.follow and len(names) > 1 else heapq.merge(*sources, key=itemgetter(0))
@@ -59,7 +59,7 @@ def _named(
     runtime: Runtime, name: str, options: Namespace, since: datetime | None, until: datetime | None
 ) -> Iterator[Named]:
     found = runtime.logs(name, follow=options.follow, tail=options.tail, since=since, until=until)
-    return ((line.time, name, line) for line in found)
+    return ((line.time, line.container or name, line) for line in found)
 
 
 def _live(sources: list[Iterator[Named]]) -> Iterator[Named]:

@@ -49,7 +49,9 @@ def _project(sub: Subparsers) -> None:
 
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
+    plan.add_argument("--out", type=Path, metavar="FILE", help="keep the plan in a file for `apply FILE`")
     apply = _verb(sub, "apply", verbs.apply, "make the host match")
+    apply.add_argument("plan", nargs="?", type=Path, metavar="FILE", help="only if it is still the plan in this file")
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     _verb(sub, "status", verbs.status, "show what the project has on this host")
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
@@ -131,6 +133,12 @@ def _networks(sub: Subparsers) -> None:
     networks.add(sub)
 
 
+def _swarm(sub: Subparsers) -> None:
+    from bayplan.cli import swarm
+
+    swarm.add(sub)
+
+
 def _kept(sub: Subparsers) -> None:
     from bayplan.cli import kept_files
 
@@ -165,6 +173,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
     "network": _networks,
+    "swarm": _swarm,
     **dict.fromkeys(("secret", "config"), _kept),
     **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
 }

@@ -28,6 +28,8 @@ def plan(options: Namespace) -> int:
     """Print the plan."""
     with _opened(options) as (runtime, settings):
         made = app.plan(_stack(options), runtime, settings=settings)
+        if options.out is not None:
+            app.save_plan(made, options.out, runtime)
     _print(options, render.as_json(made), render.as_text(made))
     return 5 if options.detailed_exitcode and made.changed else 0
 
@@ -36,7 +38,12 @@ def apply(options: Namespace) -> int:
     """Plan, show, do."""
     with _opened(options) as (runtime, settings):
         stack = _stack(options)
-        return carry_out(options, lambda: app.plan(stack, runtime, settings=settings), runtime, settings)
+
+        def make() -> Plan:
+            return app.plan(stack, runtime, settings=settings)
+
+        kept = make if options.plan is None else app.kept_plan(options.plan, make, runtime)
+        return carry_out(options, kept, runtime, settings)
 
 
 def destroy(options: Namespace) -> int:

@@ -31,7 +31,7 @@ from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, 
 from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
-from bayplan.models.secret import Config, FileGrant, Secret
+from bayplan.models.secret import FileGrant
 from bayplan.models.settings import Settings
 from bayplan.models.stack import RESOURCE_MODELS, Stack
 from bayplan.models.types import ByteSize, Capability, Digest, Duration
@@ -47,7 +47,6 @@ __all__ = [
     "Capability",
     "Change",
     "Condition",
-    "Config",
     "Container",
     "Dependency",
     "Device",
@@ -75,7 +74,6 @@ __all__ = [
     "Resources",
     "RestartCondition",
     "RestartPolicy",
-    "Secret",
     "Settings",
     "Stack",
     "TmpfsMount",

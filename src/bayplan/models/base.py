@@ -67,6 +67,8 @@ class Kind(StrEnum):
     SECRET = "secret"  # noqa: S105 - a kind's name
     CONFIG = "config"
     CONTAINER = "container"
+    NODE = "node"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,5 +127,12 @@ def is_sensitive(info: FieldInfo) -> bool:
 
 @functools.cache
 def comparable_fields(model: type[Resource]) -> Mapping[str, tuple[FieldInfo, Change]]:
-    """The fields of a resource that the diff looks at, with their way of change; ``name`` is identity."""
-    return {name: (info, change_of(info)) for name, info in model.model_fields.items() if name != "name"}
+    """The fields of a resource that the diff looks at, with their way of change.
+
+    ``name`` is identity; what is never recorded has nothing to be compared with.
+    """
+    return {
+        name: (info, change_of(info))
+        for name, info in model.model_fields.items()
+        if name != "name" and not info.exclude
+    }

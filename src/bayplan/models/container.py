@@ -44,11 +44,11 @@ class Port(Model):
         """Whether the host chooses the port."""
         return self.published == 0 or self.last is not None
 
-    def hosts(self, *, ipv6: bool) -> tuple[str, ...]:
-        """The host addresses it is bound to; ``ipv6``: whether the container has IPv6."""
+    def hosts(self, *, ipv4: bool = True, ipv6: bool) -> tuple[str, ...]:
+        """The host addresses it is bound to; ``ipv4``, ``ipv6``: what of them the container has."""
         if self.host_ip is not None:
             return (str(self.host_ip),)
-        return ANY_ADDRESS if ipv6 else ANY_ADDRESS[:1]
+        return tuple(address for address, has in zip(ANY_ADDRESS, (ipv4, ipv6), strict=True) if has)
 
     def __str__(self) -> str:
         shown = str(self.published or "*") + (f"-{self.last}" if self.last else "")

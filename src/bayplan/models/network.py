@@ -66,6 +66,7 @@ class Network(Resource):
     ip_range: Annotated[IPv4Network | None, RECREATE] = Field(
         None, description="Part of the subnet from which addresses are given; all of it when unset."
     )
+    enable_ipv4: Annotated[bool, RECREATE] = Field(True, description="IPv4; without it the network has IPv6 alone.")
     enable_ipv6: Annotated[bool, RECREATE] = Field(False, description="IPv6 beside IPv4; off unless asked for.")
     ipv6_subnet: Annotated[IPv6Network | None, RECREATE] = Field(
         None, description="IPv6 range in CIDR form; the next free /64 of the host's pool when unset."
@@ -139,11 +140,16 @@ class Network(Resource):
         six = self.ipv6_subnet or self.ipv6_gateway or self.ipv6_range
         if not self.enable_ipv6 and six:
             raise ValueError(f"{six} is IPv6, which is off: set enable_ipv6 to true")
-        _check_range(self.subnet, self.gateway, self.ip_range)
-        _check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
+        four = self.subnet or self.gateway or self.ip_range
+        if not self.enable_ipv4 and four:
+            raise ValueError(f"{four} is IPv4, which is off: remove it, or enable_ipv4")
+        if not (self.enable_ipv4 or self.enable_ipv6 or self.external):
+            raise ValueError("a network has IPv4 or IPv6: without enable_ipv4 set enable_ipv6 to true")
+        check_range(self.subnet, self.gateway, self.ip_range)
+        check_range(self.ipv6_subnet, self.ipv6_gateway, self.ipv6_range)
         subnets = [one for one in (self.subnet, self.ipv6_subnet) if one]
         for further in self.further_ranges:
-            _check_range(further.subnet, further.gateway, further.ip_range)
+            check_range(further.subnet, further.gateway, further.ip_range)
             if further.subnet.version not in [one.version for one in subnets]:
                 raise ValueError(f"range {further.subnet} is the first of its family: it is no further one")
             for other in subnets:
@@ -159,11 +165,12 @@ class Network(Resource):
         return self
 
 
-def _check_range(
+def check_range(
     subnet: IPv4Network | IPv6Network | None,
     gateway: IPv4Address | IPv6Address | None,
     part: IPv4Network | IPv6Network | None,
 ) -> None:
+    """Raise ValueError for a gateway or a part that is not of the subnet, and for a subnet without room."""
     if subnet is None:
         if gateway or part:
             raise ValueError("gateway, ip_range and aux_addresses need a subnet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Self
 
 from pydantic import Field
 
@@ -11,7 +12,6 @@ from bayplan.models.base import Kind, Model, Resource, ResourceId
 from bayplan.models.container import Container
 from bayplan.models.image import Image
 from bayplan.models.network import Network
-from bayplan.models.secret import Config, Secret
 from bayplan.models.volume import Volume
 
 
@@ -22,8 +22,6 @@ class Stack(Model):
     images: tuple[Image, ...] = Field((), description="Images the containers need, each once.")
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    secrets: tuple[Secret, ...] = ()
-    configs: tuple[Config, ...] = ()
     containers: tuple[Container, ...] = ()
     sources: tuple[str, ...] = Field((), description="Files the stack was read from, for messages.")
 
@@ -32,8 +30,6 @@ class Stack(Model):
         yield from self.images
         yield from self.networks
         yield from self.volumes
-        yield from self.secrets
-        yield from self.configs
         yield from self.containers
 
     def find(self, wanted: ResourceId) -> Resource | None:
@@ -43,6 +39,10 @@ class Stack(Model):
     def containers_of(self, service: str) -> tuple[Container, ...]:
         """The containers of a service; outside a stack, the container of that name."""
         return self._by_service.get(service, ())
+
+    def sealed(self, key: bytes) -> Self:
+        """With the fingerprints of what its containers are given."""
+        return self.model_copy(update={"containers": tuple(item.sealed(key) for item in self.containers)})
 
     @cached_property
     def _by_id(self) -> dict[ResourceId, Resource]:
@@ -61,7 +61,5 @@ RESOURCE_MODELS: dict[Kind, type[Resource]] = {
     Kind.IMAGE: Image,
     Kind.NETWORK: Network,
     Kind.VOLUME: Volume,
-    Kind.SECRET: Secret,
-    Kind.CONFIG: Config,
     Kind.CONTAINER: Container,
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
-from bayplan.runtime.protocol import Snapshot, State
+from bayplan.runtime.protocol import Observed, Snapshot, State
 
 
 def fingerprint(snapshot: Snapshot) -> str:
@@ -13,16 +14,25 @@ def fingerprint(snapshot: Snapshot) -> str:
 
     A container between an end and its restart by policy is as good as running: the plan for it is the same.
     """
-    items = [
-        [
-            str(item.id),
-            item.handle,
-            (State.RUNNING if item.status.state is State.RESTARTING else item.status.state).value,
-            item.image_digest,
-            item.superseded,
-            sorted(item.defects),
-            item.actual.model_dump_json(),
-        ]
-        for item in sorted(snapshot.resources.values(), key=lambda item: str(item.id))
-    ]
+    items = [_relied_on(item) for item in sorted(snapshot.resources.values(), key=lambda item: str(item.id))]
     return hashlib.sha256(json.dumps(items).encode()).hexdigest()
+
+
+def fingerprints(snapshot: Snapshot) -> dict[str, str]:
+    """The same for each resource: which of them has moved."""
+    return {
+        str(item.id): hashlib.sha256(json.dumps(_relied_on(item)).encode()).hexdigest()[:32]
+        for item in snapshot.resources.values()
+    }
+
+
+def _relied_on(item: Observed) -> list[Any]:
+    return [
+        str(item.id),
+        item.handle,
+        (State.RUNNING if item.status.state is State.RESTARTING else item.status.state).value,
+        item.image_digest,
+        item.superseded,
+        sorted(item.defects),
+        item.actual.model_dump_json(),
+    ]

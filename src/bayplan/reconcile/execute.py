@@ -58,6 +58,7 @@ class Executor:
                 self._update(step)
                 if step.defects:
                     self.runtime.heal(step.resource)
+                self._settle(step)
             case Action.START:
                 self._update(step)
                 self.runtime.start(name)
@@ -94,6 +95,16 @@ class Executor:
         self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
         if isinstance(desired, Container) and step.runs:
             self.runtime.start(desired.name)
+        self._settle(step)
+
+    def _settle(self, step: Step) -> None:
+        """A service's tasks are the swarm's to start: wait until they run, or for the reasons why they do not."""
+        if step.resource.kind is not Kind.SERVICE or step.desired is None:
+            return
+        from bayplan.reconcile import swarm
+
+        limit = swarm.time_to_settle(step.desired)
+        self.runtime.wait(step.resource.name, Condition.STARTED.value, limit, stopped=self.stop.is_set)
 
     def _recreate(self, step: Step) -> None:
         """Make the successor; the old container waits aside until it runs (and is healthy), or comes back."""

@@ -9,21 +9,23 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Change, Container, Image, Kind, Resource, ResourceId, Stack
 from bayplan.models.secret import FileGrant
 from bayplan.reconcile.diff import compare
+from bayplan.reconcile.graph import OF_SWARM
 from bayplan.reconcile.plan import Action, FieldChange, Plan
 from bayplan.reconcile.render import summary
-from bayplan.record.generations import Generation, Generations, now, without_secrets
+from bayplan.record.generations import Generation, Generations, environment_of, now, without_secrets
 from bayplan.runtime.protocol import Facts, Observed, Runtime, Scope, Snapshot
 
 _log = logging.getLogger("bayplan.generations")
+_R = TypeVar("_R", bound=Resource)
 _MAKES = (Action.CREATE, Action.RECREATE)
 
 
@@ -72,10 +74,20 @@ def restored(made: Generation, snapshot: Snapshot, current: Stack | None, *, com
     """
     images = tuple(Image(name=item.name, platform=item.platform) for item in made.stack.images)
     containers = tuple(
-        _with_secrets(item, made.withheld.get(item.name, ()), _sources(item, snapshot, current), complete=complete)
+        _granted_to(_with_secrets(item, made.withheld.get(item.name, ()), sources, complete=complete), sources)
         for item in made.stack.containers
+        for sources in [_sources(item, snapshot, current)]
     )
-    return made.stack.model_copy(update={"images": images, "containers": containers})
+    stack = made.stack.model_copy(update={"images": images, "containers": containers})
+    if not any(item.kind in OF_SWARM for item in stack.resources()):
+        return stack
+    from bayplan.reconcile import swarm
+
+    def secrets_of_now(item: Resource) -> Resource:
+        sources = _sources(item, snapshot, current)
+        return _with_secrets(item, made.withheld.get(item.name, ()), sources, complete=complete)
+
+    return swarm.restored(stack, snapshot, current, secrets_of_now)
 
 
 def check_content(plan: Plan) -> None:
@@ -126,35 +138,37 @@ class _Declared:
     declared: Resource
 
 
-def _sources(container: Container, snapshot: Snapshot, current: Stack | None) -> list[Container]:
+def _sources(resource: Resource, snapshot: Snapshot, current: Stack | None) -> list[Resource]:
     """Where secrets of now may be found, the best first."""
-    declared = current.find(container.id) if current else None
-    there = snapshot.get(container.id)
-    found = (declared, there.declared if there else None)
-    return [item for item in found if isinstance(item, Container)]
+    declared = current.find(resource.id) if current else None
+    there = snapshot.get(resource.id)
+    found = (declared, (there.declared or there.actual) if there else None)
+    return [item for item in found if item is not None]
 
 
-def _with_secrets(
-    container: Container, names: tuple[str, ...], sources: list[Container], *, complete: bool
-) -> Container:
+def _with_secrets(resource: _R, names: tuple[str, ...], sources: Sequence[Resource], *, complete: bool) -> _R:
     values = {}
     for name in names:
-        holder = next((item for item in sources if name in item.environment), None)
+        holder = next((environment_of(item) for item in sources if name in environment_of(item)), None)
         if holder is None and not complete:
             continue
         if holder is None:
             raise DeclarationError(
                 f"the value of {name} is in no generation, as it may be a secret, and nothing that is here has it",
-                where=str(container.id),
+                where=str(resource.id),
                 hint="run it where the declaration is, so that it is read from there",
             )
-        values[name] = holder.environment[name]
-    granted = {
-        name: tuple(_granted(one, [other for item in sources for other in getattr(item, name)]))
+        values[name] = holder[name]
+    return resource.model_copy(update={"environment": {**environment_of(resource), **values}})
+
+
+def _granted_to(container: Container, sources: Sequence[Resource]) -> Container:
+    held = [item for item in sources if isinstance(item, Container)]
+    update = {
+        name: tuple(_granted(getattr(container, name), [one for item in held for one in getattr(item, name)]))
         for name in ("secrets", "configs")
-        for one in [getattr(container, name)]
     }
-    return container.model_copy(update={"environment": {**container.environment, **values}, **granted})
+    return container.model_copy(update=update)
 
 
 def _granted(wanted: tuple[FileGrant, ...], known: list[FileGrant]) -> Iterator[FileGrant]:

@@ -10,10 +10,16 @@ from bayplan.models import Container, ImageMount, Kind, Resource, ResourceId, St
 from bayplan.runtime.protocol import Snapshot
 
 _CONTAINER_MODE = "container:"
+OF_SWARM = frozenset({Kind.SERVICE, Kind.NODE})
+"""Kinds of which only a swarm has some: what is said of them is imported when there are any."""
 
 
 def requirements(resource: Resource, stack: Stack) -> frozenset[ResourceId]:
     """What must be in place before this resource is made."""
+    if resource.kind in OF_SWARM:
+        from bayplan.reconcile import swarm
+
+        return swarm.requirements(resource, stack)
     if not isinstance(resource, Container):
         return frozenset()
     needed = {ResourceId(kind=Kind.IMAGE, name=resource.image)}
@@ -58,22 +64,12 @@ def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[Reso
             by_service.setdefault(observed.actual.service or item.name, []).append(item)
     for item in ids:
         observed = snapshot.get(item)
-        if observed is None or not isinstance(observed.actual, Container):
+        if observed is None:
             continue
-        container = observed.actual
-        used = {ResourceId(kind=Kind.NETWORK, name=endpoint.network) for endpoint in container.networks}
-        used |= {
-            ResourceId(kind=Kind.VOLUME, name=mount.source)
-            for mount in container.mounts
-            if isinstance(mount, VolumeMount)
-        }
-        used.add(ResourceId(kind=Kind.IMAGE, name=container.image))
-        used |= {
-            ResourceId(kind=Kind.IMAGE, name=one.source) for one in container.mounts if isinstance(one, ImageMount)
-        }
-        used |= namespace_owners(container)
-        for dependency in container.depends_on:
-            used |= set(by_service.get(dependency.service, ()))
+        used = set(uses(observed.actual))
+        if isinstance(observed.actual, Container):
+            for dependency in observed.actual.depends_on:
+                used |= set(by_service.get(dependency.service, ()))
         for thing in used & ids - {item}:
             order[thing].add(item)
     return {item: tuple(sorted(users, key=str)) for item, users in order.items()}
@@ -93,3 +89,20 @@ def needs_first(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> list[Resour
     for item in edges:
         place(item)
     return [item for item in placed if item in edges]
+
+
+def uses(resource: Resource) -> frozenset[ResourceId]:
+    """What cannot be removed while this resource is there."""
+    if resource.kind in OF_SWARM:
+        from bayplan.reconcile import swarm
+
+        return swarm.uses(resource)
+    if not isinstance(resource, Container):
+        return frozenset()
+    used = {ResourceId(kind=Kind.NETWORK, name=endpoint.network) for endpoint in resource.networks}
+    used |= {
+        ResourceId(kind=Kind.VOLUME, name=mount.source) for mount in resource.mounts if isinstance(mount, VolumeMount)
+    }
+    used.add(ResourceId(kind=Kind.IMAGE, name=resource.image))
+    used |= {ResourceId(kind=Kind.IMAGE, name=one.source) for one in resource.mounts if isinstance(one, ImageMount)}
+    return frozenset(used) | namespace_owners(resource)

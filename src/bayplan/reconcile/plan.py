@@ -5,22 +5,22 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from bayplan.models import (
     Change,
     Condition,
-    Config,
     Container,
     Image,
     Kind,
     Model,
     Network,
+    Resource,
     ResourceId,
-    Secret,
     Stack,
     Volume,
 )
+from bayplan.reconcile.basis import fingerprints
 from bayplan.runtime.protocol import ResolvedImage, Scope
 
 PLAN_VERSION = 1
@@ -72,7 +72,7 @@ class Step(Model):
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
-    desired: Image | Network | Volume | Secret | Config | Container | None = Field(None, exclude=True)
+    desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 
 class Note(Model):
@@ -83,7 +83,7 @@ class Note(Model):
 
     resource: ResourceId
     fields: tuple[FieldChange, ...]
-    desired: Network | Volume | Container | None = Field(None, exclude=True)
+    desired: Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 
 class Plan(Model):
@@ -104,12 +104,19 @@ class Plan(Model):
 
     stack: Stack | None = Field(None, exclude=True)
     """All that a project declares, when the plan is for all of it: what a generation is made from."""
+    snapshot: Any = Field(None, exclude=True, repr=False)
+    """What was observed (``Snapshot``)."""
     note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
     @property
     def changed(self) -> bool:
         """Whether apply would do anything on the host."""
         return bool(self.steps)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """Digest of what was observed of each resource; see ``basis``."""
+        return {} if self.snapshot is None else fingerprints(self.snapshot)
 
     def step(self, kind: Kind, name: str) -> Step | None:
         """The step of one resource, if it has one."""

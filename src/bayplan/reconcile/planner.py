@@ -8,10 +8,12 @@ from bayplan.errors import UnavailableError
 from bayplan.models import Image, Kind, ResourceId, Stack
 from bayplan.reconcile import followers, image_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
-from bayplan.reconcile.graph import check_acyclic, needs_first, requirements
+from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
 from bayplan.reconcile.plan import Plan, Step
 from bayplan.reconcile.steps import Steps
 from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Scope, Snapshot
+
+_HOLD_PORTS = frozenset({Kind.CONTAINER, Kind.SERVICE})
 
 
 def default_scope(stack: Stack) -> Scope:
@@ -37,6 +39,8 @@ def make_plan(
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
+    facts = runtime.facts()
+    stack = stack.sealed(facts.key.get_secret_value())
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
     images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(stack, images)
@@ -46,8 +50,17 @@ def make_plan(
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *named))))
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
-    stack = renamed.follow(stack, snapshot)
-    return _plan(Steps(stack, runtime, snapshot, images, stopped=frozenset(stopped)), scope, gone)
+    stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
+    return _plan(Steps(stack, runtime, snapshot, images, facts=facts, stopped=frozenset(stopped)), scope, gone)
+
+
+def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
+    """With what only the engine knows of a swarm's services."""
+    if not any(item.kind in OF_SWARM for item in stack.resources()):
+        return stack
+    from bayplan.reconcile import swarm
+
+    return swarm.completed(stack, images, snapshot)
 
 
 def _images(stack: Stack, runtime: Runtime, pinned: Mapping[str, str]) -> dict[str, ResolvedImage]:
@@ -94,19 +107,23 @@ def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId]) -> Plan:
         host=facts.host,
         scope=scope,
         basis=fingerprint(snapshot),
+        snapshot=snapshot,
         steps=tuple(ordered),
         noted=tuple(note for item, note in steps.noted.items() if item not in steps.found),
         images=dict(steps.images),
         unchanged=tuple(item.id for item in stack.resources() if item.id not in touched),
         kept=tuple(kept),
-        warnings=tuple(warnings.of_networks(stack, snapshot, ordered, facts)),
+        warnings=(
+            *warnings.of_networks(stack, snapshot, ordered, facts),
+            *warnings.of_swarm(stack, snapshot),
+        ),
     )
 
 
 def _ordered(steps: Steps, removals: Sequence[Step]) -> list[Step]:
     """Steps with the needs that are steps themselves; containers are made after those that leave."""
     found = steps.found
-    leaving = tuple(item.resource for item in removals if item.resource.kind is Kind.CONTAINER)
+    leaving = tuple(item.resource for item in removals if item.resource.kind in _HOLD_PORTS)
     edges: dict[ResourceId, tuple[ResourceId, ...]] = {}
     for resource in steps.stack.resources():
         if resource.id in found:
@@ -114,6 +131,6 @@ def _ordered(steps: Steps, removals: Sequence[Step]) -> list[Step]:
                 item for item in sorted(requirements(resource, steps.stack), key=str) if item in found
             )
     return [
-        found[item].model_copy(update={"needs": (*edges[item], *(leaving if item.kind is Kind.CONTAINER else ()))})
+        found[item].model_copy(update={"needs": (*edges[item], *(leaving if item.kind in _HOLD_PORTS else ()))})
         for item in needs_first(edges)
     ]

@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from bayplan.errors import ConflictError
 from bayplan.models import Container, Kind, ResourceId, Stack, VolumeMount, labels
-from bayplan.reconcile.graph import needs_first, removal_order
+from bayplan.reconcile.graph import needs_first, removal_order, uses
 from bayplan.reconcile.plan import Action, Step
 from bayplan.runtime.protocol import Observed, Scope, Snapshot
+
+_LEFT_LAST = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.NODE})
 
 
 def doomed(
@@ -47,19 +49,23 @@ def removals(found: Mapping[ResourceId, str], snapshot: Snapshot) -> list[Step]:
 
 
 def with_others(leaving: Sequence[Step], others: Sequence[Step], snapshot: Snapshot) -> list[Step]:
-    """All steps; a network goes after the containers that leave it with a change of theirs."""
+    """All steps; a network goes after the containers that leave it with a change of theirs, a secret likewise.
+
+    Nodes leave one by one, when the others are what they shall be, so that the swarm keeps enough managers.
+    """
     first, last = list[Step](), list[Step]()
     for step in leaving:
-        if step.resource.kind is not Kind.NETWORK:
+        if step.resource.kind not in _LEFT_LAST:
             first.append(step)
             continue
         users = [
             other.resource
             for other in others
-            if (found := snapshot.get(other.resource)) is not None
-            and isinstance(found.actual, Container)
-            and step.resource in {ResourceId(kind=Kind.NETWORK, name=one.network) for one in found.actual.networks}
+            if ((found := snapshot.get(other.resource)) is not None and step.resource in uses(found.actual))
+            or step.resource.kind is other.resource.kind is Kind.NODE
         ]
+        if step.resource.kind is Kind.NODE:
+            users += [other.resource for other in (*first, *last) if other.resource.kind is Kind.NODE]
         (last if users else first).append(step.model_copy(update={"needs": (*step.needs, *users)}))
     return [*first, *others, *last]
 

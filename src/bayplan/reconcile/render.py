@@ -19,7 +19,7 @@ _SIGN = {
     Action.START: ">",
     Action.STOP: "<",
 }
-_ORDER = (Kind.IMAGE, Kind.NETWORK, Kind.VOLUME, Kind.SECRET, Kind.CONFIG, Kind.CONTAINER)
+_ORDER = tuple(Kind)
 
 
 def as_text(plan: Plan) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from bayplan.models import BindMount, Change, Container, Entitlement, Image, Network, Resource, Volume
+from bayplan.models import BindMount, Change, Container, Entitlement, Image, Kind, Network, Resource, Volume
 
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
@@ -43,6 +43,10 @@ def risks_of(resource: Resource) -> Iterator[str]:
     if isinstance(resource, Image) and resource.build:
         for allowed in resource.build.entitlements:
             yield f"isolation: commands of the build may have {_ENTITLED[allowed]}"
+    if resource.kind is Kind.SERVICE:
+        from bayplan.reconcile import swarm
+
+        yield from swarm.risks_of(resource)
     if not isinstance(resource, Container):
         return
     for port in resource.ports:
@@ -52,7 +56,7 @@ def risks_of(resource: Resource) -> Iterator[str]:
     yield from _of_isolation(resource)
     for mount in resource.mounts:
         if isinstance(mount, BindMount):
-            yield from _of_bind(mount.source, read_only=mount.read_only)
+            yield from of_bind(mount.source, read_only=mount.read_only)
             if "shared" in mount.propagation:
                 yield f"isolation: mounts made under {mount.target} pass to the host"
 
@@ -61,12 +65,13 @@ def _of_volume(options: Mapping[str, str]) -> Iterator[str]:
     """A volume that is a mount: of a directory, or of a file system that is the host's own."""
     device, words = options.get("device", ""), options.get("o", "").split(",")
     if {"bind", "rbind"} & set(words):
-        yield from _of_bind(device, read_only="ro" in words)
+        yield from of_bind(device, read_only="ro" in words)
     elif device and options.get("type", "") not in _OF_A_SERVER:
         yield f"isolation: mounts {options.get('type', '')} {device} of the host".replace("  ", " ")
 
 
-def _of_bind(source: str, *, read_only: bool = False) -> Iterator[str]:
+def of_bind(source: str, *, read_only: bool = False) -> Iterator[str]:
+    """Of a directory of the host in a container."""
     path = posixpath.normpath(f"/{source.lstrip('/')}")  # two slashes at the begin would stay
     if posixpath.basename(path) in _ENGINE_SOCKETS or (path in _OF_THE_HOST and not read_only):
         yield f"isolation: bind of {source} gives control of the host"
@@ -77,8 +82,7 @@ def _of_bind(source: str, *, read_only: bool = False) -> Iterator[str]:
 def _of_isolation(resource: Container) -> Iterator[str]:
     if resource.privileged:
         yield "isolation: privileged, the container can control the host"
-    for capability in sorted(_STRONG_CAPABILITIES.intersection(resource.cap_add)):
-        yield f"isolation: capability {capability} reaches beyond the container"
+    yield from of_capabilities(resource.cap_add)
     if resource.network_mode == "host":
         yield "isolation: shares the host's network"
     for name, what in _HOST_SPACES.items():
@@ -95,6 +99,12 @@ def _of_isolation(resource: Container) -> Iterator[str]:
         yield f"isolation: uses the host's device {name}, with all that its driver asks for"
     for rule in resource.device_cgroup_rules:
         yield f"isolation: may use devices {rule}"
+
+
+def of_capabilities(added: Collection[str]) -> Iterator[str]:
+    """Of capabilities that a container has over the default set."""
+    for capability in sorted(_STRONG_CAPABILITIES.intersection(added)):
+        yield f"isolation: capability {capability} reaches beyond the container"
 
 
 def risk_of_change(change: Change) -> Iterator[str]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
+from bayplan.reconcile.graph import uses
 from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait
 from bayplan.reconcile.risks import risk_of_change, risks_of
-from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
+from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
 _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
 
@@ -27,12 +28,11 @@ class Steps:
         snapshot: Snapshot,
         images: Mapping[str, ResolvedImage],
         *,
+        facts: Facts,
         stopped: frozenset[ResourceId],
     ) -> None:
         self.runtime, self.snapshot, self.images, self.stopped = runtime, snapshot, images, stopped
-        self.facts = runtime.facts()
-        key = self.facts.key.get_secret_value()
-        self.stack = stack.model_copy(update={"containers": tuple(item.sealed(key) for item in stack.containers)})
+        self.facts, self.stack = facts, stack
         self.found: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
 
@@ -57,7 +57,7 @@ class Steps:
         how: Change = Change.NONE,
     ) -> Step:
         """A step with its risks, and what it waits for."""
-        changing = risk_of_change(how) if resource.kind is Kind.CONTAINER else ()
+        changing = risk_of_change(how) if resource.kind in (Kind.CONTAINER, Kind.SERVICE) else ()
         risks = (*risks_of(resource), *changing)
         waits = self._waits(resource) if action is not Action.HEAL else ()
         desired = resource.model_copy()
@@ -89,6 +89,8 @@ class Steps:
             return self.make(resource, Action.CREATE, "an interrupted change left it half made")
         if resource.kind is Kind.VOLUME and any(item.how is Change.RECREATE for item in changes):
             raise ConflictError(f"{resource.id} cannot be changed without losing its data", hint="use a new volume")
+        if resource.kind is Kind.NETWORK and any(item.how is Change.RECREATE for item in changes):
+            self._check_leavable(resource, changes)
         return self._changed(resource, observed, changes)
 
     def _check_owner(self, resource: Resource, observed: Observed, changes: Sequence[FieldChange]) -> None:
@@ -133,6 +135,16 @@ class Steps:
             if moved:
                 changes = (*changes, moved)
         return changes
+
+    def _check_leavable(self, network: Resource, changes: Sequence[FieldChange]) -> None:
+        """A service cannot be taken off a network for a while, as containers are: it stays in its tasks' way."""
+        users = [item.id.name for item in self.snapshot.of(Kind.SERVICE) if network.id in uses(item.actual)]
+        if users:
+            fields = ", ".join(item.path for item in changes if item.how is Change.RECREATE)
+            raise ConflictError(
+                f"{network.id} cannot be changed ({fields}) while services are on it: {', '.join(sorted(users))}",
+                hint="declare another network: services move to it in place",
+            )
 
     def _image_step(self, resource: Resource) -> Step | None:
         resolved = self.images[resource.name]

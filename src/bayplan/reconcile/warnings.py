@@ -11,6 +11,14 @@ from bayplan.runtime.protocol import Facts, Snapshot
 _MADE = (Action.CREATE, Action.RECREATE)
 
 
+def of_swarm(stack: Stack, snapshot: Snapshot) -> Iterator[str]:
+    """What is less than declared of services and nodes: the swarm goes on trying, a plan does nothing about it."""
+    for kind in (Kind.NODE, Kind.SERVICE):
+        for item in snapshot.of(kind):
+            if stack.find(item.id) is not None:
+                yield from (f"{item.id}: {note}" for note in item.notes)
+
+
 def of_networks(stack: Stack, snapshot: Snapshot, steps: Collection[Step], facts: Facts) -> Iterator[str]:
     """Notes of the networks that are there; of those that will be made, what the host does to networks."""
     for item in snapshot.of(Kind.NETWORK):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from bayplan.errors import CorruptStateError, NotFoundError, UnsupportedError
-from bayplan.models import Container, Model, Stack
+from bayplan.models import Model, Resource, Stack
 from bayplan.models.secret import may_be_secret
 from bayplan.record.journal import Journal
 
@@ -31,10 +33,19 @@ class Generation(Model):
     engine: str
     summary: str
     note: str = ""
-    stack: Stack
+    stack: SerializeAsAny[Stack]
     digests: dict[str, str]
     withheld: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Container to the variables of its environment whose values were left out."""
+    """Container (service of a swarm) to the variables of its environment whose values were left out."""
+
+    @field_validator("stack", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, dict) and info.data.get("engine") == "swarm":
+            from bayplan.models.swarm import SwarmStack
+
+            return SwarmStack.model_validate(value)
+        return value
 
 
 class Generations:
@@ -105,23 +116,27 @@ class Generations:
 
 def without_secrets(stack: Stack) -> tuple[Stack, dict[str, tuple[str, ...]]]:
     """A stack as it may be recorded, and the variables that were left out, by container."""
-    withheld = {item.name: names for item in stack.containers if (names := _secret_names(item))}
-    containers = tuple(_stripped(item) for item in stack.containers)
-    secrets = tuple(item.model_copy(update=_ELSEWHERE) for item in stack.secrets)
-    configs = tuple(item.model_copy(update=_ELSEWHERE) for item in stack.configs)
-    return stack.model_copy(update={"containers": containers, "secrets": secrets, "configs": configs}), withheld
+    withheld: dict[str, tuple[str, ...]] = {}
+    update = {}
+    for field in ("containers", "services"):
+        items: tuple[Resource, ...] = getattr(stack, field, ())
+        for item in items:
+            if names := tuple(name for name in environment_of(item) if may_be_secret(name)):
+                withheld[item.name] = names
+        update[field] = tuple(_stripped(item) for item in items)
+    return stack.model_copy(update={name: items for name, items in update.items() if items}), withheld
 
 
-_ELSEWHERE = {"file": None, "environment": None, "content": None, "external": True}
+def environment_of(resource: Resource) -> Mapping[str, str]:
+    """The environment variables of a container or service."""
+    found: Mapping[str, str] = getattr(resource, "environment", {})
+    return found
 
 
-def _secret_names(container: Container) -> tuple[str, ...]:
-    return tuple(name for name in container.environment if may_be_secret(name))
-
-
-def _stripped(container: Container) -> Container:
-    kept = {name: value for name, value in container.environment.items() if not may_be_secret(name)}
-    return container if len(kept) == len(container.environment) else container.model_copy(update={"environment": kept})
+def _stripped(resource: Resource) -> Resource:
+    own = environment_of(resource)
+    kept = {name: value for name, value in own.items() if not may_be_secret(name)}
+    return resource if len(kept) == len(own) else resource.model_copy(update={"environment": kept})
 
 
 def now() -> datetime:

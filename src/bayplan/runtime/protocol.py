@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from pydantic import Field, SecretBytes
+from pydantic import Field, SecretBytes, SerializeAsAny
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
 from bayplan.runtime.verbs import Verbs
@@ -66,7 +66,7 @@ class Status(Model):
     finished_at: datetime | None = None
     restarts: int = 0
     addresses: Mapping[str, str] = Field(default_factory=dict)
-    """Network name to IPv4 address."""
+    """Network name to IPv4 address, or to IPv6 address where a network has no IPv4."""
     addresses_v6: Mapping[str, str] = Field(default_factory=dict)
     """Network name to IPv6 address, of networks that have IPv6."""
     ports: tuple[str, ...] = ()
@@ -81,8 +81,8 @@ class Observed(Model):
     (``Runtime.heal``), ``restart`` or ``re-create``. ``image_digest`` is that of the image a container was made from.
     """
 
-    actual: Container | Network | Volume | Image
-    declared: Container | Network | Volume | Image | None = None
+    actual: Container | Network | Volume | Image | SerializeAsAny[Resource]
+    declared: Container | Network | Volume | Image | SerializeAsAny[Resource] | None = None
     status: Status
     handle: str = ""
     """The engine's own identifier (container id)."""
@@ -274,7 +274,7 @@ class Runtime(Verbs, Protocol):
         """Give a container that was set aside its name and endpoints back and start it if it ran."""
 
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
-        """Wait until the container is running, healthy, or ended (values of ``Condition``).
+        """Wait until the container is running, healthy, or ended (values of ``Condition``); a service: until all run.
 
         Fails fast: RuntimeFailureError with the last log lines when it ends or turns unhealthy meanwhile, or when the
         time has passed. StoppedError when ``stopped`` says so.
@@ -289,7 +289,7 @@ class Runtime(Verbs, Protocol):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Iterator[LogLine]:
-        """What the container wrote, oldest first."""
+        """What the container (the tasks of the service) wrote, oldest first."""
 
     def exec(
         self,

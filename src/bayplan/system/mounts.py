@@ -83,6 +83,9 @@ def move_tree(tree: int, target: str) -> None:
     _check(moved, f"mount on {target}")
 
 
+_WHOLE = {"redirect_dir": "nofollow", "metacopy": "off"}
+"""What is moved is written whole, whatever the module's parameters say: an upper directory that only names where things
+were can be no layer (kernel: overlayfs.rst, "Renaming directories", "Metadata only copy up")."""
 _no_single_layers: list[bool] = []
 """Not empty: this kernel does not know ``lowerdir+``; it is asked only once, as it logs each time."""
 
@@ -111,6 +114,8 @@ def mount_overlay(lowerdirs: Sequence[Path], upper: Path | None, work: Path | No
         if upper is not None and work is not None:
             _set(context, "upperdir", str(upper))
             _set(context, "workdir", str(work))
+        for name, value in _WHOLE.items():
+            _set(context, name, value)
         _set(context, "source", "bayplan")
         _check(_libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0), f"overlay for {target}")
         tree = _check(_libc.syscall(_SYS_FSMOUNT, context, 1, 0), f"overlay for {target}")
@@ -138,4 +143,5 @@ def _mount_overlay_by_options(lowerdirs: Sequence[Path], upper: Path | None, wor
     data = "lowerdir=" + ":".join(str(item) for item in lowerdirs)
     if upper is not None and work is not None:
         data += f",upperdir={upper},workdir={work}"
+    data += "".join(f",{name}={value}" for name, value in _WHOLE.items())
     mount("overlay", str(target), "overlay", 0, data)

@@ -197,7 +197,7 @@ def test_a_port_on_the_loopback_address(networks):
     if not loopback_v6_works():
         bound = Container(name="c", image="x", ports=[asked], networks=[Endpoint(network="six")])
         with pytest.raises(UnsupportedError, match="bridge-nf-call-ip6tables=0"):
-            published.check([bound], networks.database, (), frozenset, networks.with_ipv6([]))
+            published.check([bound], networks.database, (), frozenset, networks.families([]))
         # One that is not bound is left to 127.0.0.1: refused, a client goes on to that at once.
         networks.attach(box, [Endpoint(network="six")], [Port(target=7000, published=port)])
         with pytest.raises(OSError, match="refused"):

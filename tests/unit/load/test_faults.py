@@ -124,7 +124,7 @@ def test_what_will_not_be_built_is_refused_with_the_reason(attribute: str, tmp_p
 
 BRIDGE = "com.docker.network.bridge"
 UNBUILT_OF_NETWORKS = {
-    "enable_ipv4: false": "without IPv4",
+    "driver: overlay": "network driver 'overlay'",
 }
 
 

@@ -56,7 +56,7 @@ def load_stack(
     """The stack that the files declare, later ones over earlier ones.
 
     ``environment`` (the process's when None) goes before ``env_files`` (``.env`` of the project directory when empty).
-    ``settings`` say where external secrets and configs are.
+    ``settings`` say where external secrets and configs are, and whether it is for a swarm: then it has services.
     Raises DeclarationError with file and line; NotBuiltYetError for what Compose has and this version does not.
     """
     if not files:
@@ -116,7 +116,12 @@ def _load(
     wanted = tuple(profiles) or tuple(filter(None, values.get("COMPOSE_PROFILES", "").split(",")))
     sources = tuple(label for _, label in texts)
     kept = {"secrets": settings.secrets_root, "configs": settings.configs_root}
-    return assemble(root, Context(project, directory, variables.values, wanted, sources, kept))
+    context = Context(project, directory, variables.values, wanted, sources, kept)
+    if settings.engine == "swarm":
+        from bayplan.load.compose import swarm
+
+        return swarm.assemble(root, context)
+    return assemble(root, context)
 
 
 def _variables(directory: Path, environment: Mapping[str, str] | None, env_files: Sequence[Path]) -> dict[str, str]:

@@ -36,28 +36,36 @@ def read_grants(node: Node, kind: str, declared: Mapping[str, Node], places: Pla
     """``secrets`` or ``configs`` (``kind``) of a service, with their content. Raises DeclarationError."""
     found: dict[str, FileGrant] = {}
     for item in as_list(node):
-        long = isinstance(item.value, dict)
-        if long:
-            check_keys(item, built={"source", "target", "uid", "gid", "mode"})
-        source = item.get("source") if long else item
-        if source is None:
-            raise wrong(item, "names no source")
-        name = as_text(source)
-        if name not in declared:
-            raise wrong(source, f"{name!r} is not declared", hint=f"add it under the top-level {kind}")
-        values: dict[str, Any] = {"source": name, "content": _content(declared[name], name, kind, places)}
+        values = grant_values(item, kind, declared)
+        name = values["source"]
+        values["content"] = read_content(declared[name], name, kind, places)
         if file := _file(declared[name], name, kind, places):
             values["file"] = str(file)
-        target = as_text(given) if long and (given := item.get("target")) else name
-        values["target"] = target if target.startswith("/") else f"{_top(kind)}/{target}"
-        for key in ("uid", "gid"):
-            if long and (number := item.get(key)):
-                values[key] = as_integer(number)
-        if long and (mode := item.get("mode")):
-            values["mode"] = _mode(mode)
         grant = make(FileGrant, item, values)
         found[grant.target] = grant
     return tuple(found.values())
+
+
+def grant_values(item: Node, kind: str, declared: Mapping[str, Node]) -> dict[str, Any]:
+    """One entry of a service's ``secrets`` or ``configs`` as fields of a grant; its source is a declared key."""
+    long = isinstance(item.value, dict)
+    if long:
+        check_keys(item, built={"source", "target", "uid", "gid", "mode"})
+    source = item.get("source") if long else item
+    if source is None:
+        raise wrong(item, "names no source")
+    name = as_text(source)
+    if name not in declared:
+        raise wrong(source, f"{name!r} is not declared", hint=f"add it under the top-level {kind}")
+    target = as_text(given) if long and (given := item.get("target")) else name
+    values: dict[str, Any] = {"source": name}
+    values["target"] = target if target.startswith("/") else f"{_top(kind)}/{target}"
+    for key in ("uid", "gid"):
+        if long and (number := item.get(key)):
+            values[key] = as_integer(number)
+    if long and (mode := item.get("mode")):
+        values["mode"] = _mode(mode)
+    return values
 
 
 def read_build_secrets(node: Node, declared: Mapping[str, Node], places: Places) -> tuple[BuildSecret, ...]:
@@ -80,14 +88,15 @@ def _mode(node: Node) -> int:
     return int(node.value, 8)
 
 
-def _is_external(node: Node) -> bool:
+def is_external(node: Node) -> bool:
+    """Whether somebody else makes it."""
     external = node.get("external")
     return external is not None and (isinstance(external.value, dict) or as_flag(external))
 
 
 def _file(node: Node, key: str, kind: str, places: Places) -> Path | None:
     """The file that holds it, when one does."""
-    if _is_external(node):
+    if is_external(node):
         return places.kept[kind] / final_name(node, key, "")
     file = node.get("file")
     if file is None:
@@ -112,14 +121,14 @@ def _kept(node: Node, file: Path, kind: str) -> SecretBytes | None:
         return None
 
 
-def _content(node: Node, key: str, kind: str, places: Places) -> SecretBytes | None:
+def read_content(node: Node, key: str, kind: str, places: Places) -> SecretBytes | None:
     """What it holds; None when that is not there now, which only a change of the container minds."""
     check_keys(
         node,
         built={*_SOURCES, "name", "external"},
         known={"labels", "driver", "driver_opts", "template_driver"},
     )
-    if _is_external(node):
+    if is_external(node):
         file = places.kept[kind] / final_name(node, key, "")
         if file.parent != places.kept[kind] or file.name.startswith("."):
             raise wrong(node, f"{final_name(node, key, '')!r} is no name of a file in {places.kept[kind]}")

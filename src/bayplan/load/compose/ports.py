@@ -16,9 +16,14 @@ def read_ports(node: Node) -> tuple[Port, ...]:
     """The ports of a service, each once (address, published port, target, protocol). Raises DeclarationError."""
     found: dict[str, Port] = {}
     for item in as_list(node):
-        for port in _long(item) if isinstance(item.value, dict) else _short(item):
+        for port in ports_of(item):
             found.setdefault(str(port), port)
     return tuple(found.values())
+
+
+def ports_of(item: Node) -> list[Port]:
+    """The ports that one entry stands for. Raises DeclarationError."""
+    return _long(item) if isinstance(item.value, dict) else _short(item)
 
 
 def _short(node: Node) -> list[Port]:

@@ -66,7 +66,7 @@ class References:
         """Those of ``depends_on`` and those that other attributes imply. Raises DeclarationError."""
         found: dict[str, Dependency] = {}
         if given := service.get("depends_on"):
-            for name, place in _entries(given).items():
+            for name, place in entries(given).items():
                 dependency = _dependency(name, place)
                 if not dependency.required and name not in self.services:
                     continue
@@ -117,7 +117,8 @@ class References:
                     ports[key] = one.service
 
 
-def _entries(given: Node) -> Mapping[str, Node]:
+def entries(given: Node) -> Mapping[str, Node]:
+    """``depends_on`` by the names in it, as a list or a map."""
     if isinstance(given.value, list):
         return {as_text(item): item.with_value(None) for item in as_list(given)}
     return as_map(given)

@@ -87,8 +87,8 @@ def read_network(node: Node, key: str, project: str) -> Network:
         raise not_built(driver, f"network driver {as_text(driver)!r} is not built yet")
     if internal := node.get("internal"):
         values["internal"] = as_flag(internal)
-    if (found := node.get("enable_ipv4")) and not as_flag(found):
-        raise not_built(found, "a network without IPv4 is not built yet")
+    if found := node.get("enable_ipv4"):
+        values["enable_ipv4"] = as_flag(found)
     if found := node.get("enable_ipv6"):
         values["enable_ipv6"] = as_flag(found)
     if options := node.get("driver_opts"):

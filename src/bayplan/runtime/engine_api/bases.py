@@ -41,6 +41,11 @@ class Bases:
             self._known[image_id] = found
         return found
 
+    def forget(self) -> None:
+        """Ask again: a pull or a push gives an image further digests."""
+        with self._lock:
+            self._known.clear()
+
     def config(self, image_id: str) -> Mapping[str, Any]:
         """Its configuration, over which a container's is laid."""
         return self.get(image_id).get("Config") or NOTHING

@@ -80,18 +80,32 @@ class EngineClient(docker.APIClient):
         """Whether its file system is this host's, so that paths mean the same."""
         return self.place.scheme == "unix"
 
-    def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """JSON of Docker's API; ``path`` without version. None for an empty answer. Raises the SDK's errors."""
-        return self._answer(method, f"{self.base_url}/v{self._version}{path}", body, query)
+        return self._answer(method, f"{self.base_url}/v{self._version}{path}", body, query, headers)
 
     def libpod(self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """JSON of Podman's own API in the words of its oldest version; as ``call``."""
         return self._answer(method, f"{self.base_url}/v4.0.0/libpod{path}", body, query)
 
-    def _answer(self, method: str, url: str, body: Any, query: Mapping[str, Any] | None) -> Any:
-        response = self.request(
-            method, url, params=_flat(query or {}), json=body, timeout=self.timeout, headers={"User-Agent": "bayplan"}
-        )
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        body: Any,
+        query: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        given = {"User-Agent": "bayplan", **(headers or {})}
+        response = self.request(method, url, params=_flat(query or {}), json=body, timeout=self.timeout, headers=given)
         try:
             response.raise_for_status()
         except requests.exceptions.HTTPError as error:

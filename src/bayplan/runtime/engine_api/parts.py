@@ -64,7 +64,9 @@ class EngineParts:
     @cached_property
     def images(self) -> Images:
         """Its images, by its own builder or one that is lent to it."""
-        return Images(self.client, self.settings, remote=self.registries(), lent=self._lent)
+        return Images(
+            self.client, self.settings, remote=self.registries(), lent=self._lent, changed=self.containers.bases.forget
+        )
 
     def registries(self) -> Remote:
         """Who says what a registry has under a name."""

@@ -68,8 +68,8 @@ def check(
             _check_named(resource, there)
             _check_platform(resource, resources, images)
     found = [item for item in resources if isinstance(item, Container)]
-    six = networks.with_ipv6([item for item in resources if isinstance(item, Network)])
-    published.check(found, database, replaced, networks.name_server.sockets, six)
+    families = networks.families([item for item in resources if isinstance(item, Network)])
+    published.check(found, database, replaced, networks.name_server.sockets, families)
     if any(item.secrets or item.configs for item in found):
         grants.place(settings)
 

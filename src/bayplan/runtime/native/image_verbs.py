@@ -152,15 +152,11 @@ class NativeImageVerbs:
 
     def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
         """List and deletion under one lease, so that the one is the other."""
-        pruner = Pruner(self.store, self.images.layers.root, self._needed())
-        made = list(self.images.builder.cache.kept())
-        chains, blobs = {item.chain for item in made}, {item.digest for item in made}
-        rows = self.containers.records.database.query("SELECT facts FROM bundles")
-        for facts in (json.loads(row[0]) for row in rows):
-            trees = [*facts["lowerdirs"], *(layer for item in facts.get("images", ()) for layer in item["layers"])]
-            chains |= {f"sha256:{Path(item).name}" for item in trees}
         with Lease(self.store):
-            found = pruner.find(unused=unused, chains=chains, blobs=blobs)
+            pruner = Pruner(self.store, self.images.layers.root, self._needed())
+            made = list(self.images.builder.cache.kept())
+            chains, blobs = {item.chain for item in made}, {item.digest for item in made}
+            found = pruner.find(unused=unused, chains=chains | self._mounted_chains(), blobs=blobs)
             if not dry_run:
                 pruner.delete(found)
         for item in () if dry_run else found:
@@ -170,13 +166,11 @@ class NativeImageVerbs:
 
     def prune_builds(self, *, results: bool, dry_run: bool) -> list[Freed]:
         """Under the collector's lease: no build is under way."""
-        rows = self.containers.records.database.query("SELECT facts FROM bundles")
-        chains = {f"sha256:{Path(item).name}" for row in rows for item in json.loads(row[0])["lowerdirs"]}
-        pruner = Pruner(self.store, self.images.layers.root, self._needed())
         cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
         with Lease(self.store):
             found = caches(top)
-            rest = pruner.find(unused=False, chains=chains, blobs=()) if results else []
+            pruner = Pruner(self.store, self.images.layers.root, self._needed())
+            rest = pruner.find(unused=False, chains=self._mounted_chains(), blobs=()) if results else []
             if not dry_run:
                 delete_caches(top, found)
                 if results:
@@ -206,6 +200,15 @@ class NativeImageVerbs:
         settings = self.images.settings
         below = [*(Path(item) for item in facts["lowerdirs"]), mountpoints.layer(settings.state_root)]
         return Paths.of(settings, container_id).upper, below
+
+    def _mounted_chains(self) -> set[str]:
+        """The layers that containers stand on or have mounted, whatever their images are called now."""
+        found: set[str] = set()
+        for row in self.containers.records.database.query("SELECT facts FROM bundles"):
+            facts = json.loads(row[0])
+            trees = [*facts["lowerdirs"], *(layer for item in facts.get("images", ()) for layer in item["layers"])]
+            found |= {f"sha256:{Path(item).name}" for item in trees}
+        return found
 
     def _id(self, container: str) -> str:
         found = self.containers.find(container)

@@ -34,12 +34,14 @@ class Images:
         *,
         remote: Remote | None = None,
         lent: Callable[[], LentBuilder] | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
+        """``changed`` is told of each that came or got another digest."""
         self._client, self._settings = client, settings
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
         self._builds = Builds(client, self.local, self.pull, self.newest)
-        self._lent = lent
+        self._lent, self._changed = lent, changed
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class Images:
                 lent.create(image, digest, self._client, report)
             else:
                 self._builds.create(image, image.build, digest, report)
+            self._changed()
             return
         self.pull(image, report, digest)
         self._asked.note(image)
@@ -153,6 +156,7 @@ class Images:
             )
             for event in checked(stream, what):
                 progress(event, "pull", report)
+        self._changed()
 
     def delete(self, name: str) -> None:
         """Remove a name and what only it used. Absent is no error. Raises ConflictError while a container uses it."""

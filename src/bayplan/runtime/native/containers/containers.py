@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError, UnsupportedError
@@ -118,7 +118,7 @@ class Containers(Observations):
         netns: Path | None,
         addresses: Mapping[str, str],
         *,
-        name_server: IPv4Address | None = None,
+        name_server: IPv4Address | IPv6Address | None = None,
         tell_names: Callable[[str], None] | None = None,
         connect: Callable[[], None] | None = None,
         restarts: int = 0,
@@ -277,7 +277,11 @@ class Containers(Observations):
         happenings.append(self.settings.state_root, row["project"], row["name"], action, detail)
 
     def retell(
-        self, container_id: str, container: Container, addresses: Mapping[str, str], name_server: IPv4Address | None
+        self,
+        container_id: str,
+        container: Container,
+        addresses: Mapping[str, str],
+        name_server: IPv4Address | IPv6Address | None,
     ) -> None:
         """Write its own addresses and whom it asks for names anew; see ``start``."""
         told = resolver.told(container, self._hostname(self.records.get(container_id)), addresses, name_server)

@@ -16,6 +16,13 @@ from bayplan.runtime.native.supervisor.records import note_health
 from bayplan.runtime.native.supervisor.schedule import Check, Course, age_s, merged
 from bayplan.runtime.protocol import ExecResult, Health
 
+_TIMES = {
+    "Interval": "interval",
+    "Timeout": "timeout",
+    "StartPeriod": "start_period",
+    "StartInterval": "start_interval",
+}
+
 
 class Executor(Protocol):
     """Runs commands in containers."""
@@ -35,7 +42,7 @@ def of_image(raw: Mapping[str, Any] | None) -> dict[str, Any] | None:
         if not isinstance(raw["Test"], list | tuple):
             raise ValueError("Test is no list")  # noqa: TRY004, TRY301 - one message below
         found: dict[str, Any] = {"test": tuple(raw["Test"])}
-        for theirs, ours in (("Interval", "interval"), ("Timeout", "timeout"), ("StartPeriod", "start_period")):
+        for theirs, ours in _TIMES.items():
             if raw.get(theirs):
                 found[ours] = str(Duration(microseconds=int(raw[theirs]) // 1000))
         if raw.get("Retries"):

@@ -189,7 +189,7 @@ def _networks(declared: Container, endpoints: Sequence[Mapping[str, Any]]) -> di
     found = {
         str(row["network"]): {
             "IPAddress": row["address"],
-            "IPPrefixLen": int(str(row["subnet"]).partition("/")[2]),
+            "IPPrefixLen": int(str(row["subnet"]).partition("/")[2] or 0),
             "Gateway": row["gateway"],
             "GlobalIPv6Address": row["address6"],
             "GlobalIPv6PrefixLen": int(str(row["subnet6"]).partition("/")[2] or 0),

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ class Told:
 
     hostname: str
     addresses: Mapping[str, str]
-    name_server: IPv4Address | None = None
+    name_server: IPv4Address | IPv6Address | None = None
     """Answers for its networks and asks the host's servers for the rest; None leaves it those of the host."""
     domainname: str = ""
     servers: tuple[str, ...] = ()
@@ -63,7 +63,9 @@ def write(bundle: Path, config: str, netns: Path | None, told: Told) -> None:
     write_private(bundle / "config.json", config)
 
 
-def told(container: Container, hostname: str, addresses: Mapping[str, str], name_server: IPv4Address | None) -> Told:
+def told(
+    container: Container, hostname: str, addresses: Mapping[str, str], name_server: IPv4Address | IPv6Address | None
+) -> Told:
     """With what its declaration says of names."""
     servers = tuple(map(str, container.dns))
     options = container.dns_search, container.dns_opt
@@ -110,7 +112,7 @@ def declared(text: str, told: Told) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def inside(host: str, name_server: IPv4Address | None, upstream: str = "") -> str:
+def inside(host: str, name_server: IPv4Address | IPv6Address | None, upstream: str = "") -> str:
     """The resolv.conf(5) of a container: the host's search list and options, and servers that it can reach.
 
     Those are the name server of its network; without one the host's but those on loopback, which in another network

@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import chain
 from pathlib import Path
 from socket import inet_ntoa
 from typing import NoReturn
@@ -127,11 +128,13 @@ def lease_v6(
     wanted: IPv6Address | None,
     *,
     number: int,
+    name: str = "",
 ) -> IPv6Address:
     """Give ``owner`` an IPv6 address inside a transaction: the wanted one, else that of its ``number`` in the range.
 
     The number is that of its IPv4 address in its subnet, so that both stay over a replacement; the next free one when
-    somebody has it. Raises ConflictError naming the holder, or the network that is full.
+    somebody has it. Without IPv4 a container called ``name`` gets what the last one of that name had, as in ``lease``.
+    Raises ConflictError naming the holder, or the network that is full.
     """
     rows = tx.execute("SELECT address, owner FROM leases WHERE network = ?", (network.name,)).fetchall()
     held = {str(row[0]): str(row[1]) for row in rows}
@@ -141,18 +144,27 @@ def lease_v6(
             raise ConflictError(f"address {wanted} of network {network.name} is held by {_shown(tx, holder)}")
         chosen = wanted
     else:
-        known = unusable_v6(network, subnet) | {IPv6Address(one) for one in held if ":" in one}
-        free = (one for part in ranges_v6(network, subnet) for one in _free_v6(part, known, number))
-        chosen = next(free, None) or _full(network)
+        found = tx.execute("SELECT container, address FROM last_addresses WHERE network = ?", (network.name,))
+        last = dict(found) if name else {}
+        own = [IPv6Address(last[name])] if name in last and last[name] not in held else []
+        parts, edges = ranges_v6(network, subnet), unusable_v6(network, subnet)
+        own = [item for item in own if any(item in part.subnet for part in parts)]
+        known = edges | {IPv6Address(one) for one in held if ":" in one}
+        spared = known | {IPv6Address(one) for one in last.values()}
+        free = (one for each in (spared, known) for part in parts for one in _free_v6(part, each, number))
+        chosen = next(chain(own, free), None) or _full(network)
     tx.execute(
         "INSERT OR REPLACE INTO leases (network, address, owner) VALUES (?, ?, ?)", (network.name, str(chosen), owner)
     )
+    if name:
+        tx.execute("INSERT OR REPLACE INTO last_addresses VALUES (?, ?, ?)", (network.name, name, str(chosen)))
     return chosen
 
 
-def mac_of(address: IPv4Address) -> str:
+def mac_of(address: IPv4Address | IPv6Address) -> str:
     """A locally administered MAC made from the address: unique on its network, the same after a reboot."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed))
+    own = address.packed if address.version == 4 else hashlib.sha256(address.packed).digest()[:4]
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *own))
 
 
 def _offers(tx: sqlite3.Connection, network: Network, subnet: IPv4Network, name: str) -> Iterator[IPv4Address]:

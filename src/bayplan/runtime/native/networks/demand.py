@@ -34,9 +34,10 @@ def check(
         if network is None:
             continue
         _check_driver(network, asked, database)
-        subnet = network.subnet or (IPv4Network(row["subnet"]) if row else None)
+        subnet = network.subnet or (IPv4Network(row["subnet"]) if row and row["subnet"] else None)
         held = _held(name, database, {*leaving, *(container.name for container in containers)})
-        _check_network(network, subnet, asked, held)
+        if network.enable_ipv4:
+            _check_network(network, subnet, asked, held)
         subnet6 = network.ipv6_subnet or (IPv6Network(row["subnet6"]) if row and row["subnet6"] else None)
         _check_v6(network, subnet6, asked, held)
 
@@ -51,6 +52,9 @@ def _check_driver(network: Network, asked: Sequence[tuple[Container, Endpoint]],
                 where=where,
                 hint="remove mac_address, or use macvlan in mode bridge",
             )
+        if endpoint.ipv4_address and not network.enable_ipv4:
+            what = f"address {endpoint.ipv4_address} is IPv4, which network {network.name} has not"
+            raise ConflictError(what, where=where, hint="remove ipv4_address, or enable_ipv4: false of the network")
         six = next((one for one in endpoint.link_local_ips if one.version == 6), None)
         if six and not network.enable_ipv6:
             raise ConflictError(f"{six} is IPv6, which network {network.name} has not", where=where, hint="enable_ipv6")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from sqlite3 import Row
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from sqlite3 import Connection, Row
 
 from bayplan.errors import RuntimeFailureError
-from bayplan.models import Endpoint, Port, Settings
+from bayplan.models import Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
 from bayplan.runtime.native.networks.guard import Guard, Sender, senders
@@ -22,6 +22,7 @@ from bayplan.runtime.native.networks.places import (
     PLACES,
     SENDERS,
     Attachment,
+    first_address,
     inside_name,
     inside_names,
     moves,
@@ -31,6 +32,9 @@ from bayplan.runtime.native.networks.places import (
 )
 from bayplan.runtime.native.state import Database
 from bayplan.system.namespaces import NetworkNamespace
+
+_FIRST_V6 = 2
+"""Where the search for an IPv6 address begins in a range of a network without IPv4: behind its gateway."""
 
 
 class Endpoints(Ports):
@@ -118,10 +122,11 @@ class Endpoints(Ports):
         out, places = ways(rows), tuple(place_of(row) for row in rows)
         # Of its way out if it can: its address there is the one it asks others from.
         bridges = [row for row in rows if recorded(row["declared"]).bridged]
-        bridges.sort(key=lambda row: IPv4Address(row["gateway"]) not in [way.gateway for way in out])
-        servers = (row["gateway"] for row in bridges if self.name_server.serves(row["gateway"]))
-        asked = next(map(IPv4Address, servers), None)
-        addresses = {row["network"]: place.address for row, place in zip(rows, places, strict=True)}
+        gateways = {row["network"]: str(row["gateway"] or row["gateway6"]) for row in bridges}
+        bridges.sort(key=lambda row: ip_address(gateways[row["network"]]) not in [way.gateway for way in out])
+        servers = (gateways[row["network"]] for row in bridges if self.name_server.serves(gateways[row["network"]]))
+        asked = next(map(ip_address, servers), None)
+        addresses = {row["network"]: ip_address(first_address(row)) for row in rows}
         return Attachment(netns, addresses, asked, places, out)
 
     def _forget(self, container_id: str, rows: Sequence[Row]) -> None:
@@ -196,7 +201,7 @@ class Endpoints(Ports):
         found: dict[str, dict[str, dict[str, str]]] = {}
         for row in self.database.query("SELECT * FROM endpoints ORDER BY position"):
             one = found.setdefault(row["container_id"], {"addresses": {}, "addresses_v6": {}})
-            one["addresses"][row["network"]] = row["address"]
+            one["addresses"][row["network"]] = first_address(row)
             if row["address6"]:
                 one["addresses_v6"][row["network"]] = row["address6"]
         return found
@@ -237,18 +242,31 @@ class Endpoints(Ports):
                 old = tx.execute(
                     "SELECT address, address6 FROM endpoints WHERE container_id = ? AND network = ?", key
                 ).fetchone()
-                wanted = endpoint.ipv4_address or (IPv4Address(old[0]) if old else None)
-                network, subnet = recorded(row["declared"]), IPv4Network(row["subnet"])
-                address, address6 = lease(tx, network, subnet, container_id, wanted, name=name), None
-                if row["subnet6"]:
-                    second = endpoint.ipv6_address or (IPv6Address(old[1]) if old and old[1] else None)
-                    number = int(address) - int(subnet[0])
-                    range6 = IPv6Network(row["subnet6"])
-                    address6 = lease_v6(tx, network, range6, container_id, second, number=number)
-                mac = (endpoint.mac_address or mac_of(address)) if network.has_macs else ""
+                network = recorded(row["declared"])
+                address, address6 = _leased(tx, network, row, container_id, endpoint, old, name)
+                known = address or address6
+                mac = (endpoint.mac_address or mac_of(known)) if network.has_macs and known else ""
                 link = link_name(self.settings.interface_prefix, container_id, endpoint.network)
-                place = (position, str(address), mac, link, json.dumps(endpoint.aliases), str(address6 or ""))
+                place = (position, str(address or ""), mac, link, json.dumps(endpoint.aliases), str(address6 or ""))
                 inside = (names[endpoint.network], endpoint.model_dump_json())
                 tx.execute(
                     "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*key, *place, *inside)
                 )
+
+
+def _leased(  # noqa: PLR0917 - what is known of one endpoint
+    tx: Connection, network: Network, row: Row, owner: str, endpoint: Endpoint, old: Row | None, name: str
+) -> tuple[IPv4Address | None, IPv6Address | None]:
+    """Its addresses of the families that the network has; ``old`` are those that it has already."""
+    first, second = None, None
+    number = _FIRST_V6
+    if row["subnet"]:
+        subnet = IPv4Network(row["subnet"])
+        wanted = endpoint.ipv4_address or (IPv4Address(old[0]) if old and old[0] else None)
+        first = lease(tx, network, subnet, owner, wanted, name=name)
+        number = int(first) - int(subnet[0])
+    if row["subnet6"]:
+        wanted6 = endpoint.ipv6_address or (IPv6Address(old[1]) if old and old[1] else None)
+        subnet6 = IPv6Network(row["subnet6"])
+        second = lease_v6(tx, network, subnet6, owner, wanted6, number=number, name="" if first else name)
+    return first, second

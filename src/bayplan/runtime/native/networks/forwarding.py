@@ -22,13 +22,13 @@ def check(network: Network) -> None:
         )
 
 
-def switch_on(*, ipv6: bool) -> None:
-    """Let the host forward; IPv6 only where it is asked for.
+def switch_on(*, ipv4: bool = True, ipv6: bool) -> None:
+    """Let the host forward; each family only where it is asked for.
 
     A kernel that forwards ignores router advertisements, from which many hosts have their own way out. Links that
     listen to them now go on doing so (accept_ra=2).
     """
-    if _V4.read_text().strip() != "1":
+    if ipv4 and _V4.read_text().strip() != "1":
         _V4.write_text("1")
     if ipv6 and not _forwards_v6():
         for path in _V6.glob("*/accept_ra"):
@@ -37,9 +37,9 @@ def switch_on(*, ipv6: bool) -> None:
         (_V6 / "all/forwarding").write_text("1")
 
 
-def defects(*, ipv6: bool) -> Iterator[str]:
+def defects(*, ipv4: bool = True, ipv6: bool) -> Iterator[str]:
     """What is switched off, as sentences."""
-    if _V4.read_text().strip() != "1":
+    if ipv4 and _V4.read_text().strip() != "1":
         yield "the host does not forward (ip_forward)"
     if ipv6 and not _forwards_v6():
         yield "the host does not forward IPv6 (conf/all/forwarding)"

@@ -96,8 +96,9 @@ def elements(bridge: str, ranges: Sequence[AddressRange], declared: Network) -> 
         found.append(("outgoing", bridge))
     for one in ranges:
         six = "6" * (one.subnet.version == 6)
-        if not six:
-            found += [("gateways", str(one.way)), ("resolvers", f"{bridge} . {one.way}")]
+        if not six or not declared.enable_ipv4:
+            # Names are answered at the IPv4 gateway where there is one.
+            found += [(f"gateways{six}", str(one.way)), (f"resolvers{six}", f"{bridge} . {one.way}")]
         if not declared.internal:
             found.append((f"subnets{six}", str(one.subnet)))
         if not declared.internal and declared.masquerade:

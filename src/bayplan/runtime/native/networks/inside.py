@@ -33,10 +33,10 @@ class Place:
     bridge: str
     name: str
     mac: str
-    address: IPv4Address
+    address: IPv4Address | None
     length: int
     address6: IPv6Address | None = None
-    """None: the link has no IPv6 at all."""
+    """None: the link has no IPv6 at all. One of the two families is there."""
     length6: int = 0
     driver: str = "bridge"
     parent: str = ""
@@ -89,7 +89,8 @@ def configure_inside(netns: NetworkNamespace, places: Sequence[Place], ways: Seq
     batch.set_up(1)
     for place in places:
         index = indexes[place.name]
-        batch.add_address(index, str(place.address), place.length)
+        if place.address:
+            batch.add_address(index, str(place.address), place.length)
         batch.set_up(index)
         if place.address6:
             batch.add_address(index, str(place.address6), place.length6)

@@ -88,7 +88,7 @@ class Links:
                 batch.add_address(index, str(one.way), one.subnet.prefixlen)
             # Without an address of its own a bridge takes the lowest of its ports', and changes it as they come and go:
             # containers would send to the old one until their neighbour tables time out.
-            batch.set_up(index, mac_of(next(one.way for one in ranges if isinstance(one.way, IPv4Address))))
+            batch.set_up(index, mac_of(ranges[0].way))
             if six:
                 batch.take_loopback_v6(index)
             batch.send(self._socket)

@@ -39,6 +39,11 @@ _LARGE = """
     SELECT name FROM networks WHERE coalesce(json_extract(declared, '$.driver'), 'bridge') = 'bridge'
     AND (SELECT count(*) FROM endpoints WHERE network = name) > ?
 """
+_GATEWAYS = """
+    SELECT coalesce(nullif(n.gateway, ''), n.gateway6) FROM endpoints e JOIN networks n ON n.name = e.network
+    WHERE e.container_id = ? ORDER BY coalesce(json_extract(n.declared, '$.driver'), 'bridge') != 'bridge', e.position
+"""
+"""Those of one container's networks, bridges first."""
 _AT_ONCE = 64
 """Lists that are made of one reading of the records, and during whose writing no other list is written."""
 _LISTED = 128
@@ -159,10 +164,7 @@ class Names:
 
     def _asks_us(self, container_id: str) -> bool:
         """Whether it has our name server, which knows every peer; one that has not needs the whole list."""
-        rows = self.database.query(
-            "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network WHERE e.container_id = ?",
-            (container_id,),
-        )
+        rows = self.database.query(_GATEWAYS, (container_id,))
         try:
             text = (self.settings.run_root / "containers" / container_id / "resolv.conf").read_bytes()[:_OWN_BYTES]
         except OSError:
@@ -184,12 +186,7 @@ class Names:
 
     def _host_gateway(self, container_id: str) -> str:
         """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""
-        rows = self.database.query(
-            "SELECT n.gateway FROM endpoints e JOIN networks n ON n.name = e.network"
-            " WHERE e.container_id = ?"
-            " ORDER BY coalesce(json_extract(n.declared, '$.driver'), 'bridge') != 'bridge', e.position LIMIT 1",
-            (container_id,),
-        )
+        rows = self.database.query(_GATEWAYS, (container_id,))
         return str(rows[0][0]) if rows else "127.0.0.1"
 
 

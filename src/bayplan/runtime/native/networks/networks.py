@@ -27,6 +27,7 @@ from bayplan.runtime.native.networks.links import link_name
 from bayplan.runtime.native.networks.mending import MendedEndpoints
 from bayplan.runtime.native.networks.nameserver import Finding
 from bayplan.runtime.native.networks.places import ranges_of, recorded
+from bayplan.runtime.native.networks.published import Families
 from bayplan.runtime.protocol import Observed, State, Status
 
 T = TypeVar("T", IPv4Network, IPv6Network)
@@ -53,7 +54,7 @@ class Networks(MendedEndpoints):
         further = [one.subnet for network in networks for one in network.further_ranges]
         taken += [one for one in further if isinstance(one, IPv4Network)]
         for network in networks:
-            if network.subnet is None and self._row(network.name) is None:
+            if network.enable_ipv4 and network.subnet is None and self._row(network.name) is None:
                 taken.append(choose_subnet(self.settings.address_pool, taken))
             forwarding.check(network)
         demand.check(networks, containers, leaving, self.database)
@@ -82,12 +83,17 @@ class Networks(MendedEndpoints):
             else:
                 _refuse_overlap(network.name, further.subnet, self._taken_v6(routes=network.bridged))
 
-    def with_ipv6(self, made: Sequence[Network]) -> Callable[[Container], bool]:
-        """Whether a container gets an IPv6 address that ports can lead to; ``made`` are networks made first."""
+    def families(self, made: Sequence[Network]) -> Callable[[Container], Families]:
+        """Which addresses that ports can lead to a container gets; ``made`` are networks made first."""
         rows = self.database.query("SELECT declared FROM networks")
         known = {item.name: item for item in (*(recorded(row[0]) for row in rows), *made)}
-        able = {name for name, item in known.items() if item.enable_ipv6 and item.bridged and not item.internal}
-        return lambda container: not able.isdisjoint(endpoint.network for endpoint in container.networks)
+        able = {name: item for name, item in known.items() if item.bridged and not item.internal}
+
+        def found(container: Container) -> Families:
+            own = [able[endpoint.network] for endpoint in container.networks if endpoint.network in able]
+            return Families(any(one.enable_ipv4 for one in own), any(one.enable_ipv6 for one in own))
+
+        return found
 
     def create(self, network: Network, project: str) -> None:
         """Make the network, or what of it is missing."""
@@ -95,9 +101,7 @@ class Networks(MendedEndpoints):
             row = self._row(network.name)
             if row is None:
                 self.check(network)
-                taken = [subnet for _, subnet, _ in self._taken()]
-                subnet = network.subnet or choose_subnet(self.settings.address_pool, taken)
-                six = self._choose_v6(network)
+                four, six = self._choose(network), self._choose_v6(network)
                 made = not network.bridged and parents.is_ours(network, self.database.query("SELECT * FROM networks"))
                 with self.database.transaction() as tx:
                     tx.execute(
@@ -106,8 +110,7 @@ class Networks(MendedEndpoints):
                             network.name,
                             project,
                             network.model_dump_json(),
-                            str(subnet),
-                            str(gateway_of(network, subnet)),
+                            *four,
                             network.bridge_name or self._bridge(network.name),
                             datetime.now(UTC).isoformat(),
                             *six,
@@ -225,17 +228,19 @@ class Networks(MendedEndpoints):
         self.firewall.add_network(row["bridge"], ranges_of(row), declared)
         self.links.ensure_bridge(row["bridge"], ranges_of(row), declared.mtu)
         if not declared.internal:
-            forwarding.switch_on(ipv6=bool(row["subnet6"]))
+            forwarding.switch_on(ipv4=bool(row["subnet"]), ipv6=bool(row["subnet6"]))
 
     def _defects(self, row: Row, kernel: Kernel) -> list[str]:
-        declared, six = recorded(row["declared"]), row["subnet6"]
+        declared = recorded(row["declared"])
         if not declared.bridged:
             made = bool(row["parent_made"])
             return [text for text, mendable in parents.findings(declared, made=made) if mendable]
         found = list(self.links.bridge_defects(row["bridge"], ranges_of(row)))
         if not kernel.has_network(row["bridge"], ranges_of(row), declared):
             found.append("its firewall rules are missing")
-        return found if declared.internal else [*found, *forwarding.defects(ipv6=bool(six))]
+        if not declared.internal:
+            found += forwarding.defects(ipv4=bool(row["subnet"]), ipv6=bool(row["subnet6"]))
+        return found
 
     def _notes(self, row: Row, finding: Finding, closed: Mapping[str, str]) -> list[str]:
         """What nobody but the user can mend; empty ones among them."""
@@ -246,6 +251,15 @@ class Networks(MendedEndpoints):
 
     def _bridge(self, name: str) -> str:
         return link_name(self.settings.interface_prefix, str(self.settings.state_root), name)
+
+    def _choose(self, network: Network) -> tuple[str, str]:
+        """Range and gateway of IPv4; empty without it."""
+        if not network.enable_ipv4:
+            return "", ""
+        subnet = network.subnet
+        if subnet is None:
+            subnet = choose_subnet(self.settings.address_pool, [item for _, item, _ in self._taken()])
+        return str(subnet), str(gateway_of(network, subnet))
 
     def _choose_v6(self, network: Network) -> tuple[str, str]:
         """Range and gateway; empty without IPv6."""
@@ -290,5 +304,5 @@ def _refuse_overlap(name: str, wanted: T, taken: Sequence[tuple[str, T, str]]) -
 
 
 def _addresses(row: Row) -> dict[str, str]:
-    found = {"subnet": row["subnet"], "gateway": row["gateway"]}
-    return found | ({"ipv6_subnet": row["subnet6"], "ipv6_gateway": row["gateway6"]} if row["subnet6"] else {})
+    names = {"subnet": "subnet", "gateway": "gateway", "ipv6_subnet": "subnet6", "ipv6_gateway": "gateway6"}
+    return {name: row[column] for name, column in names.items() if row[column]}

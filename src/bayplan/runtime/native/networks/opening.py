@@ -35,14 +35,13 @@ class Ports:
             "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
         )
         rows = [row for row in rows if self._publishes(row["network"])]
-        address = next((row["address"] for row in rows), None)
-        address6 = next((row["address6"] for row in rows if row["address6"]), "")
-        if ports and address is None:
+        address, address6 = (next((row[name] for row in rows if row[name]), "") for name in ("address", "address6"))
+        if ports and not rows:
             raise ConflictError("ports can be published only from a bridge network that is not internal")
         with self.balance.turn():
             before = set(self.balance.shared(container_id))
             with self.database.transaction() as tx:
-                wanted = self._wanted(tx, container_id, ports, str(address), address6)
+                wanted = self._wanted(tx, container_id, ports, address, address6)
             # Closed before it is forgotten: an open port without a record would be found by nobody.
             gone = held - wanted
             self.firewall.withdraw(port for port in gone if port.key not in before)
@@ -103,13 +102,14 @@ class Ports:
         """The ports with their numbers; those that the host chooses last, so that they spare the others."""
         found: set[Published] = set()
         for port in sorted(ports, key=lambda item: item.chosen):
-            hosts = port.hosts(ipv6=bool(address6))
+            hosts = port.hosts(ipv4=bool(address), ipv6=bool(address6))
             taken = {item.published for item in found if item.protocol == port.protocol}
             number = published.choose(tx, container_id, port, hosts, taken) if port.chosen else port.published
             for host in hosts:
                 leads = address6 if ":" in host else address
                 if not leads:
-                    raise ConflictError(f"port {port} needs a network that is not internal and has IPv6")
+                    family = "IPv6" if ":" in host else "IPv4"
+                    raise ConflictError(f"port {port} needs a network that is not internal and has {family}")
                 found.add(Published(host, number, port.protocol, leads, port.target))
         return found
 

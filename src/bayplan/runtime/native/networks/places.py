@@ -49,7 +49,7 @@ def moves(row: Row, endpoint: Endpoint) -> bool:
     """Whether a recorded place has another link than is declared now; an address that is not declared stays."""
     other4 = endpoint.ipv4_address and str(endpoint.ipv4_address) != row["address"]
     other6 = endpoint.ipv6_address and str(endpoint.ipv6_address) != row["address6"]
-    mac = endpoint.mac_address or mac_of(IPv4Address(row["address"]))
+    mac = endpoint.mac_address or mac_of(ip_address(first_address(row)))
     if other4 or other6 or (row["mac"] and mac != row["mac"]):
         return True
     before = asked(row)
@@ -58,17 +58,23 @@ def moves(row: Row, endpoint: Endpoint) -> bool:
     )
 
 
+def first_address(row: Row) -> str:
+    """The address by which a recorded endpoint is known: IPv4, or IPv6 on a network without it."""
+    return str(row["address"] or row["address6"])
+
+
 def place_of(row: Row) -> Place:
     """A recorded endpoint's link; ``row`` is one of ``PLACES``."""
     network, endpoint = recorded(row["declared"]), asked(row)
+    address = IPv4Address(row["address"]) if row["address"] else None
     address6 = IPv6Address(row["address6"]) if row["address6"] else None
     return Place(
         row["link"],
         row["bridge"],
         inside_name(row),
         row["mac"],
-        IPv4Address(row["address"]),
-        range_of(row, row["address"]).subnet.prefixlen,
+        address,
+        range_of(row, row["address"]).subnet.prefixlen if address else 0,
         address6,
         range_of(row, row["address6"]).subnet.prefixlen if address6 else 0,
         driver=network.driver,
@@ -89,7 +95,7 @@ def ranges_of(row: Row) -> tuple[AddressRange, ...]:
 @functools.lru_cache(maxsize=256)
 def _ranges(declared: str, subnet: str, subnet6: str) -> tuple[AddressRange, ...]:
     network = recorded(declared)
-    four = ranges(network, IPv4Network(subnet))
+    four = ranges(network, IPv4Network(subnet)) if subnet else ()
     return (*four, *(ranges_v6(network, IPv6Network(subnet6)) if subnet6 else ()))
 
 
@@ -115,7 +121,7 @@ def ways(rows: Iterable[Row]) -> tuple[Way, ...]:
     """The ways out of a container with these places, one of each family at most."""
     open_ones = [row for row in rows if not recorded(row["declared"]).internal]
     open_ones.sort(key=lambda row: (-asked(row).gw_priority, row["position"]))
-    four = [(range_of(row, row["address"]).way, row) for row in open_ones][:1]
+    four = [(range_of(row, row["address"]).way, row) for row in open_ones if row["address"]][:1]
     six = [(range_of(row, row["address6"]).way, row) for row in open_ones if row["address6"]][:1]
     found: list[tuple[IPv4Address | IPv6Address, Row]] = [*four, *six]
     return tuple(Way(gateway, inside_name(row) if recorded(row["declared"]).routed else "") for gateway, row in found)
@@ -126,8 +132,9 @@ class Attachment:
     """A container's place on its networks: its namespace, its address on each network, and whom it asks for names."""
 
     netns: NetworkNamespace
-    addresses: dict[str, IPv4Address]
-    name_server: IPv4Address | None = None
+    addresses: dict[str, IPv4Address | IPv6Address]
+    """By network: IPv4, or IPv6 on one without it."""
+    name_server: IPv4Address | IPv6Address | None = None
     """None: those of the host, as no gateway of its networks can answer."""
     places: tuple[Place, ...] = ()
     ways: tuple[Way, ...] = ()

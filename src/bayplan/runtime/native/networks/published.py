@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Port, labels
@@ -22,16 +23,23 @@ _HELD = """
 """
 
 
+class Families(NamedTuple):
+    """Of which families a container has addresses that ports can lead to."""
+
+    ipv4: bool = True
+    ipv6: bool = False
+
+
 def check(
     containers: Sequence[Container],
     database: Database,
     replaced: Collection[str],
     own_sockets: Callable[[], frozenset[str]],
-    has_ipv6: Callable[[Container], bool] = lambda _: False,
+    families: Callable[[Container], Families] = lambda _: Families(),
 ) -> None:
     """Refuse ports that others hold. ``replaced`` are names of containers that make room.
 
-    ``has_ipv6`` says whether a container gets an IPv6 address that ports can lead to.
+    ``families`` says which addresses that ports can lead to a container gets.
     ``own_sockets`` are those of our name server: publishing binds nothing, and spares gateways. Raises ConflictError
     naming the holder, UnsupportedError for a protocol that the kernel lacks.
     """
@@ -41,8 +49,9 @@ def check(
             where = str(container.id)
             if not sockets.supports(port.protocol):
                 raise UnsupportedError(f"the kernel has no {port.protocol}", where=where, hint="load its module")
-            hosts = port.hosts(ipv6=has_ipv6(container))
-            _check_family(port, container, has_ipv6)
+            has = families(container)
+            _check_family(port, container, has)
+            hosts = port.hosts(ipv4=has.ipv4, ipv6=has.ipv6)
             if port.chosen:
                 if not any(_may_choose(port, hosts, number, database, replaced) for number in _numbers(port)):
                     raise ConflictError(f"no port of {port} is free", where=where, hint="declare a larger range")
@@ -109,10 +118,18 @@ def _may_choose(port: Port, hosts: Sequence[str], number: int, database: Databas
     return True
 
 
-def _check_family(port: Port, container: Container, has_ipv6: Callable[[Container], bool]) -> None:
-    if port.host_ip is None or port.host_ip.version == 4:
+def _check_family(port: Port, container: Container, has: Families) -> None:
+    if port.host_ip is None:
         return
-    if not has_ipv6(container):
+    if port.host_ip.version == 4:
+        if container.networks and not has.ipv4 and has.ipv6:
+            raise ConflictError(
+                f"port {port} is IPv4, and no network of the container that is not internal has IPv4",
+                where=str(container.id),
+                hint="publish it on an IPv6 address, such as [::], or on none",
+            )
+        return
+    if not has.ipv6:
         raise ConflictError(
             f"port {port} is IPv6, and no network of the container that is not internal has IPv6",
             where=str(container.id),

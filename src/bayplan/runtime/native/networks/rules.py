@@ -11,6 +11,8 @@ add set inet {t} subnets {{ type ipv4_addr; flags interval; }}
 add set inet {t} masked {{ type ipv4_addr; flags interval; }}
 add set inet {t} gateways {{ type ipv4_addr; }}
 add set inet {t} resolvers {{ type ifname . ipv4_addr; }}
+add set inet {t} gateways6 {{ type ipv6_addr; }}
+add set inet {t} resolvers6 {{ type ifname . ipv6_addr; }}
 add map inet {t} ports_any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map inet {t} ports_address {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
 add map inet {t} shared_any {{ type inet_proto . inet_service : verdict; }}
@@ -36,6 +38,8 @@ flush chain inet {t} postrouting
 flush chain inet {t} forward
 add rule inet {t} prerouting ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
 add rule inet {t} output ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
+add rule inet {t} prerouting ip6 daddr @gateways6 meta l4proto {{ tcp, udp }} th dport 53 accept
+add rule inet {t} output ip6 daddr @gateways6 meta l4proto {{ tcp, udp }} th dport 53 accept
 add rule inet {t} prerouting iifname != "lo" ip daddr 127.0.0.0/8 accept
 add rule inet {t} prerouting fib daddr type local jump publish
 add rule inet {t} output fib daddr type local jump publish
@@ -56,6 +60,8 @@ add rule inet {t} postrouting ip6 saddr ::1 oifname @bridges masquerade
 add rule inet {t} postrouting ct status dnat ip6 saddr @subnets6 ip6 daddr @subnets6 masquerade
 add rule inet {t} input iifname @bridges ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 \
 iifname . ip daddr != @resolvers drop
+add rule inet {t} input iifname @bridges ip6 daddr @gateways6 meta l4proto {{ tcp, udp }} th dport 53 \
+iifname . ip6 daddr != @resolvers6 drop
 add rule inet {t} forward ct state established,related accept
 add rule inet {t} forward ct status dnat oifname @outgoing accept
 add rule inet {t} forward iifname . oifname @pairs accept

@@ -46,7 +46,7 @@ def inspect(networks: Networks, name: str) -> Mapping[str, Any]:
         "Created": str(row["created_at"]).replace("+00:00", "Z"),
         "Scope": "local",
         "Driver": declared.driver,
-        "EnableIPv4": True,
+        "EnableIPv4": declared.enable_ipv4,
         "EnableIPv6": declared.enable_ipv6,
         "IPAM": {"Driver": "default", "Options": None, "Config": _ranges(row, declared)},
         "Internal": declared.internal,

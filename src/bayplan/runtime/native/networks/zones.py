@@ -22,11 +22,13 @@ from bayplan.runtime.native.state import Database
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _NOWHERE = "255.255.255.255"  # refused at once by the kernel (ip(7), SO_BROADCAST): the query never leaves the host
 _RECORDED = """
-    SELECT n.name AS network, n.bridge, n.gateway, n.declared AS network_declared, e.container_id, e.aliases,
+    SELECT n.name AS network, n.bridge, coalesce(nullif(n.gateway, ''), n.gateway6) AS gateway,
+           n.declared AS network_declared, e.container_id, e.aliases,
            e.address, e.address6, c.id, c.name, c.service,
            json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN networks n ON n.name = e.network LEFT JOIN containers c ON c.id = e.container_id
-    WHERE coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge' ORDER BY n.bridge, c.name, e.address
+    WHERE coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge'
+    ORDER BY n.bridge, c.name, e.address
 """
 _ATTEMPT_S = 0.05
 _POLL_S = 0.002
@@ -106,7 +108,7 @@ def _answers(server: str, name: str) -> bool:
     """Whether the server has an IPv4 address for the name (RFC 1035, section 4.1)."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     query = struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", 1, 1)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+    with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as asker:
         asker.settimeout(_ATTEMPT_S)
         try:
             # Bound to the gateway itself: without the bridge the query would go to the host's own gateway.

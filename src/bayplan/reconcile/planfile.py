@@ -1,0 +1,130 @@
+"""Plans kept in a file and applied as they were shown.
+
+The file has what was shown and a digest of every declaration behind it, never a declaration: those may hold secrets. An
+apply of it plans anew, from the declaration that is there, and refuses when that plan is not the one in the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from bayplan import __version__
+from bayplan.errors import ConflictError, DeclarationError, NotFoundError, StalePlanError, UnsupportedError
+from bayplan.models import Container, Model, Resource
+from bayplan.reconcile.plan import PLAN_VERSION, Plan, Step
+from bayplan.system.files import atomic_write
+
+FORMAT = 1
+
+
+class PlanFile(Model):
+    """What is in it. ``declared`` and ``seen`` are digests, by resource: of declarations, of what was observed."""
+
+    format: int = FORMAT
+    made_by: str = __version__
+    plan: dict[str, Any]
+    declared: dict[str, str] = Field(default_factory=dict)
+    seen: dict[str, str] = Field(default_factory=dict)
+
+
+def save(plan: Plan, path: Path, key: bytes) -> None:
+    """Write a plan, readable by its owner alone. ``key``: of the host's fingerprints."""
+    made = PlanFile(plan=plan.model_dump(mode="json"), declared=dict(_declared(plan, key)), seen=dict(plan.seen))
+    atomic_write(path, made.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+
+
+def load(path: Path) -> PlanFile:
+    """Read one. Raises NotFoundError, DeclarationError for what is none, UnsupportedError for a newer one."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise NotFoundError(f"the plan cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise DeclarationError(f"this is no plan: {error}", where=str(path), hint=_HINT) from error
+    if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
+        made_by = data.get("made_by", "a newer version")
+        raise UnsupportedError(f"this plan was made by bayplan {made_by}", where=str(path), hint="upgrade this one")
+    try:
+        found = PlanFile.model_validate(data)
+        version = int(found.plan["version"])
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise DeclarationError("this is no plan of bayplan", where=str(path), hint=_HINT) from error
+    if version != PLAN_VERSION:
+        raise UnsupportedError(f"plans of version {version} are not applied", where=str(path), hint=_HINT)
+    return found
+
+
+_HINT = "make one with `bayplan plan --out FILE`"
+
+
+def check(held: PlanFile, now: Plan, key: bytes) -> None:
+    """Raise StalePlanError saying what moved when the plan of now is another than the one that was kept.
+
+    ConflictError when it was made for another host, engine or project.
+    """
+    for name in ("host", "engine", "project"):
+        if held.plan.get(name) != getattr(now, name):
+            what = f"this plan is for {name} {held.plan.get(name)}, and this is {getattr(now, name)}"
+            raise ConflictError(what, hint="apply it where it was made for")
+    moved = list(dict.fromkeys(_moved(held, now, key)))
+    if moved:
+        raise StalePlanError(f"what this plan was made on has moved: {'; '.join(moved)}", hint="make a new plan")
+
+
+def _moved(held: PlanFile, now: Plan, key: bytes) -> Iterator[str]:
+    seen = {**dict.fromkeys(held.seen, ""), **now.seen}
+    for item in sorted(seen):
+        if held.seen.get(item) != now.seen.get(item):
+            yield f"{item} {'is new' if item not in held.seen else 'is gone' if item not in now.seen else 'is another'}"
+    declared = dict(_declared(now, key))
+    for item in sorted({**held.declared, **declared}):
+        if item not in declared or item not in held.declared:
+            yield f"{item} {'is not changed any more' if item not in declared else 'would be changed too'}"
+        elif held.declared[item] != declared[item]:
+            yield f"the declaration of {item}"
+    for name, image in sorted(now.images.items()):
+        before = (held.plan.get("images") or {}).get(name) or {}
+        if before.get("digest") != image.digest:
+            yield f"image {name} is {image.digest[:19]} by now"
+    steps = [step.model_dump(mode="json") for step in now.steps]
+    if held.plan.get("steps") != steps:
+        yield from _other_steps(held.plan.get("steps"), steps)
+
+
+def _other_steps(before: Any, after: list[dict[str, Any]]) -> Iterator[str]:
+    known = {_called(step): step for step in before if isinstance(step, dict)} if isinstance(before, list) else {}
+    for step in after:
+        if known.get(_called(step)) != step:
+            yield f"{_called(step)} needs another change"
+    if len(known) != len(after):
+        yield "there are other steps"
+
+
+def _called(step: dict[str, Any]) -> str:
+    resource = step.get("resource") or {}
+    return f"{resource.get('kind')} {resource.get('name')}"
+
+
+def _declared(plan: Plan, key: bytes) -> Iterator[tuple[str, str]]:
+    for step in plan.steps:
+        yield str(step.resource), _digest(step, key)
+
+
+def _digest(step: Step, key: bytes) -> str:
+    """Keyed where the host has a key: a digest alone would let a weak secret be found by trying words."""
+    text = step.desired.model_dump_json() if step.desired is not None else ""
+    content = b"".join(_held(step.desired))
+    return hmac.new(key, text.encode() + content, hashlib.sha256).hexdigest()[:32]
+
+
+def _held(resource: Resource | None) -> Iterator[bytes]:
+    """What its files hold: in no dump."""
+    for grant in (*resource.secrets, *resource.configs) if isinstance(resource, Container) else ():
+        yield grant.content.get_secret_value() if grant.content is not None else b""

@@ -1,0 +1,129 @@
+"""The table of options as Podman takes and shows them.
+
+Its inspections lose a part of what a container was made with, and show defaults of its own as if they had been asked
+for. But nobody can change most of a Podman container: what our record says of it is so. Only what can change is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bayplan.models import Container
+from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.options import TABLE, Body, Option, Shape
+from bayplan.runtime.engine_api.options.endpoints import Networks
+from bayplan.runtime.engine_api.options.limits import Limits
+from bayplan.runtime.engine_api.options.option import Gap, default_of
+from bayplan.runtime.engine_api.options.shape import NOTHING
+
+_IMPLIED = ("TERM", "container", "HOSTNAME", "HOME")
+"""Variables that Podman adds to those of the image and the declaration."""
+_DEFAULT_PIDS = 2048
+"""pids_limit of containers.conf(5), when that says nothing."""
+_CHANGING = frozenset({"networks", "resources", "restart"})
+_LOST: Mapping[str, str] = {
+    "domainname": "it has no name of a NIS domain",
+    "stdin_once": "its API does not keep it",
+    "device_cgroup_rules": "its API of Docker's form does not keep them",
+}
+"""What its API drops without a word."""
+
+
+@dataclass(frozen=True)
+class Recorded(Option):
+    """An option that nobody can change once the container is made: the record of what was applied is what is."""
+
+    option: Option = field(kw_only=True)
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """As everywhere."""
+        self.option.write(wanted, body)
+
+    def read(self, shape: Shape) -> Any:
+        """Of one that another tool made; as well as Podman shows it."""
+        return self.option.read(_plain(shape))
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """And what is lost on the way."""
+        yield from self.option.gaps(wanted, engine)
+        if self.field in _LOST and self.value(wanted) != default_of(self.field):
+            yield self.field, _LOST[self.field]
+
+    def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
+        """As declared for what Podman shows; two declarations are compared as everywhere."""
+        return declared if found.id else self.option.settle(declared, own, found)
+
+    def foreign(self, wanted: Container, actual: Container) -> Any:
+        """As everywhere."""
+        return self.option.foreign(wanted, actual)
+
+
+@dataclass(frozen=True)
+class PodmanLimits(Limits):
+    """Without the defaults that Podman shows as limits."""
+
+    def read(self, shape: Shape) -> Any:
+        """A quota is shown beside the CPUs it was made of."""
+        if not shape.id:
+            return super().read(shape)
+        host = dict(shape.host)
+        if host.get("MemorySwappiness") in (0, -1):
+            host["MemorySwappiness"] = None
+        if host.get("PidsLimit") == _DEFAULT_PIDS:
+            host["PidsLimit"] = None
+        if host.get("NanoCpus"):
+            host["CpuPeriod"] = host["CpuQuota"] = None
+        return super().read(replace(shape, host=host))
+
+
+@dataclass(frozen=True)
+class PodmanNetworks(Networks):
+    """Its places. Podman does not say which addresses were asked for: those that it has are compared with them."""
+
+    def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
+        """A container that does not run has no addresses, and keeps those it asked for."""
+        if not found.id:
+            return super().settle(declared, own, found)
+        places = {name: _asked(name, place, own) for name, place in found.endpoints.items()}
+        return super().settle(declared, own, replace(found, endpoints=places))
+
+
+def _asked(name: str, place: Mapping[str, Any], own: Shape) -> dict[str, Any]:
+    """A place with what was asked for where it has that, or nothing at all."""
+    wanted = own.endpoints.get(name) or NOTHING
+    addresses = dict(wanted.get("IPAMConfig") or {})
+    for key, shown in (("IPv4Address", "IPAddress"), ("IPv6Address", "GlobalIPv6Address")):
+        if addresses.get(key) and place.get(shown):
+            addresses[key] = place[shown]
+    filled = {**place, "IPAMConfig": addresses or None}
+    if wanted.get("MacAddress") and not place.get("MacAddress"):
+        filled["MacAddress"] = wanted["MacAddress"]
+    if wanted.get("DriverOpts") and not place.get("DriverOpts"):
+        filled["DriverOpts"] = wanted["DriverOpts"]
+    return filled
+
+
+def _plain(shape: Shape) -> Shape:
+    """An inspection without what Podman adds by itself."""
+    if not shape.id:
+        return shape
+    image = set(shape.image.get("Env") or ())
+    variables = [
+        item for item in shape.config.get("Env") or () if item in image or item.partition("=")[0] not in _IMPLIED
+    ]
+    host = dict(shape.host)
+    for key in ("PidMode", "UTSMode"):
+        host[key] = "" if host.get(key) == "private" else host.get(key)
+    host["Runtime"] = ""
+    host["LogConfig"] = None
+    limits = host.get("Ulimits") or ()
+    host["Ulimits"] = [{**one, "Name": str(one["Name"]).removeprefix("RLIMIT_").lower()} for one in limits]
+    return replace(shape, config={**shape.config, "Env": variables}, host=host)
+
+
+PODMAN_TABLE: Mapping[str, Option] = {
+    name: option if name in _CHANGING or option.kept else Recorded(name, option.since, option=option)
+    for name, option in TABLE.items()
+} | {"networks": PodmanNetworks("networks"), "resources": PodmanLimits("resources")}

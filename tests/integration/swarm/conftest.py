@@ -1,0 +1,106 @@
+"""A swarm of three hosts for all tests of this room, made by us; a stack's name for each test, removed after it."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bayplan import app
+from bayplan.load.compose import load_text
+from bayplan.models.swarm import SwarmNode, SwarmStack
+from bayplan.runtime.swarm.runtime import SwarmRuntime
+from swarm import Node, add_busybox, hosts
+
+NEEDED = ("dockerd", "docker", "docker-registry", "iptables", "ip", "ss")
+
+
+@dataclass
+class Swarm:
+    """Three hosts, the first of them the manager that is asked; ``image`` is a repository with the tags 1 and 2."""
+
+    hosts: list[Node]
+    image: str
+
+    def __post_init__(self):
+        self.settings = self.hosts[0].settings()
+        self.runtime = SwarmRuntime(self.settings)
+
+    def declared(self, **changes):
+        """The nodes as a declaration; ``changes`` are fields by the node's name."""
+        nodes = [
+            SwarmNode(
+                **{
+                    "name": host.name,
+                    "address": host.place,
+                    "advertise": host.address,
+                    "role": "manager" if host is self.hosts[0] else "worker",
+                    **changes.get(host.name, {}),
+                }
+            )
+            for host in self.hosts
+        ]
+        return SwarmStack(name="", nodes=tuple(nodes))
+
+    def stack(self, text, name, **environment):
+        """A Compose file for this swarm; ``IMAGE`` in it is the repository."""
+        return load_text(
+            text.replace("IMAGE", self.image),
+            label="compose.yaml",
+            project_directory=Path("/"),
+            project_name=name,
+            environment=environment,
+            settings=self.settings,
+        )
+
+    def plan(self, stack, absent=()):
+        """What would be done."""
+        if stack.name:
+            return app.plan(stack, self.runtime, absent=absent)
+        return app.plan_single(stack, self.runtime, absent=absent)
+
+    def apply(self, stack, absent=()):
+        """Do it; the plan that was carried out."""
+        plan, outcome = app.converge(lambda: self.plan(stack, absent), self.runtime, self.settings)
+        outcome.raise_failure()
+        return plan
+
+    def destroy(self, name):
+        """Remove a project."""
+        app.apply(app.plan_destroy(name, self.runtime), self.runtime, self.settings).raise_failure()
+
+
+@pytest.fixture(scope="session")
+def three_hosts():
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if os.geteuid() != 0 or missing:
+        pytest.skip(f"needs root and {', '.join(missing or NEEDED)}")
+    with hosts(3) as found:
+        registry = found[0].switch.serve(found[0].root)
+        for tag in ("1", "2"):
+            add_busybox(found[0], f"{registry}/lab/busybox:{tag}", marker=tag)
+            found[0].docker("push", "-q", f"{registry}/lab/busybox:{tag}")
+        yield found, f"{registry}/lab/busybox"
+
+
+@pytest.fixture(scope="session")
+def whole_swarm(three_hosts):
+    found, image = three_hosts
+    swarm = Swarm(found, image)
+    swarm.apply(swarm.declared())
+    yield swarm
+    swarm.runtime.close()
+
+
+@pytest.fixture
+def swarm(whole_swarm):
+    return whole_swarm
+
+
+@pytest.fixture
+def name(swarm, request):
+    """A project of the test's own, gone afterwards."""
+    made = "t" + request.node.name.removeprefix("test_").replace("_", "")[:20]
+    yield made
+    swarm.destroy(made)

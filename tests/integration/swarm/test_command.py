@@ -1,0 +1,101 @@
+"""The command itself on a swarm: nodes, stacks, logs, and one clear message for what is wrong."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from swarm import hosts
+
+pytestmark = pytest.mark.host
+
+COMPOSE = """
+services:
+  web:
+    image: IMAGE:1
+    command: [sh, -c, "echo hello; exec sleep 1000"]
+    init: true
+    stop_grace_period: 1s
+    deploy: {replicas: 2, endpoint_mode: dnsrr, update_config: {monitor: 0s}}
+"""
+
+
+def bayplan(host, *arguments, code=0):
+    """What the command prints; its streams as one."""
+    state = str(host.root / "command")
+    settings = {"BAYPLAN_STATE_ROOT": state, "BAYPLAN_RUN_ROOT": state, "BAYPLAN_CONFIG": "/nonexistent"}
+    done = subprocess.run(  # noqa: PLW1510 - looked at below
+        [sys.executable, "-m", "bayplan", "-H", host.place, *arguments],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def test_a_stack_is_applied_shown_and_removed(swarm, name, tmp_path):
+    host = swarm.hosts[0]
+    file = tmp_path / "compose.yaml"
+    file.write_text(COMPOSE.replace("IMAGE", swarm.image))
+    of_stack = ["--engine", "swarm", "-f", str(file), "-p", name]
+    assert "2 to create" in bayplan(host, *of_stack, "apply")
+    assert "Nothing to do" in bayplan(host, *of_stack, "plan", "--detailed-exitcode")
+    assert f"service   {name}_web" in bayplan(host, *of_stack, "status")
+    assert bayplan(host, *of_stack, "logs", "web").count("hello") == 2
+    refused = bayplan(host, *of_stack, "exec", "web", "true", code=2)
+    assert "Error: " in refused
+    assert "2 to delete" in bayplan(host, "--engine", "swarm", "-p", name, "destroy")
+
+
+def test_a_swarm_is_made_of_one_host_and_left_again(tmp_path):
+    with hosts(1) as (host,):
+        file = tmp_path / "compose.yaml"
+        file.write_text(COMPOSE.replace("IMAGE", "busybox"))
+        in_none = bayplan(host, "--engine", "swarm", "-f", str(file), "plan", code=2)
+        assert "this engine is in no swarm" in in_none
+        assert "bayplan swarm apply" in in_none
+        nodes = tmp_path / "swarm.yaml"
+        nodes.write_text(f"nodes: {{{host.name}: {{role: manager, advertise: {host.address}, labels: {{a: b}}}}}}\n")
+        assert "1 to create" in bayplan(host, "swarm", "apply", str(nodes))
+        assert "Nothing to do" in bayplan(host, "swarm", "plan", str(nodes))
+        assert "a=b" in bayplan(host, "swarm", "ls")
+        nodes.write_text(f"nodes: {{{host.name}: {{state: absent}}}}\n")
+        assert "1 to delete" in bayplan(host, "swarm", "apply", str(nodes))
+        assert "Nothing to do" in bayplan(host, "swarm", "plan", str(nodes))
+        host.kill()
+        gone = bayplan(host, "swarm", "plan", str(nodes), code=3)
+        assert "nobody answers" in gone
+
+
+def test_an_engine_that_stops_in_the_middle_is_told_once_and_the_next_apply_goes_on(tmp_path):
+    with hosts(1) as (host,):
+        nodes = tmp_path / "swarm.yaml"
+        nodes.write_text(f"nodes: {{{host.name}: {{role: manager, advertise: {host.address}}}}}\n")
+        bayplan(host, "swarm", "apply", str(nodes))
+        file = tmp_path / "compose.yaml"
+        # Its image is nowhere: the wait for its tasks is where the engine is stopped.
+        file.write_text("services: {a: {image: lab/none, pull_policy: never, deploy: {endpoint_mode: dnsrr}}}")
+        state = str(host.root / "command")
+        settings = {"BAYPLAN_STATE_ROOT": state, "BAYPLAN_RUN_ROOT": state, "BAYPLAN_CONFIG": "/nonexistent"}
+        command = [sys.executable, "-m", "bayplan", "-H", host.place, "--engine", "swarm", "-f", str(file), "-p", "mid"]
+        with subprocess.Popen(
+            [*command, "apply"],
+            env={**os.environ, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as running:
+            while host.docker("service", "ls", "-q") == "":
+                pass
+            host.kill()
+            said = running.stdout.read()
+        assert running.returncode == 3, said
+        assert said.count("Error: ") == 1
+        host.boot()
+        host.up()
+        again = bayplan(host, "--engine", "swarm", "-f", str(file), "-p", "mid", "plan")
+        assert "Nothing to do" in again
+        assert "Warning: service mid_a: 0 of 1 tasks run" in again
