@@ -132,7 +132,9 @@ class ResolvedImage(Model):
     why: str = ""
     volumes: tuple[str, ...] | None = None
     """Paths at which the image asks for a volume; None while nobody knows."""
-    pinned: Image | None = None
+    exposed: tuple[str, ...] = ()
+    """Ports that the image exposes, as far as they are known."""
+    pinned: Image | None = Field(None, exclude=True)
     """The same declaration with what moves held still (commits of Git repositories); None when nothing does."""
 
 
@@ -304,12 +306,14 @@ class Runtime(Verbs, Protocol):
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container. Not captured, it has the caller's own standard streams.
 
         Exit code 127: there is no such command; 126: it cannot be run. ``detach`` does not wait for its end.
-        ``privileged``: with every capability that the host can give.
+        ``privileged``: with every capability that the host can give. ``detach_keys``, typed on its terminal, leave it
+        running: the exit code is 0 then.
         """
 
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:

@@ -25,7 +25,6 @@ from bayplan.load.compose.nodes import (
     as_map,
     as_text,
     check_keys,
-    not_built,
     text_map,
     texts,
     wrong,
@@ -142,6 +141,7 @@ class Assembler:
             values: dict[str, Any] = {"name": name, "labels": {**common["labels"], **own}}
             if not found or self.anonymous:
                 values["mounts"] = self._mounts(node, name)
+                values["volumes_from"] = self._outside(node)
             if mode is None:
                 values["networks"] = endpoints(
                     node, (key, name), self.declared["networks"], self.context.project, self.links.get(key, {})
@@ -166,6 +166,17 @@ class Assembler:
         self.anonymous += reader.anonymous
         return tuple(mounts.values())
 
+    def _outside(self, node: Node) -> tuple[str, ...]:
+        """``volumes_from: container:NAME[:ro]``, of containers that the file does not declare."""
+        given = node.get("volumes_from")
+        found = [(item, as_text(item)) for item in (as_list(given) if given else ())]
+        names = [(item, text.removeprefix("container:")) for item, text in found if text.startswith("container:")]
+        for item, text in names:
+            name, _, mode = text.partition(":")
+            if not name or mode not in ("", "ro", "rw"):
+                raise wrong(item, f"{text!r} is not NAME, NAME:ro or NAME:rw")
+        return tuple(text for _, text in names)
+
     def _others_mounts(self, node: Node, reader: MountReader) -> list[Mount]:
         """``volumes_from``: the volumes and binds of other services' first containers."""
         found: list[Mount] = []
@@ -173,7 +184,7 @@ class Assembler:
             for item in as_list(given):
                 name, _, mode = as_text(item).partition(":")
                 if name == "container":
-                    raise not_built(item, "volumes of a container outside the file are not built yet")
+                    continue  # one of the host, which a plan looks at
                 if mode not in ("", "ro", "rw"):
                     raise wrong(item, f"unknown mode {mode!r}", hint="ro or rw")
                 self.references.check(item, name)

@@ -9,7 +9,7 @@ from typing import Any
 import docker.errors
 
 from bayplan.errors import ConflictError, UnsupportedError
-from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels
+from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels, with_exposed_ports
 from bayplan.runtime import seal
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
 from bayplan.runtime.engine_api.client import told
@@ -43,6 +43,7 @@ class Lives:
             self.delete(container.name)
         container = _with_data_of(container, self._aside.pop(container.name, {}))
         image = self.images.image_id(container.image, digest, report)
+        container = with_exposed_ports(container, self.containers.bases.config(image).get("ExposedPorts") or ())
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
         container_id = self._make(container, project, image)

@@ -284,6 +284,7 @@ class NativeRuntime(NativeVerbs):
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in it."""
@@ -298,6 +299,7 @@ class NativeRuntime(NativeVerbs):
             capture=capture,
             detach=detach,
             privileged=privileged,
+            detach_keys=detach_keys,
             timeout=timeout,
         )
 
