@@ -195,8 +195,9 @@ def test_a_change_that_shall_pause_on_failure_is_drift_until_it_goes_on(swarm, n
 def test_drift_is_seen_and_mended(swarm, name):
     stack = swarm.stack(WEB, name, WORD="one")
     swarm.apply(stack)
+    # To its end: a change on top of one that is under way may be taken for a failure of that one's tasks.
     other = ("--env-add", "X=1", "--replicas", "1")
-    swarm.hosts[0].docker("service", "update", "-q", "--detach", *other, f"{name}_web")
+    swarm.hosts[0].docker("service", "update", "-q", "--detach=false", *other, f"{name}_web")
     (step,) = swarm.plan(stack).steps
     assert {change.path for change in step.fields} == {"environment[X]", "replicas"}
     assert "drift" in step.why
