@@ -72,6 +72,10 @@ options:
     elements: raw
     aliases:
     - published_ports
+  publish_all_ports:
+    description:
+    - Publish every port that it or its image exposes, each on a free port of the host.
+    type: bool
   mounts:
     description:
     - Volumes, binds and tmpfs.
@@ -80,6 +84,11 @@ options:
     elements: raw
     aliases:
     - volumes
+  volumes_from:
+    description:
+    - 'Other containers whose volumes, binds and images it mounts as well: NAME, or NAME:ro.'
+    type: list
+    elements: str
   networks:
     description:
     - Networks it is on, first is default.

@@ -44,7 +44,7 @@ def diff(options: Namespace) -> int:
     lines = []
     for one, how, fields in found:
         lines.append(f"{ {'added': '+', 'removed': '-'}.get(how, '~') } {one}: {how}")
-        lines += [f"    {render.field_text(item)}" for item in fields]
+        lines += [f"    {line}" for item in fields for line in render.field_lines(item)]
     show(options, data, "\n".join(lines) or "They declare the same.")
     return 0
 

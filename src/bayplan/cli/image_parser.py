@@ -12,8 +12,10 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command with its verbs."""
     image = sub.add_parser("image", help="look at, name, move and remove images", description="Images of this host.")
     own = image.add_subparsers(dest="image_verb", required=True, metavar="VERB")
-    _verb(own, "ls", verbs.ls, "list the images of this host")
+    listed = _verb(own, "ls", verbs.ls, "list the images of this host")
+    listed.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Repository}}:{{.Tag}}', json, or table")
     inspect = _verb(own, "inspect", verbs.inspect, "show all of an image, as JSON in Docker's fields")
+    inspect.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Architecture}}'")
     inspect.add_argument("image", nargs="+", help="names, digests or ids")
     history = _verb(own, "history", verbs.history, "show how an image was made, newest step first")
     history.add_argument("image", help="name, digest or id")

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from bayplan import app
 from bayplan.cli.common import opened
+from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
+from bayplan.cli.template import render
 from bayplan.errors import DeclarationError
 from bayplan.runtime.images import HistoryEntry, ImageSummary
 
@@ -21,6 +23,9 @@ def ls(options: Namespace) -> int:
     if options.json:
         print(json.dumps([item.model_dump(mode="json") for item in found]))
         return 0
+    if options.format:
+        print(formatted(options.format, [row for item in found for row in _fields(item)], _COLUMNS))
+        return 0
     rows: list[tuple[str, ...]] = [("NAME", "ID", "CREATED", "SIZE", "USED BY")]
     rows += [row for item in found for row in _rows(item)]
     _table(rows)
@@ -31,7 +36,10 @@ def inspect(options: Namespace) -> int:
     """Always JSON, an array."""
     with opened(options) as (runtime, _):
         found = [runtime.image_verbs.inspect(name) for name in options.image]
-    print(json.dumps(found, indent=None if options.json else 4))
+    if options.format:
+        print("\n".join(render(options.format, item) for item in found))
+    else:
+        print(json.dumps(found, indent=None if options.json else 4))
     return 0
 
 
@@ -119,6 +127,22 @@ def _rows(item: ImageSummary) -> list[tuple[str, ...]]:
     used = ", ".join(item.containers) + (f"  BROKEN: {item.defect}" if item.defect else "")
     rest = ((item.id or item.digest)[7:19], created, size(item.size_bytes), used)
     return [(name, *rest) for name in item.names or ("<none>",)]
+
+
+_COLUMNS = ("Repository", "Tag", "ID", "CreatedAt", "Size")
+
+
+def _fields(item: ImageSummary) -> list[dict[str, str]]:
+    """Those of a template, as docker image ls names them, for each name."""
+    own = {
+        "ID": (item.id or item.digest)[7:19],
+        "Digest": item.digest,
+        "CreatedAt": str(item.created or ""),
+        "Size": size(item.size_bytes),
+        "Containers": str(len(item.containers)),
+    }
+    names = [name.rpartition(":")[::2] for name in item.names] or [("<none>", "<none>")]
+    return [{"Repository": repository, "Tag": tag, **own} for repository, tag in names]
 
 
 def _step(item: HistoryEntry) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bayplan.cli.common import containers, opened, show, table
-from bayplan.cli.template import render
+from bayplan.cli.formatted import formatted
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container
 from bayplan.reconcile.verbs import LIVE
@@ -33,7 +33,11 @@ def ps(options: Namespace) -> int:
         names = sorted({row["service"] for row in rows})
         show(options, names, "\n".join(names))
     elif options.format:
-        print("\n".join(render(options.format, _shown(item)) for item in chosen))
+        print(
+            formatted(
+                options.format, [_shown(item) for item in chosen], ("Name", "Image", "Service", "Status", "Ports")
+            )
+        )
     else:
         lines = [tuple(str(row[name.lower()]) for name in _HEAD) for row in rows]
         show(options, rows, table([_HEAD, *lines]))

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from bayplan.cli.common import container_names, containers, opened, show, table
+from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable
 from bayplan.cli.template import render
 from bayplan.errors import ConflictError
 from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Runtime
+from bayplan.runtime.protocol import Observed, Runtime
 from bayplan.system.usage import Usage
 
 _SAMPLE_S = 1.0
 _TOP = ("UID", "PID", "PPID", "STIME", "TTY", "TIME", "CMD")
+_FIELDS = ("Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
+"""Of a template, as docker stats names them."""
 _STATS = ("NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS")
 
 
@@ -49,7 +52,8 @@ def top(options: Namespace) -> int:
 def stats(options: Namespace) -> int:
     """Print what each uses, every second until interrupted."""
     with opened(options) as (runtime, _):
-        names = _live(options, runtime)
+        chosen = _live_ones(options, runtime)
+        names, ids = [item.id.name for item in chosen], {item.id.name: item.handle[:12] for item in chosen}
         before, began = {name: runtime.usage(name) for name in names}, time.monotonic()
         while True:
             time.sleep(_SAMPLE_S)
@@ -57,7 +61,12 @@ def stats(options: Namespace) -> int:
             shares = {name: (after[name].cpu_ns - before[name].cpu_ns) / (now - began) / 1e7 for name in names}
             data = [{"name": name, "cpu_percent": max(0.0, shares[name]), **asdict(after[name])} for name in names]
             lines = [_stats_line(name, max(0.0, shares[name]), after[name]) for name in names]
-            show(options, data, table([_STATS, *lines]))
+            if options.format:
+                rows = [dict(zip(_FIELDS, line, strict=True)) for line in lines]
+                rows = [{**row, "Container": row["Name"], "ID": ids[row["Name"]]} for row in rows]
+                print(formatted(options.format, rows, _FIELDS), flush=True)
+            else:
+                show(options, data, table([_STATS, *lines]))
             if options.no_stream:
                 return 0
             before, began = after, now
@@ -75,12 +84,16 @@ def inspect(options: Namespace) -> int:
 
 
 def _live(options: Namespace, runtime: Runtime) -> list[str]:
+    return [item.id.name for item in _live_ones(options, runtime)]
+
+
+def _live_ones(options: Namespace, runtime: Runtime) -> list[Observed]:
     chosen = containers(options, runtime)
-    names = [item.id.name for item in chosen if item.status.state in LIVE]
-    if options.service and len(names) < len(chosen):
-        ended = ", ".join(item.id.name for item in chosen if item.id.name not in names)
+    live = [item for item in chosen if item.status.state in LIVE]
+    if options.service and len(live) < len(chosen):
+        ended = ", ".join(item.id.name for item in chosen if item not in live)
         raise ConflictError(f"container {ended} is not running", hint="start it first")
-    return names
+    return live
 
 
 def _stats_line(name: str, percent: float, used: Usage) -> Sequence[str]:

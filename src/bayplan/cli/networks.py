@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.cli.common import lock_timeout, opened, show
+from bayplan.cli.formatted import formatted
+from bayplan.cli.template import render
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import Endpoint, Kind, Network, ResourceId
 from bayplan.reconcile.verbs import Command
@@ -42,8 +44,10 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument("network", help="name of the network")
         parser.add_argument("container", help="name of the container")
         parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
-    verb("ls", ls, "list networks")
-    verb("inspect", inspect, "show networks whole, shaped as `docker network inspect`").add_argument("name", nargs="+")
+    verb("ls", ls, "list networks").add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
+    shown = verb("inspect", inspect, "show networks whole, shaped as `docker network inspect`")
+    shown.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Driver}}'")
+    shown.add_argument("name", nargs="+")
     verb("rm", rm, "remove networks that no container uses").add_argument("name", nargs="+")
     pruned = verb("prune", prune, "remove every network that no container uses")
     pruned.add_argument("--dry-run", action="store_true", help="only list them")
@@ -54,6 +58,10 @@ def ls(options: Namespace) -> int:
     """One line for each network."""
     with opened(options) as (runtime, _):
         found = runtime.networks_there()
+    if options.format:
+        rows = [_fields(item) for item, _ in found]
+        print(formatted(options.format, rows, ("ID", "Name", "Driver", "Scope")))
+        return 0
     lines = []
     for item, users in found:
         ranges = ", ".join(value for key, value in item.status.addresses.items() if key.endswith("subnet"))
@@ -67,7 +75,10 @@ def inspect(options: Namespace) -> int:
     """JSON in any case."""
     with opened(options) as (runtime, _):
         found = [dict(runtime.inspect_network(name)) for name in options.name]
-    print(json.dumps(found, indent=None if options.json else 2))
+    if options.format:
+        print("\n".join(render(options.format, item) for item in found))
+    else:
+        print(json.dumps(found, indent=None if options.json else 2))
     return 0
 
 
@@ -149,3 +160,19 @@ def _as_json(item: Observed, users: tuple[str, ...]) -> dict[str, Any]:
     driver = {"name": network.name, "driver": network.driver, "internal": network.internal, "bridge": item.handle}
     live = {"addresses": dict(item.status.addresses), "users": list(users), "defects": list(item.defects)}
     return {**driver, "project": item.project, "labels": dict(network.labels), **live}
+
+
+def _fields(item: Observed) -> dict[str, object]:
+    """Those of a template, as docker network ls names them."""
+    declared = item.actual
+    assert isinstance(declared, Network)
+    return {
+        "ID": item.handle,
+        "Name": declared.name,
+        "Driver": declared.driver,
+        "Scope": "local",
+        "IPv4": declared.enable_ipv4,
+        "IPv6": declared.enable_ipv6,
+        "Internal": declared.internal,
+        "Labels": dict(declared.labels),
+    }

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from bayplan import app
 from bayplan.cli.common import opened, stack
 from bayplan.cli.progress import Ticker
+from bayplan.cli.streams import detach_keys
 from bayplan.errors import ConflictError, DeclarationError
 from bayplan.load.compose.mounts import MountReader
 from bayplan.load.compose.ports import read_ports
@@ -43,6 +44,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-P", "--service-ports", action="store_true", help="publish the ports of the service")
     parser.add_argument("-i", "--interactive", action=argparse.BooleanOptionalAction, default=True, help="pass stdin")
     parser.add_argument("-T", "--no-tty", action="store_true", help="no terminal even when there is one")
+    parser.add_argument("--publish-all", action="store_true", help="publish every port that it or its image exposes")
+    parser.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="ctrl-p,ctrl-q; empty for none")
     parser.add_argument("--entrypoint", help="instead of the service's; words as in a shell")
     parser.add_argument("--name", help="its name")
     parser.add_argument("--no-deps", action="store_true", help="start nothing that the service depends on")
@@ -54,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Make what it needs, start it with the caller's streams, and give its exit code."""
-    whole = stack(options)
+    whole, keys, left = stack(options), detach_keys(options), False
     terminal = not (options.no_tty or options.detach) and sys.stdin.isatty() and sys.stdout.isatty()
     made = one_off.container(
         whole,
@@ -83,11 +86,14 @@ def run(options: Namespace) -> int:
                 _do(Command("start"), made, runtime, settings)
                 print(made.name)
                 return 0
-            code = runtime.start_attached(made.name, stdin=options.interactive) or 0
+            ended = runtime.start_attached(made.name, stdin=options.interactive, detach_keys=keys)
+            left = ended is None
         finally:
-            if options.rm and not options.detach:
+            if options.rm and not options.detach and not left:
                 _do(Command("remove", force=True, volumes=True), made, runtime, settings)
-    return code
+    if left:
+        print(f"left {made.name} running: bayplan attach {made.name}", file=sys.stderr)
+    return ended or 0
 
 
 def _await(needed: Stack, runtime: Runtime) -> None:
@@ -123,6 +129,8 @@ def _changes(options: Namespace, whole: Stack, *, terminal: bool) -> dict[str, A
             raise DeclarationError(f"{options.name!r} is no name of a container") from error
     found["environment"] = _pairs(options.env, os.environ)
     found["labels"] = _pairs(options.label, {})
+    if options.publish_all:
+        found["publish_all_ports"] = True
     if options.publish:
         found["ports"] = read_ports(_node(options.publish, "-p"))
     if options.volume:

@@ -63,6 +63,7 @@ def _project(sub: Subparsers) -> None:
     execute.add_argument("-e", "--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
     execute.add_argument("--privileged", action="store_true", help="with every capability that this host can give")
     execute.add_argument("-d", "--detach", action="store_true", help="do not wait for its end")
+    execute.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="ctrl-p,ctrl-q; empty for none")
     execute.add_argument("-i", "--interactive", action=argparse.BooleanOptionalAction, default=True, help="pass stdin")
     execute.add_argument("-t", "--tty", action="store_true", help="a terminal even when the caller has none")
     execute.add_argument("-T", "--no-tty", action="store_true", help="no terminal even when there is one")

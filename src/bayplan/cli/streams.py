@@ -10,14 +10,19 @@ from bayplan.cli.common import container_names, lock_timeout, opened
 from bayplan.errors import DeclarationError
 
 
-def attach(options: Namespace) -> int:
-    """Join the streams; gives the container's exit code, 0 when detached."""
+def detach_keys(options: Namespace) -> bytes:
+    """``--detach-keys`` as bytes. Raises DeclarationError."""
     from bayplan.system.terminal import parse_keys
 
     try:
-        keys = parse_keys(options.detach_keys)
+        return parse_keys(options.detach_keys)
     except ValueError as error:
         raise DeclarationError(f"--detach-keys: {error}") from error
+
+
+def attach(options: Namespace) -> int:
+    """Join the streams; gives the container's exit code, 0 when detached."""
+    keys = detach_keys(options)
     with opened(options) as (runtime, _):
         options.service = [options.service]
         name = container_names(options, runtime)[0]
@@ -32,15 +37,22 @@ def copy(options: Namespace) -> int:
     source, target = _split(options.source), _split(options.target)
     if (source[0] is None) == (target[0] is None):
         raise DeclarationError("cp copies between a container and this host", hint="write one side as SERVICE:PATH")
-    timeout = lock_timeout(options)
+    if not (source[1] and target[1]):
+        where = f"cp {options.source} {options.target}"
+        raise DeclarationError(
+            "one side names no path", where=where, hint="write SERVICE:/ for the root of a container"
+        )
+    timeout, follow = lock_timeout(options), options.follow_link
     with opened(options) as (runtime, _):
         options.service = [source[0] or target[0]]
         name = container_names(options, runtime)[0]
         with runtime.lock(f"cp of {name}", timeout):
             if source[0] is not None:
-                runtime.copy_out(name, source[1], None if target[1] == "-" else target[1], sys.stdout.buffer)
+                into = None if target[1] == "-" else target[1]
+                runtime.copy_out(name, source[1], into, sys.stdout.buffer, follow=follow)
             else:
-                runtime.copy_in(name, None if source[1] == "-" else source[1], target[1], sys.stdin.buffer)
+                given = None if source[1] == "-" else source[1]
+                runtime.copy_in(name, given, target[1], sys.stdin.buffer, follow=follow)
     sys.stdout.flush()
     return 0
 
@@ -50,4 +62,4 @@ def _split(text: str) -> tuple[str | None, str]:
     head, colon, path = text.partition(":")
     if not colon or "/" in head or not head or head.startswith("."):
         return None, text
-    return head, path if path.startswith("/") else f"/{path}"
+    return head, path if path.startswith("/") or not path else f"/{path}"

@@ -17,6 +17,7 @@ from bayplan.cli.common import project as _project
 from bayplan.cli.common import show as _print
 from bayplan.cli.common import stack as _stack
 from bayplan.cli.progress import Ticker
+from bayplan.cli.streams import detach_keys
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Container, Image, ImageReference, Kind, PullPolicy, Settings, Stack
 from bayplan.reconcile import render
@@ -90,6 +91,7 @@ def execute(options: Namespace) -> int:
             capture=options.json,
             detach=options.detach,
             privileged=options.privileged,
+            detach_keys=detach_keys(options),
             stdin=None if options.interactive and not options.detach else b"",
         )
     if options.json:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.cli.common import opened
+from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable
+from bayplan.cli.template import render
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import Kind, ResourceId, Volume, labels
 from bayplan.runtime.protocol import Observed, Runtime
@@ -27,8 +29,10 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         made.set_defaults(run=run)
         return made
 
-    verb("ls", ls, "list volumes")
-    verb("inspect", inspect, "show volumes whole").add_argument("name", nargs="+")
+    verb("ls", ls, "list volumes").add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
+    shown = verb("inspect", inspect, "show volumes whole")
+    shown.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}} {{.Labels}}'")
+    shown.add_argument("name", nargs="+")
     verb("rm", rm, "remove volumes and their data").add_argument("name", nargs="+")
     pruned = verb("prune", prune, "remove anonymous volumes that no container mounts: their data is lost")
     pruned.add_argument("-a", "--all", action="store_true", help="those with names too")
@@ -47,6 +51,10 @@ def ls(options: Namespace) -> int:
     """One line for each volume."""
     with opened(options) as (runtime, _):
         found = runtime.volumes_there()
+    if options.format:
+        rows = [_fields(item) for item, _ in found]
+        print(formatted(options.format, rows, ("Driver", "Name")))
+        return 0
     lines = []
     for item, users in found:
         columns = (f"{item.id.name:<40}", f"{item.project or '-':<20}", ", ".join(users) or "unused", *item.defects)
@@ -60,7 +68,11 @@ def inspect(options: Namespace) -> int:
     with opened(options) as (runtime, _):
         found = {item.id.name: (item, users) for item, users in runtime.volumes_there()}
     _known(options.name, found)
-    print(json.dumps([_as_json(*found[name]) for name in options.name], indent=None if options.json else 2))
+    if options.format:
+        rows = [{**_as_json(*found[name]), **_fields(found[name][0])} for name in options.name]
+        print("\n".join(render(options.format, row) for row in rows))
+    else:
+        print(json.dumps([_as_json(*found[name]) for name in options.name], indent=None if options.json else 2))
     return 0
 
 
@@ -153,6 +165,14 @@ def _known(names: list[str], found: dict[str, Any]) -> None:
 def _as_json(item: Observed, users: tuple[str, ...]) -> dict[str, Any]:
     declared = item.actual.model_dump(mode="json")
     return {**declared, "project": item.project, "users": list(users), "defects": list(item.defects)}
+
+
+def _fields(item: Observed) -> dict[str, Any]:
+    """Those of a template, as docker volume names them."""
+    declared = item.actual
+    assert isinstance(declared, Volume)
+    own = {"Name": declared.name, "Driver": "local", "Scope": "local"}
+    return {**own, "Labels": dict(declared.labels), "Options": dict(declared.driver_opts)}
 
 
 def _print(options: Namespace, data: Any, text: str) -> None:

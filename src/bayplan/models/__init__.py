@@ -24,6 +24,7 @@ from bayplan.models.container import (
     RestartCondition,
     RestartPolicy,
 )
+from bayplan.models.exposed import with_exposed_ports
 from bayplan.models.hooks import Hook
 from bayplan.models.image import Build, BuildSecret, Entitlement, Image, PullPolicy
 from bayplan.models.isolation import Device
@@ -85,5 +86,6 @@ __all__ = [
     "comparable_fields",
     "is_sensitive",
     "volumes_of_image",
+    "with_exposed_ports",
     "with_image_volumes",
 ]

@@ -179,8 +179,14 @@ class Container(Resource):
         default_factory=dict, description="Annotations for the OCI runtime; none that begins with run.oci. is taken."
     )
     ports: Annotated[tuple[Port, ...], IN_PLACE] = Field((), description="Ports published on the host.")
+    publish_all_ports: Annotated[bool, NO_CHANGE] = Field(
+        False, description="Publish every port that it or its image exposes, each on a free port of the host."
+    )
     expose: Annotated[tuple[str, ...], NO_CHANGE] = Field((), description="Ports noted for readers; opens nothing.")
     mounts: Annotated[tuple[Mount, ...], RECREATE] = Field((), description="Volumes, binds and tmpfs.")
+    volumes_from: Annotated[tuple[str, ...], NO_CHANGE] = Field(
+        (), description="Other containers whose volumes, binds and images it mounts as well: NAME, or NAME:ro."
+    )
     secrets: Annotated[tuple[FileGrant, ...], RECREATE] = Field((), description="Secrets given to the container.")
     configs: Annotated[tuple[FileGrant, ...], RECREATE] = Field((), description="Configs given to the container.")
     networks: Annotated[tuple[Endpoint, ...], IN_PLACE] = Field((), description="Networks it is on, first is default.")
@@ -291,6 +297,8 @@ class Container(Resource):
     def _network_mode_alone(self) -> Container:
         if self.network_mode and self.networks:
             raise ValueError("network_mode and networks exclude each other")
+        if self.network_mode and self.publish_all_ports:
+            raise ValueError(f"publish_all_ports means nothing with network_mode {self.network_mode}")
         if self.network_mode and self.ports:
             raise ValueError(f"ports cannot be published with network_mode {self.network_mode}")
         return self

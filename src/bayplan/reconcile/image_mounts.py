@@ -1,11 +1,11 @@
-"""What images add to a declaration: volumes that they ask for, and the digests of images that are mounted."""
+"""What images add to a declaration: volumes that they ask for, ports that they expose, digests of mounted ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from bayplan.errors import UnsupportedError
-from bayplan.models import Container, ImageMount, Stack, volumes_of_image, with_image_volumes
+from bayplan.models import Container, ImageMount, Stack, volumes_of_image, with_exposed_ports, with_image_volumes
 from bayplan.runtime.protocol import ResolvedImage
 
 
@@ -24,13 +24,17 @@ def _complete(container: Container, images: Mapping[str, ResolvedImage]) -> Cont
     if image is None or image.volumes is None:
         return found
     try:
-        return with_image_volumes(found, image.volumes)
+        found = with_image_volumes(found, image.volumes)
     except ValueError as error:
         raise UnsupportedError(
             f"image {image.name} asks for a volume that cannot be: {error}",
             where=str(container.id),
             hint="use another image",
         ) from error
+    try:
+        return with_exposed_ports(found, image.exposed)
+    except ValueError as error:
+        raise UnsupportedError(str(error), where=str(container.id), hint="correct expose, or the image") from error
 
 
 def _pinned(mount: ImageMount, images: Mapping[str, ResolvedImage]) -> ImageMount:

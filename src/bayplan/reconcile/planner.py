@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
 from bayplan.models import Image, Kind, ResourceId, Stack
-from bayplan.reconcile import followers, image_mounts, removal, renamed, warnings
+from bayplan.reconcile import followers, image_mounts, others_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
 from bayplan.reconcile.plan import Plan, Step
@@ -43,7 +43,7 @@ def make_plan(
     stack = stack.sealed(facts.key.get_secret_value())
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
     images = _images(stack, runtime, pinned or {})
-    declared, stack = stack, image_mounts.complete(stack, images)
+    declared, stack = stack, image_mounts.complete(others_mounts.complete(stack, runtime), images)
     scope = scope or default_scope(stack)
     added = (item.id for item in stack.volumes if item not in declared.volumes)
     named = () if callable(absent) else tuple(absent)

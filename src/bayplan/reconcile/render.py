@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayplan.models import Kind
+from bayplan.reconcile import readable
 from bayplan.reconcile.plan import Action, FieldChange, Plan, Step
 
 _SIGN = {
@@ -63,29 +64,26 @@ def before_after(plan: Plan) -> tuple[str, str]:
         else:
             before.append(f"{head}:")
             after.append(f"{head}: {step.action.value} ({step.why})")
-            before += [f"  {item.path}: {_value(item.before)}" for item in step.fields]
-            after += [f"  {item.path}: {_value(item.after)}" for item in step.fields]
+            parts = [row for item in step.fields for row in readable.rows(item)]
+            before += [f"  {path}: {old}" for path, old, _ in parts]
+            after += [f"  {path}: {new}" for path, _, new in parts]
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
 
 
 def _step(step: Step) -> list[str]:
     lines = [f"  {_SIGN[step.action]} {step.action.value:<9} {step.resource}: {step.why}"]
-    lines += [f"      {_field(item)}" for item in step.fields]
+    lines += [f"      {line}" for item in step.fields for line in _field(item)]
     lines += [f"      ! {risk}" for risk in step.risks]
     return lines
 
 
-def _field(item: FieldChange) -> str:
-    return f"{field_text(item)}  [{item.how.value}]"
+def _field(item: FieldChange) -> list[str]:
+    return [f"{line}  [{item.how.value}]" for line in field_lines(item)]
 
 
-def field_text(item: FieldChange) -> str:
-    """One field that differs, as a line."""
-    return f"{item.path}: {_value(item.before)} -> {_value(item.after)}"
-
-
-def _value(value: Any) -> str:
-    return "(unset)" if value is None else repr(value) if isinstance(value, str) else str(value)
+def field_lines(item: FieldChange) -> list[str]:
+    """What differs of one field, a line for each part of it."""
+    return [f"{path}: {before} -> {after}" for path, before, after in readable.rows(item)]
 
 
 def _asides(plan: Plan) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -21,6 +21,7 @@ from pydantic import Field, SecretBytes, SerializeAsAny
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
 from bayplan.runtime.verbs import Verbs
+from bayplan.values import frozen
 
 if TYPE_CHECKING:
     from bayplan.runtime.images import ImageVerbs
@@ -132,7 +133,9 @@ class ResolvedImage(Model):
     why: str = ""
     volumes: tuple[str, ...] | None = None
     """Paths at which the image asks for a volume; None while nobody knows."""
-    pinned: Image | None = None
+    exposed: tuple[str, ...] = ()
+    """Ports that the image exposes, as far as they are known."""
+    pinned: Image | None = Field(None, exclude=True)
     """The same declaration with what moves held still (commits of Git repositories); None when nothing does."""
 
 
@@ -146,6 +149,8 @@ class Facts(Model):
     """Container fields that can be changed on a running container; a part of one has a dot (``resources.memory``)."""
     resets: frozenset[str] = Field(default_factory=frozenset)
     """Those parts of fields that can be set back to their default on it as well."""
+    keeps_images: bool = True
+    """Whether images are fetched when it is asked to. The nodes of a swarm fetch theirs when a task comes to them."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
     network_notes: tuple[str, ...] = ()
@@ -154,7 +159,7 @@ class Facts(Model):
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Progress:
     """One report of long work: a label that stays the same for one bar, and how far it is."""
 
@@ -177,7 +182,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@frozen
 class LogLine:
     """A line a container wrote; ``text`` without its newline."""
 
@@ -187,7 +192,7 @@ class LogLine:
     container: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class ExecResult:
     """A command run in a container: its exit code and, when captured, what it wrote."""
 
@@ -196,7 +201,7 @@ class ExecResult:
     stderr: bytes = b""
 
 
-@dataclass(frozen=True)
+@frozen
 class Snapshot:
     """Everything observed at one time in one scope."""
 
@@ -304,12 +309,14 @@ class Runtime(Verbs, Protocol):
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container. Not captured, it has the caller's own standard streams.
 
         Exit code 127: there is no such command; 126: it cannot be run. ``detach`` does not wait for its end.
-        ``privileged``: with every capability that the host can give.
+        ``privileged``: with every capability that the host can give. ``detach_keys``, typed on its terminal, leave it
+        running: the exit code is 0 then.
         """
 
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:

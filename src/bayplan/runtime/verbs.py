@@ -92,11 +92,12 @@ class Verbs(Protocol):
         The host's lock is held for the start alone. Raises ConflictError when it runs already.
         """
 
-    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes], *, follow: bool = False) -> None:
         """Copy a path of it to ``target`` of the host; None: as a tar to ``sink``. Owners are kept, links not followed.
 
-        No link that is made meanwhile leads out of its root. Raises NotFoundError.
+        ``follow``: but for the path itself, when that is a link. No link that is made meanwhile leads out of its root.
+        Raises NotFoundError.
         """
 
-    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes], *, follow: bool = False) -> None:
         """Copy ``source`` of the host to a path of it; None: a tar from ``stream`` into that directory."""

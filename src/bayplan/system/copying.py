@@ -43,6 +43,23 @@ def read(root: int, path: str, sink: IO[bytes], called: str = "") -> None:
         raise _refused(path, error) from error
 
 
+def led_to(root: int, path: str) -> str:
+    """The path without links: where it leads to beneath ``root``. Raises NotFoundError."""
+    try:
+        fd = open_in_root(root, path, os.O_PATH)
+    except OSError as error:
+        what = f"{path} does not exist, or is a link that leads nowhere"
+        raise NotFoundError(what, hint="look at the path") from error
+    top = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+    try:
+        # As the kernel shows both: in a mount namespace of its own the root has another name here.
+        whole, above = (Path(f"/proc/self/fd/{item}").readlink() for item in (fd, top))
+        return "/" + os.path.relpath(whole, above) + ("/." if path.endswith("/.") else "")
+    finally:
+        os.close(fd)
+        os.close(top)
+
+
 def looker(root: int) -> Callable[[str], bool | None]:
     """``is_directory`` beneath a root, as ``place`` takes it."""
     return lambda path: is_directory(root, path)

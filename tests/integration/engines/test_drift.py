@@ -82,6 +82,14 @@ def test_every_setting_of_a_place_is_given_back(made):
     assert '"other"' not in shown
 
 
+def test_a_chosen_mac_address_comes_with_a_new_container(made):
+    chosen = STACK.replace("{aliases: [shop], ", '{mac_address: "02:00:00:00:00:09", aliases: [shop], ')
+    assert [step.action for step in made.apply(chosen).steps] == [Action.RECREATE]
+    made.engine.call("network", "disconnect", f"{made.project}_front", made.name("web"))
+    assert [step.action for step in made.apply(chosen).steps] == [Action.RECREATE]
+    assert made.sh("web", "cat /sys/class/net/*/address | grep -c 02:00:00:00:00:09") == "1\n"
+
+
 def test_a_network_that_was_added_by_hand_is_taken_away(made):
     made.engine.call("network", "create", "stranger")
     made.engine.call("network", "connect", "stranger", made.name("web"))

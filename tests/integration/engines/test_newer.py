@@ -2,6 +2,8 @@
 
 import pytest
 
+from bayplan.reconcile.plan import Action
+
 pytestmark = pytest.mark.host
 STACK = """
 services:
@@ -48,9 +50,16 @@ def test_newer_options_leave_an_empty_plan_and_are_so(newer):
 
 
 def test_a_place_is_given_back_with_all_of_them(newer):
+    """But for a MAC address: Docker takes one when it makes a container, and not when it connects one."""
     (newer.root / "made").mkdir()
     newer.apply(STACK)
-    newer.engine.call("network", "disconnect", f"{newer.project}_back", newer.name("web"))
-    (step,) = newer.apply(STACK).steps
-    assert [change.path for change in step.fields] == ["networks"]
-    assert "02:00:00:00:00:02" in newer.sh("web", "cat /sys/class/net/*/address")
+    newer.engine.call("network", "disconnect", f"{newer.project}_front", newer.name("web"))
+    assert [step.action for step in newer.apply(STACK).steps] == [Action.RECREATE]
+    without = STACK.replace(', mac_address: "02:00:00:00:00:01"', "").replace(
+        'mac_address: "02:00:00:00:00:02"', "aliases: [b]"
+    )
+    newer.apply(without)
+    for network in ("front", "back"):
+        newer.engine.call("network", "disconnect", f"{newer.project}_{network}", newer.name("web"))
+    assert [step.action for step in newer.apply(without).steps] == [Action.UPDATE]
+    assert newer.sh("web", "ls /sys/class/net").split() == ["eth0", "front0", "lo"]

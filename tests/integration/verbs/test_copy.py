@@ -149,3 +149,35 @@ def test_what_is_no_archive_or_cannot_be_made_is_refused_with_one_message(baypla
         assert "'name'" in said("-", "app:/there", stdin=out.getvalue(), code=code)
     assert "symbolic links" in said("app:/loop/x", str(tmp_path / "x"))
     assert "symbolic links" in said(str(bayplan.file), "app:/loop/x")
+
+
+def test_a_source_that_is_a_link_is_followed_when_asked(bayplan, tmp_path):
+    bayplan("apply")
+    bayplan("exec", "app", "sh", "-c", "mkdir /real; echo in > /real/file; ln -s /real/file /link; ln -s real /dir")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_text("out")
+    (tmp_path / "to").symlink_to(tree)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    for stopped in (False, True):
+        into = tmp_path / f"into{stopped}"
+        into.mkdir()
+        bayplan("cp", "app:/link", str(into / "kept"))
+        assert (into / "kept").is_symlink()
+        bayplan("cp", "-L", "app:/link", str(into))
+        assert (into / "link").read_text() == "in\n"
+        assert not (into / "link").is_symlink()
+        bayplan("cp", "-L", "app:/dir", str(into))
+        assert (into / "dir/file").read_text() == "in\n"
+        bayplan("cp", "-L", str(tmp_path / "to"), f"app:/from{stopped}")
+        bayplan("cp", f"app:/from{stopped}/file", str(into / "back"))
+        assert (into / "back").read_text() == "out"
+        assert "leads nowhere" in bayplan("cp", "-L", str(tmp_path / "nowhere"), "app:/x", code=2)
+        bayplan("stop", "-t", "0", "app")
+
+
+def test_a_side_without_a_path_is_refused(bayplan, tmp_path):
+    for arguments in (("app:", str(tmp_path)), (str(tmp_path), "app:"), ("app:/etc", "")):
+        said = bayplan("cp", *arguments, code=2)
+        assert "one side names no path" in said
+        assert said.count("\n") == 1

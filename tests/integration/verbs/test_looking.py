@@ -39,6 +39,16 @@ def test_what_runs_is_seen(bayplan):
     assert (used["pids"], used["pids_limit"]) == (2, 50)
     assert used["network_sent_bytes"] >= 0
     assert "64MiB" in bayplan("stats", "--no-stream")
+    said = bayplan("stats", "--no-stream", "--format", "table {{.Name}}\\t{{.PIDs}}", "app").split("\n")
+    assert (said[0].split(), said[1].split()) == (["NAME", "PIDS"], ["bpv-app-1", "2", "/", "50"])
+    assert json.loads(bayplan("ps", "--format", "json"))["Service"] == "app"
+    assert bayplan("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.IPv6}}") == "bpv_default bridge false\n"
+    assert bayplan("network", "inspect", "--format", "{{len .Containers}}", "bpv_default") == "1\n"
+    assert bayplan("volume", "ls", "--format", "{{.Driver}}:{{.Name}}") == "local:bpv_data\n"
+    assert bayplan("volume", "inspect", "--format", "{{json .users}}", "bpv_data") == '["bpv-app-1"]\n'
+    assert bayplan("image", "ls", "--format", "{{.Repository}} {{.Tag}}") == "lab/busybox latest\n"
+    assert bayplan("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", "lab/busybox") == "linux/amd64\n"
+    assert "there is no Nothing" in bayplan("image", "ls", "--format", "{{.Nothing}}", code=2)
     assert "Up " in bayplan("ps")
     (listed,) = bayplan("ps", "--json")
     assert (listed["name"], listed["state"]) == ("bpv-app-1", "running")

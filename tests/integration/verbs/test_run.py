@@ -1,5 +1,6 @@
 """run: a single command in a container of its own, on the real core."""
 
+import json
 import os
 import subprocess
 
@@ -103,3 +104,17 @@ def test_on_a_terminal_it_has_one(stack):
     assert b"33 101" in said
     assert b"got:line" in said
     assert code == 3
+
+
+def test_all_exposed_ports_are_published_on_free_ones(bayplan, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM lab/busybox\nEXPOSE 7000 7001/udp\n")
+    build = {"context": str(tmp_path)}
+    app = {"image": "lab/exposed", "build": build, "expose": ["7002-7003"], "command": ["sleep", "600"]}
+    bayplan.file.write_text(json.dumps({"name": "bpv", "services": {"app": {**app, "stop_signal": "KILL"}}}))
+    name = out(bayplan, "run", "-d", "--publish-all", "app").strip()
+    ports = bayplan.status(name)["ports"]
+    assert sorted(item.partition("->")[2] for item in ports) == ["7000/tcp", "7001/udp", "7002/tcp", "7003/tcp"]
+    assert all(int(item.partition("->")[0].rpartition(":")[2]) > 1024 for item in ports)
+    one = out(bayplan, "run", "-d", "--publish-all", "-p", "127.0.0.1:18098:7000", "app").strip()
+    assert "127.0.0.1:18098->7000/tcp" in bayplan.status(one)["ports"]
+    assert len(bayplan.status(one)["ports"]) == 4

@@ -236,3 +236,30 @@ def test_what_comes_through_a_pipe_is_no_key_and_arrives_whole(bayplan):
     assert joined.wait(60) == 137
     joined.stdout.close()
     assert got == sent
+
+
+def test_keys_leave_a_command_running(bayplan):
+    bayplan("apply")
+    loop = "echo ready; while :; do echo more; echo x >> /grows; sleep 0.05; done"
+    said, code = on_terminal(bayplan, "exec", "app", "sh", "-c", loop, typed=[(b"ready", b"\x10\x11")])
+    assert (code, b"ready" in said) == (0, True)
+    size = len(bayplan("exec", "app", "cat", "/grows"))
+    deadline = time.monotonic() + 30
+    while len(bayplan("exec", "app", "cat", "/grows")) <= size + 10:
+        assert time.monotonic() < deadline
+    # Others of the caller's choice, and what only begins like them goes on.
+    typed = [(b"ready", b"a\x10b\n"), (b"a^Pb", b"\x18")]
+    said, code = on_terminal(
+        bayplan, "exec", "--detach-keys", "ctrl-x", "app", "sh", "-c", "echo ready; cat -v; sleep 60", typed=typed
+    )
+    assert code == 0
+    assert "is no key" in bayplan("exec", "--detach-keys", "ctrl-", "app", "true", code=2)
+
+
+def test_keys_leave_a_run_and_it_is_not_removed(bayplan):
+    typed = [(b"ready", b"\x18\x19")]
+    argv = ("run", "--rm", "--name", "left", "--no-deps", "--detach-keys", "ctrl-x,ctrl-y", "app")
+    said, code = on_terminal(bayplan, *argv, "sh", "-c", "echo ready; sleep 600", typed=typed)
+    assert code == 0
+    assert b"left left running" in said
+    assert bayplan.status("left")["state"] == "running"

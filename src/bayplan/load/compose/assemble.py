@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from bayplan.load.compose.nodes import (
     as_map,
     as_text,
     check_keys,
-    not_built,
     text_map,
     texts,
     wrong,
@@ -36,13 +35,14 @@ from bayplan.load.compose.resources import final_name, read_network, read_volume
 from bayplan.load.compose.service import simple
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Mount, Stack, TmpfsMount, Volume, labels
+from bayplan.values import frozen
 
 _log = logging.getLogger("bayplan.load")
 _FIELDS = {"mounts": "volumes", "resources": "deploy", "name": "container_name"}
 _DECLARED = ("networks", "volumes", "secrets", "configs")
 
 
-@dataclass(frozen=True)
+@frozen
 class Context:
     """What assembling needs besides the file. ``environment`` has ``.env`` under the shell's variables."""
 
@@ -142,6 +142,7 @@ class Assembler:
             values: dict[str, Any] = {"name": name, "labels": {**common["labels"], **own}}
             if not found or self.anonymous:
                 values["mounts"] = self._mounts(node, name)
+                values["volumes_from"] = self._outside(node)
             if mode is None:
                 values["networks"] = endpoints(
                     node, (key, name), self.declared["networks"], self.context.project, self.links.get(key, {})
@@ -166,6 +167,17 @@ class Assembler:
         self.anonymous += reader.anonymous
         return tuple(mounts.values())
 
+    def _outside(self, node: Node) -> tuple[str, ...]:
+        """``volumes_from: container:NAME[:ro]``, of containers that the file does not declare."""
+        given = node.get("volumes_from")
+        found = [(item, as_text(item)) for item in (as_list(given) if given else ())]
+        names = [(item, text.removeprefix("container:")) for item, text in found if text.startswith("container:")]
+        for item, text in names:
+            name, _, mode = text.partition(":")
+            if not name or mode not in ("", "ro", "rw"):
+                raise wrong(item, f"{text!r} is not NAME, NAME:ro or NAME:rw")
+        return tuple(text for _, text in names)
+
     def _others_mounts(self, node: Node, reader: MountReader) -> list[Mount]:
         """``volumes_from``: the volumes and binds of other services' first containers."""
         found: list[Mount] = []
@@ -173,7 +185,7 @@ class Assembler:
             for item in as_list(given):
                 name, _, mode = as_text(item).partition(":")
                 if name == "container":
-                    raise not_built(item, "volumes of a container outside the file are not built yet")
+                    continue  # one of the host, which a plan looks at
                 if mode not in ("", "ro", "rw"):
                     raise wrong(item, f"unknown mode {mode!r}", hint="ro or rw")
                 self.references.check(item, name)

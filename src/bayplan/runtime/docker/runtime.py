@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bayplan.errors import RuntimeFailureError
-from bayplan.models import Kind, ResourceId
+from bayplan.models import Change, Container, Kind, Resource, ResourceId
 from bayplan.runtime.docker import kernel
 from bayplan.runtime.engine_api.runtime import EngineRuntime
-from bayplan.runtime.protocol import Scope, Snapshot
+from bayplan.runtime.protocol import Observed, Scope, Snapshot
 from bayplan.system import links
 
 
@@ -21,6 +21,16 @@ class DockerRuntime(EngineRuntime):
         rules = self.pool.submit(kernel.rules_of, pid) if pid else None
         found = super().observe(scope)
         return found if rules is None else kernel.seen(found, rules.result())
+
+    def aligned(self, desired: Resource, observed: Observed) -> Observed:
+        """A place with a MAC address of its own comes with a new container alone: a connect takes no address."""
+        found = super().aligned(desired, observed)
+        if isinstance(desired, Container) and isinstance(found.actual, Container):
+            there = found.actual.networks
+            wanting = [one.network for one in desired.networks if one.mac_address and one not in there]
+            defects = {f"on network {name} it has another MAC address": Change.RECREATE.value for name in wanting}
+            return found.model_copy(update={"defects": {**found.defects, **defects}}) if defects else found
+        return found
 
     def heal(self, target: ResourceId) -> None:
         """Set a network's bridge up."""

@@ -20,13 +20,24 @@ from bayplan.system import copying
 _DIRECTORY, _LINK = 1 << 31, 1 << 27
 """Bits of a mode as the engines write it (Go, "io/fs", FileMode)."""
 _TAR = {"Content-Type": "application/x-tar"}
+_MOST_LINKS = 40
+"""As many as the kernel follows (path_resolution(7))."""
 _PIECE = 1 << 20
 
 
-def copy_out(client: EngineClient, found: Mapping[str, Any], path: str, target: str | None, sink: IO[bytes]) -> None:
+def copy_out(
+    client: EngineClient,
+    found: Mapping[str, Any],
+    path: str,
+    target: str | None,
+    sink: IO[bytes],
+    *,
+    follow: bool = False,
+) -> None:
     """Copy a path to ``target`` of this host; None: as a tar to ``sink``. Raises NotFoundError."""
     with _told(found, path):
-        pieces = client.streamed("GET", f"/containers/{found['Id']}/archive", query={"path": path})
+        wanted = _led_to(client, found, path) if follow else path
+        pieces = client.streamed("GET", f"/containers/{found['Id']}/archive", query={"path": wanted})
         if target is None:
             for piece in pieces:
                 sink.write(piece)
@@ -42,7 +53,15 @@ def copy_out(client: EngineClient, found: Mapping[str, Any], path: str, target: 
             copying.write(host, head, named)
 
 
-def copy_in(client: EngineClient, found: Mapping[str, Any], source: str | None, path: str, stream: IO[bytes]) -> None:
+def copy_in(
+    client: EngineClient,
+    found: Mapping[str, Any],
+    source: str | None,
+    path: str,
+    stream: IO[bytes],
+    *,
+    follow: bool = False,
+) -> None:
     """Copy ``source`` of this host to a path; None: a tar from ``stream`` into that directory. Raises NotFoundError."""
     if source is None:
         _put(client, found, path, stream)
@@ -50,7 +69,7 @@ def copy_in(client: EngineClient, found: Mapping[str, Any], source: str | None, 
     given = str(Path(source).absolute()) + ("/." if source.endswith("/.") else "")
     with copying.host_root() as host, tempfile.TemporaryFile() as spool:
         head, called = copying.place(lambda there: _is_directory(client, found, there), given, path)
-        copying.read(host, given, spool, called)
+        copying.read(host, copying.led_to(host, given) if follow else given, spool, called)
         spool.seek(0)
         _put(client, found, head, spool)
 
@@ -70,9 +89,19 @@ def _read(stream: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
+def _led_to(client: EngineClient, found: Mapping[str, Any], path: str) -> str:
+    """Where the link at a path leads to; the path itself when it is none."""
+    for _ in range(_MOST_LINKS):
+        stat = _stat(client, found, path)
+        if not int(stat["mode"]) & _LINK:
+            break
+        path = str(Path(path).parent / str(stat["linkTarget"]))
+    return path
+
+
 def _is_directory(client: EngineClient, found: Mapping[str, Any], path: str) -> bool | None:
     """Whether there is a directory, links followed; None when there is nothing."""
-    for _ in range(40):  # as many links as the kernel follows
+    for _ in range(_MOST_LINKS):
         try:
             stat = _stat(client, found, path)
         except docker.errors.NotFound:

@@ -10,8 +10,9 @@ from typing import Any
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BindMount, Container, Kind, Network, Resource, ResourceId, VolumeMount
-from bayplan.runtime.engine_api import networks, options
+from bayplan.runtime.engine_api import options
 from bayplan.runtime.engine_api.engine import Engine
+from bayplan.runtime.engine_api.options import networks
 from bayplan.runtime.engine_api.options.option import Gap, Option
 
 Listed = Sequence[Mapping[str, Any]]

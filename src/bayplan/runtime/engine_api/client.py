@@ -52,6 +52,8 @@ class EngineClient(docker.APIClient):
         try:
             # The version is asked for below, where an old one can be told from a broken one.
             super().__init__(base_url=address, version="1.40", timeout=_TIMEOUT_S, tls=place.tls or False)
+            # A socket has no proxy: the environment is not asked for one at each call, a quarter of its time.
+            self.trust_env = place.scheme not in ("unix", "ssh")
             self._know(api)
         except BaseException:
             self.close()

@@ -21,6 +21,8 @@ from bayplan.system.processes import Process
 
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
 """Exit codes as timeout(1) and shells have them."""
+NO_KEYS = ",".join(["ctrl-_"] * 8)
+"""Keys to detach that nobody types: an engine takes none for its own default."""
 _CODE_S = 5.0
 _GOES_ON = b"bayplan: its time has passed; it goes on, as only root on the engine's host can end it\n"
 _NOT_STARTED = re.compile(rb"^(OCI runtime exec failed|Error: |exec failed|runc exec|crun: )[^\n]*", re.MULTILINE)
@@ -39,6 +41,7 @@ def run(
     capture: bool,
     detach: bool,
     privileged: bool,
+    detach_keys: bytes,
     timeout: Duration | None,
 ) -> ExecResult:
     """See ``Runtime.exec``; ``found`` is the inspection. At its deadline a command is killed where this process may."""
@@ -54,6 +57,8 @@ def run(
         "User": user or "",
         "WorkingDir": _absolute(found, working_dir),
         "Privileged": privileged,
+        # Found by us: where it took them too, it would hold back what only begins like them.
+        "DetachKeys": NO_KEYS,
     }
     with told(f"container {name}"):
         made = str(client.call("POST", f"/containers/{found['Id']}/exec", body=body)["Id"])
@@ -67,7 +72,7 @@ def run(
             ) as connection:
                 deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
                 try:
-                    out, err = _carried(connection, tty=tty, stdin=stdin, capture=capture, deadline=deadline)
+                    done = _carried(connection, detach_keys, tty=tty, stdin=stdin, capture=capture, deadline=deadline)
                 except TimeoutError:
                     left = b"" if _killed(client, made) else _GOES_ON
                     return ExecResult(TIMED_OUT, b"", left)
@@ -79,21 +84,26 @@ def run(
             if not capture:
                 terminal.write_all(2, said)
             return ExecResult(code, b"", said if capture else b"")
+        if done is None:
+            return ExecResult(0)
         code = _code(client, made)
-    return _understood(code, out, err)
+    return _understood(code, *done)
 
 
 def _carried(
-    connection: Connection, *, tty: bool, stdin: bytes | None, capture: bool, deadline: float | None
-) -> tuple[bytes, bytes]:
-    """What it wrote, when that is asked for; else the caller's own streams are carried to its end."""
+    connection: Connection, keys: bytes, *, tty: bool, stdin: bytes | None, capture: bool, deadline: float | None
+) -> tuple[bytes, bytes] | None:
+    """What it wrote, when that is asked for; else the caller's own streams are carried to its end.
+
+    None: the keys were typed that leave it running.
+    """
     if stdin is not None:
         connection.send(stdin)
         connection.end()
     if capture:
         return connection.everything(deadline)
-    terminal.join(connection, tty=tty, stdin=stdin is None, keys=b"")
-    return b"", b""
+    ended = terminal.join(connection, tty=tty, stdin=stdin is None, keys=keys if tty else b"")
+    return (b"", b"") if ended else None
 
 
 def _killed(client: EngineClient, made: str) -> bool:

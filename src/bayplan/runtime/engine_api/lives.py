@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import docker.errors
 
-from bayplan.errors import ConflictError, RuntimeFailureError, StoppedError, UnsupportedError
-from bayplan.models import Condition, Container, Duration, ImageReference, Settings, VolumeMount, labels
+from bayplan.errors import ConflictError, UnsupportedError
+from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels, with_exposed_ports
 from bayplan.runtime import seal
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
 from bayplan.runtime.engine_api.client import told
@@ -19,12 +19,8 @@ from bayplan.runtime.engine_api.networks import marks
 from bayplan.runtime.engine_api.options.limits import limits, policy
 from bayplan.runtime.engine_api.options.process import grace_seconds
 from bayplan.runtime.engine_api.status import status_of
-from bayplan.runtime.protocol import Health, Report, State, Status, never
+from bayplan.runtime.protocol import Report, State
 
-_RESTARTS = 6
-"""Restarts by its policy that one which is waited for may need, besides its first start."""
-_POLL_S, _POLL_MOST_S = 0.02, 0.25
-_LAST_LINES = 20
 _ENDPOINTS_AT_ONCE = (1, 44)
 
 
@@ -47,6 +43,7 @@ class Lives:
             self.delete(container.name)
         container = _with_data_of(container, self._aside.pop(container.name, {}))
         image = self.images.image_id(container.image, digest, report)
+        container = with_exposed_ports(container, self.containers.bases.config(image).get("ExposedPorts") or ())
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
         container_id = self._make(container, project, image)
@@ -167,62 +164,12 @@ class Lives:
             except docker.errors.NotFound:
                 pass
             except docker.errors.APIError as error:
-                if error.status_code != 409:  # somebody else is removing it
+                if error.status_code != 409:
                     raise
+                # Somebody else is removing it already.
+                with suppress(docker.errors.NotFound):
+                    self.client.wait(found["Id"], condition="removed")
         self.declarations.forget(str(found["Id"]))
-
-    # -- waiting -----------------------------------------------------------------------------------------------
-
-    def wait(self, name: str, condition: str, timeout: Duration, stopped: Callable[[], bool] = never) -> Status:
-        """Wait until it runs, is healthy, or has ended well. Fails fast; see ``Runtime.wait``."""
-        deadline, pause, restarts = time.monotonic() + timeout.total_seconds(), _POLL_S, None
-        while True:
-            found = self.containers.get(name)
-            status = status_of(found)
-            restarts = status.restarts if restarts is None else restarts
-            if condition == Condition.HEALTHY and not _has_check(found):
-                raise UnsupportedError("waiting for health needs a health check", where=f"container {name}")
-            if _reached(status, condition):
-                return status
-            if why := _lost(status, condition, restarts):
-                raise self._failure(name, why, found)
-            if stopped():
-                raise StoppedError(f"no longer waiting for container {name}")
-            if time.monotonic() >= deadline:
-                raise self._failure(name, f"did not reach {condition} within {timeout}", found)
-            time.sleep(pause)
-            pause = min(pause * 1.5, _POLL_MOST_S)
-
-    def _failure(self, name: str, why: str, found: Mapping[str, Any]) -> RuntimeFailureError:
-        with told(f"container {name}"):
-            written = self.client.logs(found["Id"], tail=_LAST_LINES).decode(errors="replace")
-        lines = written.splitlines()
-        checks = ((found.get("State") or {}).get("Health") or {}).get("Log") or ()
-        if checks and checks[-1].get("Output"):
-            lines += ["-- the last health check said:", *checks[-1]["Output"].splitlines()]
-        return RuntimeFailureError(f"container {name} {why}", output="\n".join(lines))
-
-
-def _reached(status: Status, condition: str) -> bool:
-    if condition == Condition.COMPLETED:
-        return status.state is State.EXITED and status.exit_code == 0
-    return status.state is State.RUNNING and (condition == Condition.STARTED or status.health is Health.HEALTHY)
-
-
-def _lost(status: Status, condition: str, restarts: int) -> str:
-    """Why it will not come to that any more; empty while it may."""
-    if status.state is State.PAUSED:
-        return "is paused"
-    if status.state in (State.EXITED, State.CREATED):
-        return f"ended with exit code {status.exit_code}" if status.state is State.EXITED else "was not started"
-    if status.restarts - restarts > _RESTARTS:
-        return f"ended with exit code {status.exit_code or 0} again and again"
-    return "turned unhealthy" if condition == Condition.HEALTHY and status.health is Health.UNHEALTHY else ""
-
-
-def _has_check(found: Mapping[str, Any]) -> bool:
-    test = ((found.get("Config") or {}).get("Healthcheck") or {}).get("Test") or ["NONE"]
-    return bool(test[0] != "NONE")
 
 
 def _with_data_of(container: Container, predecessor: Mapping[str, Any]) -> Container:

@@ -14,8 +14,9 @@ from pydantic import SecretBytes
 from bayplan.errors import UnsupportedError
 from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Volume
 from bayplan.runtime import seal
-from bayplan.runtime.engine_api import checks, networks, volumes
+from bayplan.runtime.engine_api import checks, volumes, waiting
 from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.options import networks
 from bayplan.runtime.engine_api.verbs import EngineVerbs
 from bayplan.runtime.protocol import (
     Facts,
@@ -172,7 +173,7 @@ class EngineRuntime(EngineVerbs):
 
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast."""
-        return self.lives.wait(name, condition, timeout, stopped)
+        return waiting.wait(self.containers, name, condition, timeout, stopped)
 
     def close(self) -> None:
         """Free sockets and files."""

@@ -121,6 +121,7 @@ class EngineVerbs(EngineReadings):
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in it."""
@@ -138,6 +139,7 @@ class EngineVerbs(EngineReadings):
             capture=capture,
             detach=detach,
             privileged=privileged,
+            detach_keys=detach_keys,
             timeout=timeout,
         )
 
@@ -187,17 +189,17 @@ class EngineVerbs(EngineReadings):
         ended = terminal.join(connection, tty=tty, stdin=stdin, keys=keys, tell=tell if sig_proxy and not tty else None)
         return self.await_end(name) if ended else None
 
-    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes], *, follow: bool = False) -> None:
         """Copy a path of it to the host."""
         from bayplan.runtime.engine_api import archives
 
-        archives.copy_out(self.client, self._found(name), path, target, sink)
+        archives.copy_out(self.client, self._found(name), path, target, sink, follow=follow)
 
-    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes], *, follow: bool = False) -> None:
         """Copy from the host to a path of it."""
         from bayplan.runtime.engine_api import archives
 
-        archives.copy_in(self.client, self._found(name), source, path, stream)
+        archives.copy_in(self.client, self._found(name), source, path, stream, follow=follow)
 
 
 def _places(found: Mapping[str, Any]) -> Mapping[str, Any]:

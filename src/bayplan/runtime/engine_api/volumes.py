@@ -11,8 +11,8 @@ from bayplan.models import Volume, labels
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
 from bayplan.runtime.engine_api.networks import marks, project_of
+from bayplan.runtime.engine_api.options.labels import public_labels
 from bayplan.runtime.engine_api.options.option import build
-from bayplan.runtime.engine_api.options.process import public_labels
 from bayplan.runtime.protocol import Observed, State, Status
 
 

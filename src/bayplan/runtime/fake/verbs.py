@@ -85,11 +85,11 @@ class FakeVerbs(Memory):
         """It ends at once."""
         return 0
 
-    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes], *, follow: bool = False) -> None:
         """There are no files here."""
         raise NotFoundError(f"{path} does not exist")
 
-    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes], *, follow: bool = False) -> None:
         """There are no files here."""
         raise NotFoundError(f"{path} does not exist")
 
@@ -123,6 +123,7 @@ class FakeVerbs(Memory):
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Pretend success."""

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bayplan.errors import RuntimeFailureError
-from bayplan.models import BindMount, Container, Duration, VolumeMount, volumes_of_image, with_image_volumes
+from bayplan.models import (
+    BindMount,
+    Container,
+    Duration,
+    VolumeMount,
+    volumes_of_image,
+    with_exposed_ports,
+    with_image_volumes,
+)
 from bayplan.runtime.native.containers import Containers, hooks
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
@@ -46,6 +54,7 @@ class Lives:
             self.delete(earlier)
         stored, lowerdirs = self.images.rootfs(container.image, digest, report)
         container = self._with_image_volumes(container, stored.config.volumes, project)
+        container = with_exposed_ports(container, stored.config.exposed_ports)
         container, mounted = mounted_images(container, lambda name, known: self.images.rootfs(name, known, report))
         container_id = secrets.token_hex(32)
         self.containers.reserve(container_id, container, project, stored.digest)

@@ -120,11 +120,12 @@ class NativeRuntime(NativeVerbs):
                 yield
             finally:
                 self.lives.changing = False
-                self.containers.runtime.discarded.settle()
+                self.containers.runtime.discarded.begin()
                 self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:
@@ -284,6 +285,7 @@ class NativeRuntime(NativeVerbs):
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in it."""
@@ -298,6 +300,7 @@ class NativeRuntime(NativeVerbs):
             capture=capture,
             detach=detach,
             privileged=privileged,
+            detach_keys=detach_keys,
             timeout=timeout,
         )
 

@@ -162,7 +162,7 @@ class NativeVerbs:
         ended = attach.carry(joined[0], paths, tty=tty, stdin=stdin, keys=detach_keys, tell=told)
         return hand.await_end(self.containers, container_id) if ended else None
 
-    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes]) -> None:
+    def copy_out(self, name: str, path: str, target: str | None, sink: IO[bytes], *, follow: bool = False) -> None:
         """Copy a path of it to the host."""
         from bayplan.runtime.native.containers import copy
         from bayplan.system import copying
@@ -170,19 +170,21 @@ class NativeVerbs:
         container_id = self._id(name)
 
         def work(root: int) -> None:
+            wanted = copying.led_to(root, path) if follow else path
+            own = "" if path.endswith("/.") else Path(path).name  # a link is copied under its own name
             if target is None:
-                copying.read(root, path, sink)
+                copying.read(root, wanted, sink, own)
                 return
             with copying.host_root() as host, tempfile.TemporaryFile() as spool:
                 whole = str(Path(target).absolute()) + "/" * target.endswith("/")
                 head, called = copying.place(copying.looker(host), path, whole)
-                copying.read(root, path, spool, called)
+                copying.read(root, wanted, spool, called)
                 spool.seek(0)
                 copying.write(host, head, spool)
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
-    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes]) -> None:
+    def copy_in(self, name: str, source: str | None, path: str, stream: IO[bytes], *, follow: bool = False) -> None:
         """Copy from the host to a path of it."""
         from bayplan.runtime.native.containers import copy
         from bayplan.system import copying
@@ -196,7 +198,7 @@ class NativeVerbs:
             given = str(Path(source).absolute()) + ("/." if source.endswith("/.") else "")
             with copying.host_root() as host, tempfile.TemporaryFile() as spool:
                 head, called = copying.place(copying.looker(root), given, path)
-                copying.read(host, given, spool, called)
+                copying.read(host, copying.led_to(host, given) if follow else given, spool, called)
                 spool.seek(0)
                 copying.write(root, head, spool)
 

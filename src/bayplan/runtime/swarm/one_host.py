@@ -87,11 +87,11 @@ class OfOneHost:
         """Refused."""
         _refuse("show what they use")
 
-    def copy_out(self, name: str, *_: Any) -> NoReturn:
+    def copy_out(self, name: str, *_: Any, **__: Any) -> NoReturn:
         """Refused."""
         _refuse("give files")
 
-    def copy_in(self, name: str, *_: Any) -> NoReturn:
+    def copy_in(self, name: str, *_: Any, **__: Any) -> NoReturn:
         """Refused."""
         _refuse("take files")
 

@@ -22,6 +22,8 @@ SAMPLES = {
         [{"target": 80, "published": 80, "host_ip": "::"}],
     ],
     "expose": [["80"], ["90/udp"]],
+    "publish_all_ports": [True],
+    "volumes_from": [["other:ro"]],
     "mounts": [
         [{"type": "volume", "source": "vol", "target": "/v"}, {"type": "volume", "source": "more", "target": "/i"}],
         [{"type": "volume", "source": "vol", "target": "/v", "nocopy": True, "read_only": True}],
@@ -106,7 +108,7 @@ SAMPLES = {
 }
 """Field of ``Container`` to values that are written in different ways."""
 _CLASHES = (
-    ({"networks", "ports"}, "network_mode"),
+    ({"networks", "ports", "publish_all_ports"}, "network_mode"),
     ({"hostname", "domainname"}, "uts"),
 )
 

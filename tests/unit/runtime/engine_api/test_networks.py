@@ -5,6 +5,7 @@ import pytest
 from bayplan.models import Network
 from bayplan.runtime.engine_api import networks
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Note, to_text
+from bayplan.runtime.engine_api.options import networks as words
 from unit.runtime.engine_api.inspections import NEW, OLD
 
 DECLARED = [
@@ -33,7 +34,7 @@ def network(**values):
 
 def listed(wanted, engine, labels=None):
     """``GET /networks`` of one that was made, with the ranges that the engine chose."""
-    made = networks.written(wanted, engine)
+    made = words.written(wanted, engine)
     pools = made["IPAM"]["Config"]
     if wanted.subnet is None:
         pools.insert(0, {"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"})
@@ -62,20 +63,20 @@ def test_one_that_another_tool_made_is_compared_by_what_is_declared():
     compose = {"a": "b", "com.docker.compose.config-hash": "h", "com.docker.compose.version": "5"}
     found = networks.observed(listed(wanted, OLD, compose), NO_NOTE)
     assert (found.managed, found.declared) == (False, None)
-    assert networks.aligned(wanted, found).actual == wanted
+    assert words.aligned(wanted, found).actual == wanted
 
 
 def test_a_range_of_ipv6_is_found_where_the_engine_has_no_pool():
     wanted = network(enable_ipv6=True)
-    (first,) = networks.written(wanted, OLD)["IPAM"]["Config"]
+    (first,) = words.written(wanted, OLD)["IPAM"]["Config"]
     assert first["Subnet"].startswith("fd")
-    assert networks.written(wanted, OLD)["IPAM"]["Config"] == [first]
+    assert words.written(wanted, OLD)["IPAM"]["Config"] == [first]
     taken = [{"IPAM": {"Config": [first]}}]
-    (other,) = networks.written(wanted, OLD, taken)["IPAM"]["Config"]
+    (other,) = words.written(wanted, OLD, taken)["IPAM"]["Config"]
     assert other != first
-    assert networks.written(wanted, NEW)["IPAM"]["Config"] == []
+    assert words.written(wanted, NEW)["IPAM"]["Config"] == []
 
 
 def test_a_bridge_with_more_than_one_range_is_a_gap():
     wanted = network(subnet="10.99.0.0/24", further_ranges=[{"subnet": "10.98.0.0/24"}])
-    assert [option for option, _ in networks.gaps(wanted, NEW)] == ["network.further_ranges"]
+    assert [option for option, _ in words.gaps(wanted, NEW)] == ["network.further_ranges"]

@@ -191,7 +191,8 @@ def _suits(held: Mapping[str, Any], platform: str) -> bool:
 def _found(
     image: Image, held: Mapping[str, Any], *, present: bool, origin: ImageOrigin, why: str = ""
 ) -> ResolvedImage:
-    volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
-    return ResolvedImage(
-        name=image.name, digest=digest_of(held, image.name), present=present, origin=origin, why=why, volumes=volumes
-    )
+    config = held.get("Config") or {}
+    volumes, exposed = (tuple(sorted(config.get(key) or ())) for key in ("Volumes", "ExposedPorts"))
+    digest = digest_of(held, image.name)
+    found = {"name": image.name, "digest": digest, "present": present, "origin": origin, "why": why}
+    return ResolvedImage(**found, volumes=volumes, exposed=exposed)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from bayplan.errors import NotFoundError
+from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 
 REPOSITORY = "bayplan.local/generations"
@@ -21,15 +22,23 @@ def keep(client: EngineClient, owner: str, digests: Collection[str]) -> None:
     """Tag these for an owner, and take the tags away that it had for others."""
     wanted = {f"{owner[:100]}.{digest.removeprefix('sha256:')[:12]}": digest for digest in digests}
     with told("images that are kept"):
-        rows: list[Mapping[str, Any]] = client.call(
-            "GET", "/images/json", query={"filters": {"reference": [REPOSITORY]}}
-        )
-        there = {tag.rpartition(":")[2] for row in rows for tag in row.get("RepoTags") or () if is_ours(str(tag))}
+        rows: list[Mapping[str, Any]] = client.call("GET", "/images/json", query={"digests": True})
+        known = {digest: str(row["Id"]) for row in rows for digest in _digests(row)}
+        tags = [str(tag) for row in rows for tag in row.get("RepoTags") or ()]
+        there = {tag.rpartition(":")[2] for tag in tags if is_ours(tag)}
         for tag in wanted.keys() - there:
-            client.call("POST", f"/images/{wanted[tag]}/tag", query={"repo": REPOSITORY, "tag": tag})
+            if wanted[tag] in known:  # else it went by hand, and an apply of it asks its registry
+                query = {"repo": REPOSITORY, "tag": tag}
+                client.call("POST", f"/images/{known[wanted[tag]]}/tag", query=query)
         for tag in there - wanted.keys():
             if tag.startswith(f"{owner[:100]}."):
                 _untag(client, tag)
+
+
+def _digests(row: Mapping[str, Any]) -> Iterator[str]:
+    """What an image is known by: its id, and its manifests' digests in repositories."""
+    yield whole_id(str(row["Id"]))
+    yield from (str(one).partition("@")[2] for one in row.get("RepoDigests") or ())
 
 
 def _untag(client: EngineClient, tag: str) -> None:

@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bayplan.models import BindMount, ByteSize, Container, FileGrant, ImageMount, Mount, TmpfsMount, VolumeMount
+from bayplan.models import BindMount, Container, FileGrant, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.runtime.engine_api.engine import Engine
-from bayplan.runtime.engine_api.options.option import Gap, Option, build
+from bayplan.runtime.engine_api.options.mount_reading import of_bind, of_structured, of_tmpfs
+from bayplan.runtime.engine_api.options.option import Gap, Option
 from bayplan.runtime.engine_api.options.shape import Body, Shape
 
-_PROPAGATIONS = ("rprivate", "private", "shared", "rshared", "slave", "rslave")
 _WITHOUT_FILE = (
     "with read_only it takes files of its own host alone, as they are: give it a file, without owner and mode"
 )
@@ -56,9 +56,9 @@ class Mounts(Option):
         Whether a missing directory was to be made says nothing of what is there.
         """
         found: list[Mount] = [
-            *(_read(one) for one in shape.host.get("Mounts") or ()),
-            *(_read_bind(text) for text in shape.host.get("Binds") or ()),
-            *(_read_tmpfs(target, text) for target, text in (shape.host.get("Tmpfs") or {}).items()),
+            *(of_structured(one) for one in shape.host.get("Mounts") or ()),
+            *(of_bind(text) for text in shape.host.get("Binds") or ()),
+            *(of_tmpfs(target, text) for target, text in (shape.host.get("Tmpfs") or {}).items()),
         ]
         return tuple(sorted(found, key=lambda mount: mount.target))
 
@@ -146,84 +146,6 @@ def _image(mount: ImageMount) -> dict[str, Any]:
 
 def _made(kind: str, source: str, target: str, *, read_only: bool) -> dict[str, Any]:
     return {"Type": kind, "Source": source, "Target": target, "ReadOnly": read_only}
-
-
-def _read(found: Mapping[str, Any]) -> Mount:
-    target, read_only = str(found["Target"]), bool(found.get("ReadOnly"))
-    source = str(found.get("Source") or "")
-    match found.get("Type"):
-        case "bind":
-            options = found.get("BindOptions") or {}
-            return build(
-                BindMount,
-                source=source,
-                target=target,
-                read_only=read_only,
-                propagation=options.get("Propagation") or "rprivate",
-                recursive=_recursive(options),
-            )
-        case "tmpfs":
-            options = found.get("TmpfsOptions") or {}
-            flags = {word: True for pair in options.get("Options") or () for word in pair}
-            return build(
-                TmpfsMount,
-                target=target,
-                read_only=read_only,
-                noexec="noexec" in flags,
-                size=ByteSize(options["SizeBytes"]) if options.get("SizeBytes") else None,
-                mode=options.get("Mode") or None,
-            )
-        case "image":
-            subpath = (found.get("ImageOptions") or {}).get("Subpath") or None
-            return build(ImageMount, source=source, target=target, subpath=subpath)
-    options = found.get("VolumeOptions") or {}
-    return build(
-        VolumeMount,
-        source=source,
-        target=target,
-        read_only=read_only,
-        nocopy=bool(options.get("NoCopy")),
-        subpath=options.get("Subpath") or None,
-    )
-
-
-def _recursive(options: Mapping[str, Any]) -> str:
-    for key, word in (
-        ("NonRecursive", "disabled"),
-        ("ReadOnlyForceRecursive", "readonly"),
-        ("ReadOnlyNonRecursive", "writable"),
-    ):
-        if options.get(key):
-            return word
-    return "enabled"
-
-
-def _read_bind(text: str) -> Mount:
-    """``SOURCE:TARGET[:OPTIONS]``; a source that is no path is a volume's name."""
-    source, _, rest = text.partition(":")
-    target, _, words = rest.partition(":")
-    options = words.split(",")
-    read_only = "ro" in options
-    if not source.startswith("/"):
-        nocopy = "nocopy" in options
-        return build(VolumeMount, source=source, target=target, read_only=read_only, nocopy=nocopy)
-    propagation = next((word for word in options if word in _PROPAGATIONS), "rprivate")
-    values = {"source": source, "target": target, "read_only": read_only, "propagation": propagation}
-    return build(BindMount, **values)
-
-
-def _read_tmpfs(target: str, text: str) -> Mount:
-    words = dict(word.partition("=")[::2] for word in text.split(",") if word)
-    numbers = {name: int(words[name]) for name in ("uid", "gid") if words.get(name, "").isdigit()}
-    return build(
-        TmpfsMount,
-        target=target,
-        read_only="ro" in words,
-        noexec="noexec" in words,
-        size=ByteSize.parse(words["size"]) if words.get("size") else None,
-        mode=int(words["mode"], 8) if words.get("mode") else None,
-        **numbers,
-    )
 
 
 OPTIONS: tuple[Option, ...] = (Mounts("mounts"),)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from bayplan.models import Container, Duration, HealthCheck, ImageReference, Ulimit, labels
+from bayplan.models import Container, Duration, ImageReference, Ulimit
 from bayplan.runtime.engine_api.options.option import UNREADABLE, Inherited, Option, Plain, build, same
 from bayplan.runtime.engine_api.options.shape import Body, Shape
 
@@ -84,54 +83,6 @@ class Environment(Option):
 
 
 @dataclass(frozen=True)
-class Labels(Option):
-    """Labels over the image's, without those by which tools keep their own books."""
-
-    def write(self, wanted: Container, body: Body) -> None:
-        """As they are."""
-        if wanted.labels:
-            body.config["Labels"] = dict(wanted.labels)
-
-    def read(self, shape: Shape) -> Any:
-        """Those that are not the image's."""
-        image = shape.image.get("Labels") or {}
-        found = public_labels(shape.config.get("Labels"))
-        return {name: value for name, value in found.items() if image.get(name) != value}
-
-
-def public_labels(found: Mapping[str, str] | None) -> dict[str, str]:
-    """Labels without our own marks and what Compose notes for itself (its hash, its files, ``oneoff=False``)."""
-    return {name: value for name, value in (found or {}).items() if not _is_private(name, value)}
-
-
-def _is_private(name: str, value: str) -> bool:
-    if name == labels.ONE_OFF:
-        return value != "True"
-    return name.startswith(labels.OWN) or (name.startswith(labels.COMPOSE) and name not in _SHARED_LABELS)
-
-
-_SHARED_LABELS = frozenset({labels.PROJECT, labels.SERVICE, labels.NUMBER, labels.NETWORK, labels.VOLUME})
-
-
-@dataclass(frozen=True)
-class Service(Option):
-    """The service of a project, known by its label."""
-
-    kept: ClassVar[bool] = True
-
-    def write(self, wanted: Container, body: Body) -> None:
-        """The labels say it."""
-
-    def read(self, shape: Shape) -> Any:
-        """What the label says."""
-        return (shape.config.get("Labels") or {}).get(labels.SERVICE, "")
-
-    def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
-        """As declared: outside a project there is a service without its label."""
-        return declared
-
-
-@dataclass(frozen=True)
 class Hostname(Plain):
     """Host name inside: by default the id's beginning, the host's own, or that of whose network is shared."""
 
@@ -142,51 +93,6 @@ class Hostname(Plain):
             (mode == "host" or shape.host.get("UTSMode") == "host") and found == shape.engine.host
         )
         return None if shared or found == shape.id[:12] else found
-
-
-@dataclass(frozen=True)
-class Health(Option):
-    """The check, over the image's."""
-
-    def write(self, wanted: Container, body: Body) -> None:
-        """Durations in nanoseconds."""
-        check = wanted.healthcheck
-        if check is None:
-            return
-        made: dict[str, Any] = {"Test": list(check.test)} if check.test else {}
-        for name, key in _PERIODS.items():
-            if (period := getattr(check, name)) is not None:
-                made[key] = period // Duration(microseconds=1) * 1000
-        if check.retries is not None:
-            made["Retries"] = check.retries
-        body.config["Healthcheck"] = made
-
-    def read(self, shape: Shape) -> Any:
-        """What is not the image's."""
-        image = shape.image.get("Healthcheck") or {}
-        found = {
-            key: value
-            for key, value in (shape.config.get("Healthcheck") or {}).items()
-            if value and value != image.get(key)
-        }
-        if not found:
-            return None
-        periods = {name: Duration(microseconds=found[key] // 1000) for name, key in _PERIODS.items() if key in found}
-        retries = found.get("Retries")
-        return build(HealthCheck, test=tuple(found.get("Test") or ()), retries=retries, **periods)
-
-    def gaps(self, wanted: Container, engine: Any) -> Any:
-        """Checks of their own rhythm at the start came late."""
-        if wanted.healthcheck and wanted.healthcheck.start_interval is not None and not engine.speaks((1, 44)):
-            yield "healthcheck.start_interval", f"it needs {engine.release((1, 44))}"
-
-
-_PERIODS = {
-    "interval": "Interval",
-    "timeout": "Timeout",
-    "start_period": "StartPeriod",
-    "start_interval": "StartInterval",
-}
 
 
 @dataclass(frozen=True)
@@ -225,18 +131,14 @@ def grace_seconds(grace: Duration) -> int:
 
 OPTIONS: tuple[Option, ...] = (
     Image("image"),
-    Service("service"),
     Entrypoint("entrypoint"),
     Command("command"),
     Environment("environment"),
-    Labels("labels"),
-    Plain("annotations", since=(1, 43), key="Annotations", to=dict, back=dict),
     Inherited("working_dir", place="config", key="WorkingDir", defaults=("/",)),
     Inherited("user", place="config", key="User", defaults=("0", "root", "0:0")),
     Plain("group_add", key="GroupAdd", to=list, back=tuple),
     Hostname("hostname", place="config", key="Hostname"),
     Plain("domainname", place="config", key="Domainname"),
-    Health("healthcheck"),
     Ulimits("ulimits"),
     Plain("tty", place="config", key="Tty", back=bool),
     Plain("stdin_open", place="config", key="OpenStdin", back=bool),

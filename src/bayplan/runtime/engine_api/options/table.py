@@ -7,17 +7,29 @@ from typing import Any
 
 from bayplan.models import Container
 from bayplan.runtime.engine_api.engine import Engine
-from bayplan.runtime.engine_api.options import endpoints, isolation, limits, mounts, process
+from bayplan.runtime.engine_api.options import (
+    endpoints,
+    health,
+    isolation,
+    labels,
+    limits,
+    mounts,
+    process,
+    surroundings,
+)
 from bayplan.runtime.engine_api.options.option import UNREADABLE, Gap, Kept, Option, default_of
 from bayplan.runtime.engine_api.options.shape import NOTHING, Body, Shape
 
-KEPT = ("depends_on", "secrets", "configs", "post_start", "pre_stop")
+KEPT = ("depends_on", "secrets", "configs", "post_start", "pre_stop", "publish_all_ports", "volumes_from")
 """Fields that guide us and not the engine; what is given as files is put into the container, not asked for."""
 TABLE: Mapping[str, Option] = {
     option.field: option
     for option in (
         *process.OPTIONS,
+        *labels.OPTIONS,
+        *health.OPTIONS,
         *isolation.OPTIONS,
+        *surroundings.OPTIONS,
         *limits.OPTIONS,
         *mounts.OPTIONS,
         *endpoints.OPTIONS,

@@ -81,6 +81,7 @@ def run(
     capture: bool,
     timeout_s: float | None,
     detach: bool = False,
+    detach_keys: bytes = b"",
 ) -> ExecResult:
     """Run the process and wait for it. At the deadline it is killed and the code is ``TIMED_OUT``.
 
@@ -103,7 +104,7 @@ def run(
             code = _spawn([*argv, "--detach", container_id], subprocess.DEVNULL, subprocess.DEVNULL).wait()
             done = ExecResult(code)
         elif process["terminal"] and not capture:
-            done = ExecResult(_on_terminal(argv, container_id, paths))
+            done = ExecResult(_on_terminal(argv, container_id, paths, detach_keys))
         else:
             done = namespaces.in_private_mounts(
                 lambda: _communicate([*argv, container_id], (pid_file, paths.cgroup), stdin, capture, timeout_s)
@@ -115,9 +116,10 @@ def run(
             item.unlink(missing_ok=True)
 
 
-def _spawn(argv: list[str], stdin: int, output: int) -> subprocess.Popen[bytes]:
-    """Only the start is made in the private mount namespace: the child keeps it."""
-    return namespaces.in_private_mounts(lambda: subprocess.Popen(argv, stdin=stdin, stdout=output, stderr=output))
+def _spawn(argv: list[str], stdin: int, output: int, *, apart: bool = False) -> subprocess.Popen[bytes]:
+    """Only the start is made in the private mount namespace: the child keeps it. ``apart``: in a session of its own."""
+    given: dict[str, Any] = {"stdin": stdin, "stdout": output, "stderr": output, "start_new_session": apart}
+    return namespaces.in_private_mounts(lambda: subprocess.Popen(argv, **given))
 
 
 def _window() -> tuple[int, int] | None:
@@ -127,22 +129,33 @@ def _window() -> tuple[int, int] | None:
     return terminal.window(1) or terminal.window(0)
 
 
-def _on_terminal(argv: list[str], container_id: str, paths: Paths) -> int:
+def _on_terminal(argv: list[str], container_id: str, paths: Paths, keys: bytes) -> int:
+    """Its exit code; 0 when it was left running."""
     from bayplan.runtime.native.containers import terminal
 
     console = terminal.ConsoleSocket(paths.run)
     try:
         whole = [*argv, "--console-socket", str(console.path), container_id]
-        child = _spawn(whole, subprocess.DEVNULL, subprocess.DEVNULL)
+        # Apart: left behind, it must not end with the caller's terminal.
+        child = _spawn(whole, subprocess.DEVNULL, subprocess.DEVNULL, apart=True)
         master = console.receive(child)
     finally:
         console.close()
     if master is not None:
         try:
-            terminal.relay(master, child)
+            if not terminal.relay(master, child, keys):
+                _keep(master)
+                return 0
         finally:
             os.close(master)
     return child.wait()
+
+
+def _keep(master: int) -> None:
+    """Let somebody hold a terminal, and read what is written to it, as long as it is used: its end is a hang-up."""
+    subprocess.Popen(
+        ["cat"], stdin=master, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def _understood(done: ExecResult, log: Path, *, show: bool) -> ExecResult:

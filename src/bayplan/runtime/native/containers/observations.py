@@ -154,6 +154,7 @@ class Observations:
         capture: bool = True,
         detach: bool = False,
         privileged: bool = False,
+        detach_keys: bytes = b"",
         timeout: Duration | None = None,
     ) -> ExecResult:
         """Run a command in a running container; killed at the timeout (exit code 124). Raises ConflictError."""
@@ -183,6 +184,7 @@ class Observations:
             capture=capture,
             timeout_s=timeout_s,
             detach=detach,
+            detach_keys=detach_keys,
         )
 
     def _failure(self, row: sqlite3.Row, why: str) -> RuntimeFailureError:

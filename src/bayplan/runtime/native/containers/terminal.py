@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bayplan.system.terminal import raw, resize, window, write_all
+from bayplan.system.terminal import DetachKeys, raw, resize, window, write_all
 
 _BYTES = 65536
 _SIZE_POLL_S = 0.2
@@ -51,10 +51,13 @@ class ConsoleSocket:
         os.close(self._directory)
 
 
-def relay(master: int, child: subprocess.Popen[bytes], source: int = 0, sink: int = 1) -> None:
-    """Carry bytes and window size between a terminal and the caller's streams until ``child`` has ended."""
+def relay(master: int, child: subprocess.Popen[bytes], keys: bytes = b"", source: int = 0, sink: int = 1) -> bool:
+    """Carry bytes and window size between a terminal and the caller's streams until ``child`` has ended.
+
+    False: before that ``keys`` were typed.
+    """
     sized: tuple[int, int] | None = None
-    sources = [master, source]
+    sources, finder = [master, source], DetachKeys(keys)
     with raw(source):
         while True:
             size = window(sink) or window(source)
@@ -64,19 +67,26 @@ def relay(master: int, child: subprocess.Popen[bytes], source: int = 0, sink: in
             ended = child.poll() is not None
             watched = [master] if ended else sources
             ready = select.select(watched, [], [], 0 if ended else _SIZE_POLL_S)[0]
-            if master in ready and not _carry(master, sink):
-                child.wait()
-                return
-            if source in ready and not _carry(source, master):
-                sources.remove(source)
+            if master in ready:
+                said = _read(master)
+                if not said:
+                    child.wait()
+                    return True
+                write_all(sink, said)
+            if source in ready:
+                typed = _read(source)
+                data, left = finder.take(typed)
+                write_all(master, data)
+                if left:
+                    return False
+                if not typed:
+                    sources.remove(source)
             if ended and master not in ready:
-                return
+                return True
 
 
-def _carry(source: int, sink: int) -> bool:
+def _read(fd: int) -> bytes:
     try:
-        data = os.read(source, _BYTES)
+        return os.read(fd, _BYTES)
     except OSError:  # EIO: the last process that had the terminal is gone
-        return False
-    write_all(sink, data)
-    return bool(data)
+        return b""

@@ -13,7 +13,7 @@ from bayplan.runtime.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.soundness import damage
 from bayplan.runtime.native.images.store import ImageStore
-from bayplan.runtime.native.images.stored import StoredImage, image_config
+from bayplan.runtime.native.images.stored import ImageConfig, StoredImage, image_config
 from bayplan.runtime.protocol import ImageOrigin, Observed, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Images:
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
         if image.build is not None:
-            return self._with_volumes(self.builder.resolve(image, image.build))
+            return self._with_wishes(self.builder.resolve(image, image.build))
         local = self.store.find(image.reference)
         # Asked for anew it is to be whole; else it is enough that what is missing was unpacked before.
         unpacked = None if image.pull is PullPolicy.ALWAYS else self.layers
@@ -73,7 +73,7 @@ class Images:
         due = image.pull_every and self._asked.is_due(image, image.pull_every)
         if local and image.pull is not PullPolicy.ALWAYS and not due:
             found = ResolvedImage(name=image.name, digest=local, present=True, origin=ImageOrigin.LOCAL)
-            return self._with_volumes(found)
+            return self._with_wishes(found)
         if image.pull is PullPolicy.NEVER:
             raise NotFoundError(f"image {image.name} is not on this host", hint="its pull policy is `never`")
         digest, _, manifest = self.client.select(image.reference, image.platform)
@@ -81,8 +81,8 @@ class Images:
             self._asked.note(image)
         if local == digest:
             found = ResolvedImage(name=image.name, digest=digest, present=True, origin=ImageOrigin.REGISTRY)
-            return self._with_volumes(found)
-        config = self.client.config(image.reference, manifest)
+            return self._with_wishes(found)
+        config = _config(image, self.client.config(image.reference, manifest))
         gone = f"a blob of it {damaged}" if damaged else "not on the host"
         why = gone if local is None else "the registry has another image under this name"
         return ResolvedImage(
@@ -92,18 +92,19 @@ class Images:
             origin=ImageOrigin.REGISTRY,
             size_bytes=sum(item["size"] for item in [manifest["config"], *manifest["layers"]]),
             why=why,
-            volumes=_volumes(image, config),
+            volumes=config.volumes,
+            exposed=config.exposed_ports,
         )
 
-    def _with_volumes(self, found: ResolvedImage) -> ResolvedImage:
-        """With the paths at which it asks for volumes, when it is here."""
+    def _with_wishes(self, found: ResolvedImage) -> ResolvedImage:
+        """With the paths at which it asks for volumes, and the ports it exposes, when it is here."""
         if not found.present:
             return found
         try:
-            volumes = self.store.get(found.digest).config.volumes
+            config = self.store.get(found.digest).config
         except BayplanError:  # a broken one is told of by whoever needs it
             return found
-        return found.model_copy(update={"volumes": volumes})
+        return found.model_copy(update={"volumes": config.volumes, "exposed": config.exposed_ports})
 
     def create(self, image: Image, digest: str, report: Report = silent) -> None:
         """Pull exactly the planned digest and unpack it, or build what was planned."""
@@ -186,9 +187,9 @@ class Images:
         )
 
 
-def _volumes(image: Image, config: Mapping[str, Any]) -> tuple[str, ...]:
+def _config(image: Image, config: Mapping[str, Any]) -> ImageConfig:
     try:
-        return image_config(config.get("config") or {}).volumes
+        return image_config(config.get("config") or {})
     except ValueError as error:
         what = f"the registry's image {image.name} is malformed: {error}"
         raise CorruptStateError(what, hint="use another image") from error
