@@ -91,7 +91,9 @@ def _asked_limits(found: Shape, asked: Mapping[str, Any]) -> dict[str, Any]:
     for key, defaults in (("MemorySwappiness", (0, -1)), ("PidsLimit", (_DEFAULT_PIDS,))):
         if key not in asked and host.get(key) in defaults:
             host[key] = None
-    if host.get("NanoCpus"):
+    if "CpuQuota" in asked:
+        host["NanoCpus"] = None
+    elif host.get("NanoCpus"):
         host["CpuPeriod"] = host["CpuQuota"] = None
     return host
 
