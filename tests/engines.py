@@ -152,6 +152,16 @@ class Engine:
         self.call("rmi", wanted)
         return wanted
 
+    def move_tag(self, repository, source, target):
+        """Let a tag in the registry stand for what another one does; the engine hears nothing of it."""
+        url = f"http://{REGISTRY}/v2/{repository}/manifests"
+        kinds = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+        manifest = self.inside("curl", "-sf", "-H", f"Accept: {kinds}", f"{url}/{source}")
+        kind = json.loads(manifest)["mediaType"]
+        self.inside(
+            "curl", "-sf", "-X", "PUT", "-H", f"Content-Type: {kind}", "--data-binary", manifest, f"{url}/{target}"
+        )
+
     def clear(self):
         """Remove containers, networks and volumes; images stay."""
         for name in self.call("ps", "-aq", "--no-trunc").split():
@@ -232,7 +242,7 @@ class Podman(Engine):
     """``podman system service``; containers outlive it, as everywhere."""
 
     name = "podman"
-    at_once = ("--time", "0")
+    at_once = ("--time", "0", "--depend", "--ignore")
 
     def argv(self):
         """Its command line."""

@@ -17,6 +17,9 @@ TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "src"))
 
 from bayplan.models import RESOURCE_MODELS, Kind, Model, Settings  # noqa: E402 - after the path is set
+from bayplan.models.swarm import SwarmNode  # noqa: E402 - after the path is set
+
+MODELS = {**RESOURCE_MODELS, Kind.NODE: SwarmNode}
 
 ALIASES = {"environment": ["env"], "ports": ["published_ports"], "mounts": ["volumes"]}
 RAW_LISTS = {
@@ -35,12 +38,14 @@ STATES = {
     "image": (["present", "absent"], "present"),
     "network": (["present", "absent"], "present"),
     "volume": (["present", "absent"], "present"),
+    "node": (["present", "absent"], "present"),
     "container": (["started", "stopped", "absent"], "started"),
     "stack": (["present", "absent"], "present"),
 }
 STATE_NOTES = {
     "container": ["V(stopped) makes it as its options say without running it.", "V(absent) needs its name only."],
     "volume": ["V(absent) removes its data too."],
+    "node": ["V(absent) drains it, and lets it leave the swarm."],
     "stack": ["V(absent) keeps volumes and images unless asked."],
 }
 ATTRIBUTES = {
@@ -125,7 +130,7 @@ def option(annotation: object) -> dict[str, object]:  # noqa: PLR0911 - one retu
 def fields(model: type[Model]) -> dict[str, dict[str, object]]:
     """The options of a model. No defaults: what is not given is the model's to fill."""
     found: dict[str, dict[str, object]] = {}
-    resource = model in RESOURCE_MODELS.values()
+    resource = model in MODELS.values()
     for name, info in model.model_fields.items():
         if resource and name in LEFT_OUT:
             continue
@@ -148,9 +153,7 @@ def fields(model: type[Model]) -> dict[str, dict[str, object]]:
 
 def all_options() -> dict[str, dict[str, dict[str, object]]]:
     """Module name to its options, with their documentation."""
-    kinds = {
-        kind.value: model for kind, model in RESOURCE_MODELS.items() if kind.value in STATES and kind is not Kind.SECRET
-    }
+    kinds = {kind.value: model for kind, model in MODELS.items() if kind.value in STATES and kind is not Kind.SECRET}
     result: dict[str, dict[str, dict[str, object]]] = {name: fields(model) for name, model in kinds.items()}
     result["stack"] = {name: dict(entry) for name, entry in STACK.items()}
     for name, options in result.items():

@@ -95,6 +95,26 @@ options:
         description:
         - Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.
         type: dict
+      network:
+        description:
+        - 'Network of commands that name none: one made for the build, none, or the host''s.'
+        type: str
+        choices:
+        - default
+        - none
+        - host
+      extra_hosts:
+        description:
+        - 'Further lines of /etc/hosts for commands: name to address, or several.'
+        type: dict
+      shm_size:
+        description:
+        - Size of /dev/shm of commands, bytes; 64 MiB if unset.
+        type: str
+      ulimits:
+        description:
+        - Limits of getrlimit(2) of commands.
+        type: dict
       no_cache:
         description:
         - Build every step anew.

@@ -13,6 +13,7 @@ The rooms, from the top down; a room imports only from those below it:
     system              the only room with syscalls, mounts, netlink sockets and subprocesses
     models              desired state: frozen pydantic models, no I/O
     errors              the tree of errors
+    values              frozen values whose classes are made quickly
 """
 
 __version__ = "0.1.0"

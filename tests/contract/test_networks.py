@@ -123,7 +123,7 @@ def test_modes_without_a_network_of_its_own(real_host):
     assert links == ["lo"]
     with pytest.raises(ConflictError):
         real_host.runtime.connect(real_host.name("open"), Endpoint(network=f"{real_host.project}_default"))
-    assert real_host.sh("main", "ip addr") == real_host.sh("side", "ip addr")
+    assert real_host.sh("main", "ip -4 addr") == real_host.sh("side", "ip -4 addr")
 
 
 def test_networks_are_listed_and_shown(web):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A host with cgroup v2 alone: a Debian kernel in qemu (software emulation, some minutes) runs tests/vm/smoke.py, then
-# tests that this host's kernel may lack something for (ipvlan, VLAN links, SCTP, project quotas).
+# tests that this host's kernel may lack something for (ipvlan, VLAN links, SCTP, project quotas, AppArmor).
 #   vm.sh VENV [TEST...]   called by `./run vm`, as root; with TEST only these. The root file system is made once, in VM.
 set -eu
 VENV=$1
@@ -8,10 +8,11 @@ shift
 VM=${BAYPLAN_VM:-/var/lib/bayplan-vm}
 ROOT=$VM/root
 NETWORKS="tests/integration/networks/test_drivers.py tests/integration/networks/test_sctp.py"
-TESTS=${*:-$NETWORKS tests/integration/volumes/test_sizes.py tests/integration/containers/test_groups.py}
+TESTS=${*:-$NETWORKS tests/integration/volumes/test_sizes.py tests/integration/containers/test_groups.py \
+  tests/integration/containers/test_apparmor.py}
 SMOKE=$([ $# -eq 0 ] && echo /opt/bayplan/smoke.py || echo -c pass)
 . /etc/os-release
-PACKAGES="linux-image-cloud-amd64,kmod,python3,crun,conmon,nftables,aardvark-dns,iproute2,busybox-static,e2fsprogs,xfsprogs"
+PACKAGES="linux-image-cloud-amd64,kmod,python3,crun,conmon,nftables,aardvark-dns,iproute2,busybox-static,e2fsprogs,xfsprogs,apparmor"
 
 if [ "$(cat "$VM/packages" 2>/dev/null)" != "$PACKAGES" ]; then
   rm -rf --one-file-system "$ROOT" "$ROOT.part"
@@ -43,6 +44,7 @@ if [ ! -e /switched ]; then
 fi
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
 mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t securityfs securityfs /sys/kernel/security
 for module in overlay bridge veth nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_inet; do modprobe $module; done
 ip link set lo up
 uname -r; cat /sys/fs/cgroup/cgroup.controllers

@@ -21,7 +21,7 @@ from bayplan import app, engines
 from bayplan.bridge import images
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
-from bayplan.models import ResourceId, Settings, Stack
+from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_json, before_after
@@ -116,6 +116,9 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
+    of_nodes = [item.kind for item in absent] or ([] if isinstance(stack, str) else _kinds(stack))
+    if Kind.NODE in of_nodes and settings.engine == "auto":
+        settings = settings.model_copy(update={"engine": "swarm"})  # no other has nodes
     read_for = settings.engine
     settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
@@ -136,6 +139,10 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
             return {**_shown(make()), "result": None}
         plan, outcome = app.converge(make, runtime, settings)
         return {**_shown(plan), **_done(outcome)}
+
+
+def _kinds(stack: Stack) -> list[Kind]:
+    return [item.kind for item in stack.resources()]
 
 
 def _shown(plan: Plan) -> dict[str, Any]:

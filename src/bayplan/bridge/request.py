@@ -11,10 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError
-from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, ResourceId, Settings, Stack
+from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, Resource, ResourceId, Settings, Stack
 
 _TEXT_MAPS = ("environment", "labels", "sysctls", "extra_hosts", "annotations")
-_FIELDS = {Kind.IMAGE: "images", Kind.NETWORK: "networks", Kind.VOLUME: "volumes", Kind.CONTAINER: "containers"}
+_FIELDS = {
+    Kind.IMAGE: "images",
+    Kind.NETWORK: "networks",
+    Kind.VOLUME: "volumes",
+    Kind.CONTAINER: "containers",
+    Kind.NODE: "nodes",
+}
 
 
 def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
@@ -57,7 +63,7 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
         where = f"{kind.value} {values.get('name', '')}"
         values = {name: _texts(value) if name in _TEXT_MAPS else value for name, value in values.items()}
         try:
-            resource = RESOURCE_MODELS[kind].model_validate(values)
+            resource = _model(kind).model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             path = ".".join(str(part) for part in first["loc"])
@@ -69,7 +75,23 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
         for mount in resource.mounts if isinstance(resource, Container) else ():
             if isinstance(mount, ImageMount) and mount.source not in [image.name for image in found["images"]]:
                 found["images"].append(Image(name=mount.source))
-    return Stack(name="", **{name: tuple(values) for name, values in found.items()})
+    nodes = found.pop("nodes")
+    single = {name: tuple(values) for name, values in found.items()}
+    if not nodes:
+        return Stack(name="", **single)
+    if any(single.values()):
+        raise DeclarationError("nodes of a swarm stand alone in a request", where="request")
+    from bayplan.models.swarm import SwarmStack
+
+    return SwarmStack(name="", nodes=tuple(nodes))
+
+
+def _model(kind: Kind) -> type[Resource]:
+    if kind is not Kind.NODE:
+        return RESOURCE_MODELS[kind]
+    from bayplan.models.swarm import SwarmNode
+
+    return SwarmNode
 
 
 def read_ids(items: list[Mapping[str, Any]]) -> tuple[ResourceId, ...]:

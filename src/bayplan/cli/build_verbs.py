@@ -9,6 +9,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.cli import verbs
@@ -44,6 +47,10 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     made.add_argument(
         "--allow", action="append", default=[], metavar="WHAT", help="security.insecure or network.host, for RUN"
     )
+    made.add_argument("--network", default="default", metavar="MODE", help="default, none or host, for RUN")
+    made.add_argument("--add-host", action="append", default=[], metavar="NAME=ADDRESS", help="a name that RUN knows")
+    made.add_argument("--shm-size", metavar="SIZE", help="size of /dev/shm for RUN")
+    made.add_argument("--ulimit", action="append", default=[], metavar="NAME=SOFT[:HARD]", help="a limit for RUN")
     made.add_argument("--no-cache", action="store_true", help="do every step anew")
     made.add_argument("--pull", action="store_true", help="ask the registry for newer base images")
     made.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -61,7 +68,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def build(options: Namespace) -> int:
     """Plan, show, build."""
     platforms = [item for text in options.platform for item in text.split(",")]
+    given = _options(options)
     declared = Build(
+        **given,
         context=_context(options.context),
         **_dockerfile(options),
         target=options.target,
@@ -120,6 +129,35 @@ def _dockerfile(options: Namespace) -> dict[str, str]:
         return {}
     is_remote = parse(options.context) is not None  # then the file is one of the repository
     return {"dockerfile": options.dockerfile if is_remote else str(Path(options.dockerfile).absolute())}
+
+
+def _options(options: Namespace) -> dict[str, Any]:
+    """Those of commands. Raises DeclarationError."""
+    limits = {}
+    for text in options.ulimit:
+        name, _, value = text.partition("=")
+        soft, _, hard = value.partition(":")
+        limits[name] = {"soft": soft, "hard": hard or soft}
+    hosts: dict[str, str] = {}
+    for text in options.add_host:
+        name, sign, address = text.partition("=" if "=" in text else ":")
+        if not (sign and name and address):
+            raise DeclarationError(f"--add-host {text} is not NAME=ADDRESS")
+        hosts[name] = ",".join(filter(None, (hosts.get(name), address.strip("[]"))))
+    try:
+        found = Build.model_validate(
+            {
+                "context": ".",
+                "network": options.network,
+                "extra_hosts": hosts,
+                "shm_size": options.shm_size,
+                "ulimits": limits,
+            }
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise DeclarationError(f"build {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return {name: getattr(found, name) for name in ("network", "extra_hosts", "shm_size", "ulimits")}
 
 
 def _pairs(given: list[str], standard: Mapping[str, str]) -> dict[str, str]:

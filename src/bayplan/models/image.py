@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretBytes
 
 from bayplan.models.base import NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
+from bayplan.models.limits import Ulimit
 from bayplan.models.reference import ImageReference
-from bayplan.models.types import Duration
+from bayplan.models.types import ByteSize, Duration
 
 
 class PullPolicy(StrEnum):
@@ -62,6 +63,14 @@ class Build(Model):
         default_factory=dict,
         description="Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.",
     )
+    network: Literal["default", "none", "host"] = Field(
+        "default", description="Network of commands that name none: one made for the build, none, or the host's."
+    )
+    extra_hosts: dict[str, str] = Field(
+        default_factory=dict, description="Further lines of /etc/hosts for commands: name to address, or several."
+    )
+    shm_size: ByteSize | None = Field(None, description="Size of /dev/shm of commands, bytes; 64 MiB if unset.")
+    ulimits: dict[str, Ulimit] = Field(default_factory=dict, description="Limits of getrlimit(2) of commands.")
     no_cache: bool = Field(False, description="Build every step anew.")
     pull: bool = Field(False, description="Ask the registry for a newer base image first.")
 

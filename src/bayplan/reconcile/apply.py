@@ -8,7 +8,6 @@ SIGTERM) always falls on a boundary between steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from bayplan.errors import BayplanError, StalePlanError
 from bayplan.models import Duration, Kind
@@ -22,9 +21,10 @@ from bayplan.record import engines
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Report, Runtime, Scope, silent
+from bayplan.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """What an apply did."""
 

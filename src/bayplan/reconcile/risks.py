@@ -41,6 +41,8 @@ def risks_of(resource: Resource) -> Iterator[str]:
     if isinstance(resource, Network) and not resource.source_check and not resource.external:
         yield "isolation: its containers may send under each other's addresses (bayplan.source_check)"
     if isinstance(resource, Image) and resource.build:
+        if resource.build.network == "host":
+            yield "isolation: commands of the build have the host's network (network: host)"
         for allowed in resource.build.entitlements:
             yield f"isolation: commands of the build may have {_ENTITLED[allowed]}"
     if resource.kind is Kind.SERVICE:

@@ -148,7 +148,7 @@ class Steps:
 
     def _image_step(self, resource: Resource) -> Step | None:
         resolved = self.images[resource.name]
-        if resolved.present:
+        if resolved.present or not self.facts.keeps_images:
             return None
         action = Action.BUILD if resolved.origin is ImageOrigin.BUILD else Action.PULL
         return self.make(resolved.pinned or resource, action, resolved.why or "not on the host")

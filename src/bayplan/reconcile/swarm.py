@@ -10,7 +10,7 @@ from bayplan.errors import DeclarationError
 from bayplan.models import BindMount, Duration, Kind, Resource, ResourceId, Stack
 from bayplan.models.swarm import Config, Service, SwarmNode, SwarmStack
 from bayplan.reconcile.risks import of_bind, of_capabilities
-from bayplan.runtime.protocol import ResolvedImage, Snapshot
+from bayplan.runtime.protocol import ImageOrigin, ResolvedImage, Snapshot
 
 _C = TypeVar("_C", bound=Config)
 _START = timedelta(minutes=2)
@@ -51,16 +51,17 @@ def uses(resource: Resource) -> frozenset[ResourceId]:
 
 
 def completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
-    """With the digests of the services' images; where no registry knows one, what runs of the same name stays."""
+    """With the digests of the services' images; where no registry was asked, or knows one, what runs stays."""
     if not isinstance(stack, SwarmStack):
         return stack
 
     def pinned(service: Service) -> Service:
-        image = images.get(service.image)
+        image, found = images.get(service.image), snapshot.get(service.id)
         digest = (image.digest if image else "") or None
-        found = snapshot.get(service.id)
-        if digest is None and found is not None and isinstance(found.actual, Service):
-            digest = found.actual.digest if found.actual.image == service.image else None
+        runs = found.actual if found is not None and isinstance(found.actual, Service) else None
+        asked = image is not None and not (image.origin is ImageOrigin.LOCAL and image.present)
+        if runs is not None and runs.image == service.image and (digest is None or not asked):
+            digest = runs.digest or digest
         return service.model_copy(update={"digest": digest})
 
     return stack.model_copy(update={"services": tuple(pinned(item) for item in stack.services)})

@@ -14,6 +14,7 @@ from bayplan.errors import StoppedError
 from bayplan.models import ResourceId
 from bayplan.reconcile.execute import Executor
 from bayplan.reconcile.plan import Step
+from bayplan.values import frozen
 
 
 class Phase(StrEnum):
@@ -25,7 +26,7 @@ class Phase(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True)
+@frozen
 class Event:
     """A step changed phase; ``seconds`` since it started."""
 
@@ -35,7 +36,7 @@ class Event:
     error: BaseException | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class _Ended:
     step: Step
     seconds: float

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -21,6 +21,7 @@ from pydantic import Field, SecretBytes, SerializeAsAny
 
 from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
 from bayplan.runtime.verbs import Verbs
+from bayplan.values import frozen
 
 if TYPE_CHECKING:
     from bayplan.runtime.images import ImageVerbs
@@ -148,6 +149,8 @@ class Facts(Model):
     """Container fields that can be changed on a running container; a part of one has a dot (``resources.memory``)."""
     resets: frozenset[str] = Field(default_factory=frozenset)
     """Those parts of fields that can be set back to their default on it as well."""
+    keeps_images: bool = True
+    """Whether images are fetched when it is asked to. The nodes of a swarm fetch theirs when a task comes to them."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
     network_notes: tuple[str, ...] = ()
@@ -156,7 +159,7 @@ class Facts(Model):
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Progress:
     """One report of long work: a label that stays the same for one bar, and how far it is."""
 
@@ -179,7 +182,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@frozen
 class LogLine:
     """A line a container wrote; ``text`` without its newline."""
 
@@ -189,7 +192,7 @@ class LogLine:
     container: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class ExecResult:
     """A command run in a container: its exit code and, when captured, what it wrote."""
 
@@ -198,7 +201,7 @@ class ExecResult:
     stderr: bytes = b""
 
 
-@dataclass(frozen=True)
+@frozen
 class Snapshot:
     """Everything observed at one time in one scope."""
 

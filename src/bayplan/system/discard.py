@@ -53,6 +53,13 @@ class Discarded:
                 self._programs.append(_remove(self._waiting))
                 self._waiting = []
 
+    def begin(self) -> None:
+        """Begin to remove what waits, beside what the caller does until ``settle``."""
+        with self._lock:
+            if len(self._waiting) > _FEW:
+                self._programs.append(_remove(self._waiting))
+                self._waiting = []
+
     def settle(self) -> None:
         """Remove what was taken away, also by a process that was killed. Only while no other process takes any.
 

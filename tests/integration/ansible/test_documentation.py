@@ -10,7 +10,7 @@ import pytest
 
 from integration.ansible.conftest import BIN, TOP, assemble
 
-MODULES = ("container", "image", "network", "stack", "volume")
+MODULES = ("container", "image", "network", "node", "stack", "volume")
 
 
 @pytest.mark.parametrize("name", MODULES)

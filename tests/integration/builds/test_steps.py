@@ -432,3 +432,31 @@ def test_a_link_that_is_named_is_copied_as_what_it_leads_to_under_its_own_name(c
     assert rows[-1] == ["rrr"]
     kinds = {row[8]: row[0][0] for row in rows if len(row) > 8}
     assert kinds == {"link": "-", "real": "-", "/three": "-", "inner": "l"}
+
+
+def test_commands_see_the_names_the_network_and_the_limits_that_are_declared(core, context):
+    script = "cat /etc/hosts > /hosts; cat /proc/mounts > /mounts; ulimit -n > /files; ip link > /links"
+    write(context, Dockerfile=f"FROM lab/base\nRUN {script}\n")
+    hosts = {"db.example": "10.1.2.3,fd00::3", "me": "host-gateway"}
+    core.build(context, extra_hosts=hosts, shm_size="1m", ulimits={"nofile": {"soft": 77, "hard": 88}})
+    top = core.runtime.images.rootfs("lab/app", "")[1][0]
+    lines = (top / "hosts").read_text().splitlines()
+    assert {"10.1.2.3\tdb.example", "fd00::3\tdb.example"} <= set(lines)
+    assert [line for line in lines if line.endswith("\tme") and line.startswith("10.213.")]
+    shm = next(line for line in (top / "mounts").read_text().splitlines() if " /dev/shm " in line)
+    assert "size=1024k" in shm
+    assert (top / "files").read_text() == "77\n"
+    assert "eth0" in (top / "links").read_text()
+    # What changes the result is done anew, what only bounds it is not.
+    core.build(context, extra_hosts=hosts, shm_size="2m")
+    assert core.ran() == []
+    core.build(context, extra_hosts={}, network="none")
+    assert len(core.ran()) == 1
+    top = core.runtime.images.rootfs("lab/app", "")[1][0]
+    assert "eth0" not in (top / "links").read_text()
+    write(context, Dockerfile="FROM lab/base\nRUN --network=default ip link > /links\nRUN --network=host true\n")
+    with pytest.raises(UnsupportedError, match="--network=host is not allowed"):
+        core.build(context, network="none")
+    core.build(context, network="host")
+    layers = [path for path in core.runtime.images.rootfs("lab/app", "")[1] if (path / "links").exists()]
+    assert "eth0" in (layers[0] / "links").read_text()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from swarm import hosts
+from swarm import hosts, tasks
 
 pytestmark = pytest.mark.host
 
@@ -48,6 +48,34 @@ def test_a_stack_is_applied_shown_and_removed(swarm, name, tmp_path):
     refused = bayplan(host, *of_stack, "exec", "web", "true", code=2)
     assert "Error: " in refused
     assert "2 to delete" in bayplan(host, "--engine", "swarm", "-p", name, "destroy")
+
+
+def test_a_rollback_goes_back_to_an_earlier_generation(swarm, name, tmp_path):
+    host = swarm.hosts[0]
+    file = tmp_path / "compose.yaml"
+    of_stack = ["--engine", "swarm", "-f", str(file), "-p", name]
+    for tag in ("1", "2"):
+        file.write_text(COMPOSE.replace("IMAGE:1", f"{swarm.image}:{tag}"))
+        bayplan(host, *of_stack, "apply")
+    said = bayplan(host, *of_stack, "rollback")
+    assert f"update    service {name}_web" in said
+    assert "pull" not in said
+    assert "No drift" in bayplan(host, *of_stack, "drift")
+    with host.client() as client:
+        (image,) = {one["Spec"]["ContainerSpec"]["Image"] for one in tasks(client, f"{name}_web")}
+    assert image.startswith(f"{swarm.image}:1@sha256:")
+    assert f"update    service {name}_web" in bayplan(host, *of_stack, "plan")
+
+
+def test_a_plan_that_was_saved_is_applied_as_it_was_shown(swarm, name, tmp_path):
+    host = swarm.hosts[0]
+    file, kept = tmp_path / "compose.yaml", tmp_path / "plan.json"
+    file.write_text(COMPOSE.replace("IMAGE", swarm.image))
+    of_stack = ["--engine", "swarm", "-f", str(file), "-p", name]
+    bayplan(host, *of_stack, "plan", "--out", str(kept))
+    assert "2 to create" in bayplan(host, *of_stack, "apply", str(kept))
+    assert "Nothing to do" in bayplan(host, *of_stack, "plan")
+    bayplan(host, *of_stack, "apply", str(kept), code=4)
 
 
 def test_a_swarm_is_made_of_one_host_and_left_again(tmp_path):

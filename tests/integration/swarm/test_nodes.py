@@ -1,10 +1,12 @@
 """Nodes of a real swarm: labels, availability, roles, a power cut, leaving and coming back."""
 
+import json
 import time
 
 import docker.errors
 import pytest
 
+from bayplan.bridge.main import respond
 from bayplan.errors import BayplanError, ConflictError, DeclarationError, UnsupportedError
 from bayplan.models import Kind, ResourceId
 from bayplan.reconcile.plan import Action
@@ -167,3 +169,23 @@ def test_a_worker_cannot_be_asked(swarm, name):
     finally:
         swarm.runtime = asked
         runtime.close()
+
+
+def test_the_bridge_of_the_ansible_modules_changes_a_node(swarm):
+    host = swarm.hosts[1]
+    node = {"kind": "node", "name": host.name, "address": host.place, "advertise": host.address, "role": "worker"}
+    settings = {"engine_address": swarm.hosts[0].place, "state_root": str(swarm.hosts[0].root / "bridge")}
+
+    def ask(**request):
+        answer = respond(json.dumps({"settings": settings, **request}))
+        assert not answer.get("failed"), answer
+        return answer
+
+    wanted = {"verb": "apply", "resources": [{**node, "labels": {"rack": 7}}]}
+    planned = ask(**wanted, check=True)
+    assert [step["action"] for step in planned["plan"]["steps"]] == ["update"]
+    assert ask(**wanted)["changed"]
+    assert not ask(**wanted)["changed"]
+    absent = ask(verb="plan", absent=[{"kind": "node", "name": host.name}])
+    assert [step["action"] for step in absent["plan"]["steps"]] == ["delete"]
+    swarm.apply(swarm.declared())

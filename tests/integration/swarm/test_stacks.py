@@ -170,11 +170,33 @@ def test_a_service_that_never_runs_is_told_with_its_reason(swarm, name):
     assert swarm.plan(missing).steps == ()
 
 
+def test_a_new_service_whose_tasks_fail_is_told_when_one_has_failed_twice(swarm, name):
+    failing = WEB.replace("exec httpd", "echo cannot; exit 4; exec httpd")
+    failing = failing.replace("replicas: 2", "replicas: 2\n      restart_policy: {delay: 0s}")
+    with pytest.raises(RuntimeFailureError, match=r"does not come to run: .*exit \(4\)") as caught:
+        swarm.apply(swarm.stack(failing, name, WORD="one"))
+    assert "cannot" in caught.value.output
+
+
+def test_a_change_that_shall_pause_on_failure_is_drift_until_it_goes_on(swarm, name):
+    good = WEB.replace("monitor: 1s", "monitor: 1s, failure_action: pause")
+    swarm.apply(swarm.stack(good, name, WORD="one"))
+    bad = swarm.stack(good.replace("exec httpd", "exit 3; exec httpd"), name, WORD="one")
+    with pytest.raises(RuntimeFailureError, match="stopped half-way"):
+        swarm.apply(bad)
+    (step,) = swarm.plan(bad).steps
+    assert step.action is Action.HEAL
+    assert "its last change stopped half-way" in step.why
+    swarm.apply(swarm.stack(good, name, WORD="one"))
+    assert swarm.plan(swarm.stack(good, name, WORD="one")).steps == ()
+    assert sorted(str(one) for one in answers(swarm)) == ["None", "one", "one"]
+
+
 def test_drift_is_seen_and_mended(swarm, name):
     stack = swarm.stack(WEB, name, WORD="one")
     swarm.apply(stack)
-    swarm.hosts[0].docker("service", "update", "-q", "--env-add", "X=1", "--detach", f"{name}_web")
-    swarm.hosts[0].docker("service", "scale", "--detach", f"{name}_web=1")
+    other = ("--env-add", "X=1", "--replicas", "1")
+    swarm.hosts[0].docker("service", "update", "-q", "--detach", *other, f"{name}_web")
     (step,) = swarm.plan(stack).steps
     assert {change.path for change in step.fields} == {"environment[X]", "replicas"}
     assert "drift" in step.why

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bayplan.bridge.main import respond
+from bayplan.bridge.request import read_resources
+from bayplan.errors import DeclarationError
 from bayplan.runtime.fake import FakeRuntime
 
 TOP = Path(__file__).resolve().parents[3]
@@ -165,3 +167,13 @@ def test_there_is_an_answer_whatever_happens(text):
     response = respond(text, opener)
     assert response["failed"]
     assert "No space left" in response["msg"] or "not JSON" in response["msg"]
+
+
+def test_nodes_of_a_swarm_stand_alone():
+    stack = read_resources([{"kind": "node", "name": "ship1", "role": "manager", "labels": {"rack": 7}}])
+    (node,) = stack.resources()
+    assert (str(node.id), node.labels) == ("node ship1", {"rack": "7"})
+    with pytest.raises(DeclarationError, match="stand alone"):
+        read_resources([{"kind": "node", "name": "ship1"}, {"kind": "network", "name": "front"}])
+    with pytest.raises(DeclarationError, match="node ship1: role: "):
+        read_resources([{"kind": "node", "name": "ship1", "role": "captain"}])

@@ -10,6 +10,10 @@ from bayplan.errors import DeclarationError, NotBuiltYetError
         (["https://x.example/y.tar.gz"], NotBuiltYetError, "a build context that is no directory"),
         (["git@x.example:y#-x"], DeclarationError, "no branch, tag or commit"),
         (["-"], NotBuiltYetError, "a build context that is no directory"),
+        (["--network", "front", "."], DeclarationError, "build network"),
+        (["--add-host", "db", "."], DeclarationError, "--add-host db is not NAME=ADDRESS"),
+        (["--ulimit", "nofile=x", "."], DeclarationError, "build ulimits.nofile.soft"),
+        (["--shm-size", "big", "."], DeclarationError, "build shm_size"),
         (["--allow", "all", "."], DeclarationError, "unknown --allow all .security.insecure, network.host"),
     ],
 )

@@ -177,6 +177,21 @@ def built(tmp_path: Path, build: str, *attributes: str) -> Image:
     return stack.images[0]
 
 
+def test_options_of_the_commands_of_a_build(tmp_path: Path) -> None:
+    text = "{context: ., network: host, extra_hosts: ['db=10.1.2.3'], shm_size: 1m, ulimits: {nofile: 9}}"
+    made = built(tmp_path, text)
+    assert made.build is not None
+    assert (made.build.network, made.build.extra_hosts, int(made.build.shm_size or 0)) == (
+        "host",
+        {"db": "10.1.2.3"},
+        1 << 20,
+    )
+    assert made.build.ulimits["nofile"].hard == 9
+    assert list(risks_of(made)) == ["isolation: commands of the build have the host's network (network: host)"]
+    with pytest.raises(DeclarationError, match="a build on network 'front' is not built yet"):
+        built(tmp_path, "{context: ., network: front}")
+
+
 @pytest.mark.parametrize("text", ["https://x.example/y.git#main:web", "git@x.example:y.git", "github.com/a/b"])
 def test_a_build_of_a_repository(tmp_path: Path, text: str) -> None:
     made = built(tmp_path, f"{{context: '{text}'}}")

@@ -23,6 +23,17 @@ def test_set_aside_then_removed(tmp_path: Path, count: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_it_is_begun_beside_other_work_and_waited_for(tmp_path: Path) -> None:
+    discarded = Discarded(tmp_path)
+    for _ in range(9):
+        discarded.take(_tree(tmp_path / "place"))
+    discarded.begin()
+    [program] = discarded._programs
+    discarded.settle()
+    assert program.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_killed_process_leaves_it_to_the_next(tmp_path: Path) -> None:
     Discarded(tmp_path).take(_tree(tmp_path / "place"))
     assert len(list((tmp_path / "discarded").iterdir())) == 1

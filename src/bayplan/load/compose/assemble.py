@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ from bayplan.load.compose.resources import final_name, read_network, read_volume
 from bayplan.load.compose.service import simple
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Mount, Stack, TmpfsMount, Volume, labels
+from bayplan.values import frozen
 
 _log = logging.getLogger("bayplan.load")
 _FIELDS = {"mounts": "volumes", "resources": "deploy", "name": "container_name"}
 _DECLARED = ("networks", "volumes", "secrets", "configs")
 
 
-@dataclass(frozen=True)
+@frozen
 class Context:
     """What assembling needs besides the file. ``environment`` has ``.env`` under the shell's variables."""
 

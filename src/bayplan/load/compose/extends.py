@@ -6,7 +6,7 @@ Each file's own are resolved before it is merged over others, as compose-go does
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from bayplan.load.compose.anchor import anchored
@@ -15,6 +15,7 @@ from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_text, check_keys, wrong
 from bayplan.load.compose.paths import below
 from bayplan.load.compose.texts import read
+from bayplan.values import frozen
 
 _REMOTE = ("http://", "https://", "git@", "ssh://", "git://", "oci://", "github.com/")
 _MAX_DEPTH = 100
@@ -27,7 +28,7 @@ def extended(root: Node, directory: Path, variables: Variables) -> Node:
     return _File(root, directory, variables).resolved()
 
 
-@dataclass(frozen=True)
+@frozen
 class _File:
     """One file; its relative paths, those to other files too, are below ``directory``."""
 

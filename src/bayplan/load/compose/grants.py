@@ -6,7 +6,6 @@ import logging
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from bayplan.load.compose.paths import below
 from bayplan.load.compose.resources import final_name
 from bayplan.load.compose.validate import make
 from bayplan.models import BuildSecret, FileGrant
+from bayplan.values import frozen
 
 _log = logging.getLogger("bayplan.load")
 _SOURCES = ("file", "environment", "content")
 
 
-@dataclass(frozen=True)
+@frozen
 class Places:
     """Where contents come from: relative paths, variables, and the files of external secrets and configs."""
 

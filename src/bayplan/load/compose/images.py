@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.load.compose import keys
 from bayplan.load.compose.grants import Places, read_build_secrets
+from bayplan.load.compose.limits import as_size
 from bayplan.load.compose.nodes import Node, as_flag, as_text, check_keys, not_built, pairs, text_map, texts, wrong
 from bayplan.load.compose.paths import below
+from bayplan.load.compose.service import hosts, ulimits
 from bayplan.load.compose.validate import make
 from bayplan.models import Build, Duration, Image, ImageReference, PullPolicy
 from bayplan.models.git_url import parse
@@ -72,21 +74,22 @@ class ImageReader:
         check_keys(node, built=keys.BUILD_BUILT, known=keys.BUILD_KNOWN)
         context = node.get("context")
         values: dict[str, Any] = {"context": self._context(context) if context else str(self.places.directory)}
-        for name in ("dockerfile", "dockerfile_inline", "target"):
-            if found := node.get(name):
-                values[name] = as_text(found)
-        for name in ("no_cache", "pull"):
-            if found := node.get(name):
-                values[name] = as_flag(found)
-        if allowed := node.get("entitlements"):
-            values["entitlements"] = texts(allowed)
+        readers: dict[str, Callable[[Node], Any]] = {
+            **dict.fromkeys(("dockerfile", "dockerfile_inline", "target"), as_text),
+            **dict.fromkeys(("no_cache", "pull"), as_flag),
+            "entitlements": texts,
+            "network": _network,
+            "extra_hosts": hosts,
+            "shm_size": as_size,
+            "ulimits": ulimits,
+            "ssh": self._ssh,
+        }
+        values |= {name: read(found) for name, read in readers.items() if (found := node.get(name))}
         if (platforms := node.get("platforms")) and len(texts(platforms)) > 1:
             values["platforms"] = texts(platforms)
         values["labels"] = text_map(node.get("labels"))
         if wanted := node.get("secrets"):
             values["secrets"] = read_build_secrets(wanted, self.secrets, self.places)
-        if agents := node.get("ssh"):
-            values["ssh"] = self._ssh(agents)
         if args := node.get("args"):
             given = (
                 (name, self.places.environment.get(name) if value is None else value) for name, value, _ in pairs(args)
@@ -118,6 +121,13 @@ class ImageReader:
         if "://" in text:
             raise not_built(node, f"a build context at {text!r}, which is no Git repository, is not built yet")
         return os.path.normpath(below(self.places.directory, text, node))
+
+
+def _network(node: Node) -> str:
+    found = as_text(node)
+    if found not in ("default", "none", "host"):
+        raise not_built(node, f"a build on network {found!r} is not built yet: it is default, none or host")
+    return found
 
 
 def _platform(node: Node, declared: Any) -> str:

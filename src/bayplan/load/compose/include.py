@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from bayplan.load.compose import dotenv, keys
@@ -15,13 +15,14 @@ from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_list, as_text, check_keys, text_or_texts, wrong
 from bayplan.load.compose.paths import below
 from bayplan.load.compose.texts import documents
+from bayplan.values import frozen
 
 _MAX_FILES = 1000
 _MAX_DEPTH = 50
 _TAKEN = ("services", "networks", "volumes", "secrets", "configs")
 
 
-@dataclass(frozen=True)
+@frozen
 class Reader:
     """Reads files below one directory with one set of variables; ``way`` names the files that led here."""
 

@@ -119,7 +119,7 @@ BUILD_BUILT = frozenset(
             "platforms",
             "pull",
         ),
-        *("secrets", "ssh", "target"),
+        *("extra_hosts", "network", "secrets", "shm_size", "ssh", "target", "ulimits"),
     ]
 )
 BUILD_KNOWN = frozenset(
@@ -127,16 +127,12 @@ BUILD_KNOWN = frozenset(
         "additional_contexts",
         "cache_from",
         "cache_to",
-        "extra_hosts",
         "isolation",
-        "network",
         "no_cache_filter",
         "privileged",
         "provenance",
         "sbom",
-        "shm_size",
         "tags",
-        "ulimits",
     ]
 )
 

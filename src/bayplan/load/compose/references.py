@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -11,11 +10,12 @@ from bayplan.load.compose.links import linked
 from bayplan.load.compose.nodes import Node, as_flag, as_list, as_map, as_text, check_keys, not_built, wrong
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Dependency
+from bayplan.values import frozen
 
 _EMPTY_MODES = ("none", "host")
 
 
-@dataclass(frozen=True)
+@frozen
 class References:
     """The services of a file: ``all``, those that profiles leave (``services``), and how many containers each has."""
 

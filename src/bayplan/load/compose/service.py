@@ -96,8 +96,8 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "shm_size": as_size,
         "stop_signal": _signal,
         "stop_grace_period": lambda node: parsed(node, Duration.parse),
-        "extra_hosts": _hosts,
-        "ulimits": _ulimits,
+        "extra_hosts": hosts,
+        "ulimits": ulimits,
         "healthcheck": healthcheck,
     }
     values = {name: read(found) for name, read in readers.items() if (found := service.get(name))}
@@ -152,7 +152,8 @@ def _is_real_time(name: str) -> bool:
     return found is not None and signal.SIGRTMIN + int(found[1]) <= signal.SIGRTMAX
 
 
-def _ulimits(node: Node) -> dict[str, Ulimit]:
+def ulimits(node: Node) -> dict[str, Ulimit]:
+    """``ulimits``: one number, or soft and hard. Raises DeclarationError."""
     limits = {}
     for name, item in as_map(node).items():
         if not hasattr(resource, f"RLIMIT_{name.upper()}"):
@@ -168,7 +169,8 @@ def _ulimits(node: Node) -> dict[str, Ulimit]:
     return limits
 
 
-def _hosts(node: Node) -> dict[str, str]:
+def hosts(node: Node) -> dict[str, str]:
+    """``extra_hosts``: names to addresses, several with commas between. Raises DeclarationError."""
     entries: list[tuple[str, str, Node]] = []
     if isinstance(node.value, list):
         for item in node.value:
@@ -180,9 +182,9 @@ def _hosts(node: Node) -> dict[str, str]:
     else:
         for name, child in as_map(node).items():
             entries += [(name, address, child) for address in text_or_texts(child)]
-    hosts: dict[str, dict[str, None]] = {}
+    found: dict[str, dict[str, None]] = {}
     for name, address, place in entries:
         if "," in address:
             raise wrong(place, f"{address!r} is no address", hint="give each address an entry of its own")
-        hosts.setdefault(name, {})[address.strip("[]")] = None
-    return {name: ",".join(addresses) for name, addresses in hosts.items()}
+        found.setdefault(name, {})[address.strip("[]")] = None
+    return {name: ",".join(addresses) for name, addresses in found.items()}

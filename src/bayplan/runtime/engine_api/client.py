@@ -280,7 +280,7 @@ def _flat(query: Mapping[str, Any]) -> dict[str, Any]:
         key: json.dumps(value)
         if isinstance(value, dict | list)
         else str(value).lower()
-        if value in (True, False)
+        if isinstance(value, bool)
         else value
         for key, value in query.items()
         if value is not None

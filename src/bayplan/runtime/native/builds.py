@@ -20,7 +20,7 @@ from bayplan.errors import RuntimeFailureError, StoppedError
 from bayplan.models import Container, Endpoint, Network, Settings
 from bayplan.runtime.native import build_points
 from bayplan.runtime.native.build_mounts import StepMounts
-from bayplan.runtime.native.containers import lifecycle, logs, resolver
+from bayplan.runtime.native.containers import apparmor, lifecycle, logs, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec import Bundle, build_spec, process_environment
@@ -95,7 +95,10 @@ class _Executor:
                 with given.held():
                     spec = self._spec(command, workspace, paths, given)
                     mounted = [str(item["destination"]) for item in spec["mounts"]]
-                    resolver.write(paths.run, json.dumps(spec), netns, resolver.Told("build", addresses))
+                    config = json.dumps(spec)
+                    apparmor.ensure(config)
+                    resolver.write(paths.run, config, netns, resolver.Told("build", addresses))
+                    _add_hosts(paths.run, command, attached)
 
                     def furnish(_: Path) -> None:
                         given.show()
@@ -156,6 +159,7 @@ class _Executor:
         """The runtime configuration of the command; makes the directory of its bundle."""
         updates: dict[str, Any] = {"privileged": True} if command.insecure else {}
         updates |= {"network_mode": "host"} if command.network == "host" else {}
+        updates |= {"shm_size": command.shm_size, "ulimits": dict(command.ulimits)}
         declared = _DECLARED.model_copy(update=updates)
         user = resolve(command.user, command.lowerdirs)
         bundle = Bundle(
@@ -179,6 +183,14 @@ class _Executor:
 def _paths(settings: Settings, workspace: Workspace) -> Paths:
     run = settings.run_root / "builds" / workspace.id
     return Paths(workspace.path, run, f"{settings.cgroup_parent}/{workspace.id}")
+
+
+def _add_hosts(bundle: Path, command: Command, attached: Attachment | None) -> None:
+    """The declared names behind what its hosts file has."""
+    host = str(attached.gateway) if attached and attached.gateway else "127.0.0.1"
+    pairs = [(name, one) for name, value in command.hosts for one in value.split(",")]
+    with (bundle / "hosts").open("a") as file:
+        file.writelines(f"{host if one == 'host-gateway' else one}\t{name}\n" for name, one in pairs)
 
 
 def _forget_secrets(*bundles: Path) -> None:

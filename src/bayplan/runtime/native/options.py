@@ -10,13 +10,14 @@ from pathlib import Path
 
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BlockIo, Container, Resources
-from bayplan.runtime.native.containers import groups, journal
+from bayplan.runtime.native.containers import apparmor, groups, journal
 from bayplan.runtime.native.containers.spec import cdi, isolation, process
 from bayplan.system import cgroups
 from bayplan.system.signals import signal_number
 
 _IPC_SYSCTL = re.compile(r"kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..+")
 """Settings of the IPC namespace (ipc_namespaces(7)); those of the network namespace begin with net."""
+_SELINUX = Path("/sys/fs/selinux/enforce")
 
 
 def check_options(container: Container, cache: Path, runtime: str = "crun") -> None:
@@ -158,11 +159,19 @@ def _security(container: Container) -> Iterator[str]:
             yield f"unknown security option {text!r}"
         elif wanted := known[name](value):
             yield f"security option {text!r} must be {wanted}"
-        elif name == "apparmor" and value != "unconfined" and not Path("/sys/module/apparmor").is_dir():
-            yield f"security option {text!r}: this host has no AppArmor"
+        elif name == "apparmor" and value != "unconfined":
+            yield from _apparmor(text, value)
         elif name == "label" and value != "disable":
-            has = Path("/sys/fs/selinux/enforce").exists()
-            yield f"security option {text!r} is not built yet" if has else f"{text!r}: this host has no SELinux"
+            has = _SELINUX.exists()
+            what = "labels of SELinux are not built yet" if has else "this host has no SELinux"
+            yield f"security option {text!r}: {what}"
+
+
+def _apparmor(text: str, profile: str) -> Iterator[str]:
+    if not apparmor.is_on():
+        yield f"security option {text!r}: this host has no AppArmor"
+    elif apparmor.is_loaded(profile) is False and profile != apparmor.NAME:
+        yield f"security option {text!r}: the kernel has no profile {profile} (apparmor_parser -r FILE loads one)"
 
 
 def _absolute(value: str) -> str:

@@ -120,11 +120,12 @@ class NativeRuntime(NativeVerbs):
                 yield
             finally:
                 self.lives.changing = False
-                self.containers.runtime.discarded.settle()
+                self.containers.runtime.discarded.begin()
                 self.networks.settle()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 
     def observe(self, scope: Scope) -> Snapshot:

@@ -50,6 +50,8 @@ class Recorded(Option):
         yield from self.option.gaps(wanted, engine)
         if self.field in _LOST and self.value(wanted) != default_of(self.field):
             yield self.field, _LOST[self.field]
+        if self.field == "ports" and any(port.last for port in wanted.ports):
+            yield "ports", "it chooses no port out of a range"
 
     def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
         """As declared for what Podman shows; two declarations are compared as everywhere."""

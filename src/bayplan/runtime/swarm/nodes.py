@@ -51,16 +51,19 @@ class Nodes:
 
     def check(self, nodes: Sequence[SwarmNode], removing: Collection[ResourceId]) -> None:
         """Refuse what cannot join or leave, before any change. Engines that are to join are asked."""
+        gone = {item.name for item in removing if item.kind is Kind.NODE}
+        if not nodes and not gone:
+            return
         there = {_name(found): found for found in self.cluster.nodes()} if self.cluster.is_manager else {}
         managers = {name for name, found in there.items() if found["Spec"]["Role"] == "manager"}
         managers |= {one.name for one in nodes if one.role == "manager"}
         managers -= {one.name for one in nodes if one.role != "manager"}
-        gone = {item.name for item in removing if item.kind is Kind.NODE}
-        if (nodes or gone) and not managers - gone and set(there) - gone | {one.name for one in nodes}:
+        if not managers - gone and set(there) - gone | {one.name for one in nodes}:
             raise ConflictError("a swarm needs a manager", hint="declare one with role: manager")
         new = [one for one in nodes if one.name not in there]
+        first = None if there else next((one for one in new if one.role == "manager"), None)  # it makes the swarm
         for node in new:
-            if there or node is not new[0]:
+            if node is not first:
                 self._check_new(node)
         for name in gone & there.keys():
             self._check_leaving(name, there)

@@ -62,6 +62,7 @@ class SwarmRuntime(OfOneHost):
             engine="swarm",
             version=self.client.engine_version,
             host=str(self.cluster.info.get("Name", "")),
+            keeps_images=False,
             key=SecretBytes(self.cluster.key),
         )
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 from bayplan.errors import NotFoundError, RuntimeFailureError
-from bayplan.models import Duration, ImageReference, labels
+from bayplan.models import ImageReference, labels
 from bayplan.models.swarm import Service
 from bayplan.runtime.engine_api.client import told
-from bayplan.runtime.engine_api.images.remote import header
+from bayplan.runtime.engine_api.images.remote import credentials, header
 from bayplan.runtime.protocol import Observed, State, Status
 from bayplan.runtime.swarm import spec
 from bayplan.runtime.swarm.cluster import Cluster, Entry, Names, absent, owned, owner, plain
@@ -105,14 +105,19 @@ class Services:
         def change(found: Entry) -> None:
             if not found.get("PreviousSpec"):
                 raise RuntimeFailureError("it was never changed: there is nothing to go back to", where=name)
-            self._put(found, found["Spec"], {}, rollback="previous")
+            self._put(found, found["Spec"], {}, back=True)
 
         self.cluster.change(f"service {name}", lambda: self.cluster.service(name), change)
 
-    def _put(self, found: Entry, body: Mapping[str, Any], headers: Mapping[str, str], **query: str) -> None:
-        path, version = f"/services/{found['ID']}/update", found["Version"]["Index"]
-        kept = {} if headers else {"registryAuthFrom": "spec"}
-        self.cluster.client.call("POST", path, body=body, query={"version": version, **kept, **query}, headers=headers)
+    def _put(self, found: Entry, body: Mapping[str, Any], headers: Mapping[str, str], *, back: bool = False) -> None:
+        """Without credentials of the caller's own, those that the swarm has stay."""
+        query: dict[str, Any] = {"version": found["Version"]["Index"]}
+        if back:
+            query |= {"rollback": "previous", "registryAuthFrom": "previous-spec"}
+        elif not headers:
+            query["registryAuthFrom"] = "spec"
+        path = f"/services/{found['ID']}/update"
+        self.cluster.client.call("POST", path, body=body, query=query, headers=headers)
 
     def delete(self, name: str) -> None:
         """Remove it, and wait until its tasks have ended: they hold networks, ports and volumes."""
@@ -156,7 +161,8 @@ def _labels(service: Service, project: str) -> dict[str, str]:
 
 def _credentials(service: Service) -> dict[str, str]:
     """What nodes pull the image with, in a header that the swarm keeps; empty for nobody."""
-    return header(ImageReference.parse(service.image))
+    reference = ImageReference.parse(service.image)
+    return header(reference) if credentials(reference) else {}
 
 
 def _ports(found: Entry) -> tuple[str, ...]:
@@ -166,9 +172,3 @@ def _ports(found: Entry) -> tuple[str, ...]:
         for one in ports
         if one.get("PublishedPort")
     )
-
-
-def grace_of(found: Entry) -> Duration:
-    """Stop grace period of a service as the API has it."""
-    nano = found["Spec"]["TaskTemplate"]["ContainerSpec"].get("StopGracePeriod")
-    return Duration(seconds=10) if nano is None else Duration(microseconds=nano // 1000)

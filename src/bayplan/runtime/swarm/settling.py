@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from bayplan.errors import BayplanError, RuntimeFailureError, StoppedError
+from bayplan.errors import BayplanError, RuntimeFailureError, UnavailableError
 from bayplan.models import Duration
 from bayplan.runtime.protocol import State, Status
 from bayplan.runtime.swarm import logs, tasks
@@ -48,15 +48,22 @@ class Settling:
         self.cluster = services.cluster
         self.end = time.monotonic() + timeout.total_seconds()
         self.timeout = timeout
+        self.begin = ""
         self.since_steady: float | None = None
         self.since_homeless: float | None = None
 
     def run(self) -> Status:
-        """Raises RuntimeFailureError with the tasks' reasons and their last lines; StoppedError when told to stop."""
+        """Raises RuntimeFailureError with the tasks' reasons and their last lines; UnavailableError when stopped."""
         while True:
             if self.stopped():
-                raise StoppedError(f"service {self.name}: the apply was stopped; the swarm carries the change on")
+                # No StoppedError: the change was begun.
+                raise UnavailableError(
+                    "the apply was stopped while its tasks were starting; the swarm carries the change on",
+                    where=f"service {self.name}",
+                    hint="apply again to see it to its end",
+                )
             found = self.services.get(self.name)
+            self.begin = self.begin or str(found.get("UpdatedAt", ""))
             all_tasks = self.cluster.tasks(found["ID"])
             state = str((found.get("UpdateStatus") or {}).get("State", ""))
             if state in PAUSED or (state == "rollback_completed" and not self.taken_back):
@@ -100,7 +107,7 @@ class Settling:
         if state == "updating":
             return  # how many may fail is the declaration's to say, and the swarm's to count
         slots: dict[str, int] = {}
-        for task in tasks.failed(current):
+        for task in tasks.failed(current, since=self.begin):
             slots[tasks.slot(task)] = slots.get(tasks.slot(task), 0) + 1
         running = {tasks.slot(task) for task in current if tasks.wanted(task) and tasks.state(task) == "running"}
         given_up = [one for one, count in slots.items() if count >= _TWICE and one not in running]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from bayplan.runtime.engine_api.status import moment
@@ -27,10 +28,15 @@ def slot(task: Entry) -> str:
     return str(task["Slot"]) if task.get("Slot") else str(task.get("NodeID", ""))
 
 
-def failed(tasks: Sequence[Entry]) -> list[Entry]:
-    """Those that ended as they should not have, newest first."""
-    found = [task for task in tasks if state(task) in FAILED]
-    return sorted(found, key=lambda task: str(task["Status"].get("Timestamp", "")), reverse=True)
+def failed(tasks: Sequence[Entry], since: str = "") -> list[Entry]:
+    """Those that ended as they should not have, newest first; ``since`` is a time of the API."""
+    begin = moment(since)
+    found = [task for task in tasks if state(task) in FAILED and (begin is None or _ended(task) >= begin)]
+    return sorted(found, key=_ended, reverse=True)
+
+
+def _ended(task: Entry) -> datetime:
+    return moment(str(task["Status"].get("Timestamp", ""))) or datetime.fromtimestamp(0, UTC)
 
 
 def homeless(tasks: Sequence[Entry]) -> list[Entry]:
@@ -55,12 +61,3 @@ def _sentence(task: Entry, nodes: Mapping[str, str]) -> str:
 
 def _why(task: Entry) -> str:
     return str(task["Status"].get("Err") or "").strip().removeprefix("starting container failed: ")
-
-
-def since(tasks: Sequence[Entry], start: str) -> Iterator[Entry]:
-    """Tasks made at or after a time of the API."""
-    begin = moment(start)
-    for task in tasks:
-        made = moment(str(task.get("CreatedAt", "")))
-        if begin is None or made is None or made >= begin:
-            yield task

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bayplan.errors import ConflictError, CorruptStateError, NotFoundError, RuntimeFailureError, UnsupportedError
-from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images.transfer import checked, lines
@@ -32,9 +31,9 @@ def save(client: EngineClient, names: Sequence[str], target: Path | BinaryIO, fo
 
 def _pieces(client: EngineClient, names: Sequence[str], form: str) -> Iterator[bytes]:
     if client.kind == "podman":
-        query = {"format": form, "references": list(names)}
+        query = {"format": form, "references": tuple(names)}
         return client.streamed("GET", "/images/export", query=query, own=True)
-    return client.streamed("GET", "/images/get", query={"names": list(names)})
+    return client.streamed("GET", "/images/get", query={"names": tuple(names)})
 
 
 def _writes_oci(client: EngineClient) -> bool:
@@ -51,7 +50,9 @@ def _opened(target: Path | BinaryIO) -> Iterator[BinaryIO]:
     try:
         file = target.open("xb")
     except FileExistsError as error:
-        raise ConflictError(f"{target} is there already", hint="remove it, or name another path") from error
+        raise ConflictError(
+            "exists already", where=str(target), hint="name another place, or remove it first"
+        ) from error
     try:
         with file:
             yield file
@@ -88,15 +89,14 @@ def _loaded(text: str) -> list[str]:
     return found
 
 
-def import_tree(client: EngineClient, source: Path | BinaryIO, name: ImageReference, comment: str) -> str:
-    """An image of one layer from a tar; its id."""
-    query = {"fromSrc": "-", "repo": name.name, "tag": name.tag, "message": comment or None}
-    with _read(source) as pieces, told(f"image {name.familiar}"):
-        for _ in checked(
-            lines(client.streamed("POST", "/images/create", query=query, headers=_TAR, data=pieces)), str(name)
-        ):
-            pass
-        return whole_id(str(client.call("GET", f"/images/{name}/json")["Id"]))
+def import_tree(client: EngineClient, source: Path | BinaryIO, comment: str) -> str:
+    """An image of one layer from a tar, without a name; its id."""
+    query, image_id = {"fromSrc": "-", "message": comment or None}, ""
+    with _read(source) as pieces, told("image"):
+        answer = client.streamed("POST", "/images/create", query=query, headers=_TAR, data=pieces)
+        for event in checked(lines(answer), "image"):
+            image_id = str(event.get("status") or image_id)
+    return whole_id(image_id.strip())
 
 
 @contextmanager

@@ -96,6 +96,7 @@ class Builds:
             query["target"] = declared.target
         if platform := image.platform or next(iter(declared.platforms), None):
             query["platform"] = platform
+        query |= _of_commands(declared)
         if declared.secrets:
             names = (f"id={item.id},src={_SECRET.format(number)}" for number, item in enumerate(declared.secrets))
             query["secrets"] = json.dumps(list(names))
@@ -147,8 +148,25 @@ def _recipe(image: Image, declared: Build, context: Context) -> str:
         declared.labels,
         image.platform,
         [item.id for item in declared.secrets],
+        _of_commands(declared),
     ]
     return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
+
+
+def _of_commands(declared: Build) -> dict[str, str]:
+    """What the engine is asked for the commands of a build; nothing where nothing is declared."""
+    found: dict[str, str] = {}
+    if declared.network != "default":
+        found["networkmode"] = declared.network
+    if declared.extra_hosts:
+        lines = (f"{name}:{one}" for name, value in declared.extra_hosts.items() for one in value.split(","))
+        found["extrahosts"] = ",".join(lines)
+    if declared.shm_size is not None:
+        found["shmsize"] = str(int(declared.shm_size))
+    if declared.ulimits:
+        limits = [{"Name": name, "Soft": one.soft, "Hard": one.hard} for name, one in declared.ulimits.items()]
+        found["ulimits"] = json.dumps(limits)
+    return found
 
 
 def _credentials(bases: Iterable[str]) -> dict[str, str]:

@@ -42,7 +42,7 @@ class Named:
     def all(self) -> list[tuple[Row, list[str]]]:
         """Every image but those between the steps of a build, each with the containers that were made from it."""
         with told(f"{self._client.kind}: images"):
-            rows = self._client.call("GET", "/images/json", query={"digests": True})
+            rows = self._client.call("GET", "/images/json")
             listed = self._containers.all()
         users: dict[str, list[str]] = {}
         for found in listed:

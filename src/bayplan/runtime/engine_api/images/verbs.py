@@ -148,7 +148,7 @@ class EngineImageVerbs:
         """A tar alone: a directory is another host's."""
         wanted = new_name(name) if name else None
         found = archives.load(self.client, source)
-        ids = {one: whole_id(str(self.named.find(one)["Id"])) for one in found}
+        ids = {_familiar(one): whole_id(str(self.named.find(one)["Id"])) for one in found}
         if wanted is None:
             return ids
         if len(set(ids.values())) != 1:
@@ -159,7 +159,10 @@ class EngineImageVerbs:
 
     def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
         """One layer."""
-        return archives.import_tree(self.client, source, new_name(name), comment)
+        wanted = new_name(name)
+        image_id = archives.import_tree(self.client, source, comment)
+        self._tag(image_id, wanted)
+        return image_id
 
     def export(self, container: str, target: BinaryIO) -> None:
         """Its file system as the engine mounts it."""
@@ -210,3 +213,7 @@ class EngineImageVerbs:
 
     def _refused(self, what: str, hint: str) -> UnsupportedError:
         return UnsupportedError(f"{self.client.kind} {self.client.engine_version} cannot {what}", hint=hint)
+
+
+def _familiar(name: str) -> str:
+    return name if name.startswith("sha256:") else ImageReference.parse(name).familiar

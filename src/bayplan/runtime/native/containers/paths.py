@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bayplan.runtime.native.containers import groups
 from bayplan.runtime.native.supervisor.place import Roots
+from bayplan.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Paths:
     """The directories of one container."""
 

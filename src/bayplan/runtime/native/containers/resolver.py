@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.system.files import write_private
+from bayplan.values import frozen
 
 if TYPE_CHECKING:
     from bayplan.models import Container
@@ -24,7 +24,7 @@ _HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 _RESOLVED_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 
 
-@dataclass(frozen=True)
+@frozen
 class Told:
     """A container's own name and addresses (by network), and whom it asks for names."""
 

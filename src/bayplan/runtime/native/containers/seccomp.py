@@ -16,12 +16,12 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bayplan.errors import UnsupportedError
 from bayplan.system.files import atomic_write
+from bayplan.values import frozen
 
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
@@ -72,7 +72,7 @@ BY_CAPABILITY = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Compared:
     """A call that is allowed by one of its arguments: (mask, value) pairs, and values with the error they get."""
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bayplan.models import Container, Settings
-from bayplan.runtime.native.containers import joining, lifecycle, mountpoints, resolver
+from bayplan.runtime.native.containers import apparmor, joining, lifecycle, mountpoints, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime, streams
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec import image_mounts, users
 from bayplan.runtime.native.containers.spec import mounts as spec_mounts
 from bayplan.system import idmap
 from bayplan.system.processes import Process
+from bayplan.values import frozen
 
 Running = Callable[[str], tuple[Process | None, Path]]
 """Name of a container to its first process and its bundle."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Caller:
     """Who is joined to the container's streams from its first byte: nobody, unless ``join`` does it."""
 
@@ -80,6 +80,7 @@ def run(
         if facts.get("users") is not None:
             userns.append(held.enter_context(idmap.user_map(facts["users"])))
             users.open_way(paths, facts["users"])
+        apparmor.ensure(config)
         resolver.write(paths.run, shared.put_in(caller.sized(config)), netns, told)
         return lifecycle.start(
             runtime,

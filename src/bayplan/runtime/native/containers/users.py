@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bayplan.errors import NotFoundError
+from bayplan.values import frozen
 
 _CAP_BYTES = 1 << 20
 _HIGHEST_ID = 2**31 - 1
 _DIGITS = 20
 
 
-@dataclass(frozen=True)
+@frozen
 class User:
     """Numbers of a process's owner, and the home directory of its passwd entry."""
 

@@ -15,7 +15,6 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config, layer_ids
 from bayplan.system import trees
 from bayplan.system.files import atomic_write, fsync_dir, locked, private_directory
+from bayplan.values import frozen
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -36,7 +36,7 @@ _log = logging.getLogger("bayplan.images")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Needs:
     """Digests of blobs, and chain ids of unpacked layers."""
 

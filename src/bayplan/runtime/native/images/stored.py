@@ -6,13 +6,15 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from bayplan.values import frozen
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Descriptor:
     """A blob by content: ``sha256:<hex>``, its size in bytes and media type."""
 
@@ -21,7 +23,7 @@ class Descriptor:
     media_type: str
 
 
-@dataclass(frozen=True)
+@frozen
 class ImageConfig:
     """Defaults that an image gives its containers. ``env`` holds ``NAME=value``; ``healthcheck`` is the raw object."""
 
@@ -38,7 +40,7 @@ class ImageConfig:
     shell: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class StoredImage:
     """One image that is whole on this host; ``digest`` is that of its manifest."""
 

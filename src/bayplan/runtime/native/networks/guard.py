@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address
 from sqlite3 import Row
 
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks.held import spell
 from bayplan.system import nftables
+from bayplan.values import frozen
 
 _NONE: frozenset[str] = frozenset()
 _LINK_LOCAL = IPv6Address("fe80::")
 
 
-@dataclass(frozen=True)
+@frozen
 class Sender:
     """One link of a container on the host's side, and what it may call itself; ``free``: anything."""
 
@@ -46,7 +47,7 @@ class Sender:
         }
 
 
-@dataclass(frozen=True)
+@frozen
 class Guarded:
     """What the kernel has of the table."""
 

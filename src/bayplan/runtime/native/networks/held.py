@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from sqlite3 import Row
 from typing import TYPE_CHECKING, Any
+
+from bayplan.values import frozen
 
 if TYPE_CHECKING:
     from bayplan.models import Network
@@ -20,7 +22,7 @@ Key = tuple[str, int, str]
 """A port of the host: address, number, protocol."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Published:
     """A port of the host that leads to a container's."""
 
@@ -50,7 +52,7 @@ class Published:
         return self.host_ip, self.published, self.protocol
 
 
-@dataclass(frozen=True)
+@frozen
 class Held:
     """What the kernel has of a table: whether every rule is there, and the elements of each set and map.
 

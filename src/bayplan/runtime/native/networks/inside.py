@@ -6,7 +6,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ from typing import TypeVar
 from bayplan.runtime.native.networks import netlink
 from bayplan.system.files import write_kernel_file
 from bayplan.system.namespaces import NetworkNamespace
+from bayplan.values import frozen
 
 SYSCTL = "/proc/sys/net"
 """Settings of IPv6 are absent where it is off."""
@@ -22,7 +23,7 @@ _BUSY_S, _POLL_S = 3.0, 0.02
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """One link of a container: its end on the host and the bridge there, its end inside, MAC and addresses.
 
@@ -54,7 +55,7 @@ class Place:
         return self.driver == "bridge"
 
 
-@dataclass(frozen=True)
+@frozen
 class Way:
     """The way out of one family: a gateway, or, where links have none, the link of that name inside."""
 

@@ -121,7 +121,7 @@ class Links:
     def await_end(self, names: set[str]) -> None:
         """Wait until the kernel has removed these with their namespaces; what somebody still holds is removed here."""
         deadline = time.monotonic() + _ENDING_S
-        left = names
+        left = names.intersection(self.all())
         while left and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             left = left.intersection(self.all())

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bayplan.errors import BayplanError
@@ -21,6 +20,7 @@ from bayplan.runtime.native.networks.daemon import PORT, Daemon
 from bayplan.runtime.native.networks.zones import Zone, zones
 from bayplan.runtime.native.state import Database
 from bayplan.system import sockets
+from bayplan.values import frozen
 
 _SOON_S = 0.1
 _PAUSE_TIMES = 10  # a reload waits this many times as long as the last one took: they take a small part of the time
@@ -30,7 +30,7 @@ _CLOSING_S = 0.2  # a killed process of many threads is gone a moment before its
 _OBSERVED_S = 1.0  # also before a reload that no change of the files asks for: during it old versions are deaf
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
     """What is wrong with the names of a network: a defect is healed by ``settle``, a note is for the user to act on."""
 

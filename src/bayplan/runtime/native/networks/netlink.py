@@ -12,10 +12,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from bayplan.errors import RuntimeFailureError
+from bayplan.values import frozen
 
 IFF_UP = 1
 _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
@@ -64,7 +64,7 @@ def open_socket(protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
     return opened
 
 
-@dataclass(frozen=True)
+@frozen
 class Link:
     """A link as the kernel has it: its number, whether it is on, and the number of its bridge (0: none)."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from sqlite3 import Row
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from bayplan.models.network import MODES, AddressRange
 from bayplan.runtime.native.networks.addresses import mac_of, ranges, ranges_v6
 from bayplan.runtime.native.networks.inside import Place, Way
 from bayplan.system.namespaces import NetworkNamespace
+from bayplan.values import frozen
 
 PLACES = """
     SELECT e.*, n.bridge, n.subnet, n.gateway, n.subnet6, n.gateway6, n.declared FROM endpoints e JOIN networks n
@@ -127,7 +127,7 @@ def ways(rows: Iterable[Row]) -> tuple[Way, ...]:
     return tuple(Way(gateway, inside_name(row) if recorded(row["declared"]).routed else "") for gateway, row in found)
 
 
-@dataclass(frozen=True)
+@frozen
 class Attachment:
     """A container's place on its networks: its namespace, its address on each network, and whom it asks for names."""
 

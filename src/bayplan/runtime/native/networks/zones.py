@@ -13,11 +13,11 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from sqlite3 import Row
 
 from bayplan.runtime.native.networks.daemon import DOMAIN, PORT
 from bayplan.runtime.native.state import Database
+from bayplan.values import frozen
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 _NOWHERE = "255.255.255.255"  # refused at once by the kernel (ip(7), SO_BROADCAST): the query never leaves the host
@@ -35,7 +35,7 @@ _POLL_S = 0.002
 _SHORT_ID = 12
 
 
-@dataclass(frozen=True)
+@frozen
 class Zone:
     """One network as the name server is told of it."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from bayplan.system import cgroups
+from bayplan.values import frozen
 
 
 class Roots(Protocol):
@@ -40,7 +40,7 @@ class Roots(Protocol):
         """Files of a log that stay when it is cut."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """The settings that the resident process needs."""
 
@@ -69,7 +69,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class Files:
     """The files of one supervisor, below the run root."""
 

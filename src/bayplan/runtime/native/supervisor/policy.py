@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from bayplan.values import frozen
 
 FIRST_S = 0.1
 LONGEST_S = 60.0
@@ -22,7 +23,7 @@ def pause_s(earlier_s: float, ran_s: float) -> float:
     return min(earlier_s * 2, LONGEST_S)
 
 
-@dataclass(frozen=True)
+@frozen
 class Policy:
     """A container's restart policy. ``always`` and ``unless-stopped`` differ only when a host boots."""
 

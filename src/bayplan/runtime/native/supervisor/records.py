@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Any
@@ -17,6 +16,7 @@ from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.place import Roots
 from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.system.processes import Process, boot_id
+from bayplan.values import frozen
 
 _RUNS = """
     SELECT c.id, c.name, c.declared, c.pid, c.pid_start, c.exit_code, c.finished_at, c.restarts,
@@ -33,7 +33,7 @@ Key = tuple[str, int | None, int | None]
 """What tells one run of a container from another: its id, and pid and start time of its first process."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Run:
     """One run of a container that should be running, as recorded. ``health`` is None when it has no check."""
 

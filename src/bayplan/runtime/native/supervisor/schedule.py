@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bayplan.values import frozen
+
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _START_INTERVAL_S = 5.0  # Docker Engine 25: its default during the start period
@@ -43,7 +45,7 @@ def merged(declared: Mapping[str, Any] | None, image: Mapping[str, Any] | None) 
     return {**image, **given}
 
 
-@dataclass(frozen=True)
+@frozen
 class Check:
     """A health check with its times in seconds."""
 

@@ -82,8 +82,3 @@ def read(spec: Mapping[str, Any], names: Names) -> dict[str, Any]:
     for option in OPTIONS:
         found |= option.get(spec, names)
     return found
-
-
-def model(spec: Mapping[str, Any], names: Names, **known: Any) -> Service:
-    """A specification as a service; ``known`` are fields that stand elsewhere."""
-    return Service(**{**read(spec, names), **known})

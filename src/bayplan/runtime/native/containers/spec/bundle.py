@@ -7,7 +7,6 @@ AUDIT_WRITE are left out), none is inheritable; no_new_privs is on; the cgroup t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from bayplan.runtime.native.containers import groups
 from bayplan.runtime.native.containers.crun import is_crun
 from bayplan.runtime.native.containers.spec import cdi, isolation, mounts, process, resources, sharing
 from bayplan.runtime.native.containers.users import User
+from bayplan.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Bundle:
     """What a container is made of besides its declaration."""
 

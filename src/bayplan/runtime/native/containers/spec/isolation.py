@@ -12,7 +12,7 @@ from typing import Any
 from bayplan.errors import NotFoundError
 from bayplan.models import Container
 from bayplan.models.types import CAPABILITY_NUMBERS
-from bayplan.runtime.native.containers import profiles, seccomp
+from bayplan.runtime.native.containers import apparmor, profiles, seccomp
 from bayplan.runtime.native.containers.crun import ANNOTATION
 from bayplan.system.processes import bounding_set
 
@@ -75,8 +75,10 @@ def no_new_privileges(container: Container) -> bool:
 
 
 def apparmor_profile(container: Container) -> str:
-    """The profile to run under; empty when none is asked for (``checks`` refuses one where there is no AppArmor)."""
-    given = option(container, "apparmor") or ""
+    """The profile to run under: the one asked for (``options`` refuses one that is not there), else ours; or none."""
+    given = option(container, "apparmor")
+    if given is None:
+        return "" if container.privileged else apparmor.default()
     return "" if given == "unconfined" else given
 
 

@@ -121,6 +121,7 @@ class Builder:
             item.id: item.content.get_secret_value() for item in declared.secrets if item.content is not None
         }
         build.ssh = declared.ssh
+        build.shm_size, build.ulimits = declared.shm_size, declared.ulimits
         build.bring = Bringing(lambda base: self._bring(base, report))
         if digest not in ("", found.fingerprint.digest, build.predict()):
             raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from bayplan.models.limits import Ulimit
 from bayplan.runtime.native.images.build.runmounts import Mount
 
 
@@ -71,6 +72,10 @@ class Command:
     insecure: bool = False
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Further names, with their addresses; ``host-gateway`` is the host."""
+    shm_size: int | None = None
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
     is_stopped: Callable[[], bool] = lambda: False
     """Whether it is to be ended now: another stage of the build failed."""
 

@@ -105,7 +105,7 @@ def _fingerprint(  # noqa: PLR0917 - called once, with all that counts
     fetched = [group for item in groups for group in item if group and group[0].url]
     of_context = [tuple(group for group in item if not (group and group[0].url)) for item in groups]
     return Fingerprint(
-        digest_of([rows, args, build.labels, epoch, *([platform] if platform else [])]),
+        digest_of([rows, args, build.labels, epoch, *([platform] if platform else []), *_asked(build)]),
         digest_of([content_key(item) for item in of_context]),
         digest_of(
             [item.digest if isinstance(item, Base) else item for item in sources]
@@ -113,6 +113,12 @@ def _fingerprint(  # noqa: PLR0917 - called once, with all that counts
         ),
         has_urls=bool(fetched),
     )
+
+
+def _asked(build: Build) -> list[Any]:
+    """What of the network commands see; nothing when all is as usual."""
+    found = [build.network, build.extra_hosts]
+    return [found] if found != ["default", {}] else []
 
 
 def _groups(step: Step) -> list[tuple[tuple[Entry, ...], ...]]:

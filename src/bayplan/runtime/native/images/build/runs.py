@@ -45,14 +45,15 @@ def lower(item: Instruction, stage: Stage) -> Run:
         runmounts.lower(item, stage),
         _network(item, stage.build),
         _is_insecure(item, stage.build),
+        tuple(sorted(stage.build.extra_hosts.items())),
     )
 
 
 def _network(item: Instruction, build: Build) -> str:
-    name = item.flag("network") or "default"
+    name = item.flag("network") or build.network
     if name not in ("default", "none", "host"):
         raise item.wrong(f"--network={name} is none, default or host")
-    if name == "host":
+    if name == "host" and build.network != "host":
         _check_allowed(item, build, Entitlement.HOST_NETWORK, "--network=host")
     return name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import StoppedError
+from bayplan.models.limits import Ulimit
 from bayplan.runtime.native.images.build.assemble import Documents, Tree, assemble
 from bayplan.runtime.native.images.build.bases import Base
 from bayplan.runtime.native.images.build.cache import Cache, Made
@@ -50,6 +51,8 @@ class Build:
     use_cache: bool = True
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
+    shm_size: int | None = None
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
     bring: Callable[[Base], None] = lambda _: None
     """Sees that a base image is here."""
     used: set[str] = field(default_factory=set)

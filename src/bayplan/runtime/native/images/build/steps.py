@@ -33,6 +33,8 @@ class Run:
     """``default`` is one made for the build, ``none`` is loopback alone, ``host`` the host's."""
     insecure: bool = False
     """With all privileges."""
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Further names, with their addresses."""
 
     def material(self) -> list[Any]:
         """What decides the result, besides the files it starts on."""
@@ -40,6 +42,7 @@ class Run:
         own += [item.material() for item in self.mounts]
         own += [self.network] if self.network != "default" else []
         own += ["insecure"] if self.insecure else []
+        own += [["hosts", self.hosts]] if self.hosts else []
         return ["run", self.arguments, sorted(self.environment), self.user, self.working_dir, *own]
 
 

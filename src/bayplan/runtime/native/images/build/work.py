@@ -131,6 +131,9 @@ class Work:
             step.insecure,
             self.build.secrets,
             self.build.ssh,
+            step.hosts,
+            self.build.shm_size,
+            self.build.ulimits,
             self.stopped.is_set,
         )
         done = self.build.executor.run(command, place)
