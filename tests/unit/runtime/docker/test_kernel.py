@@ -22,6 +22,7 @@ NET, WEB = ResourceId(kind=Kind.NETWORK, name="n"), ResourceId(kind=Kind.CONTAIN
 @pytest.fixture(autouse=True)
 def up(monkeypatch):
     monkeypatch.setattr(kernel.links, "is_up", {"br-111111111111": True}.get)
+    monkeypatch.setattr(kernel.links, "has_address", lambda name, *, six: not six)
 
 
 def snapshot(**values):
@@ -67,3 +68,9 @@ def test_masquerade_is_missed_where_it_is_wanted():
 
 def test_a_link_that_is_gone_needs_a_new_network():
     assert set(lacking(None, bridge_name="br-mine")[1].values()) == {"re-create"}
+
+
+def test_a_lost_address_is_given_back_in_place():
+    assert lacking(None)[1] == {}
+    ((defect, how),) = lacking(None, enable_ipv6=True)[1].items()
+    assert ("lost its IPv6 address" in defect, how) == (True, "in-place")
