@@ -119,6 +119,11 @@ def test_what_is_gone_of_another_platform_is_found(core, built):
     layer = store.document(index(core)["linux/arm/v6"])["layers"][0]["digest"]
     store.blob(layer).unlink()
     assert f"blob {layer} is gone" in core("check", code=1)
+    whole = store.index(ImageReference.parse("lab/many:1"))
+    store.blob(whole).write_text("{}")
+    assert "was changed" in core("check", code=1)
+    busybox = core("image", "ls", "--json")[0]["id"]
+    assert core("image", "inspect", "--json", busybox)[0]["Id"] == busybox
 
 
 def test_a_platform_that_is_none_is_refused(core, context):
