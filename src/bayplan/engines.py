@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,23 +73,26 @@ def _found(settings: Settings, project: Callable[[], str]) -> str:
     if settings.engine_address or settings.engine_context:
         from bayplan.runtime.engine_api.looking import kind_of
 
-        return kind_of(settings)
+        kind = kind_of(settings)
+        name = project() if kind == "docker" else ""
+        return (_holder(settings, kind, name) if name else None) or kind
     record = settings.state_root / "record.db"
     kinds = [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
     name = project() if kinds or os.access(record, os.R_OK) else ""
     noted = recorded.engine_of(record, name)
     if noted in _KINDS:
         return noted
-    return next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
+    there = (_holder(settings, kind, name) for kind in kinds if name)
+    return next(filter(None, there), "native")
 
 
-def _has_project(settings: Settings, kind: str, project: str) -> bool:
-    from bayplan.runtime.engine_api.looking import has_project
+def _holder(settings: Settings, kind: str, project: str) -> str | None:
+    from bayplan.runtime.engine_api.looking import holder
 
     try:
-        return has_project(settings, kind, project)
+        return holder(settings, kind, project)
     except BayplanError:
-        return False  # an engine that does not answer has not been chosen by anybody
+        return None  # an engine that does not answer has not been chosen by anybody
 
 
 @contextmanager
@@ -130,15 +132,10 @@ def _made(settings: Settings) -> Runtime:
     raise UnsupportedError(f"engine {settings.engine} is not built yet")
 
 
-def _lender(settings: Settings) -> Callable[[], LentBuilder] | None:
+def _lender(settings: Settings) -> LentBuilder | None:
     """Bayplan's own builder for another engine, when the settings ask for it; made at its first use."""
     if settings.builder != "bayplan":
         return None
+    from bayplan.runtime.engine_api.images.lent import LentBuilder
 
-    @cache
-    def lend() -> LentBuilder:
-        from bayplan.runtime.engine_api.images.lent import LentBuilder
-
-        return LentBuilder(_made(settings.model_copy(update={"engine": "native"})))
-
-    return lend
+    return LentBuilder(lambda: _made(settings.model_copy(update={"engine": "native"})))

@@ -34,7 +34,7 @@ class Images:
         settings: Settings,
         *,
         remote: Remote | None = None,
-        lent: Callable[[], LentBuilder] | None = None,
+        lent: LentBuilder | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         """``changed`` is told of each that came or got another digest."""
@@ -89,8 +89,9 @@ class Images:
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
         if image.build is not None:
-            lent = self._lent() if self._lent else None
-            return lent.resolve(image, self.local) if lent else self._builds.resolve(image, image.build)
+            if self._lent is not None:
+                return self._lent.resolve(image, self.local)
+            return self._builds.resolve(image, image.build)
         here = self.local(image.reference, image.platform)
         due = image.pull_every and self._asked.is_due(image, image.pull_every)
         if here and image.pull is not PullPolicy.ALWAYS and not due:
@@ -123,9 +124,8 @@ class Images:
     def create(self, image: Image, digest: str, report: Report = silent) -> None:
         """Pull exactly the planned digest, or build what was planned, and give it its name."""
         if image.build is not None:
-            lent = self._lent() if self._lent else None
-            if lent:
-                lent.create(image, digest, self._client, report)
+            if self._lent is not None:
+                self._lent.create(image, digest, self._client, report)
             else:
                 self._builds.create(image, image.build, digest, report)
             self._changed()
