@@ -73,23 +73,26 @@ def _found(settings: Settings, project: Callable[[], str]) -> str:
     if settings.engine_address or settings.engine_context:
         from bayplan.runtime.engine_api.looking import kind_of
 
-        return kind_of(settings)
+        kind = kind_of(settings)
+        name = project() if kind == "docker" else ""
+        return (_holder(settings, kind, name) if name else None) or kind
     record = settings.state_root / "record.db"
     kinds = [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
     name = project() if kinds or os.access(record, os.R_OK) else ""
     noted = recorded.engine_of(record, name)
     if noted in _KINDS:
         return noted
-    return next((kind for kind in kinds if name and _has_project(settings, kind, name)), "native")
+    there = (_holder(settings, kind, name) for kind in kinds if name)
+    return next(filter(None, there), "native")
 
 
-def _has_project(settings: Settings, kind: str, project: str) -> bool:
-    from bayplan.runtime.engine_api.looking import has_project
+def _holder(settings: Settings, kind: str, project: str) -> str | None:
+    from bayplan.runtime.engine_api.looking import holder
 
     try:
-        return has_project(settings, kind, project)
+        return holder(settings, kind, project)
     except BayplanError:
-        return False  # an engine that does not answer has not been chosen by anybody
+        return None  # an engine that does not answer has not been chosen by anybody
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def test_a_stack_is_applied_shown_and_removed(swarm, name, tmp_path):
     assert "2 to create" in bayplan(host, *of_stack, "apply")
     assert "Nothing to do" in bayplan(host, *of_stack, "plan", "--detailed-exitcode")
     assert f"service   {name}_web" in bayplan(host, *of_stack, "status")
+    assert "Nothing to do" in bayplan(host, "-f", str(file), "-p", name, "plan")  # who has the project is found
     assert bayplan(host, *of_stack, "logs", "web").count("hello") == 2
     refused = bayplan(host, *of_stack, "exec", "web", "true", code=2)
     assert "Error: " in refused

@@ -241,6 +241,24 @@ def test_a_service_changes_from_replicated_to_global_by_being_made_anew(swarm, n
     assert swarm.plan(stack).steps == ()
 
 
+def test_a_change_of_another_client_in_between_is_kept(swarm, name):
+    swarm.apply(swarm.stack(WEB, name, WORD="one"))
+    services, service = swarm.runtime.services, f"{name}_web"
+    versions = []
+
+    def change(found):
+        versions.append(found["Version"]["Index"])
+        if len(versions) == 1:
+            swarm.hosts[0].docker("service", "update", "-q", "--detach", "--label-add", "of=another", service)
+        body = {**found["Spec"], "Labels": {**found["Spec"]["Labels"], "of.us": "too"}}
+        services._put(found, body, {})
+
+    swarm.runtime.cluster.change(service, lambda: swarm.runtime.cluster.service(service), change)
+    assert len(versions) == 2
+    labels = services.get(service)["Spec"]["Labels"]
+    assert (labels["of"], labels["of.us"]) == ("another", "too")
+
+
 def test_logs_come_from_every_task(swarm, name):
     text = WEB.replace('"mkdir /www', '"echo hello from $$HOSTNAME; mkdir /www')
     swarm.apply(swarm.stack(text, name, WORD="one"))

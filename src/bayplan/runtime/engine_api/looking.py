@@ -1,10 +1,12 @@
-"""What is asked of an engine before it is chosen: who answers, and whether it has a project's containers."""
+"""What is asked of an engine before it is chosen: who answers, and whether it has a project."""
 
 from __future__ import annotations
 
+import docker.errors
+
 from bayplan.errors import UnsupportedError
 from bayplan.models import Settings, labels
-from bayplan.runtime.engine_api.client import connect, told
+from bayplan.runtime.engine_api.client import EngineClient, connect, told
 
 
 def kind_of(settings: Settings) -> str:
@@ -18,12 +20,24 @@ def kind_of(settings: Settings) -> str:
     return "docker"
 
 
-def has_project(settings: Settings, kind: str, project: str) -> bool:
-    """Whether the engine of a kind has containers of a project. Raises as ``connect``."""
+def holder(settings: Settings, kind: str, project: str) -> str | None:
+    """Who has a project there: the engine as containers, its swarm as a stack, or nobody. Raises as ``connect``."""
     client = connect(settings, kind)
     try:
         with told(f"{kind} at {client.place.address}"):
             asked = {"all": True, "filters": {"label": [f"{labels.PROJECT}={project}"]}}
-            return bool(client.call("GET", "/containers/json", query=asked))
+            if client.call("GET", "/containers/json", query=asked):
+                return kind
+            return "swarm" if kind == "docker" and _is_stack(client, project) else None
     finally:
         client.close()
+
+
+def _is_stack(client: EngineClient, project: str) -> bool:
+    """Only a manager of a swarm answers."""
+    try:
+        return bool(client.call("GET", "/services", query={"filters": {"label": [f"{labels.STACK}={project}"]}}))
+    except docker.errors.APIError as error:
+        if error.status_code in (406, 503):
+            return False
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import ImageNotFound, NotFound
@@ -13,12 +14,12 @@ from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
 from bayplan.runtime.engine_api.bases import digest_of, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
-from bayplan.runtime.engine_api.images.builds import Builds
 from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
 from bayplan.runtime.engine_api.images.transfer import checked, progress, told_of_registry
 from bayplan.runtime.protocol import ImageOrigin, Observed, Progress, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
+    from bayplan.runtime.engine_api.images.builds import Builds
     from bayplan.runtime.engine_api.images.lent import LentBuilder
 
 _PREFIX = "sha256:"
@@ -40,8 +41,14 @@ class Images:
         self._client, self._settings = client, settings
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
-        self._builds = Builds(client, self.local, self.pull, self.newest)
         self._lent, self._changed = lent, changed
+
+    @cached_property
+    def _builds(self) -> Builds:
+        """What builds, loaded at first use: a plan without builds shall begin soon."""
+        from bayplan.runtime.engine_api.images.builds import Builds
+
+        return Builds(self._client, self.local, self.pull, self.newest)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
