@@ -362,16 +362,29 @@ def _add(tar, path, data):
 
 def left_behind(holder, *places):
     """Processes of an engine that outlive it: in its mount namespace, started by such a one, or naming its places."""
-    entries = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     own, parents, found = _read(holder, "ns/mnt"), {}, set()
-    for pid in entries:
-        words = _read(pid, "cmdline") or ""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        pid, words = int(entry.name), _read(entry.name, "cmdline") or ""
         parents[pid] = int(((_read(pid, "stat") or "").rpartition(")")[2].split() or [0, 0])[1])
-        if pid != os.getpid() and (_read(pid, "ns/mnt") == own or any(str(place) in words for place in places)):
+        # What cannot be read is nobody's: an unknown namespace is not the same as another unknown one.
+        inside = own is not None and own != _read("self", "ns/mnt") and _read(pid, "ns/mnt") == own
+        if inside or any(str(place) in words for place in places):
             found.add(pid)
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+    spared = {0, 1, *_ancestors(dict(parents))}
+    found -= spared
+    while more := {pid for pid, parent in parents.items() if parent in found} - found - spared:
         found |= more
-    return found - {os.getpid()}
+    return found
+
+
+def _ancestors(parents):
+    """This process, and those that it was started by."""
+    pid = os.getpid()
+    while pid in parents:
+        yield pid
+        pid = parents.pop(pid)
 
 
 def _read(pid, name):

@@ -95,6 +95,11 @@ options:
         description:
         - Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.
         type: dict
+      tags:
+        description:
+        - Further names of the image.
+        type: list
+        elements: str
       network:
         description:
         - 'Network of commands that name none: one made for the build, none, or the host''s.'

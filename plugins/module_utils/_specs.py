@@ -63,6 +63,7 @@ SPECS = {
                     'entitlements': {'type': 'list', 'elements': 'str'},
                     'platforms': {'type': 'list', 'elements': 'str'},
                     'commits': {'type': 'dict'},
+                    'tags': {'type': 'list', 'elements': 'str'},
                     'network': {'type': 'str', 'choices': ['default', 'none', 'host']},
                     'extra_hosts': {'type': 'dict'},
                     'shm_size': {'type': 'str'},

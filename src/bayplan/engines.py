@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,15 +132,10 @@ def _made(settings: Settings) -> Runtime:
     raise UnsupportedError(f"engine {settings.engine} is not built yet")
 
 
-def _lender(settings: Settings) -> Callable[[], LentBuilder] | None:
+def _lender(settings: Settings) -> LentBuilder | None:
     """Bayplan's own builder for another engine, when the settings ask for it; made at its first use."""
     if settings.builder != "bayplan":
         return None
+    from bayplan.runtime.engine_api.images.lent import LentBuilder
 
-    @cache
-    def lend() -> LentBuilder:
-        from bayplan.runtime.engine_api.images.lent import LentBuilder
-
-        return LentBuilder(_made(settings.model_copy(update={"engine": "native"})))
-
-    return lend
+    return LentBuilder(lambda: _made(settings.model_copy(update={"engine": "native"})))

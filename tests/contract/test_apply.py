@@ -212,3 +212,24 @@ def test_a_policy_starts_it_again(real_host):
     """)
     lines = eventually(lambda: len(list(host.runtime.logs(host.name("web")))) >= 2)
     assert lines
+
+
+def test_limits_and_policies_are_changed_and_taken_back(real_host):
+    host = real_host
+    text = """
+    services:
+      app:
+        image: IMAGE
+        init: true
+        command: [sleep, "600"]
+        mem_limit: 64m
+        pids_limit: 100
+        restart: "no"
+    """
+    host.apply(text)
+    assert host.runtime.usage(host.name("app")).memory_limit_bytes == 64 << 20
+    made = host.apply(text.replace("64m", "96m").replace('"no"', "on-failure:3"))
+    assert {change.path.partition("[")[0] for change in made.steps[0].fields} == {"resources", "restart"}
+    assert host.runtime.usage(host.name("app")).memory_limit_bytes == 96 << 20
+    host.apply(text.replace("        mem_limit: 64m\n", ""))
+    assert host.runtime.usage(host.name("app")).memory_limit_bytes is None

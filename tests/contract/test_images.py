@@ -8,6 +8,7 @@ import tarfile
 import pytest
 
 import engines
+from bayplan import engines as opened
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, UnavailableError, UnsupportedError
 from bayplan.reconcile.plan import Action
 from bayplan.runtime.protocol import State
@@ -264,3 +265,28 @@ def test_what_an_engine_cannot_do_is_refused(engine_host):
     ):
         with pytest.raises(UnsupportedError, match=rf"{engine_host.kind} \d"):
             call()
+
+
+def test_bayplans_own_builder_can_be_lent(engine_host):
+    host = engine_host
+    context = host.root / "context"
+    context.mkdir()
+    base = host.engine.push(f"{host.project}-base:1")
+    steps = "COPY --chmod=640 file /file\nRUN <<END\necho ran > /ran\nEND\n"
+    (context / "Dockerfile").write_text(f"FROM {base} AS last\n{steps}")
+    (context / "file").write_text("x")
+    text = BUILT.replace("PROJECT", host.project)
+    own = host.runtime
+    with opened.open_runtime(host.settings.model_copy(update={"builder": "bayplan"})) as lent:
+        host.runtime = lent
+        try:
+            made = host.apply(text)
+            assert made.steps[0].action is Action.BUILD
+            assert host.sh("app", "cat /ran; stat -c %a /file") == "ran\n640\n"
+            before = host.handle("app")
+            (context / "file").write_text("y")
+            host.apply(text)
+            assert host.handle("app") != before
+            host.destroy()
+        finally:
+            host.runtime = own

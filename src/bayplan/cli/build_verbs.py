@@ -26,7 +26,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The verbs and their options."""
     made = sub.add_parser("build", help="build an image from a Dockerfile", description="Build an image.")
     made.add_argument("context", help="directory with the files the build may use, or a Git URL#REF:DIRECTORY")
-    made.add_argument("-t", "--tag", required=True, metavar="NAME", help="the image's name")
+    made.add_argument(
+        *("-t", "--tag"), action="append", required=True, metavar="NAME", help="the image's name; several are its names"
+    )
     made.add_argument("-f", "--file", dest="dockerfile", metavar="FILE", help="the Dockerfile; - is standard input")
     made.add_argument("--target", metavar="STAGE", help="build stage to stop at")
     made.add_argument("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="value of an ARG")
@@ -83,7 +85,7 @@ def build(options: Namespace) -> int:
         no_cache=options.no_cache,
         pull=options.pull,
     )
-    image = Image(name=options.tag, platform=platforms[0] if len(platforms) == 1 else None, build=declared)
+    image = Image(name=options.tag[0], platform=platforms[0] if len(platforms) == 1 else None, build=declared)
     wanted = Stack(name="", images=(image,))
     with opened(options) as (runtime, settings):
         return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
@@ -148,6 +150,7 @@ def _options(options: Namespace) -> dict[str, Any]:
         found = Build.model_validate(
             {
                 "context": ".",
+                "tags": options.tag[1:],
                 "network": options.network,
                 "extra_hosts": hosts,
                 "shm_size": options.shm_size,
@@ -157,7 +160,7 @@ def _options(options: Namespace) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise DeclarationError(f"build {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    return {name: getattr(found, name) for name in ("network", "extra_hosts", "shm_size", "ulimits")}
+    return {name: getattr(found, name) for name in ("tags", "network", "extra_hosts", "shm_size", "ulimits")}
 
 
 def _pairs(given: list[str], standard: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretBytes
+from pydantic import Field, SecretBytes, field_validator
 
 from bayplan.models.base import NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
 from bayplan.models.limits import Ulimit
@@ -63,6 +63,7 @@ class Build(Model):
         default_factory=dict,
         description="Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.",
     )
+    tags: tuple[str, ...] = Field((), description="Further names of the image.")
     network: Literal["default", "none", "host"] = Field(
         "default", description="Network of commands that name none: one made for the build, none, or the host's."
     )
@@ -73,6 +74,14 @@ class Build(Model):
     ulimits: dict[str, Ulimit] = Field(default_factory=dict, description="Limits of getrlimit(2) of commands.")
     no_cache: bool = Field(False, description="Build every step anew.")
     pull: bool = Field(False, description="Ask the registry for a newer base image first.")
+
+    @field_validator("tags")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if ImageReference.parse(text).digest:
+                raise ValueError(f"{text}: a digest cannot be given as a name")
+        return value
 
 
 class Image(Resource):

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from bayplan import app as bayplan
 from bayplan.errors import (
     AccessDeniedError,
     BayplanError,
@@ -16,7 +17,7 @@ from bayplan.errors import (
     StalePlanError,
     UnavailableError,
 )
-from bayplan.models import Build, BuildSecret, Image
+from bayplan.models import Build, BuildSecret, Image, Stack
 from builds import write
 from repositories import Daemon, PlainFiles, Repository
 
@@ -114,6 +115,10 @@ def test_the_planned_commit_is_built_though_the_branch_moves(core, served, app):
     core.runtime.create(plan.pinned, project="", digest=plan.digest)
     assert core.output() == ["one"]
     assert not core.runtime.resolve(image).present
+    whole = bayplan.plan_single(Stack(name="", images=(image,)), core.runtime)
+    app.commit(f="three\n")
+    bayplan.apply(whole, core.runtime, core.settings).raise_failure()
+    assert core.output() == ["two"]
 
 
 def test_the_command_line_builds_and_starts_from_a_repository(core, served, app, tmp_path):

@@ -4,8 +4,11 @@ import gc
 
 import pytest
 
+from bayplan import app
 from bayplan.errors import UnavailableError
+from bayplan.models import Kind
 from bayplan.reconcile.plan import Action
+from bayplan.reconcile.walk import Phase
 from bayplan.runtime.protocol import State
 from contract.hosts import eventually
 
@@ -148,3 +151,29 @@ def test_an_engine_that_was_stopped_says_so_and_goes_on_afterwards(made):
     eventually(lambda: made.container("web").status.state is State.RUNNING)
     assert steps(made.plan(STACK)) == [(made.name("db"), Action.START, [])]
     made.apply(STACK)
+
+
+# The SDK leaves a socket to the garbage collector when nobody answers.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket")
+@pytest.mark.filterwarnings("ignore:unclosed <socket")
+def test_what_an_engine_left_that_was_stopped_in_the_middle_is_finished(dock):
+    stopped = []
+
+    def stop_once(event):
+        if event.step.resource.kind is Kind.CONTAINER and event.phase is Phase.DONE and not stopped:
+            stopped.append(event.step.resource.name)
+            dock.engine.stop()
+
+    text = STACK.replace(
+        "  db:", "  more: {image: IMAGE, command: [sleep, '600'], init: true, depends_on: [db, web]}\n  db:"
+    )
+    made, outcome = app.converge(
+        lambda: dock.plan(text), dock.runtime, dock.settings.model_copy(update={"workers": 1}), on_event=stop_once
+    )
+    dock.engine.start()
+    gc.collect()
+    assert stopped
+    assert isinstance(outcome.failed[0][1], UnavailableError)
+    assert len(outcome.done) < len(made.steps)
+    dock.apply(text)
+    assert {dock.container(one).status.state for one in ("web", "db", "more")} == {State.RUNNING}

@@ -42,6 +42,19 @@ def test_a_bridge_that_is_down_is_set_up(made):
     assert {name: item.handle for name, item in made.status().items()} == before
 
 
+@pytest.mark.parametrize("harm", [["link", "set", "BRIDGE", "down"], ["addr", "flush", "dev", "BRIDGE"]], ids=str)
+def test_a_bridge_gets_its_addresses_back(made, harm):
+    six = STACK.replace("front: {}, back", "front: {enable_ipv6: true}, back")
+    made.apply(six)
+    look = ["ip", "-o", "addr", "show", "dev", bridge(made, "front"), "scope", "global"]
+    before = [line.split()[2:4] for line in made.inside(*look).splitlines()]
+    assert [family for family, _ in before] == ["inet", "inet6"]
+    made.inside("ip", *(word.replace("BRIDGE", bridge(made, "front")) for word in harm))
+    assert [step.action for step in made.plan(six).steps] == [Action.HEAL]
+    made.apply(six)
+    assert [line.split()[2:4] for line in made.inside(*look).splitlines()] == before
+
+
 def test_a_bridge_that_is_gone_is_made_anew_with_what_is_on_it(made):
     made.inside("ip", "link", "del", bridge(made, "front"))
     plan = made.plan(STACK)

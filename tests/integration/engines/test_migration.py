@@ -1,4 +1,4 @@
-"""docs/migration.md, step by step: a project goes from Docker to the native core and back, its volume's content with it."""
+"""docs/migration.md, step by step: a project goes from Docker to the native core and back, its data with it."""
 
 import json
 import os

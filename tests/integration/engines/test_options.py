@@ -13,6 +13,7 @@ pytestmark = pytest.mark.host
 NETWORKS = {"n": "10.98.1.0/24", "z": "10.98.2.0/24", "b": "10.99.0.0/24"}
 NOT_HERE = {
     ("cdi_devices", 0): "there is no such device",
+    ("volumes_from", 0): "there is no container named other",
     ("logging", 2): "there is no journal to write to",
     ("mounts", 3): "what a test's engine sees is mounted private: nothing passes to a slave",
 }

@@ -119,8 +119,25 @@ def test_what_is_gone_of_another_platform_is_found(core, built):
     layer = store.document(index(core)["linux/arm/v6"])["layers"][0]["digest"]
     store.blob(layer).unlink()
     assert f"blob {layer} is gone" in core("check", code=1)
+    whole = store.index(ImageReference.parse("lab/many:1"))
+    store.blob(whole).write_text("{}")
+    assert "was changed" in core("check", code=1)
+    busybox = core("image", "ls", "--json")[0]["id"]
+    assert core("image", "inspect", "--json", busybox)[0]["Id"] == busybox
 
 
 def test_a_platform_that_is_none_is_refused(core, context):
     refused = core("build", "-t", "lab/many:1", "--platform", "linux/amd64,windows/amd64", context, code=2)
     assert "platform 'windows/amd64' is not of the form" in refused
+
+
+def test_further_names_are_given_and_missed(core, built):
+    argv = ("build", "-t", "lab/one:1", "-t", "lab/two:2", "--platform", ALL, built)
+    core(*argv)
+    assert index(core, "lab/two:2") == index(core, "lab/one:1")
+    assert core(*argv, "--json")["changed"] is False
+    core("image", "tag", "lab/busybox", "lab/two:2")
+    done = core(*argv, "--json")
+    assert done["plan"]["steps"][0]["why"] == "lab/two:2 is no name of it"
+    assert index(core, "lab/two:2") == index(core, "lab/one:1")
+    assert "tags" in core("build", "-t", "lab/one:1", "-t", "UPPER", built, code=2)

@@ -108,6 +108,19 @@ def test_macvlan_containers_are_on_the_link_of_the_host(networks, lan, mode):
     stop(server)
 
 
+@pytest.mark.parametrize("driver", [pytest.param("macvlan", marks=macvlan), pytest.param("ipvlan", marks=ipvlan)])
+def test_links_of_ipv6_alone(networks, lan, driver):
+    only = {"subnet": None, "enable_ipv4": False, "enable_ipv6": True, "ipv6_subnet": "fd45:7::/64"}
+    networks.create(declared("s", lan, driver=driver, **only), "p")
+    assert networks.observe("p", [])[0].defects == {}
+    one = networks.attach(container(), [Endpoint(network="s")], [])
+    assert "inet " not in within(one.netns, "ip", "-4", "addr", "show", "eth0")
+    assert "default via fd45:7::1 dev eth0" in within(one.netns, "ip", "-6", "route")
+    made = namespaces.in_network(lan[1].path, lambda: socket.create_server(("fd45:7::1", 7000), family=socket.AF_INET6))
+    with made, namespaces.in_network(one.netns.path, lambda: socket.create_connection(("fd45:7::1", 7000), 5)) as peer:
+        assert peer.getsockname()[0] == str(one.addresses["s"])
+
+
 @ipvlan
 @pytest.mark.parametrize("mode", [None, "l2", "l3", "l3s"])
 def test_ipvlan_containers_share_the_mac_of_the_link(networks, lan, mode):

@@ -185,6 +185,14 @@ def test_a_stack_and_its_names(project):
     place = json.loads(project("inspect", "web"))[0]["NetworkSettings"]["Networks"]["only_net"]
     assert (place["IPAddress"], place["IPPrefixLen"], place["Gateway"]) == ("", 0, "")
     assert (place["GlobalIPv6Address"], place["IPv6Gateway"]) == ("fd57:9::9", "fd57:9::1")
+    project("network", "disconnect", "only_net", "only-db-1")
+    project("network", "connect", "--ip6", "fd57:9::77", "only_net", "only-db-1")
+    assert "fd57:9::77" in project("exec", "-T", "web", "cat", "/etc/hosts")
+    project("network", "disconnect", "only_net", "only-db-1")
+    refused = project("network", "connect", "--ip", "10.1.2.3", "only_net", "only-db-1", ok=False)
+    assert "10.1.2.3 is IPv4, which network only_net has not" in refused
+    project("apply")
+    assert json.loads(project("plan", "--json"))["steps"] == []
     project.file.write_text(COMPOSE.replace("    enable_ipv4: false\n", ""))
     (step,) = [item for item in json.loads(project("plan", "--json"))["steps"] if item["resource"]["kind"] == "network"]
     assert (step["action"], [item["path"] for item in step["fields"]]) == ("re-create", ["enable_ipv4"])

@@ -78,6 +78,7 @@ class ImageReader:
             **dict.fromkeys(("dockerfile", "dockerfile_inline", "target"), as_text),
             **dict.fromkeys(("no_cache", "pull"), as_flag),
             "entitlements": texts,
+            "tags": texts,
             "network": _network,
             "extra_hosts": hosts,
             "shm_size": as_size,

@@ -119,7 +119,7 @@ BUILD_BUILT = frozenset(
             "platforms",
             "pull",
         ),
-        *("extra_hosts", "network", "secrets", "shm_size", "ssh", "target", "ulimits"),
+        *("extra_hosts", "network", "secrets", "shm_size", "ssh", "tags", "target", "ulimits"),
     ]
 )
 BUILD_KNOWN = frozenset(
@@ -132,7 +132,6 @@ BUILD_KNOWN = frozenset(
         "privileged",
         "provenance",
         "sbom",
-        "tags",
     ]
 )
 

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def seen(snapshot: Snapshot, rules: Rules | None) -> Snapshot:
     for key, item in snapshot.resources.items():
         if key.kind is not Kind.NETWORK or key.name not in bridges:
             continue
-        defects: dict[str, str] = dict(_of_link(bridges[key.name]))
+        defects: dict[str, str] = dict(_of_link(bridges[key.name], six=_has_ipv6(item)))
         notes: tuple[str, ...] = ()
         if not defects and rules and (lacking := _lacking(item, bridges[key.name], rules)):
             notes = (lacking,)
@@ -107,12 +108,31 @@ def _is_bridge(item: Observed) -> bool:
     return isinstance(item.actual, Network) and item.actual.bridged and item.id.name != "bridge"
 
 
-def _of_link(bridge: str) -> Iterator[tuple[str, str]]:
+def _has_ipv6(item: Observed) -> bool:
+    return isinstance(item.actual, Network) and item.actual.enable_ipv6
+
+
+def _of_link(bridge: str, *, six: bool) -> Iterator[tuple[str, str]]:
     up = links.is_up(bridge)
     if up is None:
         yield f"its bridge {bridge} is gone", Change.RECREATE.value
-    elif not up:
+        return
+    if not up:
         yield f"its bridge {bridge} is down", Change.IN_PLACE.value
+    for family, wanted in (("IPv4", True), ("IPv6", six and up)):  # that of IPv6 goes with a link that is down
+        if wanted and not links.has_address(bridge, six=family == "IPv6"):
+            yield f"its bridge {bridge} has lost its {family} address", Change.IN_PLACE.value
+
+
+def mend(network: Mapping[str, Any]) -> None:
+    """Set a network's bridge up and give it its addresses back. Raises OSError."""
+    bridge = bridge_of(network)
+    links.set_up(bridge)
+    for pool in (network.get("IPAM") or {}).get("Config") or ():
+        subnet = ip_network(pool["Subnet"], strict=False)
+        if not links.has_address(bridge, six=subnet.version == 6):
+            own = (pool.get("Gateway") or str(subnet[1])).partition("/")[0]
+            links.add_address(bridge, ip_interface(f"{own}/{subnet.prefixlen}"))
 
 
 def _lacking(network: Observed, bridge: str, rules: Rules) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Change, Container, Kind, Resource, ResourceId
 from bayplan.runtime.docker import kernel
+from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.runtime import EngineRuntime
 from bayplan.runtime.protocol import Observed, Scope, Snapshot
-from bayplan.system import links
 
 
 class DockerRuntime(EngineRuntime):
@@ -33,12 +33,13 @@ class DockerRuntime(EngineRuntime):
         return found
 
     def heal(self, target: ResourceId) -> None:
-        """Set a network's bridge up."""
+        """Set a network's bridge up, and give it back the addresses that it lost with that."""
         if target.kind is not Kind.NETWORK or kernel.daemon(self.client) is None:
             return
-        for found in self.networks.named(target.name):
-            bridge = kernel.bridge_of(found)
+        with told(str(target)):
+            every = self.networks.named(target.name)
+        for found in every:
             try:
-                links.set_up(bridge)
+                kernel.mend(found)
             except OSError as error:
-                raise RuntimeFailureError(f"{bridge}: {error.strerror}", where=str(target)) from error
+                raise RuntimeFailureError(f"{kernel.bridge_of(found)}: {error.strerror}", where=str(target)) from error

@@ -30,8 +30,9 @@ _FLAGS = {
 }
 _SWITCHES = {"keep-git-dir", "unpack", "link", "parents"}
 _LATER_FLAGS = {
-    "RUN": {"device"},
+    "RUN": {"device": "a command with --security=insecure has the host's devices, when the build allows that"},
 }
+"""Flags that exist and are not built, to what does instead."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _flags(name: str, text: str, where: Location) -> tuple[tuple[tuple[str, str]
     while match := _FLAG.match(text):
         flag, value = match[1], match[2]
         if flag in _LATER_FLAGS.get(name, ()):
-            raise NotBuiltYetError(f"{name} --{flag} is not built yet", where=where)
+            raise NotBuiltYetError(f"{name} --{flag} is not built yet", where=where, hint=_LATER_FLAGS[name][flag])
         if flag not in _FLAGS.get(name, ()):
             raise DeclarationError(f"{name} has no flag --{flag}", where=where)
         if value is None and flag in _SWITCHES:

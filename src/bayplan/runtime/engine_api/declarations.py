@@ -107,10 +107,11 @@ class Declarations:
             if not make and not self.path.exists():
                 return None
             private_directory(self.path.parent, tighten=False)
+            if not self.path.exists():
+                self.path.touch(mode=0o600)
             self._connection = sqlite3.connect(
                 self.path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
             )
-            self.path.chmod(0o600)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(_SCHEMA)

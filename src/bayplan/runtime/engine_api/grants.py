@@ -7,7 +7,6 @@ container's own layer, which only the engine's administrator can read, and goes 
 from __future__ import annotations
 
 import io
-import tarfile
 import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -34,6 +33,8 @@ def put(client: EngineClient, engine: Engine, container_id: str, container: Cont
 
 def archive(grants: Sequence[FileGrant]) -> bytes:
     """A tar of them, from the root. Raises NotFoundError for one without content."""
+    import tarfile
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for folder in _folders(grants):
@@ -53,6 +54,8 @@ def archive(grants: Sequence[FileGrant]) -> bytes:
 
 def content_of(client: EngineClient, container_id: str, grant: FileGrant) -> SecretBytes | None:
     """What a container has at the target of a grant; None for nothing, and for what is no file."""
+    import tarfile
+
     try:
         chunks, _ = client.get_archive(container_id, grant.target)
         packed = io.BytesIO(b"".join(chunks))

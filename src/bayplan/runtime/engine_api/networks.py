@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.networks import read, settled, written
 from bayplan.runtime.engine_api.options.option import build
 from bayplan.runtime.protocol import Observed, State, Status
+
+_LEAVING_S, _PAUSE_S = 10.0, 0.1
+"""Seconds that a busy engine may take to free the places of containers that are gone, and between two looks."""
 
 
 class Networks:
@@ -84,18 +88,35 @@ class Networks:
                 self._delete(str(found["Id"]), name)
 
     def _delete(self, network_id: str, name: str) -> None:
-        try:
-            self.client.call("DELETE", f"/networks/{network_id}")
-        except docker.errors.NotFound:
-            pass
-        except docker.errors.APIError as error:
-            users = self.client.call("GET", f"/networks/{network_id}").get("Containers") or {}
-            if not users:
-                raise
-            named = ", ".join(sorted(str(one.get("Name")) for one in users.values()))
-            hint = "remove those first"
-            raise ConflictError(f"it is used by containers {named}", where=f"network {name}", hint=hint) from error
+        """A container that is gone leaves its place a moment later: until then the engine refuses."""
+        deadline = time.monotonic() + _LEAVING_S
+        while True:
+            try:
+                self.client.call("DELETE", f"/networks/{network_id}")
+            except docker.errors.NotFound:
+                break
+            except docker.errors.APIError as error:
+                users = self._users(network_id)
+                if users:
+                    where, hint = f"network {name}", "remove those first"
+                    raise ConflictError(
+                        f"it is used by containers {', '.join(users)}", where=where, hint=hint
+                    ) from error
+                if "endpoint" not in str(error.explanation) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                break
         self.declarations.forget(network_id)
+
+    def _users(self, network_id: str) -> list[str]:
+        """Names of the containers that are there and have a place on it."""
+        try:
+            places = self.client.call("GET", f"/networks/{network_id}").get("Containers") or {}
+        except docker.errors.NotFound:
+            return []
+        there = {str(one["Id"]) for one in self.client.call("GET", "/containers/json")} if places else set()
+        return sorted(str(place.get("Name")) for container_id, place in places.items() if container_id in there)
 
 
 def marks(resource: Network | Any, project: str) -> dict[str, str]:

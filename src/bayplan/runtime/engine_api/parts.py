@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ class EngineParts:
     limits_in_place: frozenset[str] = limits.IN_PLACE
     limits_resettable: frozenset[str] = limits.RESETTABLE
 
-    def __init__(self, settings: Settings, *, lent: Callable[[], LentBuilder] | None = None) -> None:
+    def __init__(self, settings: Settings, *, lent: LentBuilder | None = None) -> None:
         self.settings, self._lent = settings, lent
         self.client: EngineClient = connect(settings, self.kind)
         self.pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="engine")

@@ -179,4 +179,6 @@ class EngineRuntime(EngineVerbs):
         """Free sockets and files."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.declarations.close()
+        if self._lent is not None:
+            self._lent.close()
         self.client.close()

@@ -7,16 +7,17 @@ for. But nobody can change most of a Podman container: what our record says of i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
-from bayplan.models import Container
+from bayplan.models import Container, TmpfsMount
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options import TABLE, Body, Option, Shape
 from bayplan.runtime.engine_api.options.endpoints import Networks
 from bayplan.runtime.engine_api.options.limits import Limits
 from bayplan.runtime.engine_api.options.option import Gap, default_of
 from bayplan.runtime.engine_api.options.shape import NOTHING
+from bayplan.values import frozen
 
 _IMPLIED = ("TERM", "container", "HOSTNAME", "HOME")
 """Variables that Podman adds to those of the image and the declaration."""
@@ -31,7 +32,7 @@ _LOST: Mapping[str, str] = {
 """What its API drops without a word."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Recorded(Option):
     """An option that nobody can change once the container is made: the record of what was applied is what is."""
 
@@ -52,6 +53,9 @@ class Recorded(Option):
             yield self.field, _LOST[self.field]
         if self.field == "ports" and any(port.last for port in wanted.ports):
             yield "ports", "it chooses no port out of a range"
+        for mount in wanted.mounts if self.field == "mounts" else ():
+            if isinstance(mount, TmpfsMount) and (mount.uid is not None or mount.gid is not None):
+                yield "mounts", f"{mount.target}: it gives a tmpfs no owner"
 
     def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
         """As declared for what Podman shows; two declarations are compared as everywhere."""
@@ -62,25 +66,40 @@ class Recorded(Option):
         return self.option.foreign(wanted, actual)
 
 
-@dataclass(frozen=True)
+@frozen
 class PodmanLimits(Limits):
     """Without the defaults that Podman shows as limits."""
 
+    def settle(self, declared: Any, own: Shape, found: Shape) -> Any:
+        """Compared with what was asked for: only then is it known what is a default."""
+        shown = replace(found, host=_asked_limits(found, own.host), id="") if found.id else found
+        return super().settle(declared, own, shown)
+
     def read(self, shape: Shape) -> Any:
-        """A quota is shown beside the CPUs it was made of."""
-        if not shape.id:
-            return super().read(shape)
-        host = dict(shape.host)
-        if host.get("MemorySwappiness") in (0, -1):
-            host["MemorySwappiness"] = None
-        if host.get("PidsLimit") == _DEFAULT_PIDS:
-            host["PidsLimit"] = None
-        if host.get("NanoCpus"):
-            host["CpuPeriod"] = host["CpuQuota"] = None
-        return super().read(replace(shape, host=host))
+        """Of one that another tool made: nobody knows what it asked for, and what may be a default is taken for one."""
+        return super().read(replace(shape, host=_asked_limits(shape, {})) if shape.id else shape)
+
+    def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
+        """It takes no word for swap without an end."""
+        yield from super().gaps(wanted, engine)
+        if wanted.resources.memory_swap is not None and int(wanted.resources.memory_swap) < 0:
+            yield "resources.memory_swap", "its API takes no limit for none at all"
 
 
-@dataclass(frozen=True)
+def _asked_limits(found: Shape, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits as they are shown, without defaults that nobody asked for, and the quota that CPUs are made of."""
+    host = dict(found.host)
+    for key, defaults in (("MemorySwappiness", (0, -1)), ("PidsLimit", (_DEFAULT_PIDS,))):
+        if key not in asked and host.get(key) in defaults:
+            host[key] = None
+    if "CpuQuota" in asked:
+        host["NanoCpus"] = None
+    elif host.get("NanoCpus"):
+        host["CpuPeriod"] = host["CpuQuota"] = None
+    return host
+
+
+@frozen
 class PodmanNetworks(Networks):
     """Its places. Podman does not say which addresses were asked for: those that it has are compared with them."""
 

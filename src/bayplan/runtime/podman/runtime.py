@@ -14,7 +14,7 @@ from bayplan.runtime.engine_api.status import status_of
 from bayplan.runtime.podman.checks import Checks
 from bayplan.runtime.podman.containers import PodmanContainers
 from bayplan.runtime.podman.options import PODMAN_TABLE
-from bayplan.runtime.protocol import State, Status, never
+from bayplan.runtime.protocol import Facts, State, Status, never
 
 
 class PodmanRuntime(EngineRuntime):
@@ -29,6 +29,11 @@ class PodmanRuntime(EngineRuntime):
     def containers(self) -> PodmanContainers:
         """Containers as it shows them."""
         return PodmanContainers(self.client, self.engine, self.declarations, self.pool, self.table)
+
+    def facts(self) -> Facts:
+        """A restart policy cannot be changed either, before Podman 5.1 by nobody."""
+        facts = super().facts()
+        return facts.model_copy(update={"in_place": facts.in_place - {"restart"}})
 
     def registries(self) -> Remote:
         """Podman hands no question to a registry on: it is asked from here, by the same registries.conf(5)."""

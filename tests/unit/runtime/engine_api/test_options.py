@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayplan.models import Container
@@ -34,11 +34,13 @@ def test_one_option_is_seen_as_it_was_declared(name, value, engine):
     assert options.settled(wanted, shape_of(written(wanted, engine))) is wanted
 
 
+@settings(deadline=None)
 @given(containers(), st.sampled_from(ENGINES))
 def test_any_options_are_seen_as_they_were_declared(wanted, engine):
     assert options.settled(wanted, shape_of(written(wanted, engine))) is wanted
 
 
+@settings(deadline=None)
 @given(containers(), containers())
 def test_every_option_that_differs_is_seen(one, other):
     """Of a container that has other options than declared, each of those is found: none is written and not read."""
@@ -174,6 +176,7 @@ def test_limits_that_the_host_cannot_keep_are_gaps():
     }
 
 
+@settings(deadline=None)
 @given(containers())
 def test_a_declaration_is_kept_whole(wanted):
     assert from_text(Container, to_text(wanted)) == wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import ImageNotFound, NotFound
@@ -13,12 +14,12 @@ from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
 from bayplan.runtime.engine_api.bases import digest_of, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
-from bayplan.runtime.engine_api.images.builds import Builds
 from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
 from bayplan.runtime.engine_api.images.transfer import checked, progress, told_of_registry
 from bayplan.runtime.protocol import ImageOrigin, Observed, Progress, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
+    from bayplan.runtime.engine_api.images.builds import Builds
     from bayplan.runtime.engine_api.images.lent import LentBuilder
 
 _PREFIX = "sha256:"
@@ -33,15 +34,21 @@ class Images:
         settings: Settings,
         *,
         remote: Remote | None = None,
-        lent: Callable[[], LentBuilder] | None = None,
+        lent: LentBuilder | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         """``changed`` is told of each that came or got another digest."""
         self._client, self._settings = client, settings
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
-        self._builds = Builds(client, self.local, self.pull, self.newest)
         self._lent, self._changed = lent, changed
+
+    @cached_property
+    def _builds(self) -> Builds:
+        """What builds, loaded at first use: a plan without builds shall begin soon."""
+        from bayplan.runtime.engine_api.images.builds import Builds
+
+        return Builds(self._client, self.local, self.pull, self.newest)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -82,8 +89,9 @@ class Images:
     def resolve(self, image: Image) -> ResolvedImage:
         """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
         if image.build is not None:
-            lent = self._lent() if self._lent else None
-            return lent.resolve(image, self.local) if lent else self._builds.resolve(image, image.build)
+            if self._lent is not None:
+                return self._lent.resolve(image, self.local)
+            return self._builds.resolve(image, image.build)
         here = self.local(image.reference, image.platform)
         due = image.pull_every and self._asked.is_due(image, image.pull_every)
         if here and image.pull is not PullPolicy.ALWAYS and not due:
@@ -116,9 +124,8 @@ class Images:
     def create(self, image: Image, digest: str, report: Report = silent) -> None:
         """Pull exactly the planned digest, or build what was planned, and give it its name."""
         if image.build is not None:
-            lent = self._lent() if self._lent else None
-            if lent:
-                lent.create(image, digest, self._client, report)
+            if self._lent is not None:
+                self._lent.create(image, digest, self._client, report)
             else:
                 self._builds.create(image, image.build, digest, report)
             self._changed()

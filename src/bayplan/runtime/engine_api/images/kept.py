@@ -22,7 +22,8 @@ def keep(client: EngineClient, owner: str, digests: Collection[str]) -> None:
     """Tag these for an owner, and take the tags away that it had for others."""
     wanted = {f"{owner[:100]}.{digest.removeprefix('sha256:')[:12]}": digest for digest in digests}
     with told("images that are kept"):
-        rows: list[Mapping[str, Any]] = client.call("GET", "/images/json", query={"digests": True})
+        # Not asked for digests: Podman 4 gives no image at all then, and Docker shows them anyway.
+        rows: list[Mapping[str, Any]] = client.call("GET", "/images/json") or []
         known = {digest: str(row["Id"]) for row in rows for digest in _digests(row)}
         tags = [str(tag) for row in rows for tag in row.get("RepoTags") or ()]
         there = {tag.rpartition(":")[2] for tag in tags if is_ours(tag)}

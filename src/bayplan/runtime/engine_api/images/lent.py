@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import NotFoundError, StalePlanError
@@ -20,10 +21,19 @@ _PREFIX = "fingerprint:"
 
 
 class LentBuilder:
-    """``core`` is the runtime that builds."""
+    """``make`` gives the runtime that builds, at its first use."""
 
-    def __init__(self, core: Runtime) -> None:
-        self._core = core
+    def __init__(self, make: Callable[[], Runtime]) -> None:
+        self._make = make
+
+    @cached_property
+    def _core(self) -> Runtime:
+        return self._make()
+
+    def close(self) -> None:
+        """Let go of it."""
+        if "_core" in self.__dict__:
+            self._core.close()
 
     def resolve(self, image: Image, local: Local) -> ResolvedImage:
         """Present when the core would build just what the engine has."""
@@ -42,8 +52,8 @@ class LentBuilder:
         if digest not in ("", _planned(planned)):
             raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
         if not planned.present:
-            with self._core.lock(f"build of {image.name}"):
-                self._core.create(image, project="", digest=planned.digest, report=report)
+            # The lock of this state root is the core's too, and whoever changes something here holds it.
+            self._core.create(image, project="", digest=planned.digest, report=report)
         what = f"image {image.name}"
         with tempfile.TemporaryFile() as archive:
             self._core.image_verbs.save([image.name], archive, "docker-archive")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from bayplan.models import Container, Endpoint, Port
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option, build
 from bayplan.runtime.engine_api.options.shape import NOTHING, Body, Shape
+from bayplan.values import frozen
 
 SYSCTLS = "com.docker.network.endpoint.sysctls"
 LINK_NAME = "com.docker.network.endpoint.ifname"
@@ -21,7 +21,7 @@ _LINK_NAMES = (1, 49)
 _MODES = ("none", "host")
 
 
-@dataclass(frozen=True)
+@frozen
 class Networks(Option):
     """Its places on networks. On none it has a loopback alone, never the engine's default network unasked."""
 
@@ -110,7 +110,7 @@ def _read(name: str, found: Mapping[str, Any], shape: Shape) -> Endpoint:
     )
 
 
-@dataclass(frozen=True)
+@frozen
 class NetworkMode(Option):
     """none, host or another container's network; written with the networks."""
 
@@ -123,7 +123,7 @@ class NetworkMode(Option):
         return mode if mode in _MODES or mode.startswith("container:") else None
 
 
-@dataclass(frozen=True)
+@frozen
 class Ports(Option):
     """Ports published on the host."""
 
@@ -162,7 +162,7 @@ def _read_port(name: str, bound: Mapping[str, str]) -> Port:
     )
 
 
-@dataclass(frozen=True)
+@frozen
 class Exposed(Option):
     """Ports noted for readers."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from bayplan.models import Container, Duration, HealthCheck
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option, build
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Health(Option):
     """The check, over the image's."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ from bayplan.models import Container, Device
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option, Plain, build
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 _UNCONFINED_PATHS = ("systempaths=unconfined", "unmask=ALL")
 
 
-@dataclass(frozen=True)
+@frozen
 class Capabilities(Plain):
     """A set of capabilities; the engines write them with and without ``CAP_``."""
 
@@ -25,7 +25,7 @@ class Capabilities(Plain):
         return tuple(sorted({str(name).upper().removeprefix("CAP_") for name in shape.host.get(self.key) or ()}))
 
 
-@dataclass(frozen=True)
+@frozen
 class Shared(Plain):
     """A namespace that may be another container's."""
 
@@ -35,7 +35,7 @@ class Shared(Plain):
         return None if not found or found in self.defaults else found
 
 
-@dataclass(frozen=True)
+@frozen
 class CgroupNamespace(Plain):
     """Which is the default depends on the engine's host."""
 
@@ -45,7 +45,7 @@ class CgroupNamespace(Plain):
         return None if found == ("private" if shape.engine.private_cgroups else "host") else found
 
 
-@dataclass(frozen=True)
+@frozen
 class UserNamespace(Plain):
     """Docker maps all containers or none: a range of its own for one is Podman's."""
 
@@ -55,7 +55,7 @@ class UserNamespace(Plain):
             yield "userns_mode", "auto: it maps the users of all its containers alike (dockerd --userns-remap)"
 
 
-@dataclass(frozen=True)
+@frozen
 class SecurityOptions(Option):
     """What `docker run --security-opt` takes: its client reads profiles and translates what concerns paths."""
 
@@ -105,7 +105,7 @@ def _spelled(text: str) -> str:
     return f"{name}={value}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Devices(Option):
     """Devices of the host."""
 
@@ -131,7 +131,7 @@ class Devices(Option):
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class CdiDevices(Option):
     """Devices by their drivers' names."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bayplan.models import Container, labels
 from bayplan.runtime.engine_api.options.option import Option, Plain
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Labels(Option):
     """Labels over the image's, without those by which tools keep their own books."""
 
@@ -41,7 +41,7 @@ def _is_private(name: str, value: str) -> bool:
 _SHARED_LABELS = frozenset({labels.PROJECT, labels.SERVICE, labels.NUMBER, labels.NETWORK, labels.VOLUME})
 
 
-@dataclass(frozen=True)
+@frozen
 class Service(Option):
     """The service of a project, known by its label."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bayplan.models import (
@@ -19,6 +18,7 @@ from bayplan.models import (
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option, build, same
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 _NANO = 10**9
 _KEYS: Mapping[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -46,7 +46,7 @@ _RATES = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits(Option):
     """cgroup limits."""
 
@@ -128,7 +128,7 @@ def _read_blkio(host: Mapping[str, Any]) -> BlockIo | None:
     return build(BlockIo, weight=weight, weight_device=weights, **rates)
 
 
-@dataclass(frozen=True)
+@frozen
 class Restart(Option):
     """When the engine starts it again."""
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from bayplan.models import BindMount, Container, FileGrant, ImageMount, Mount, TmpfsMount, VolumeMount
@@ -15,6 +14,7 @@ from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.mount_reading import of_bind, of_structured, of_tmpfs
 from bayplan.runtime.engine_api.options.option import Gap, Option
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 _WITHOUT_FILE = (
     "with read_only it takes files of its own host alone, as they are: give it a file, without owner and mode"
@@ -25,7 +25,7 @@ _SUBPATH = (1, 45)
 _IMAGES = (1, 48)
 
 
-@dataclass(frozen=True)
+@frozen
 class Mounts(Option):
     """What appears in its file tree besides its image."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal, TypeVar
 
 from bayplan.models import Container, Model
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 UNREADABLE: Any = object()
 """Read where the engine does not say: what was declared is taken for what is."""
@@ -27,7 +27,7 @@ def build(model: type[_M], **values: Any) -> _M:
     return made
 
 
-@dataclass(frozen=True)
+@frozen
 class Option:
     """A field of ``Container``. Subclasses write and read it; both in the model's values.
 
@@ -83,7 +83,7 @@ def same(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
+@frozen
 class Plain(Option):
     """A field that is one key of the body: ``to`` makes its JSON, ``back`` the model's value of that."""
 
@@ -106,7 +106,7 @@ class Plain(Option):
         return default_of(self.field) if not found or found in self.defaults else self.back(found)
 
 
-@dataclass(frozen=True)
+@frozen
 class Inherited(Plain):
     """A field whose default is the image's."""
 
@@ -126,7 +126,7 @@ def _of_image(shape: Shape, key: str) -> str:
     return shape.image.get(key) or ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Kept(Option):
     """A field that no engine has a word for: the record of the declaration alone knows it."""
 

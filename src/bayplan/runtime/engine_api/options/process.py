@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import signal
-from dataclasses import dataclass
 from typing import Any
 
 from bayplan.models import Container, Duration, ImageReference, Ulimit
 from bayplan.runtime.engine_api.options.option import UNREADABLE, Inherited, Option, Plain, build, same
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Image(Option):
     """The reference; a container that was made from an image's id does not say which name that had."""
 
@@ -31,7 +31,7 @@ class Image(Option):
             return found
 
 
-@dataclass(frozen=True)
+@frozen
 class Entrypoint(Option):
     """The program. The API takes one empty word for none at all."""
 
@@ -46,7 +46,7 @@ class Entrypoint(Option):
         return None if found == tuple(shape.image.get("Entrypoint") or ()) else found
 
 
-@dataclass(frozen=True)
+@frozen
 class Command(Option):
     """The arguments. None at all can only be said together with the program: the API takes it for the image's."""
 
@@ -66,7 +66,7 @@ class Command(Option):
         return None if found == image else found
 
 
-@dataclass(frozen=True)
+@frozen
 class Environment(Option):
     """Variables over the image's."""
 
@@ -82,7 +82,7 @@ class Environment(Option):
         return {name: value for name, _, value in pairs}
 
 
-@dataclass(frozen=True)
+@frozen
 class Hostname(Plain):
     """Host name inside: by default the id's beginning, the host's own, or that of whose network is shared."""
 
@@ -95,7 +95,7 @@ class Hostname(Plain):
         return None if shared or found == shape.id[:12] else found
 
 
-@dataclass(frozen=True)
+@frozen
 class Ulimits(Option):
     """Limits of getrlimit(2)."""
 

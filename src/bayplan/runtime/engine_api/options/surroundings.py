@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
@@ -11,11 +10,12 @@ from bayplan.models import ByteSize, Container, Logging
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options.option import Gap, Option, Plain, build
 from bayplan.runtime.engine_api.options.shape import Body, Shape
+from bayplan.values import frozen
 
 _SHM_BYTES = 64 << 20
 
 
-@dataclass(frozen=True)
+@frozen
 class ExtraHosts(Option):
     """Lines of /etc/hosts: one entry for each address."""
 
@@ -35,7 +35,7 @@ class ExtraHosts(Option):
         return {name: ",".join(addresses) for name, addresses in found.items()}
 
 
-@dataclass(frozen=True)
+@frozen
 class LogDriver(Option):
     """Where output is kept: our file is the engine's file of JSON lines."""
 
@@ -65,17 +65,17 @@ class LogDriver(Option):
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class StorageOptions(Plain):
     """Size of the container's own layer: a quota that only some file systems keep."""
 
     def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
         """By the file system below."""
-        if wanted.storage_opt and engine.kind == "docker" and engine.storage not in ("xfs", "zfs", "btrfs", ""):
+        if wanted.storage_opt and engine.storage not in ("xfs", "zfs", "btrfs", ""):
             yield "storage_opt.size", f"its images are on {engine.storage}; sizes need xfs, with pquota"
 
 
-@dataclass(frozen=True)
+@frozen
 class OciRuntime(Plain):
     """The program that starts it; the engine's own by default."""
 

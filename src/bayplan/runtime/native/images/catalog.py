@@ -147,8 +147,10 @@ class Catalog:
         return self.store.document(self.config_digest(digest))
 
     def _of_id(self, start: str, users: Users) -> Iterator[str]:
-        indexes = set(self.store.indexes().values())
-        parts = {str(item["digest"]) for index in indexes for item in self.store.parts(index)}
+        parts: set[str] = set()
+        for index in set(self.store.indexes().values()):
+            with suppress(BayplanError):  # as below
+                parts |= {str(item["digest"]) for item in self.store.parts(index)}
         for digest in {*self.store.list().values(), *users, *parts}:
             ids = [digest]
             with suppress(BayplanError):  # a broken image is still found by its digest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import CorruptStateError, NotFoundError, StalePlanError
 from bayplan.models import Build as Declared
-from bayplan.models import Image, Settings
+from bayplan.models import Image, ImageReference, Settings
 from bayplan.runtime.native.images.build.assemble import sha256
 from bayplan.runtime.native.images.build.bases import FOREIGN, Base, Bases, Bringing
 from bayplan.runtime.native.images.build.cache import Cache
@@ -65,8 +65,17 @@ class Builder:
         done = [self._resolve(image, sources, part) for part in found]
         told = [(part, one) for part, one in zip(found, done, strict=True) if one.why]
         whys = [f"{part.platform}: {one.why}" if declared.platforms else one.why for part, one in told]
-        update = {"present": all(item.present for item in done), "why": "; ".join(dict.fromkeys(whys))}
+        whys += self._untagged(image, declared) if not whys else []
+        update = {"present": not whys, "why": "; ".join(dict.fromkeys(whys))}
         return done[main].model_copy(update={**update, "pinned": sources.pinned(image)})
+
+    def _untagged(self, image: Image, declared: Declared) -> list[str]:
+        """Which further names the image has not, as sentences."""
+        held = self.store.find(image.reference), self.store.index(image.reference)
+        names = [(text, ImageReference.parse(text)) for text in declared.tags]
+        return [
+            f"{text} is no name of it" for text, ref in names if (self.store.find(ref), self.store.index(ref)) != held
+        ]
 
     def _resolve(self, image: Image, sources: Sources, part: Part) -> ResolvedImage:
         if sources.missing:
@@ -108,7 +117,8 @@ class Builder:
             prints = _BETWEEN.join(str(build.recipe.fingerprint) for build in builds)
             rows = [(part.platform, digest) for part, digest in zip(found, made, strict=True)]
             index = write_index(self.store, rows) if declared.platforms else ""
-            self.store.tag(image.reference, made[main], {FINGERPRINT: prints}, index=index)
+            for name in (image.reference, *map(ImageReference.parse, declared.tags)):
+                self.store.tag(name, made[main], {FINGERPRINT: prints}, index=index)
 
     def _build(self, image: Image, sources: Sources, part: Part, digest: str, report: Report) -> Build:
         """The build for one platform, ready to run."""
