@@ -1,8 +1,11 @@
 """The command itself on a swarm: nodes, stacks, logs, and one clear message for what is wrong."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -99,6 +102,24 @@ def test_a_swarm_is_made_of_one_host_and_left_again(tmp_path):
         assert "nobody answers" in gone
 
 
+@contextmanager
+def applying(host, file, name):
+    """An apply under way that has made the project's service and waits for its tasks."""
+    state = str(host.root / "command")
+    settings = {"BAYPLAN_STATE_ROOT": state, "BAYPLAN_RUN_ROOT": state, "BAYPLAN_CONFIG": "/nonexistent"}
+    command = [sys.executable, "-m", "bayplan", "-H", host.place, "--engine", "swarm", "-f", str(file), "-p", name]
+    with subprocess.Popen(
+        [*command, "apply"],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        while f"{name}_a" not in host.docker("service", "ls"):
+            time.sleep(0.1)
+        yield running
+
+
 def test_an_engine_that_stops_in_the_middle_is_told_once_and_the_next_apply_goes_on(tmp_path):
     with hosts(1) as (host,):
         nodes = tmp_path / "swarm.yaml"
@@ -107,18 +128,7 @@ def test_an_engine_that_stops_in_the_middle_is_told_once_and_the_next_apply_goes
         file = tmp_path / "compose.yaml"
         # Its image is nowhere: the wait for its tasks is where the engine is stopped.
         file.write_text("services: {a: {image: lab/none, pull_policy: never, deploy: {endpoint_mode: dnsrr}}}")
-        state = str(host.root / "command")
-        settings = {"BAYPLAN_STATE_ROOT": state, "BAYPLAN_RUN_ROOT": state, "BAYPLAN_CONFIG": "/nonexistent"}
-        command = [sys.executable, "-m", "bayplan", "-H", host.place, "--engine", "swarm", "-f", str(file), "-p", "mid"]
-        with subprocess.Popen(
-            [*command, "apply"],
-            env={**os.environ, **settings},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as running:
-            while host.docker("service", "ls", "-q") == "":
-                pass
+        with applying(host, file, "mid") as running:
             host.kill()
             said = running.stdout.read()
         assert running.returncode == 3, said
@@ -128,3 +138,16 @@ def test_an_engine_that_stops_in_the_middle_is_told_once_and_the_next_apply_goes
         again = bayplan(host, "--engine", "swarm", "-f", str(file), "-p", "mid", "plan")
         assert "Nothing to do" in again
         assert "Warning: service mid_a: 0 of 1 tasks run" in again
+
+
+def test_an_apply_that_is_interrupted_says_what_goes_on(swarm, name, tmp_path):
+    host = swarm.hosts[0]
+    file = tmp_path / "compose.yaml"
+    patient = "deploy: {endpoint_mode: dnsrr, update_config: {monitor: 10m}}"
+    file.write_text(f"services: {{a: {{image: '{swarm.image}:1', command: sleep 1000, init: true, {patient}}}}}")
+    with applying(host, file, name) as running:
+        running.send_signal(signal.SIGINT)
+        said = running.stdout.read()
+    assert running.returncode == 3, said
+    assert "the swarm carries the change on" in said
+    assert "Nothing to do" in bayplan(host, "--engine", "swarm", "-f", str(file), "-p", name, "plan")
