@@ -4,11 +4,13 @@ The rooms, from the top down; a room imports only from those below it:
 
     cli                 the command: parse, call ``app``, render
     bridge              one JSON request for the Ansible modules, over ``app``
-    app                 the verbs, each a few lines over the rooms below
+    app, history        the verbs, each a few lines over the rooms below; those of generations apart
+    engines             settings, and which engine runs a project
     load                text (Compose files) to models
     reconcile           observe, diff, plan, apply
     record              generations and the journal of applies
-    runtime             what a host can do: ``protocol``, and the engines behind it (``native``, ``fake``)
+    runtime             what a host can do: ``protocol``, and the engines behind it: ``native``, ``docker`` and
+                        ``podman`` on ``engine_api``, ``swarm``, ``fake``
     registry            the OCI distribution client
     system              the only room with syscalls, mounts, netlink sockets and subprocesses
     models              desired state: frozen pydantic models, no I/O

@@ -58,9 +58,10 @@ class Connection:
         sized: str = "",
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
+        ends: bool = True,
     ) -> None:
-        """Raises the SDK's errors."""
-        self._client, self._tty, self._sized = client, tty, sized
+        """``ends``: the end of the caller's input is told. Raises the SDK's errors."""
+        self._client, self._tty, self._sized, self._ends = client, tty, sized, ends
         self._response = client.request(
             "POST",
             f"{client.base_url}/v{client.api_version}{path}",
@@ -121,6 +122,8 @@ class Connection:
 
     def end(self) -> None:
         """Close its standard input alone. Raises UnsupportedError over TLS, which has no such half."""
+        if not self._ends:
+            return
         if self._client.place.scheme == "https":
             raise UnsupportedError("the end of standard input cannot be told over TLS", hint="use ssh://")
         self._socket.shutdown(socket.SHUT_WR)

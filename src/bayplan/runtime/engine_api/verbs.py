@@ -166,7 +166,11 @@ class EngineVerbs(EngineReadings):
 
         query = {"stream": 1, "stdout": 1, "stderr": 1, "stdin": int(stdin), "detachKeys": _spelled(keys)}
         path = f"/containers/{found['Id']}"
-        return Connection(self.client, f"{path}/attach", tty=_has_tty(found), sized=f"{path}/resize", query=query)
+        # Input that stays open has no end to tell, and Docker would end the output with it (moby, stream/attach.go).
+        ends = bool((found.get("Config") or {}).get("StdinOnce"))
+        return Connection(
+            self.client, f"{path}/attach", tty=_has_tty(found), sized=f"{path}/resize", query=query, ends=ends
+        )
 
     def _carry(
         self,

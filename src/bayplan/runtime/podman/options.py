@@ -7,7 +7,7 @@ for. But nobody can change most of a Podman container: what our record says of i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from bayplan.models import Container, TmpfsMount
@@ -17,6 +17,7 @@ from bayplan.runtime.engine_api.options.endpoints import Networks
 from bayplan.runtime.engine_api.options.limits import Limits
 from bayplan.runtime.engine_api.options.option import Gap, default_of
 from bayplan.runtime.engine_api.options.shape import NOTHING
+from bayplan.values import frozen
 
 _IMPLIED = ("TERM", "container", "HOSTNAME", "HOME")
 """Variables that Podman adds to those of the image and the declaration."""
@@ -31,7 +32,7 @@ _LOST: Mapping[str, str] = {
 """What its API drops without a word."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Recorded(Option):
     """An option that nobody can change once the container is made: the record of what was applied is what is."""
 
@@ -65,7 +66,7 @@ class Recorded(Option):
         return self.option.foreign(wanted, actual)
 
 
-@dataclass(frozen=True)
+@frozen
 class PodmanLimits(Limits):
     """Without the defaults that Podman shows as limits."""
 
@@ -98,7 +99,7 @@ def _asked_limits(found: Shape, asked: Mapping[str, Any]) -> dict[str, Any]:
     return host
 
 
-@dataclass(frozen=True)
+@frozen
 class PodmanNetworks(Networks):
     """Its places. Podman does not say which addresses were asked for: those that it has are compared with them."""
 

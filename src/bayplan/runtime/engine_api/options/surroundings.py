@@ -71,7 +71,7 @@ class StorageOptions(Plain):
 
     def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
         """By the file system below."""
-        if wanted.storage_opt and engine.kind == "docker" and engine.storage not in ("xfs", "zfs", "btrfs", ""):
+        if wanted.storage_opt and engine.storage not in ("xfs", "zfs", "btrfs", ""):
             yield "storage_opt.size", f"its images are on {engine.storage}; sizes need xfs, with pquota"
 
 
