@@ -47,7 +47,7 @@ def test_a_paused_one_is_shown_and_can_be_stopped_killed_and_applied(bayplan):
         bayplan("pause", "app")
     assert bayplan.states() == {"app": "paused", "base": "running"}
     assert steps(bayplan) == {("start", "bpv-app-1", "paused")}
-    assert "is paused" in bayplan("exec", "app", "true", code=1)
+    assert "is paused" in bayplan("exec", "app", "true", code=2)
     bayplan("unpause", "app")
     assert "Nothing to do" in bayplan("plan")
     bayplan("pause")
