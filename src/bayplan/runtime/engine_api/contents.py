@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import secrets
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,9 @@ from typing import IO, Any, BinaryIO
 from docker import errors as sdk
 
 from bayplan.errors import ConflictError
+from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
+from bayplan.runtime.engine_api.images.transfer import lines
 
 _PLACE = "/volume"
 _TAR = {"Content-Type": "application/x-tar"}
@@ -71,18 +72,16 @@ def _opened(client: EngineClient, name: str) -> Iterator[str]:
     with told(f"volume {name}"):
         client.call("GET", f"/volumes/{name}")
         clear(client)
-        image = f"bayplan-helper:{secrets.token_hex(6)}"
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             place = tarfile.TarInfo(_PLACE.lstrip("/"))
             place.type, place.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(place)
-        query = {"fromSrc": "-", "repo": image.partition(":")[0], "tag": image.partition(":")[2]}
-        changes = {"changes": f"LABEL {HELPER}=true"}
-        for _ in client.streamed(
-            "POST", "/images/create", query={**query, **changes}, headers=_TAR, data=archive.getvalue()
+        query, image = {"fromSrc": "-", "changes": f"LABEL {HELPER}=true"}, ""
+        for event in lines(
+            client.streamed("POST", "/images/create", query=query, headers=_TAR, data=archive.getvalue())
         ):
-            pass
+            image = whole_id(str(event.get("status") or image).strip())
         try:
             body = {
                 "Image": image,
