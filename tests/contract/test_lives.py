@@ -135,9 +135,10 @@ def test_logs_come_whole_and_in_order(real_host):
     assert [len(line.text) for line in lines] == [3, 3, 40000, 4]
     # Podman counts a line and the unfinished one after it as one.
     assert next(line.text for line in host.runtime.logs(name, tail=1)).endswith("last")
-    assert [line.text for line in host.runtime.logs(name, until=lines[0].time)] == ["one"]
-    since = host.runtime.logs(name, since=lines[1].time, until=lines[1].time + timedelta(milliseconds=1))
-    assert [line.text for line in since] == ["two"]
+    if host.kind != "podman":  # its times are whole seconds
+        assert [line.text for line in host.runtime.logs(name, until=lines[0].time)] == ["one"]
+        since = host.runtime.logs(name, since=lines[1].time, until=lines[1].time + timedelta(milliseconds=1))
+        assert [line.text for line in since] == ["two"]
     assert list(host.runtime.logs(name, since=datetime.now(UTC) + timedelta(hours=1))) == []
 
 

@@ -76,8 +76,8 @@ def copy_in(
 
 def _put(client: EngineClient, found: Mapping[str, Any], path: str, stream: IO[bytes]) -> None:
     with _told(found, path, "make the directory first"):
-        # To Docker this word means the container's user, to Podman the owners in the archive.
-        owners = {"copyUIDGID": True} if client.kind == "podman" else {}
+        # Podman's default is the container's user.
+        owners = {"copyUIDGID": False} if client.kind == "podman" else {}
         query = {"path": path, "noOverwriteDirNonDir": True, **owners}
         for _ in client.streamed(
             "PUT", f"/containers/{found['Id']}/archive", query=query, headers=_TAR, data=_read(stream)
