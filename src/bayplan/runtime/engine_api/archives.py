@@ -76,7 +76,9 @@ def copy_in(
 
 def _put(client: EngineClient, found: Mapping[str, Any], path: str, stream: IO[bytes]) -> None:
     with _told(found, path, "make the directory first"):
-        query = {"path": path, "noOverwriteDirNonDir": True}
+        # Podman's default is the container's user.
+        owners = {"copyUIDGID": False} if client.kind == "podman" else {}
+        query = {"path": path, "noOverwriteDirNonDir": True, **owners}
         for _ in client.streamed(
             "PUT", f"/containers/{found['Id']}/archive", query=query, headers=_TAR, data=_read(stream)
         ):
@@ -126,7 +128,10 @@ def _rename(source: IO[bytes], target: IO[bytes], called: str) -> None:
     ):
         top = None
         for info in given:
-            top = info.name.split("/")[0] if top is None else top
+            if top is None:
+                first = info.name.split("/")[0]
+                # Contents alone (``DIR/.``): Docker puts them below a dot, Podman as they are.
+                top = "" if called == "." and first != "." else first
             info.name = _below(info.name, top, called)
             if info.islnk():
                 info.linkname = _below(info.linkname, top, called)
@@ -136,7 +141,7 @@ def _rename(source: IO[bytes], target: IO[bytes], called: str) -> None:
 
 def _below(name: str, top: str, called: str) -> str:
     first, slash, rest = name.partition("/")
-    return called + slash + rest if first == top else name
+    return called + slash + rest if top and first == top else name
 
 
 @contextmanager

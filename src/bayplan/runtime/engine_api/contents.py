@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import secrets
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +11,11 @@ from typing import IO, Any, BinaryIO
 
 from docker import errors as sdk
 
-from bayplan.errors import ConflictError
+from bayplan.errors import ConflictError, UnsupportedError
+from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
+from bayplan.runtime.engine_api.images.transfer import lines
+from bayplan.system import copying
 
 _PLACE = "/volume"
 _TAR = {"Content-Type": "application/x-tar"}
@@ -23,9 +26,26 @@ HELPER = "io.bayplan.helper"
 
 def export(client: EngineClient, name: str, out: BinaryIO) -> None:
     """Write it as a tar archive. Raises NotFoundError."""
+    if client.kind == "podman":
+        _read_here(client, name, out)
+        return
     with _opened(client, name) as container:
         for piece in client.streamed("GET", f"/containers/{container}/archive", query={"path": f"{_PLACE}/."}):
             out.write(piece)
+
+
+def _read_here(client: EngineClient, name: str, out: BinaryIO) -> None:
+    """From its directory: Podman's archives give everything to root. Raises UnsupportedError on another host."""
+    with told(f"volume {name}"):
+        place = str(client.call("GET", f"/volumes/{name}")["Mountpoint"])
+    if not client.is_local or os.geteuid() != 0:
+        raise UnsupportedError(
+            f"{client.kind} {client.engine_version} cannot export a volume with the owners of its files",
+            where=f"volume {name}",
+            hint="run it as root on the engine's host",
+        )
+    with copying.host_root() as host:
+        copying.read(host, f"{place}/.", out, ".")
 
 
 def is_empty(client: EngineClient, name: str) -> bool:
@@ -71,18 +91,16 @@ def _opened(client: EngineClient, name: str) -> Iterator[str]:
     with told(f"volume {name}"):
         client.call("GET", f"/volumes/{name}")
         clear(client)
-        image = f"bayplan-helper:{secrets.token_hex(6)}"
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             place = tarfile.TarInfo(_PLACE.lstrip("/"))
             place.type, place.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(place)
-        query = {"fromSrc": "-", "repo": image.partition(":")[0], "tag": image.partition(":")[2]}
-        changes = {"changes": f"LABEL {HELPER}=true"}
-        for _ in client.streamed(
-            "POST", "/images/create", query={**query, **changes}, headers=_TAR, data=archive.getvalue()
+        query, image = {"fromSrc": "-", "changes": f"LABEL {HELPER}=true"}, ""
+        for event in lines(
+            client.streamed("POST", "/images/create", query=query, headers=_TAR, data=archive.getvalue())
         ):
-            pass
+            image = whole_id(str(event.get("status") or image).strip())
         try:
             body = {
                 "Image": image,

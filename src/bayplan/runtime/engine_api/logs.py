@@ -26,6 +26,8 @@ def read(
     until: datetime | None,
 ) -> Iterator[LogLine]:
     """The lines of an inspected container, oldest first."""
+    # Times are cut to microseconds here, but not there; Podman knows whole seconds alone.
+    slack = timedelta(seconds=1) if client.kind == "podman" else timedelta(microseconds=1)
     query = {
         "stdout": True,
         "stderr": True,
@@ -33,14 +35,12 @@ def read(
         "follow": follow,
         "tail": "all" if tail is None else max(tail, 0),
         "since": None if since is None else _seconds(since),
-        # Times are cut to microseconds here, but not there.
-        "until": None if until is None else _seconds(until + timedelta(microseconds=1)),
+        "until": None if until is None else _seconds(until + slack),
     }
     with told(f"container {str(found['Name']).lstrip('/')}"):
         pieces = client.streamed("GET", f"/containers/{found['Id']}/logs", query=query)
         tty = bool((found.get("Config") or {}).get("Tty"))
         for line in _parsed(pieces, tty=tty):
-            # Podman compares by seconds at places.
             if (since is None or line.time >= since) and (until is None or line.time <= until):
                 yield line
 

@@ -20,6 +20,7 @@ from bayplan.system.usage import Usage
 
 _NO_LIMIT = 1 << 62
 _COLUMNS = ("pid", "ppid", "user", "tty", "etimes", "times", "args")
+_PODMANS = {"died": "die", "remove": "destroy"}
 _TOLD = frozenset(
     (
         *("create", "start", "restart", "die", "stop", "kill", "pause", "unpause", "rename", "destroy", "oom"),
@@ -86,11 +87,15 @@ def _seconds(text: str) -> float:
 
 def happened(client: EngineClient) -> Iterator[Happening]:
     """What the engine still knows, oldest first (SystemEvents); Docker keeps the last 256 in memory."""
-    query = {"since": "0", "until": f"{time.time():.9f}", "filters": {"type": ["container"]}}
+    query: dict[str, Any] = {"since": "0", "until": f"{time.time():.9f}", "filters": {"type": ["container"]}}
+    if client.kind == "podman":
+        # It goes on for ever unless told not to, and knows whole seconds alone.
+        query |= {"since": "1", "until": str(int(time.time()) + 1), "stream": False}
     for event in lines(client.streamed("GET", "/events", query=query)):
         actor = event.get("Actor") or {}
         marks = actor.get("Attributes") or {}
         action, _, detail = str(event.get("Action") or event.get("status") or "").partition(":")
+        action = _PODMANS.get(action, action)
         if action not in _TOLD:
             continue
         nanoseconds = int(event.get("timeNano") or int(event.get("time") or 0) * 10**9)
