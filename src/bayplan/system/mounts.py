@@ -6,7 +6,8 @@ import ctypes
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
@@ -21,6 +22,8 @@ _SYS_OPEN_TREE = 428
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 429, 430, 431, 432
 
+_OPTIONS_BYTES = 4000
+"""What mount(2) takes of options: a page, with room for what the kernel adds."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -93,8 +96,8 @@ _no_single_layers: list[bool] = []
 def mount_overlay(lowerdirs: Sequence[Path], upper: Path | None, work: Path | None, target: Path) -> None:
     """An overlay of any number of layers, topmost first.
 
-    mount(2) takes its options in one page, about 60 layers; fsconfig(2) takes one layer a call (``lowerdir+``,
-    Linux 6.8). Older kernels get mount(2). Raises OSError.
+    mount(2) takes its options in one page, about 40 layers; fsconfig(2) takes one layer a call (``lowerdir+``,
+    Linux 6.8). Older kernels get mount(2), many layers by the short names of descriptors: some 200. Raises OSError.
     """
     if upper is None and len(lowerdirs) == 1:
         mount(str(lowerdirs[0]), str(target), "none", MS_BIND)
@@ -140,8 +143,19 @@ def _set(context: int, key: str, value: str) -> None:
 
 
 def _mount_overlay_by_options(lowerdirs: Sequence[Path], upper: Path | None, work: Path | None, target: Path) -> None:
-    data = "lowerdir=" + ":".join(str(item) for item in lowerdirs)
-    if upper is not None and work is not None:
-        data += f",upperdir={upper},workdir={work}"
-    data += "".join(f",{name}={value}" for name, value in _WHOLE.items())
-    mount("overlay", str(target), "overlay", 0, data)
+    rest = f",upperdir={upper},workdir={work}" if upper is not None and work is not None else ""
+    rest += "".join(f",{name}={value}" for name, value in _WHOLE.items())
+    names = [str(item) for item in lowerdirs]
+    with ExitStack() as held:
+        if sum(map(len, names)) + len(names) + len(rest) > _OPTIONS_BYTES:
+            names = [f"/proc/self/fd/{held.enter_context(_opened(item))}" for item in lowerdirs]
+        mount("overlay", str(target), "overlay", 0, f"lowerdir={':'.join(names)}{rest}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

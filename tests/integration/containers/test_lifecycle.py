@@ -14,7 +14,7 @@ from bayplan.runtime.native.containers.oci import OciRuntime
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec import Bundle, build_spec, process_environment
 from bayplan.runtime.native.containers.users import resolve
-from bayplan.system import cgroups
+from bayplan.system import cgroups, mounts
 from bayplan.system.processes import find_by_argument
 
 pytestmark = [
@@ -165,7 +165,10 @@ def test_a_dead_monitor_does_not_hinder_stop(core):
     assert not process.alive
 
 
-def test_a_hundred_layers(core, tmp_path):
+@pytest.mark.parametrize("single", [True, False], ids=["one by one", "as on kernels before 6.8"])
+def test_a_hundred_layers(core, tmp_path, monkeypatch, single):
+    if not single:
+        monkeypatch.setattr(mounts, "_no_single_layers", [True])
     layers = [core.rootfs]
     for number in range(100):
         layer = tmp_path / f"layer-with-a-rather-long-name-{number}"
