@@ -19,6 +19,7 @@ from bayplan.runtime.native.containers import copy, execute, seccomp, verbs
 from bayplan.runtime.native.containers.crun import ANNOTATION
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.runtime.native.images.stored import image_config
+from bayplan.system import copying
 from containers import Host, proc, status_of
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -157,7 +158,7 @@ def test_directories_without_end_are_removed_and_not_copied(host):
         fd = below
     os.close(fd)
     with pytest.raises(UnsupportedError, match="directories deep"):
-        copy.with_root(host.containers, made, "/d", lambda root: copy.read(root, "/d", io.BytesIO()), {})
+        copy.with_root(host.containers, made, "/d", lambda root: copying.read(root, "/d", io.BytesIO()), {})
     host.containers.delete(made)
     host.containers.runtime.discarded.settle()
     assert list(host.settings.state_root.rglob("d")) == []

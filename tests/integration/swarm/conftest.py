@@ -15,6 +15,22 @@ from swarm import Node, add_busybox, hosts
 
 NEEDED = ("dockerd", "docker", "docker-registry", "iptables", "ip", "ss")
 
+PART = (
+    "test_a_deployed_stack_is_taken_over_without_starting_a_task_anew",
+    "test_virtual_addresses_and_ingress_are_refused_where_the_kernel_has_no_ipvs",
+    "test_a_stack_is_applied_shown_and_removed",
+    "test_a_node_is_killed_and_comes_back",
+    "test_a_fresh_stack_leaves_an_empty_plan_and_answers",
+    "test_every_option_is_read_back_as_it_was_written",
+)
+"""What `./run test` has of this room; the whole takes some ten minutes: `./run swarm`."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.originalname not in PART:
+            item.add_marker(pytest.mark.fleet)
+
 
 @dataclass
 class Swarm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import docker.errors
@@ -57,7 +58,14 @@ class Networks:
         body = written(network, self.engine, self.all())
         body["Labels"] = {**network.labels, **marks(network, project)}
         with told(str(network.id)):
-            made = self.client.call("POST", "/networks/create", body=body)
+            try:
+                made = self.client.call("POST", "/networks/create", body=body)
+            except docker.errors.APIError as error:
+                # It was still being made for a change that was killed when this one looked.
+                if error.status_code != HTTPStatus.CONFLICT or not self.named(network.name):
+                    raise
+                self._take(network, project)
+                return
             if len(self.named(network.name)) > 1:
                 self.client.call("DELETE", f"/networks/{made['Id']}")
                 self._take(network, project)
