@@ -37,12 +37,18 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
 
 
 def _project_if_any(options: Namespace) -> str:
-    from bayplan.load.compose import find_files
-
     if options.project_name:
         return str(options.project_name)
+    found = stack_if_any(options)
+    return found.name if found else ""
+
+
+def stack_if_any(options: Namespace) -> Stack | None:
+    """The declaration, where there is one."""
+    from bayplan.load.compose import find_files
+
     there = options.file or find_files(options.project_directory or Path.cwd())
-    return stack(options).name if there else ""
+    return stack(options) if there else None
 
 
 def stack(options: Namespace) -> Stack:

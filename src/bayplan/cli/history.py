@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from bayplan import engines
 from bayplan import history as room
 from bayplan.cli import verbs
-from bayplan.cli.common import opened, project, settings_of, show, stack, table
+from bayplan.cli.common import opened, project, settings_of, show, stack_if_any, table
 from bayplan.errors import BayplanError, DeclarationError
-from bayplan.models import Stack
 from bayplan.reconcile import render
 from bayplan.record.generations import Generation
 
@@ -51,7 +49,7 @@ def diff(options: Namespace) -> int:
 
 def rollback(options: Namespace) -> int:
     """Go back to a generation: a plan, shown, then done."""
-    name, current = project(options), _declaration(options)
+    name, current = project(options), stack_if_any(options)
     with opened(options) as (runtime, settings):
 
         def make() -> Any:
@@ -78,14 +76,6 @@ def drift(options: Namespace) -> int:
 
 def _settings(options: Namespace, name: str) -> Any:
     return engines.chosen(settings_of(options), lambda: name)
-
-
-def _declaration(options: Namespace) -> Stack | None:
-    """The declaration, where there is one; a project's name alone is enough to go back."""
-    from bayplan.load.compose import find_files
-
-    there = options.file or find_files(options.project_directory or Path.cwd())
-    return stack(options) if there else None
 
 
 def _row(number: int, made: Generation | BayplanError) -> dict[str, Any]:

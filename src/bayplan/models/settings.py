@@ -13,7 +13,7 @@ from bayplan.models.types import ByteSize
 
 
 class Settings(Model):
-    """Read from /etc/bayplan/config.toml, then from ``BAYPLAN_*`` variables of the environment, by ``bayplan.app``."""
+    """Read from /etc/bayplan/config.toml, then from ``BAYPLAN_*`` of the environment, by ``bayplan.engines``."""
 
     engine: Literal["native", "docker", "podman", "swarm", "auto"] = Field(
         "auto", description="Who runs the containers; auto: who already has the project's, else the core of this host."

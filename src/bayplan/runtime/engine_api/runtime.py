@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from pydantic import SecretBytes
 
@@ -30,9 +29,6 @@ from bayplan.runtime.protocol import (
     silent,
 )
 from bayplan.system.files import locked
-
-if TYPE_CHECKING:
-    pass
 
 
 class EngineRuntime(EngineVerbs):
