@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny
 
@@ -11,6 +11,7 @@ from bayplan.models import (
     Change,
     Condition,
     Container,
+    Duration,
     Image,
     Kind,
     Model,
@@ -59,6 +60,25 @@ class Wait(Model):
     required: bool = True
 
 
+class Roll(Model):
+    """How the replacement of one container of a service is done, among the others, and what its failure means."""
+
+    service: str
+    lot: int = Field(description="Which of the lots it is in, from 1; each comes after the one before.")
+    lots: int
+    order: Literal["stop-first", "start-first"]
+    delay: Duration = Field(description="Pause after the lot before.")
+    monitor: Duration = Field(description="Time after its start in which an end, or turning unhealthy, is a failure.")
+    failure_action: Literal["pause", "continue", "rollback"]
+    may_fail: int = Field(description="How many of the service may fail and the others go on.")
+
+    def __str__(self) -> str:
+        text = f"lot {self.lot} of {self.lots}" if self.lots > 1 else ""
+        after = f"{self.delay} after the one before" if self.lot > 1 and self.delay else ""
+        watched = f"watched for {self.monitor}" if self.monitor else ""
+        return ", ".join(part for part in (text, after, self.order, watched) if part)
+
+
 class Step(Model):
     """One action on one resource."""
 
@@ -72,6 +92,8 @@ class Step(Model):
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
+    rejoins: tuple[ResourceId, ...] = Field((), description="Networks made anew that it is put on again, as it runs.")
+    roll: Roll | None = Field(None, description="How a container is replaced, where its declaration says so.")
     desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 

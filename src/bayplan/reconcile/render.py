@@ -73,6 +73,7 @@ def before_after(plan: Plan) -> tuple[str, str]:
 def _step(step: Step) -> list[str]:
     lines = [f"  {_SIGN[step.action]} {step.action.value:<9} {step.resource}: {step.why}"]
     lines += [f"      {line}" for item in step.fields for line in _field(item)]
+    lines += [f"      = {step.roll}"] if step.roll else []
     lines += [f"      ! {risk}" for risk in step.risks]
     return lines
 

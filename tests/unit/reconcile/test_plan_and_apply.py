@@ -185,7 +185,8 @@ def test_network_recreation_takes_its_containers_along(journal):
     moved = stack(networks=[{"name": "demo_front"}, {"name": "demo_back", "internal": False}])
     plan = applied(runtime, journal, moved)
     actions = {step.resource.name: step.action for step in plan.steps}
-    assert actions == dict.fromkeys(("demo_back", "demo-store-1", "demo-web-1"), Action.RECREATE)
+    users = dict.fromkeys(("demo-store-1", "demo-web-1"), Action.UPDATE)
+    assert actions == {"demo_back": Action.RECREATE, **users}
     assert runtime.matches(moved)
     assert not make_plan(moved, runtime).changed
 

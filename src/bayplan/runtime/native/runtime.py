@@ -256,6 +256,18 @@ class NativeRuntime(NativeVerbs):
         """Give it its name back and start it."""
         self.lives.restore(self._id(aside), name)
 
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Make a successor beside it."""
+        return self.lives.create_beside(container, project, digest, report)
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Names and ports move at once."""
+        return self.lives.take_over(self._id(beside), name)
+
+    def drain(self, name: str) -> None:
+        """Wait for the end of its connections."""
+        self.lives.drain(self._id(name))
+
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast."""
         return self.lives.wait(self._id(name), condition, timeout, stopped)

@@ -1,0 +1,183 @@
+"""Containers replaced while somebody uses them: on the real core, with real requests."""
+
+import http.client
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+
+from bayplan.system import namespaces
+from bayplan.system.namespaces import NetworkNamespace
+from faults.core import free_port
+
+pytestmark = pytest.mark.host
+WEB = """\
+name: bpr
+services:
+  web:
+    image: lab/busybox
+    command:
+      - /bin/busybox
+      - sh
+      - -c
+      - |
+        /bin/busybox --install -s /bin; mkdir -p /www/cgi-bin; echo "$$WORD" > /www/index.html
+        printf '#!/bin/sh\\nsleep 1\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n$$WORD"\\n' > /www/cgi-bin/slow
+        chmod +x /www/cgi-bin/slow; FAULT
+        exec httpd -f -p 8000 -h /www
+    environment: {WORD: one}
+    ports: ["PORT:8000"]
+    networks: {front: {aliases: [shop]}}
+    stop_grace_period: 5s
+    healthcheck: {test: [CMD, /bin/busybox, wget, -q, -O, /dev/null, "http://127.0.0.1:8000/"], interval: 100ms, retries: 20}
+    deploy:
+      replicas: 1
+      update_config: {order: start-first, monitor: 200ms}
+  peer:
+    image: lab/busybox
+    command: [sleep, "600"]
+    stop_grace_period: 50ms
+    networks: [front]
+networks: {front: {}}
+"""
+OUTSIDE = "198.51.100.1", "198.51.100.2"
+
+
+def run(*argv):
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+@pytest.fixture
+def outside():
+    """A client's place beside the host, joined to it by a wire."""
+    netns = NetworkNamespace.create()
+    path = str(netns.path)
+    run("ip", "link", "add", "xrepl", "type", "veth", "peer", "name", "xreplp")
+    run("ip", "addr", "add", f"{OUTSIDE[0]}/24", "dev", "xrepl")
+    run("ip", "link", "set", "xrepl", "up")
+    run("ip", "link", "set", "xreplp", "netns", path)
+    run("nsenter", f"--net={path}", "ip", "addr", "add", f"{OUTSIDE[1]}/24", "dev", "xreplp")
+    run("nsenter", f"--net={path}", "ip", "link", "set", "xreplp", "up")
+    yield netns
+    run("ip", "link", "del", "xrepl")
+    netns.close()
+
+
+def wait_until(true, seconds=30):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class Client:
+    """Asks without pause, a connection for each request; counts answers, and notes each that is refused or broken."""
+
+    def __init__(self, address, port, netns=None):
+        self.place, self.netns, self.ended = (address, port), netns, threading.Event()
+        self.answers, self.lost = [], []
+        self.thread = threading.Thread(target=self._run)
+
+    def ask(self, path="/"):
+        connection = http.client.HTTPConnection(*self.place, timeout=20)
+        try:
+            if self.netns:
+                namespaces.in_network(self.netns.path, connection.connect)
+            connection.request("GET", path, headers={"Connection": "close"})
+            reply = connection.getresponse()
+            text = reply.read().decode().strip()
+            assert reply.status == 200, reply.status
+            return text
+        finally:
+            connection.close()
+
+    def _run(self):
+        while not self.ended.is_set():
+            try:
+                self.answers.append(self.ask())
+            except Exception as error:
+                self.lost.append(repr(error))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+
+@pytest.fixture
+def port(project):
+    number = free_port()
+    project.write = lambda text: project.file.write_text(text.replace("PORT", str(number)).replace("FAULT", ""))
+    project.write(WEB)
+    yield number
+    project.write(WEB)
+
+
+def containers(project):
+    found = json.loads(project("status", "--json"))
+    return {item["name"]: item for item in found if item["kind"] == "container"}
+
+
+def test_no_request_is_lost_while_a_healthy_service_is_replaced(project, port, outside):
+    project("apply")
+    before = containers(project)["bpr-web-1"]
+    near, host, far = Client("127.0.0.1", port), Client(OUTSIDE[0], port), Client(OUTSIDE[0], port, outside)
+    slow = []
+    with near, host, far:
+        for number in range(2, 5):
+            asked = threading.Thread(target=lambda: slow.append(near.ask("/cgi-bin/slow")))
+            asked.start()  # under way when the ports move, for longer than a container needs to end
+            project.write(WEB.replace("WORD: one", f"WORD: v{number}"))
+            said = project("apply")
+            asked.join()
+        assert "start-first" in said
+        wait_until(lambda: all(len(one.answers) > 300 for one in (near, host, far)))
+    for one in (near, host, far):
+        assert one.lost == []
+        # One after the other: what has been replaced never answers again.
+        assert [word for at, word in enumerate(one.answers) if at == 0 or one.answers[at - 1] != word] == [
+            "one",
+            "v2",
+            "v3",
+            "v4",
+        ]
+    assert len(slow) == 3
+    after = containers(project)
+    assert set(after) == {"bpr-web-1", "bpr-peer-1"}
+    assert after["bpr-web-1"]["id"] != before["id"]
+    for name in ("web", "shop", "bpr-web-1"):
+        assert project("exec", "-T", "peer", "/bin/busybox", "wget", "-q", "-O", "-", f"http://{name}:8000/") == "v4\n"
+    assert "Nothing to do" in project("apply")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("echo it is broken >&2; exit 3", ["ended with exit code 3", "it is broken"]),
+        ("echo never well; rm /www/index.html", ["turned unhealthy", "never well"]),
+        ("(sleep 0.3; echo dying; kill 1) &", ["dying"]),
+    ],
+)
+def test_a_successor_that_fails_is_told_of_and_the_old_one_goes_on(project, port, fault, said):
+    project("apply")
+    before = containers(project)
+    text = WEB.replace("WORD: one", "WORD: two").replace("retries: 20", "retries: 2")
+    if "dying" in fault:
+        text = text.replace("    healthcheck:", "    x-was:").replace("200ms}", "2s}")
+    with Client("127.0.0.1", port) as client:
+        project.file.write_text(text.replace("PORT", str(port)).replace("FAULT", fault))
+        output = project("apply", ok=False)
+        wait_until(lambda: len(client.answers) > 20)
+    assert client.lost == []
+    assert set(client.answers) == {"one"}
+    for words in said:
+        assert words in output
+    now = containers(project)
+    assert {name: item["id"] for name, item in now.items()} == {name: item["id"] for name, item in before.items()}
+    assert now["bpr-web-1"]["addresses"] == before["bpr-web-1"]["addresses"]
+    assert now["bpr-web-1"]["ports"] == before["bpr-web-1"]["ports"]
