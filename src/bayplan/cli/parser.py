@@ -52,6 +52,11 @@ def _project(sub: Subparsers) -> None:
     plan.add_argument("--out", type=Path, metavar="FILE", help="keep the plan in a file for `apply FILE`")
     apply = _verb(sub, "apply", verbs.apply, "make the host match")
     apply.add_argument("plan", nargs="?", type=Path, metavar="FILE", help="only if it is still the plan in this file")
+    apply.add_argument(
+        "--on-failure",
+        choices=("rollback", "keep"),
+        help="go back to the generation before when it fails on the way, or leave what was done; rollback",
+    )
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     _verb(sub, "status", verbs.status, "show what the project has on this host")
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
