@@ -5,8 +5,8 @@ Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``res
 a stack: rollback or keep).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
-``rolled_back`` where that was done; null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the
-former as well when a step of an apply failed. Values that may be secret are masked by the engine.
+``rolled_back`` where that was done; null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``,
+``output``, and the former as well when a step of an apply failed. Values that may be secret are masked by the engine.
 """
 
 from __future__ import annotations

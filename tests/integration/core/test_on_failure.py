@@ -66,12 +66,40 @@ def test_a_stack_that_fails_in_the_middle_goes_back_to_the_generation_before(pro
     assert found(project)["bpf-web-1"]["id"] == web
 
 
-def test_the_first_apply_of_a_project_has_nothing_to_go_back_to(project):
-    project.file.write_text(BAD)
-    said = project("apply", ok=False, TOKEN="x")
-    assert "ended with exit code 4" in said or "exit code 4" in said
+WAITING = """\
+name: bpf
+services:
+  slow:
+    image: lab/busybox
+    command: [sleep, "600"]
+    stop_grace_period: 50ms
+    healthcheck: {test: [CMD, cat, /never], interval: 100ms, retries: 100000}
+  broken:
+    image: lab/busybox
+    command: [sh, -c, 'sleep 1; echo it broke; exit 4']
+    healthcheck: {test: [CMD, cat, /never], interval: 100ms, retries: 100000}
+  user:
+    image: lab/busybox
+    command: [sleep, "600"]
+    depends_on: {slow: {condition: service_healthy}, broken: {condition: service_healthy}}
+  late:
+    image: lab/busybox
+    command: [sleep, "600"]
+    depends_on: {slow: {condition: service_healthy}}
+"""
+
+
+def test_the_first_dependency_that_ends_ends_all_waiting_and_a_first_apply_stays_as_it_is(project):
+    """Waited for one after the other, or to the end, this would take the hours that the slow one has."""
+    project.file.write_text(WAITING)
+    said = project("apply", ok=False)
+    assert "container bpf-broken-1 did not become healthy: container bpf-broken-1 ended with exit code 4" in said
+    assert "it broke" in said
+    assert "Not started: container bpf-late-1" in said
     assert "rolled back" not in said
-    assert found(project)["bpf-store-1"]["state"] == "running"
+    there = found(project)
+    assert set(there) == {"bpf-slow-1", "bpf-broken-1"}
+    assert there["bpf-slow-1"]["health"] == "starting"
 
 
 def test_a_rollback_that_fails_too_says_both(project):

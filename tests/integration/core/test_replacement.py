@@ -32,7 +32,10 @@ services:
     ports: ["PORT:8000"]
     networks: {front: {aliases: [shop]}}
     stop_grace_period: 5s
-    healthcheck: {test: [CMD, /bin/busybox, wget, -qO, /dev/null, "http://127.0.0.1:8000/"], interval: 100ms, retries: 20}
+    healthcheck:
+      test: [CMD, /bin/busybox, wget, -q, -O, /dev/null, "http://127.0.0.1:8000/"]
+      interval: 100ms
+      retries: 20
     deploy:
       replicas: 1
       update_config: {order: start-first, monitor: 200ms}
@@ -171,7 +174,7 @@ def test_a_successor_that_fails_is_told_of_and_the_old_one_goes_on(project, port
     if "never" in fault:
         text = text.replace("retries: 20", "retries: 3")
     if "dying" in fault:
-        text = text.replace("    healthcheck:", "    x-was:").replace("200ms}", "2s}")
+        text = text.replace("    healthcheck:", "    x-was:").replace("200ms}", "2s}")  # watched, not checked
     with Client("127.0.0.1", port) as client:
         project.file.write_text(text.replace("PORT", str(port)).replace("FAULT", fault))
         output = project("apply", ok=False)

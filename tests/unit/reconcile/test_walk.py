@@ -21,6 +21,10 @@ class Executor:
 
     def __init__(self, work=lambda name: None):
         self.stop, self.work, self.order = threading.Event(), work, []
+        self.halted = threading.Event()
+
+    def ends(self):
+        return self.stop.is_set() or self.halted.is_set()
 
     def execute(self, step):
         if self.stop.is_set():

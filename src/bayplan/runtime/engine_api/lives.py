@@ -11,7 +11,7 @@ import docker.errors
 
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels, with_exposed_ports
-from bayplan.runtime import seal, spare
+from bayplan.runtime import seal, start_first
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.containers import Containers
@@ -185,7 +185,7 @@ class Lives:
         found = self.containers.get(name)
         declared = self.containers.declared(found)
         if self.containers.engine.local and declared is not None:
-            spare.drain(lambda: status_of(self.containers.get(name)).pid, declared.stop_grace_period)
+            start_first.drain(lambda: status_of(self.containers.get(name)).pid, declared.stop_grace_period)
 
     def delete(self, name: str) -> None:
         """Stop and remove it; absent is no error. Its volumes stay."""

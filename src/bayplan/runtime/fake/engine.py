@@ -11,7 +11,7 @@ from pydantic import SecretBytes
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Volume
-from bayplan.runtime import spare
+from bayplan.runtime import start_first
 from bayplan.runtime.fake.images import FakeImageVerbs
 from bayplan.runtime.fake.verbs import FakeVerbs
 from bayplan.runtime.protocol import (
@@ -96,7 +96,7 @@ class FakeRuntime(FakeVerbs):
         }
         for resource in resources:
             if isinstance(resource, Container):
-                spare.check(resource, "fake", shares_ports=True)
+                start_first.check(resource, "fake", shares_ports=True)
             for port in resource.ports if isinstance(resource, Container) else ():
                 name = (isinstance(resource, Container) and resource.service) or resource.name
                 owner = name if port.chosen else taken.setdefault((port.published, port.protocol), name)

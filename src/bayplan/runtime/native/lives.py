@@ -22,7 +22,7 @@ from bayplan.models import (
     with_exposed_ports,
     with_image_volumes,
 )
-from bayplan.runtime import spare
+from bayplan.runtime import start_first
 from bayplan.runtime.native.containers import Containers, hooks
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
@@ -171,7 +171,7 @@ class Lives:
             process = self.containers.process(container_id)
             return process.pid if process else None
 
-        spare.drain(pid, self.containers.declared(container_id).stop_grace_period)
+        start_first.drain(pid, self.containers.declared(container_id).stop_grace_period)
 
     def wait(self, container_id: str, condition: str, timeout: Duration, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast. What waits for a container finds it by name afterwards.

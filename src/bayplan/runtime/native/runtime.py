@@ -122,6 +122,7 @@ class NativeRuntime(NativeVerbs):
                 self.lives.changing = False
                 self.containers.runtime.discarded.begin()
                 self.networks.settle()
+                self.networks.forget_gone()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
