@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -187,3 +188,67 @@ def test_a_successor_that_fails_is_told_of_and_the_old_one_goes_on(project, port
     assert {name: item["id"] for name, item in now.items()} == {name: item["id"] for name, item in before.items()}
     assert now["bpr-web-1"]["addresses"] == before["bpr-web-1"]["addresses"]
     assert now["bpr-web-1"]["ports"] == before["bpr-web-1"]["ports"]
+
+
+STOP_FIRST = """\
+name: bpr
+services:
+  web:
+    image: lab/busybox
+    command: [sh, -c, 'echo "$$WORD" > /www; FAULT exec nc -ll -p 8000 -e cat /www']
+    environment: {WORD: one}
+    ports: ["127.0.0.1:PORT:8000"]
+    volumes: ["data:/data"]
+    networks:
+      front: {ipv4_address: 10.212.77.9, mac_address: "02:42:0a:d4:4d:77", aliases: [shop]}
+      back: {ipv6_address: "fd00:77::9"}
+      third: {}
+    stop_grace_period: 50ms
+    deploy: {update_config: {monitor: 1s}}
+  peer:
+    image: lab/busybox
+    command: [sleep, "600"]
+    stop_grace_period: 50ms
+    networks: [front, third]
+networks:
+  front: {ipam: {config: [{subnet: 10.212.77.0/24}]}}
+  back: {enable_ipv6: true, ipam: {config: [{subnet: "fd00:77::/64"}, {subnet: 10.212.78.0/24}]}}
+  third: {internal: true}
+volumes: {data: {}}
+"""
+
+
+def test_stop_first_brings_the_old_one_back_to_all_that_it_had(project, port):
+    project.write(STOP_FIRST)
+    project("apply")
+    project("exec", "-T", "web", "sh", "-c", "echo kept > /data/file")
+    before = containers(project)
+
+    def answers():
+        said = [project("exec", "-T", "peer", "nc", name, "8000") for name in ("web", "shop")]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as asked:
+            return [*said, asked.recv(100).decode()]
+
+    assert answers() == ["one\n"] * 3
+    for fault in ("echo broken; exit 3;", "(echo broken; exit 3) || sleep 0.3; exit 4;", "exec /no/such/program;"):
+        text = STOP_FIRST.replace("WORD: one", "WORD: two").replace("PORT", str(port)).replace("FAULT", fault)
+        project.file.write_text(text)
+        said = project("apply", ok=False)
+        assert "bpr-web-1" in said
+        assert ("broken" in said) is ("broken" in fault)
+        now = containers(project)
+        for name, item in before.items():
+            assert (now[name]["id"], now[name]["state"]) == (item["id"], "running")
+            for place in ("addresses", "addresses_v6", "ports"):
+                assert now[name][place] == item[place]
+        assert answers() == ["one\n"] * 3
+    assert project("exec", "-T", "web", "cat", "/data/file") == "kept\n"
+    project.write(STOP_FIRST.replace("WORD: one", "WORD: two"))
+    project("apply")
+    assert answers() == ["two\n"] * 3
+    assert containers(project)["bpr-web-1"]["addresses"] == before["bpr-web-1"]["addresses"]
+    project.write(STOP_FIRST.replace("volumes: {data: {}}", "volumes: {data: {driver_opts: {size: 64m}}}"))
+    said = project("apply", ok=False)
+    assert "volume bpr_data cannot be changed (driver_opts" in said
+    assert "`bayplan volume export bpr_data -o data.tar`" in said
+    assert project("exec", "-T", "web", "cat", "/data/file") == "kept\n"
