@@ -8,6 +8,7 @@ from typing import Any
 from bayplan import engines
 from bayplan import history as room
 from bayplan.cli import verbs
+from bayplan.cli.colour import style
 from bayplan.cli.common import opened, project, settings_of, show, stack_if_any, table
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.reconcile import render
@@ -57,7 +58,7 @@ def rollback(options: Namespace) -> int:
 
         if options.dry_run:
             made = make()
-            show(options, render.as_json(made), render.as_text(made))
+            show(options, render.as_json(made), render.as_text(made, style(options)))
             return 0
         return verbs.carry_out(options, make, runtime, settings)
 

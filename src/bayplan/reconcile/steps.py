@@ -8,7 +8,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import uses
-from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait
+from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait, service_of
 from bayplan.reconcile.risks import risk_of_change, risks_of
 from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
@@ -63,6 +63,7 @@ class Steps:
         desired = resource.model_copy()
         return Step(
             resource=resource.id,
+            service=service_of(resource),
             action=action,
             why=why,
             fields=fields,
