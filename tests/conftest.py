@@ -19,7 +19,7 @@ from leaks import DEFAULTS, leaks, namespace_fds
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Where it is set, each command that a test starts would compile all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-PLAN_SCHEMA = Path(__file__).parent.parent / "docs/schemas/plan.json"
+SCHEMAS = Path(__file__).parent.parent / "docs/schemas"
 WAIT_S = 3.0  # conmon and the kernel remove cgroups, links and lazily unmounted trees a moment after the call returns
 
 
@@ -52,23 +52,26 @@ def nothing_left(request):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def plans_are_as_published():
-    """Every plan as JSON, made in a test or read from a command that a test ran, is as its schema says."""
-    validator = jsonschema.Draft202012Validator(json.loads(PLAN_SCHEMA.read_text()))
+def json_is_as_published():
+    """Every plan and drift as JSON, made in a test or read from a command that a test ran, is as its schema says."""
+    schemas = {path.stem: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    plans, drifts = (jsonschema.Draft202012Validator(schemas[name]) for name in ("plan", "drift"))
     dump, loads = Plan.model_dump, json.loads
 
     def dumped(self, **options):
         found = dump(self, **options)
         if options.get("mode") == "json":
-            validator.validate(loads(json.dumps(found)))
+            plans.validate(loads(json.dumps(found)))
         return found
 
     def loaded(*given, **options):
         found = loads(*given, **options)
         if isinstance(found, dict):
+            if {"generation", "found", "plan"} <= found.keys():
+                drifts.validate(found)
             for made in (found, found.get("plan")):
                 if isinstance(made, dict) and {"basis", "steps", "scope"} <= made.keys():
-                    validator.validate(made)
+                    plans.validate(made)
         return found
 
     with pytest.MonkeyPatch.context() as patch:

@@ -14,12 +14,14 @@ TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "src"))
 
 from bayplan.models import Model  # noqa: E402 - after the path is set
+from bayplan.reconcile.causes import DRIFT_VERSION, Drift  # noqa: E402 - after the path is set
 from bayplan.reconcile.plan import PLAN_VERSION, Plan  # noqa: E402 - after the path is set
 
 FOLDER = TOP / "docs/schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS: dict[str, tuple[type[Model], int, str]] = {
     "plan": (Plan, PLAN_VERSION, "A plan of Bayplan"),
+    "drift": (Drift, DRIFT_VERSION, "What Bayplan finds to differ from the last apply, and why"),
 }
 """File name to the model, the version of what it describes, and a title."""
 

@@ -64,15 +64,17 @@ def rollback(options: Namespace) -> int:
 
 
 def drift(options: Namespace) -> int:
-    """Print what differs from what was applied last, whatever the declaration says by now."""
+    """Print what differs from what was applied last, and why, whatever the declaration says by now."""
     name = project(options)
     with opened(options) as (runtime, settings):
-        made, plan = room.plan_drift(name, runtime, settings)
-    applied = f"generation {made.number}, applied {made.made_at:%Y-%m-%d %H:%M} by {made.by}"
-    text = f"{name} has drifted from {applied}:\n\n{render.steps_text(plan)}\n\n`bayplan apply` mends it."
-    data = {"generation": made.number, "drifted": plan.changed, "plan": render.as_json(plan)}
-    show(options, data, text if plan.changed else f"No drift: {name} is as {applied}.")
-    return 5 if options.detailed_exitcode and plan.changed else 0
+        found = room.drift(name, runtime, settings)
+    applied = f"generation {found.generation}, applied {found.applied_at:%Y-%m-%d %H:%M} by {found.by}"
+    causes = {item.resource: item.causes for item in found.found}
+    steps = render.steps_text(found.plan, style(options), causes)
+    text = f"{name} has drifted from {applied}:\n\n{steps}\n\n`bayplan apply` mends it."
+    drifted = found.plan.changed
+    show(options, found.model_dump(mode="json"), text if drifted else f"No drift: {name} is as {applied}.")
+    return 5 if options.detailed_exitcode and drifted else 0
 
 
 def _settings(options: Namespace, name: str) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bayplan.models import Kind
+from bayplan.models import Kind, ResourceId
 from bayplan.reconcile import readable
 from bayplan.reconcile.plan import Action, FieldChange, Plan, Step
 from bayplan.reconcile.style import PLAIN, Style, Tone, escaped
@@ -30,6 +30,7 @@ _TONE = {
     **dict.fromkeys((Action.START, Action.STOP), Tone.TURNED),
 }
 _ORDER = tuple(Kind)
+_NO_CAUSES: Mapping[ResourceId, Sequence[str]] = {}
 
 
 def as_text(plan: Plan, style: Style = PLAIN) -> str:
@@ -43,15 +44,22 @@ def as_text(plan: Plan, style: Style = PLAIN) -> str:
     return "\n".join([head, "", steps_text(plan, style), "", *_asides(plan, style), end])
 
 
-def steps_text(plan: Plan, style: Style = PLAIN) -> str:
-    """The steps alone, under the service they are of, or their kind. Those that say the same share their lines."""
+def steps_text(plan: Plan, style: Style = PLAIN, causes: Mapping[ResourceId, Sequence[str]] = _NO_CAUSES) -> str:
+    """The steps alone, under the service they are of, or their kind. Those that say the same share their lines.
+
+    ``causes`` stand below the steps that they led to.
+    """
     groups: dict[str, dict[str, list[Step]]] = {}
     for step in sorted(plan.steps, key=lambda item: _ORDER.index(item.resource.kind)):
         title = f"service {step.service}" if step.service else f"{step.resource.kind.value}s"
         alike = step.model_dump_json(include={"action", "why", "fields", "risks"}) + step.resource.kind
+        alike += "".join(causes.get(step.resource, ()))
         groups.setdefault(title, {}).setdefault(alike, []).append(step)
     blocks = (
-        [style.paint(Tone.HEADING, title), *(line for alike in found.values() for line in _steps(alike, style))]
+        [
+            style.paint(Tone.HEADING, title),
+            *(line for alike in found.values() for line in _steps(alike, style, causes.get(alike[0].resource, ()))),
+        ]
         for title, found in groups.items()
     )
     return "\n\n".join("\n".join(lines) for lines in blocks)
@@ -87,12 +95,13 @@ def before_after(plan: Plan) -> tuple[str, str]:
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
 
 
-def _steps(alike: Sequence[Step], style: Style) -> Iterator[str]:
+def _steps(alike: Sequence[Step], style: Style, causes: Sequence[str]) -> Iterator[str]:
     """Steps that say the same, of which each is named."""
     step = alike[0]
     names = f"{step.resource.kind.value} {', '.join(item.resource.name for item in alike)}"
     what = style.paint(_TONE[step.action], f"{_SIGN[step.action]} {step.action.value:<9}")
     yield f"  {what} {escaped(f'{names}: {step.why}')}"
+    yield from (f"      {style.paint(Tone.TURNED, f'because {cause}')}" for cause in causes)
     several = len({item.why for item in step.fields}) > 1
     for item in step.fields:
         way = style.paint(Tone.ASIDE, f"[{item.how.value}{f'; {item.why}' * several}]")

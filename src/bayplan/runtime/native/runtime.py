@@ -209,6 +209,7 @@ class NativeRuntime(NativeVerbs):
         elif target.kind is Kind.CONTAINER:
             container_id = self._id(target.name)
             process = self.containers.process(container_id)
+            self.containers.mend_limits(container_id)
             netns = NetworkNamespace.of(process) if process else None
             if netns and self.networks.endpoint_defects(
                 container_id, self.networks.kernel(), process.pid if process else None

@@ -73,6 +73,12 @@ _OUTLINE = """
 """
 
 
+def _check_vacant(path: Path) -> None:
+    """Records come before what they name: an empty file, or none, beside containers has lost them."""
+    if any(path.parent.glob("containers/*")):
+        raise sqlite3.DatabaseError("it is empty, and yet there are containers")
+
+
 def _copy_of(path: Path) -> Path:
     return path.with_suffix(".copy")
 
@@ -100,24 +106,52 @@ class Database:
     """The record file, opened and brought to the current schema. Safe to use from many threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create ``path`` (mode 0600). Raises CorruptStateError, or UnsupportedError for a newer schema."""
+        """Open ``path``. Raises CorruptStateError, or UnsupportedError for a newer schema.
+
+        A file that is not there is made (mode 0600) by the first change: who only reads leaves nothing behind.
+        """
         self.path = path
         self._lock = threading.RLock()
         try:
-            private_directory(path.parent, tighten=False)
             _restore(path)
-            if not path.exists() and os.access(path.parent, os.W_OK):
-                # SQLite would make it by the umask, and its other files like it.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except PermissionError as error:
             raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
+        self._vacant = not path.exists()
         with self._understood():
-            self._connection = _opened(path)
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+            if self._vacant:
+                _check_vacant(path)
+            self._connection = self._vacancy() if self._vacant else self._open()
+
+    def _vacancy(self) -> sqlite3.Connection:
+        """What is read where there is no file: an empty record."""
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self._prepare()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            private_directory(self.path.parent, tighten=False)
+            if not self.path.exists() and os.access(self.path.parent, os.W_OK):
+                # SQLite would make it by the umask, and its other files like it.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except PermissionError as error:
+            what = f"no permission: {error.strerror}"
+            raise UnsupportedError(what, where=str(self.path), hint="run as root") from error
+        self._connection = _opened(self.path)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+        return self._connection
+
+    def _held(self, *, to_write: bool = False) -> sqlite3.Connection:
+        """The connection; that to the file as soon as there is one, or is to be."""
+        if self._vacant and (to_write or self.path.exists()):
+            self._connection.close()
+            self._open()
+            self._vacant = False
+        return self._connection
 
     def _prepare(self) -> None:
         self._connection.isolation_level = None
@@ -143,10 +177,9 @@ class Database:
             return
         if version:
             self._back_up(self.path.with_suffix(f".schema-{version}.backup"))
-        elif any(self.path.parent.glob("containers/*")):
-            # Records come before what they name: an empty file beside containers has lost them.
-            raise sqlite3.DatabaseError("it is empty, and yet there are containers")
-        with self.transaction() as tx:
+        else:
+            _check_vacant(self.path)
+        with self._transaction(self._connection) as tx:
             # Another process may have migrated while this one waited for the write lock.
             for number, script in enumerate(MIGRATIONS[self._version() :], start=self._version() + 1):
                 for statement in filter(str.strip, script.split(";")):
@@ -164,6 +197,8 @@ class Database:
         part of the change: what cannot be written now is written after the next one.
         """
         with self._lock, suppress(sqlite3.Error, OSError, BayplanError):
+            if self._vacant:
+                return
             if self.outline() != outline or not _copy_of(self.path).exists():
                 self._back_up(_copy_of(self.path), durable=False)
 
@@ -193,21 +228,25 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside is stored whole or not at all. Not nested."""
-        with self._lock, self._understood():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with self._lock, self._understood(), self._transaction(self._held(to_write=True)) as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Rows of a SELECT."""
         with self._lock:
             try:
-                return self._connection.execute(sql, parameters).fetchall()
+                return self._held().execute(sql, parameters).fetchall()
             except sqlite3.DatabaseError as error:
                 raise explain(error, self.path) from error
 
