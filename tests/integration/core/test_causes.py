@@ -116,7 +116,5 @@ def test_an_image_whose_name_moved_is_told_and_a_limit_changed_by_the_verb_too(u
     add_image(up.state / "images", data=layer(files=[("other", b"content")]))
     up("update", "--memory", "80m", "web")
     causes, _ = drifted(up)
-    assert causes["image lab/busybox"] == [
-        "its name stands for another image: it was tagged, pulled or built since"
-    ]
+    assert causes["image lab/busybox"] == ["its name stands for another image: it was tagged, pulled or built since"]
     assert causes[WEB][0].startswith("resources was changed by `bayplan update` at 2")
