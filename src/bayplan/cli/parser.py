@@ -152,9 +152,10 @@ def _kept(sub: Subparsers) -> None:
 
 
 def _host(sub: Subparsers) -> None:
-    from bayplan.cli import host, login_verbs
+    from bayplan.cli import host, login_verbs, repair
 
     _verb(sub, "check", host.check, "look whether all that is recorded is there and whole; change nothing")
+    _verb(sub, "repair", repair.repair, "make damaged or lost records anew, of what runs and lies on disk")
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
     resume.add_argument("--print-supervisor-unit", action="store_true", help="print the supervisor's unit")
@@ -181,7 +182,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     "network": _networks,
     "swarm": _swarm,
     **dict.fromkeys(("secret", "config"), _kept),
-    **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
+    **dict.fromkeys(("check", "repair", "resume", "login", "logout", "bridge"), _host),
 }
 """Who adds a verb. One that is not here is found among all."""
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from bayplan.errors import CorruptStateError, RuntimeFailureError, UnsupportedError
 
+VERSION = 1
+"""Of the schema below; an older file has none, and is the same."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL, ended TEXT,
@@ -54,10 +56,26 @@ class Journal:
                     path.chmod(0o600)
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._check()
                 self._connection.executescript(_SCHEMA)
+                if not to_read:
+                    self._connection.execute(f"PRAGMA user_version = {VERSION}")
             except BaseException:
                 self._connection.close()
                 raise
+
+    def _check(self) -> None:
+        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > VERSION:
+            raise UnsupportedError(
+                f"the journal has schema {version}, this version knows {VERSION}",
+                where=str(self.path),
+                hint="use a newer bayplan; `bayplan repair` sets the file aside and makes another of what is here",
+            )
+        # Torn pages are found here: read later, they would look like rows that are not there.
+        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
@@ -154,7 +172,7 @@ class Journal:
                 f"the journal cannot be written: {error}", where=str(self.path), hint=hint
             ) from error
         except sqlite3.DatabaseError as error:
-            hint = "move it away: it is only a history"
+            hint = "`bayplan repair` sets it aside and keeps what of it can be read"
             raise CorruptStateError(f"the journal cannot be read: {error}", where=str(self.path), hint=hint) from error
 
     def _end(self, run: int, outcome: str) -> None:

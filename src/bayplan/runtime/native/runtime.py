@@ -125,6 +125,7 @@ class NativeRuntime(NativeVerbs):
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.database.keep_cards()
                 self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 

@@ -19,11 +19,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bayplan.errors import BayplanError, BusyError, CorruptStateError, RuntimeFailureError, UnsupportedError
+from bayplan.runtime.native.state import cards
 from bayplan.runtime.native.state.schema import MIGRATIONS
 from bayplan.system.files import private_directory
 
 _log = logging.getLogger(__name__)
 _BUSY_MS = 10_000
+REPAIR = "`bayplan repair` sets it aside and makes another of what runs and lies on disk"
 _SHARED = "/dev/shm"  # noqa: S108 - a directory of our own in it
 _SHARED_MEMORY_BYTES = 64 << 10
 
@@ -42,7 +44,7 @@ def explain(error: sqlite3.DatabaseError, path: Path) -> BayplanError:
             return UnsupportedError(f"the record file cannot be written: {text}", where=where, hint="run as root")
         if "I/O" in text:
             return RuntimeFailureError(f"the record cannot be stored: {text}", where=where, hint="look at the disk")
-    return CorruptStateError(f"the record file cannot be read: {text}", where=where, hint="restore a backup of it")
+    return CorruptStateError(f"the record file cannot be read: {text}", where=where, hint=REPAIR)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -73,12 +75,6 @@ _OUTLINE = """
 """
 
 
-def _check_vacant(path: Path) -> None:
-    """Records come before what they name: an empty file, or none, beside containers has lost them."""
-    if any(path.parent.glob("containers/*")):
-        raise sqlite3.DatabaseError("it is empty, and yet there are containers")
-
-
 def _copy_of(path: Path) -> Path:
     return path.with_suffix(".copy")
 
@@ -105,21 +101,22 @@ def _restore(path: Path) -> None:
 class Database:
     """The record file, opened and brought to the current schema. Safe to use from many threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, rebuilding: bool = False) -> None:
         """Open ``path``. Raises CorruptStateError, or UnsupportedError for a newer schema.
 
         A file that is not there is made (mode 0600) by the first change: who only reads leaves nothing behind.
+        ``rebuilding``: an empty one beside containers is no fault.
         """
-        self.path = path
+        self.path, self._rebuilding = path, rebuilding
         self._lock = threading.RLock()
+        self._watching = False
         try:
-            _restore(path)
+            if not rebuilding:
+                _restore(path)
         except PermissionError as error:
             raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
         self._vacant = not path.exists()
         with self._understood():
-            if self._vacant:
-                _check_vacant(path)
             self._connection = self._vacancy() if self._vacant else self._open()
 
     def _vacancy(self) -> sqlite3.Connection:
@@ -151,6 +148,9 @@ class Database:
             self._connection.close()
             self._open()
             self._vacant = False
+        if to_write and not self._watching:
+            cards.watch(self._connection)
+            self._watching = True
         return self._connection
 
     def _prepare(self) -> None:
@@ -171,14 +171,15 @@ class Database:
             raise UnsupportedError(
                 f"the record file has schema {version}, this version knows {len(MIGRATIONS)}",
                 where=str(self.path),
-                hint="use a newer bayplan",
+                hint="use a newer bayplan; `bayplan repair` sets the file aside and makes another of what is here",
             )
         if version == len(MIGRATIONS):
             return
         if version:
             self._back_up(self.path.with_suffix(f".schema-{version}.backup"))
-        else:
-            _check_vacant(self.path)
+        elif cards.left(self.path.parent) and not self._rebuilding:
+            # Records come before what they name: an empty file, or none, beside containers has lost them.
+            raise sqlite3.DatabaseError("it is empty, and yet there are containers, networks or volumes")
         with self._transaction(self._connection) as tx:
             # Another process may have migrated while this one waited for the write lock.
             for number, script in enumerate(MIGRATIONS[self._version() :], start=self._version() + 1):
@@ -201,6 +202,12 @@ class Database:
                 return
             if self.outline() != outline or not _copy_of(self.path).exists():
                 self._back_up(_copy_of(self.path), durable=False)
+
+    def keep_cards(self) -> None:
+        """Bring the cards of what this process has changed up to date; what cannot be written now is left out."""
+        with self._lock, suppress(sqlite3.Error, OSError):
+            if self._watching:
+                cards.write(self._connection, self.path.parent)
 
     def _back_up(self, path: Path, *, durable: bool = True) -> None:
         """A whole copy under its name, or none: what is still in the write-ahead log is in it too.
