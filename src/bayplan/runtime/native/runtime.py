@@ -126,6 +126,7 @@ class NativeRuntime(NativeVerbs):
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.database.keep_cards()
                 self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 
@@ -210,6 +211,7 @@ class NativeRuntime(NativeVerbs):
         elif target.kind is Kind.CONTAINER:
             container_id = self._id(target.name)
             process = self.containers.process(container_id)
+            self.containers.mend_limits(container_id)
             netns = NetworkNamespace.of(process) if process else None
             if netns and self.networks.endpoint_defects(
                 container_id, self.networks.kernel(), process.pid if process else None
