@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.errors import CorruptStateError, NotFoundError
+from bayplan.models.image import Pin
 from bayplan.models.reference import ImageReference
 from bayplan.registry.documents import DIGEST
 
@@ -43,6 +44,21 @@ def choose(index: Mapping[str, Any], platform: str | None, ref: ImageReference, 
     raise NotFoundError(
         f"image {ref} has no manifest for {named}", where=ref.registry, hint=f"it has {', '.join(there) or 'none'}"
     )
+
+
+def pinned(pin: Pin, platform: str | None, ref: ImageReference) -> str:
+    """Digest of the manifest that a pin has for a platform; None is this host. Raises NotFoundError for none."""
+    entries = []
+    for name, digest in pin.platforms.items():
+        system, architecture, variant = (*name.split("/"), "", "")[:3]
+        own = {"os": system, "architecture": architecture, "variant": variant}
+        entries.append({"platform": own, "digest": digest})
+    try:
+        return choose({"manifests": entries}, platform, ref)
+    except NotFoundError as error:
+        error.what = f"{error.what} in the lock"
+        error.hint += "; `bayplan lock --upgrade` asks the registry again"
+        raise
 
 
 def wishes(platform: str | None) -> list[tuple[str, str, str]]:

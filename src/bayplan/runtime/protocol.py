@@ -135,6 +135,8 @@ class ResolvedImage(Model):
     """Paths at which the image asks for a volume; None while nobody knows."""
     exposed: tuple[str, ...] = ()
     """Ports that the image exposes, as far as they are known."""
+    bases: tuple[str, ...] | None = Field(None, exclude=True)
+    """Full names of the images that a build begins with or copies from; None when that is not known yet."""
     pinned: Image | None = Field(None, exclude=True)
     """The same declaration with what moves held still (commits of Git repositories); None when nothing does."""
 
