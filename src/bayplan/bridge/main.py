@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import app, engines
+from bayplan import app, engines, environments
 from bayplan.bridge import images
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
@@ -123,6 +123,8 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
+    if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
+        stack = environments.held(stack)
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)

@@ -45,7 +45,7 @@ def _verb_of(arguments: Sequence[str]) -> str | None:
 
 
 def _project(sub: Subparsers) -> None:
-    from bayplan.cli import verbs
+    from bayplan.cli import locks, verbs
 
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
@@ -53,6 +53,8 @@ def _project(sub: Subparsers) -> None:
     apply = _verb(sub, "apply", verbs.apply, "make the host match")
     apply.add_argument("plan", nargs="?", type=Path, metavar="FILE", help="only if it is still the plan in this file")
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
+    for verb in (plan, apply):
+        locks.options_of(verb)
     _verb(sub, "status", verbs.status, "show what the project has on this host")
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
@@ -83,6 +85,12 @@ def _past(sub: Subparsers) -> None:
     rollback.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     drift = _verb(sub, "drift", history.drift, "show what differs from what was applied last")
     drift.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is drift")
+
+
+def _lock(sub: Subparsers) -> None:
+    from bayplan.cli import locks
+
+    locks.add(sub)
 
 
 def _logs(sub: Subparsers) -> None:
@@ -169,6 +177,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("plan", "apply", "status", "destroy", "exec", "pull"), _project),
     "logs": _logs,
     **dict.fromkeys(("history", "rollback", "drift"), _past),
+    "lock": _lock,
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
