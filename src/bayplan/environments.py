@@ -6,12 +6,18 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from bayplan.errors import DeclarationError, NotFoundError
-from bayplan.models import Settings, Stack
+from bayplan.errors import DeclarationError, NotFoundError, UnsupportedError
+from bayplan.models import Kind, Settings, Stack
+from bayplan.reconcile.planner import default_scope
+from bayplan.record.generations import Generation, Generations
+from bayplan.record.journal import Journal
 from bayplan.resolve import lockfile, pins
 from bayplan.resolve.lockfile import Lock
 from bayplan.resolve.locking import Locker, Moved, moved, of_services
-from bayplan.runtime.protocol import Runtime
+from bayplan.resolve.report import Report, of_host
+from bayplan.resolve.report import read as read_report
+from bayplan.runtime.protocol import Runtime, Scope, Snapshot
+from bayplan.system.ssh import Remote, ask
 
 _log = logging.getLogger("bayplan.lock")
 
@@ -56,6 +62,40 @@ def check_lock(stack: Stack, runtime: Runtime, settings: Settings) -> tuple[Path
     locker = _locker(stack, runtime, settings)
     now = locker.lock(old)
     return path, tuple(moved(old, now, locker.lock(old, upgrade=())))
+
+
+def report(project: str, runtime: Runtime, settings: Settings) -> Report:
+    """What a project declared last on this host, and what of it runs. Reads only.
+
+    Raises NotFoundError when there is nothing of it, UnsupportedError for a swarm.
+    """
+    facts = runtime.facts()
+    if facts.engine == "swarm":
+        raise UnsupportedError("what a swarm runs is not compared", hint="compare the declarations: name their files")
+    made = _last(project, settings)
+    scope = default_scope(made.stack) if made else Scope(project=project)
+    there = [item for item in runtime.observe(scope).resources.values() if item.id.kind is not Kind.IMAGE]
+    if made is not None:
+        pairs = [(made.stack.find(item.id), item) for item in there]
+        there = [runtime.aligned(declared, item) if declared else item for declared, item in pairs]
+    return of_host(made, Snapshot({item.id: item for item in there}), facts, project)
+
+
+def _last(project: str, settings: Settings) -> Generation | None:
+    """The last generation; None where none is kept. A damaged one is an error: what was declared is not known."""
+    journal = Journal(settings.state_root / "record.db")
+    try:
+        kept = Generations(journal)
+        numbers = kept.numbers(project)
+        return kept.get(project, numbers[-1]) if numbers else None
+    finally:
+        journal.close()
+
+
+def remote_report(project: str, remote: Remote, bridge: str) -> Report:
+    """That of another host, by the bridge there. Raises UnavailableError, RuntimeFailureError."""
+    request = {"verb": "report", "stack": {"project_name": project}}
+    return read_report(ask(remote, bridge, request).get("report"), f"host {remote.host}")
 
 
 def _old(stack: Stack) -> tuple[Path, Lock]:

@@ -1,11 +1,12 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
-Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
-``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
+Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
+``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
-null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well
-when a step of an apply failed. Values that may be secret are masked by the engine.
+null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md); or ``failed`` with ``msg``,
+``where``, ``hint``, ``output``, and the former as well when a step of an apply failed. Values that may be secret are
+masked by the engine.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bayplan.reconcile.render import as_json, before_after
 from bayplan.runtime.protocol import Runtime, Scope
 
 Opener = Callable[[Settings], AbstractContextManager[Runtime]]
-VERBS = ("plan", "apply", "destroy", "info")
+VERBS = ("plan", "apply", "destroy", "info", "report")
 
 
 class _Collector(logging.Handler):
@@ -112,7 +113,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     if request.get("stack") is not None:
         given = request["stack"]
         bare = not any(given.get(name) for name in ("files", "project_src", "definition"))
-        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info")
+        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info", "report")
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
@@ -128,6 +129,9 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
+        if request["verb"] == "report":
+            name = stack if isinstance(stack, str) else stack.name
+            return {"report": environments.report(name, runtime, settings).model_dump(mode="json")}
 
         def make() -> Plan:
             if request["verb"] == "destroy":

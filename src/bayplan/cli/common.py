@@ -15,7 +15,7 @@ from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
-_HELD = frozenset({"plan", "apply", "pull", "create", "run", "parity", "bundle"})
+_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle"})
 """Verbs that take images as the lock has them; the others (to look, to stop, to remove) work whatever is in it."""
 
 

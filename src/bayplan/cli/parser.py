@@ -93,6 +93,12 @@ def _lock(sub: Subparsers) -> None:
     locks.add(sub)
 
 
+def _parity(sub: Subparsers) -> None:
+    from bayplan.cli import parity
+
+    parity.add(sub)
+
+
 def _logs(sub: Subparsers) -> None:
     from bayplan.cli import log_lines
 
@@ -178,6 +184,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     "logs": _logs,
     **dict.fromkeys(("history", "rollback", "drift"), _past),
     "lock": _lock,
+    "parity": _parity,
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),

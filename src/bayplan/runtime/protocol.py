@@ -157,6 +157,8 @@ class Facts(Model):
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
     network_notes: tuple[str, ...] = ()
     """What this host does to a new network that has a way out, as notes of ``Observed``."""
+    kernel: Mapping[str, str] = Field(default_factory=dict)
+    """What of the engine's host programs can notice: kernel release, architecture, version of cgroups, LSM."""
     key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 
