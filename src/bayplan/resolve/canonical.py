@@ -66,7 +66,7 @@ class Canon:
         places = {f"{head}.{path}": value for path, value in self._fields(resource, frozenset({"name", "labels"}))}
         own = getattr(resource, "labels", {})
         places |= {f"{head}.labels.{key}": value for key, value in own.items() if not _is_own(key)}
-        return places or {head: {}}
+        return {head: {}, **places}
 
     def short(self, name: str, between: str = "-") -> str:
         """A name without its project."""

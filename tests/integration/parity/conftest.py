@@ -80,3 +80,23 @@ def shop(core, registry):
     made = Shop(core, registry)
     yield made
     core("-p", "shop", "destroy", "--volumes")
+
+
+@pytest.fixture
+def prod(shop):
+    """Settings of another core on this machine, as variables for ``shop``; it has none of the images."""
+    tag = secrets.token_hex(3)
+    run = Path(f"/run/bayplan-tests/{tag}")
+    own = {
+        "BAYPLAN_STATE_ROOT": str(shop.core.root / "prod"),
+        "BAYPLAN_RUN_ROOT": str(run),
+        "BAYPLAN_ADDRESS_POOL": "10.213.0.0/16",
+        "BAYPLAN_INTERFACE_PREFIX": f"p{tag[:3]}",
+        "BAYPLAN_NFT_TABLE": f"bayplan_test_{tag}",
+        "BAYPLAN_CGROUP_PARENT": f"/bayplan-test-{tag}",
+    }
+    yield own
+    shop.core("-p", "shop", "destroy", "--volumes", **own)
+    shutil.rmtree(run, ignore_errors=True)
+    for item in Path("/sys/fs/cgroup").glob(f"*/bayplan-test-{tag}"):
+        item.rmdir()
