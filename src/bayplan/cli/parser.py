@@ -99,6 +99,12 @@ def _parity(sub: Subparsers) -> None:
     parity.add(sub)
 
 
+def _bundle(sub: Subparsers) -> None:
+    from bayplan.cli import bundles
+
+    bundles.add(sub)
+
+
 def _logs(sub: Subparsers) -> None:
     from bayplan.cli import log_lines
 
@@ -184,6 +190,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     "logs": _logs,
     **dict.fromkeys(("history", "rollback", "drift"), _past),
     "lock": _lock,
+    "bundle": _bundle,
     "parity": _parity,
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "image": _images,

@@ -93,6 +93,8 @@ class Images:
         """At the digest that a lock holds it to; the registry is asked only for that, when it is not here."""
         digest = pinned(pin, image.platform, image.reference)
         local = self.store.find(image.reference)
+        if local and local != digest and pin.ids and self._id(local) in pin.ids.values():
+            digest = local  # another engine packed its layers otherwise: the image is the same
         damaged = next((what for _, what in damage(self.store, digest, deep=False, layers=self.layers)), "")
         if self.store.blob(digest).is_file() and not damaged:
             here = local == digest
@@ -104,6 +106,13 @@ class Images:
             raise NotFoundError(what, hint="its pull policy is `never`: load it, or lock what is here")
         _, _, manifest = self.client.select(image.reference.with_digest(digest), image.platform)
         return self._offered(image, digest, manifest, "the lock names another image" if local else "not on the host")
+
+    def _id(self, digest: str) -> str:
+        """Digest of the configuration of an image that is here; empty when it is broken."""
+        try:
+            return str(self.store.document(digest)["config"]["digest"])
+        except BayplanError:
+            return ""
 
     def _offered(self, image: Image, digest: str, manifest: Mapping[str, Any], why: str) -> ResolvedImage:
         """What a registry has, with what its configuration says before a pull."""
