@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from bayplan.errors import ConflictError, DeclarationError, UnsupportedError
 from bayplan.models import Image, Pin, Stack
@@ -16,8 +15,8 @@ from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.registry import platforms
 from bayplan.resolve import lockfile
-from bayplan.resolve.bundle import making, opening, reading
-from bayplan.resolve.bundle.contents import Bundle
+from bayplan.resolve.bundle import archive, making, opening, reading
+from bayplan.resolve.bundle.contents import IMAGES, Bundle
 from bayplan.resolve.bundle.opening import Given
 from bayplan.resolve.bundle.reading import OpenBundle
 from bayplan.resolve.upstream import platform_of
@@ -49,9 +48,8 @@ def make(stack: Stack, runtime: Runtime, path: Path, report: Report = silent) ->
         what = f"the images are for several platforms: {', '.join(sorted(found))}"
         raise DeclarationError(what, hint="a bundle is for one")
     with _scratch(path) as folder:
-        saved = folder / "images.tar"
-        with saved.open("xb") as file:
-            _save([image.name for image in stack.images], runtime, file, report)
+        saved = folder / IMAGES
+        _save(images, runtime, saved, report)
         pieces.append(making.images_piece(saved))
         bundle = making.bundle_of(stack, images, found.pop(), pieces)
         part = folder / "bundle"
@@ -74,8 +72,8 @@ class Opened:
     def place(self, runtime: Runtime, report: Report = silent) -> Callable[[], Plan]:
         """Bring images and files, and give what plans it. What is missing is said before anything is brought."""
         self._declared(runtime)
-        with self.made.opened("images.tar") as archive:
-            runtime.image_verbs.load(archive, None, report)
+        with self.made.opened(IMAGES) as images:
+            runtime.image_verbs.load(images, None, report)
         opening.put_files(self.made, self.directory)
         return lambda: self._plan(runtime)
 
@@ -114,16 +112,24 @@ def _pin(image: Image, runtime: Runtime) -> Pin:
     return Pin(digest=digest, platforms={platform: digest}, ids={platform: image_id})
 
 
-def _save(names: list[str], runtime: Runtime, file: IO[bytes], report: Report) -> None:
-    """As an OCI layout; as a docker-archive where the engine cannot."""
+def _save(images: dict[str, Pin], runtime: Runtime, path: Path, report: Report) -> None:
+    """As an OCI layout, or as a docker-archive where the engine cannot, or makes other images of them by that.
+
+    Podman rewrites the configuration of an image that came as Docker's when it saves it as OCI's.
+    """
     for form in _FORMS:
-        try:
-            runtime.image_verbs.save(names, file, form, report)  # type: ignore[arg-type]
-        except UnsupportedError:
-            if form == _FORMS[-1]:
-                raise
-        else:
-            return
+        with path.open("w+b") as file:
+            try:
+                runtime.image_verbs.save(list(images), file, form, report)
+            except UnsupportedError:
+                continue
+            file.seek(0)
+            if not archive.wrong(archive.named(file), images):
+                return
+    facts = runtime.facts()
+    raise UnsupportedError(
+        f"{facts.engine} {facts.version} saves these images as others", hint="make it on another engine"
+    )
 
 
 @contextmanager

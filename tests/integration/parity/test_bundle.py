@@ -8,6 +8,9 @@ import tarfile
 
 import pytest
 
+from bayplan.bundles import opened
+from bayplan.errors import BayplanError
+
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 MORE = """\
     volumes: ["./conf:/etc/shop:ro", "data:/data"]
@@ -120,26 +123,26 @@ def test_a_hostile_bundle_is_refused_before_anything_is_taken_of_it(shop, made, 
         found["stack"]["containers"][0]["privileged"] = True
 
     cases = [
-        (rewritten, {"add": [(evil, b"x")]}, "has what its index does not list"),
-        (rewritten, {"add": [(evil, b"x")], "change": listed("../evil")}, "bundle.json is malformed: members"),
-        (rewritten, {"change": listed("/etc/evil")}, "bundle.json is malformed: members"),
-        (rewritten, {"add": [(link, b"")]}, "is neither a file nor a directory"),
-        (rewritten, {"add": [(other, b"x"), (other, b"x")]}, "two called 'files/more'"),
+        ({"add": [(evil, b"x")]}, "has what its index does not list"),
+        ({"add": [(evil, b"x")], "change": listed("../evil")}, "bundle.json is malformed: members"),
+        ({"change": listed("/etc/evil")}, "bundle.json is malformed: members"),
+        ({"add": [(link, b"")]}, "is neither a file nor a directory"),
+        ({"add": [(other, b"x"), (other, b"x")]}, "two called 'files/more'"),
         (
             rewritten,
             {"change": lambda name, data: data + b"x" if name.endswith("setting") else data},
             "is not what the",
         ),
-        (rewritten, {"change": lambda name, data: None if name == "images.tar" else data}, "has no images.tar"),
-        (rewritten, {"change": images_of_nobody}, "images.tar is not what the bundle's index says"),
-        (rewritten, {"change": index(fresh)}, "the declaration is not the one that its fingerprint is of"),
-        (rewritten, {"change": index(lambda found: found["images"].clear())}, "is not in the bundle as it is locked"),
-        (rewritten, {"change": index(lambda found: found.update(format=2, made_by="9"))}, "made by bayplan 9"),
+        ({"change": lambda name, data: None if name == "images.tar" else data}, "has no images.tar"),
+        ({"change": images_of_nobody}, "images.tar is not what the bundle's index says"),
+        ({"change": index(fresh)}, "the declaration is not the one that its fingerprint is of"),
+        ({"change": index(lambda found: found["images"].clear())}, "is not in the bundle as it is locked"),
+        ({"change": index(lambda found: found.update(format=2, made_by="9"))}, "made by bayplan 9"),
     ]
-    for how, options, what in cases:
-        hostile = how(path, **options)
-        said = shop.core("bundle", "show", hostile, code=None)
-        assert what in said, said
+    for options, what in cases:
+        with pytest.raises(BayplanError) as refused, opened(rewritten(path, **options)):
+            pytest.fail(f"it was opened, though: {what}")
+        assert what in str(refused.value)
     short = path.with_name("short.bundle")
     short.write_bytes(path.read_bytes()[:-20_000])
     assert "Error" in shop.core("bundle", "apply", short, code=None, **prod)

@@ -12,13 +12,17 @@ import tarfile
 from collections.abc import Mapping
 from typing import IO, Any, BinaryIO, cast
 
-from bayplan.models import ImageReference
+from bayplan.models import ImageReference, Pin
 from bayplan.runtime.native.images.reading import GuardedInfo
 from bayplan.values import frozen
 
 _MAX_DOCUMENT = 8 << 20
 _MAX_MEMBERS = 100_000
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+
+
+MALFORMED = (tarfile.TarError, OverflowError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading a malformed one raises."""
 
 
 @frozen
@@ -41,6 +45,17 @@ def named(file: BinaryIO) -> dict[str, Named]:
         if not docker[name] <= layout[name].configs:
             raise ValueError(f"its two lists say otherwise what {name} is")
     return layout or {name: Named("", configs) for name, configs in docker.items()}
+
+
+def wrong(found: Mapping[str, Named], pins: Mapping[str, Pin]) -> str:
+    """What of an archive is not as it was pinned, as words; empty when it has just those images."""
+    if set(found) != set(pins):
+        return f"other images than are declared: {min(set(found) ^ set(pins))[:200]}"
+    for name, one in found.items():
+        manifests, ids = {pins[name].digest, *pins[name].platforms.values()}, set(pins[name].ids.values())
+        if not (one.manifest in manifests or (one.configs and one.configs <= ids)):
+            return f"another image under the name {name}"
+    return ""
 
 
 def _docker(rows: Any) -> dict[str, frozenset[str]]:

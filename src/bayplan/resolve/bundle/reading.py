@@ -154,19 +154,13 @@ def _check_declaration(made: OpenBundle) -> None:
 
 def _check_images(made: OpenBundle) -> None:
     """The archive names just the images of the declaration, by digests that the index knows."""
-    wanted = {str(image.reference) for image in made.bundle.stack.images}
+    pins = {str(image.reference): made.bundle.images[str(image.reference)] for image in made.bundle.stack.images}
     try:
-        named = archive.named(made.opened(IMAGES))
-    except (tarfile.TarError, OverflowError, ValueError, KeyError, TypeError, AttributeError) as error:
+        wrong = archive.wrong(archive.named(made.opened(IMAGES)), pins)
+    except archive.MALFORMED as error:
         raise CorruptStateError(f"{IMAGES} is no archive of images: {error}", where=made.where) from error
-    if set(named) != wanted:
-        other = min(set(named) ^ wanted)
-        raise CorruptStateError(f"{IMAGES} has other images than are declared: {other[:200]}", where=made.where)
-    for name, found in named.items():
-        pin = made.bundle.images[name]
-        manifests, ids = {pin.digest, *pin.platforms.values()}, {pin.digest, *pin.ids.values()}
-        if not (found.manifest in manifests or found.configs <= ids):
-            raise CorruptStateError(f"{IMAGES} has another image under the name {name}", where=made.where)
+    if wrong:
+        raise CorruptStateError(f"{IMAGES} has {wrong}", where=made.where)
 
 
 _HINT = "make one with `bayplan bundle make FILE`"
