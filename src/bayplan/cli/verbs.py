@@ -39,6 +39,11 @@ def plan(options: Namespace) -> int:
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
+    if options.plan is not None:
+        from bayplan.cli import bundles
+
+        if bundles.is_bundle(options.plan):
+            return bundles.apply_file(options, options.plan)
     with _opened(options) as (runtime, settings):
         stack = _stack(options)
 

@@ -96,6 +96,8 @@ class NativeRuntime(NativeVerbs):
         """What the native core changes in place."""
         import platform
 
+        from bayplan.system import kernel
+
         key = SecretBytes(seal.key(self.settings))
         return Facts(
             engine="native",
@@ -103,6 +105,7 @@ class NativeRuntime(NativeVerbs):
             host=platform.node(),
             in_place=IN_PLACE,
             network_notes=self.networks.closed_for_new(),
+            kernel=kernel.facts(),
             key=key,
         )
 
