@@ -88,6 +88,13 @@ def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
         return causes.drift(made, make_plan(stack, runtime, pinned=_pins(made)), runtime, journal)
 
 
+def plan_healing(project: str, runtime: Runtime, settings: Settings) -> Plan:
+    """What puts a project back to its last generation, without a declaration. Raises as ``plan_rollback`` does."""
+    with _journal(settings) as journal:
+        number = Generations(journal).last(project).number
+    return plan_rollback(project, number, runtime, settings)
+
+
 def _pins(made: Generation) -> dict[str, str]:
     return {name: digest for name, digest in made.digests.items() if digest}
 

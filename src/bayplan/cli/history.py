@@ -64,14 +64,17 @@ def rollback(options: Namespace) -> int:
 
 
 def drift(options: Namespace) -> int:
-    """Print what differs from what was applied last, and why, whatever the declaration says by now."""
+    """Print what differs from what was applied last, and why, whatever the declaration says by now; or put it back."""
     name = project(options)
     with opened(options) as (runtime, settings):
+        if options.heal:
+            return verbs.carry_out(options, lambda: room.plan_healing(name, runtime, settings), runtime, settings)
         found = room.drift(name, runtime, settings)
     applied = f"generation {found.generation}, applied {found.applied_at:%Y-%m-%d %H:%M} by {found.by}"
     causes = {item.resource: item.causes for item in found.found}
     steps = render.steps_text(found.plan, style(options), causes)
-    text = f"{name} has drifted from {applied}:\n\n{steps}\n\n`bayplan apply` mends it."
+    mends = "`bayplan apply` mends it; so does `bayplan drift --heal`, without a declaration."
+    text = f"{name} has drifted from {applied}:\n\n{steps}\n\n{mends}"
     drifted = found.plan.changed
     show(options, found.model_dump(mode="json"), text if drifted else f"No drift: {name} is as {applied}.")
     return 5 if options.detailed_exitcode and drifted else 0

@@ -93,6 +93,8 @@ def _past(sub: Subparsers) -> None:
     rollback.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     drift = _verb(sub, "drift", history.drift, "show what differs from what was applied last")
     drift.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is drift")
+    drift.add_argument("--heal", action="store_true", help="put it back, from what is recorded")
+    drift.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     for parser in (rollback, drift):
         colour.add_option(parser)
 
