@@ -1,15 +1,19 @@
-"""The image of a bare Debian host that waits for Ansible: ``barehost.py`` prints its tar, made when it is missing.
+"""The image of a bare Debian host that waits for Ansible: ``barehost.py`` prints its OCI layout, made when missing.
 
 It has sshd, Python and apt, and a file:// source of packages of its own, as a host behind a mirror has; nothing that a
-runtime of containers needs is installed. The tar stays with the lab, which is a cache (`./run lab-down` removes it).
+runtime of containers needs is installed. It stays with the lab, which is a cache (`./run lab-down` removes it).
 """
 
+import hashlib
+import json
+import platform
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "lab"))
 
-from images import Recipe, build
+from images import PATH, Recipe, build
+from push import ARCHITECTURES, KIND
 
 from lab import LAB
 
@@ -35,14 +39,40 @@ RECIPE = Recipe(
 )
 
 
-def tar() -> Path:
-    """Where it is."""
-    kept = LAB / f"barehost-{RECIPE.key()}.tar"
-    if not kept.exists():
-        LAB.mkdir(parents=True, exist_ok=True)
-        build(RECIPE, LAB).rename(kept)
+def layout() -> Path:
+    """Where it is: its layer is not compressed, which would take longer than all else (image-layout.md of the OCI)."""
+    kept = LAB / f"barehost-{RECIPE.key()}"
+    if kept.exists():
+        return kept
+    made = LAB / f"{kept.name}.new"
+    blobs = made / "blobs/sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    layer = build(RECIPE, LAB)
+    with layer.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = layer.stat().st_size
+    layer.rename(blobs / digest)
+
+    def put(kind: str, value: dict) -> dict:
+        data = json.dumps(value).encode()
+        found = hashlib.sha256(data).hexdigest()
+        (blobs / found).write_bytes(data)
+        return {"mediaType": f"{KIND}.{kind}.v1+json", "digest": f"sha256:{found}", "size": len(data)}
+
+    config = {
+        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "config": {"Env": [PATH], "Cmd": list(RECIPE.command)},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    layers = [{"mediaType": f"{KIND}.layer.v1.tar", "digest": f"sha256:{digest}", "size": size}]
+    manifest = put("manifest", {"schemaVersion": 2, "config": put("config", config), "layers": layers})
+    manifest["annotations"] = {"org.opencontainers.image.ref.name": f"docker.io/{RECIPE.repository}:latest"}
+    (made / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
+    (made / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+    made.rename(kept)
     return kept
 
 
 if __name__ == "__main__":
-    print(tar())
+    print(layout())

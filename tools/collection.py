@@ -21,14 +21,6 @@ FILES = (
     *("README.md", "CHANGELOG.md", "LICENSE", "meta/runtime.yml"),
     *("docs/ansible.md", "docs/compose.md", "docs/fleet.md"),
 )
-    "README.md",
-    "CHANGELOG.md",
-    "LICENSE",
-    "docs/ansible.md",
-    "docs/compose.md",
-    "docs/fleet.md",
-    "meta/runtime.yml",
-)
 FOLDERS = ("playbooks", "roles")
 # Each release of ansible-core reads a file of its own of what its sanity tests may find.
 ANSIBLE_CORES = ("2.17", "2.18", "2.19", "2.20", "2.21")

@@ -16,4 +16,4 @@ def test_container_and_volume(host):
 
 
 def test_project(host):
-    assert len(host.process.filter(args="sleep 3601")) == 1
+    assert len(host.process.filter(args="sleep 3602")) == 1

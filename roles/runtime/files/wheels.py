@@ -2,8 +2,8 @@
 """On the controller: the package and all that it needs as wheels for hosts of one kind, in one archive.
 
 ``wheels.py PACKAGE CACHE PYTHON MACHINE GLIBC`` prints the archive's path as JSON; its name changes
-exactly when what is in it does. PACKAGE is a wheel, a directory with the source, a requirement, or empty: what this interpreter has.
-Standard library and pip only.
+exactly when what is in it does. PACKAGE is a wheel, a directory with the source, a requirement, or empty: what this
+interpreter has. Standard library and pip only.
 """
 
 from __future__ import annotations

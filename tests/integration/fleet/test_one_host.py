@@ -46,11 +46,10 @@ class Fleet:
             "fleet_subnet": f"{self.address.rpartition('.')[0]}.0/24",
             "fleet_settings": self.settings,
             "bayplan_become": False,
-            "bayplan_hosts": "fleet",
             "bayplan_cache": str(directory / "wheels"),
         }
-        here = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
-        groups = {"children": {"fleet": {"hosts": {"one": host}}}, "hosts": {"localhost": here}, "vars": variables}
+        # No localhost: a play on all hosts is not to touch this machine.
+        groups = {"children": {"fleet": {"hosts": {"one": host}}}, "vars": variables}
         (directory / "inventory.yml").write_text(yaml.safe_dump({"all": groups}))
         collection = [sys.executable, TOP / "tools/collection.py", "--copy", directory / "collections"]
         subprocess.run(collection, check=True, capture_output=True)
@@ -61,13 +60,14 @@ class Fleet:
             "ANSIBLE_HOME": str(directory / "home"),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
             "LC_ALL": "C.UTF-8",
             "MOLECULE_PROJECT_DIRECTORY": str(TOP),
         }
 
     def play(self, book, *arguments, code=0, **variables):
         """What it says, and how many tasks changed something on the host."""
-        argv = [BIN / "ansible-playbook", "-i", self.directory / "inventory.yml", book, "-e", json.dumps(variables)]
+        argv = [BIN / "ansible-playbook", "-i", self.directory / "inventory.yml", book, "-e", json.dumps({"bayplan_hosts": "fleet", **variables})]
         done = subprocess.run([*argv, *arguments], env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         changed = re.search(r"^one +: .*changed=(\d+)", done.stdout, re.MULTILINE)
