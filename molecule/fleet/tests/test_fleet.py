@@ -12,7 +12,7 @@ def test_the_core_is_the_hosts_own(host):
 
 
 def test_the_container_runs_in_it_within_its_limit(host):
-    assert "version 3" in host.check_output("cat /proc/$(pgrep -f 'httpd -f')/root/page/index.html")
+    assert "version 3" in host.check_output("cat /proc/$(pgrep -f '[h]ttpd -f')/root/page/index.html")
     found = host.check_output(
         "cat /sys/fs/cgroup/memory/bayplan/*/memory.limit_in_bytes || cat /sys/fs/cgroup/bayplan/*/memory.max"
     )

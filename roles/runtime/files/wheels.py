@@ -12,11 +12,12 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
+from email.parser import Parser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -54,7 +55,35 @@ def platforms(machine: str, glibc: str) -> list[str]:
     return [f"--platform={name}" for name in (*names, f"manylinux2014_{machine}", f"linux_{machine}")]
 
 
-def archive(package: str, cache: Path, python: str, machine: str, glibc: str) -> Path:
+def requirements(wheel: Path) -> list[str]:
+    """What a wheel needs without its extras (core metadata, "Requires-Dist")."""
+    with zipfile.ZipFile(wheel) as file:
+        name = next(name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        found = Parser().parsestr(file.read(name).decode()).get_all("Requires-Dist", [])
+    return sorted(line for line in found if "extra ==" not in line)
+
+
+def fetched(wanted: list[str], cache: Path, kind: tuple[str, str, str]) -> Path:
+    """A directory with wheels for these requirements and what they need.
+
+    Fetched once, so that an upgrade of the package alone asks no index.
+    """
+    python, machine, glibc = kind
+    target = cache / f"wheels-{key_of(*wanted, *kind)}"
+    if not target.exists():
+        how = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            pip("download", *how, *platforms(machine, glibc), f"--dest={scratch}/wheels", *wanted)
+            Path(scratch, "wheels").rename(target)
+    return target
+
+
+def key_of(*parts: str) -> str:
+    """A short name for all of them."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def archive(package: str, cache: Path, kind: tuple[str, str, str]) -> Path:
     """Make it, unless it was made before."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -62,25 +91,24 @@ def archive(package: str, cache: Path, python: str, machine: str, glibc: str) ->
         wheel = built(given, Path(scratch)) if given.is_dir() else given if package.endswith(".whl") else None
         if wheel and not wheel.is_file():
             sys.exit(f"{wheel} is not there; bayplan_package names a wheel on the controller")
-        content = wheel.read_bytes() if wheel else package.encode()
-        kind = [python, machine, glibc]
-        key = hashlib.sha256(b"\0".join([content, *(part.encode() for part in kind)])).hexdigest()[:16]
-        target = cache / f"bayplan-{key}.tar"
+        content = hashlib.sha256(wheel.read_bytes()).hexdigest() if wheel else package
+        target = cache / f"bayplan-{key_of(content, *kind)}.tar"
         if not target.exists():
-            wheels = Path(scratch, "wheels")
-            how = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
-            pip("download", *how, *platforms(machine, glibc), f"--dest={wheels}", str(wheel or package))
+            wheels = fetched(requirements(wheel) if wheel else [package], cache, kind)
             made = Path(scratch, "archive")
             with tarfile.open(made, "w") as tar:
                 tar.add(wheels, "wheels")
+                if wheel:
+                    tar.add(wheel, f"wheels/{wheel.name}")
             made.rename(target)
     return target
 
 
 def main() -> None:
     """Print where the archive is, and its key."""
-    package, cache, python, machine, glibc = sys.argv[1:]
-    found = archive(package or own(), Path(os.path.expanduser(cache)).resolve(), python, machine, glibc)  # noqa: PTH111 - ~user too
+    package, cache, *kind = sys.argv[1:]
+    python, machine, glibc = kind
+    found = archive(package or own(), Path(cache).expanduser().resolve(), (python, machine, glibc))
     print(json.dumps({"path": str(found), "key": found.stem}))
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 TOP = Path(__file__).resolve().parents[3]
+LAB = Path(os.environ.get("BAYPLAN_LAB") or "/var/lib/bayplan-lab")  # a cache, as the hosts' image
 BIN = Path(sys.executable).parent
 FLEET = TOP / "molecule/fleet"
 
@@ -46,7 +47,7 @@ class Fleet:
             "fleet_subnet": f"{self.address.rpartition('.')[0]}.0/24",
             "fleet_settings": self.settings,
             "bayplan_become": False,
-            "bayplan_cache": str(directory / "wheels"),
+            "bayplan_cache": str(LAB / "wheels"),
         }
         # No localhost: a play on all hosts is not to touch this machine.
         groups = {"children": {"fleet": {"hosts": {"one": host}}}, "vars": variables}
@@ -67,7 +68,8 @@ class Fleet:
 
     def play(self, book, *arguments, code=0, **variables):
         """What it says, and how many tasks changed something on the host."""
-        argv = [BIN / "ansible-playbook", "-i", self.directory / "inventory.yml", book, "-e", json.dumps({"bayplan_hosts": "fleet", **variables})]
+        extra = json.dumps({"bayplan_hosts": "fleet", **variables})
+        argv = [BIN / "ansible-playbook", "-i", self.directory / "inventory.yml", book, "-e", extra]
         done = subprocess.run([*argv, *arguments], env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         changed = re.search(r"^one +: .*changed=(\d+)", done.stdout, re.MULTILINE)
@@ -108,7 +110,7 @@ def wheel(directory, version):
 
 def containers(fleet):
     """Processes of the host's containers, and of their monitors."""
-    found = fleet.ssh("for name in conmon httpd; do pgrep $name; done").split()
+    found = fleet.ssh("pgrep -x conmon; pgrep -f '[h]ttpd -f'").split()
     assert len(found) >= 2
     return found
 
@@ -161,4 +163,4 @@ def test_from_bare_to_ready_upgraded_and_bare_again(fleet, tmp_path):
 
 def page(fleet):
     """What the host answers."""
-    return fleet.ssh("cat /proc/$(pgrep -f 'httpd -f')/root/page/index.html")
+    return fleet.ssh("cat /proc/$(pgrep -f '[h]ttpd -f')/root/page/index.html")
