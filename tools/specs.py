@@ -33,7 +33,7 @@ RAW = {
     "restart": "C(no), C(always), C(on-failure), C(unless-stopped), or a dictionary with C(condition), C(max_retries).",
 }
 # What only means something within a stack.
-LEFT_OUT = {"service", "secrets", "configs", "depends_on", "external", "expose"}
+LEFT_OUT = {"service", "secrets", "configs", "depends_on", "external", "expose", "pin", "bases", "inputs"}
 STATES = {
     "image": (["present", "absent"], "present"),
     "network": (["present", "absent"], "present"),

@@ -64,6 +64,8 @@ SPECS = {
                     'entitlements': {'type': 'list', 'elements': 'str'},
                     'platforms': {'type': 'list', 'elements': 'str'},
                     'commits': {'type': 'dict'},
+                    'bases': {'type': 'dict'},
+                    'inputs': {'type': 'str'},
                     'tags': {'type': 'list', 'elements': 'str'},
                     'network': {'type': 'str', 'choices': ['default', 'none', 'host']},
                     'extra_hosts': {'type': 'dict'},

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from bayplan.errors import BayplanError, NotFoundError
 from bayplan.models import ResourceId, Settings, Stack
+from bayplan.reconcile import causes
 from bayplan.reconcile import generations as room
+from bayplan.reconcile.causes import Drift
 from bayplan.reconcile.plan import FieldChange, Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.record.generations import Generation, Generations
@@ -78,12 +80,12 @@ def _plan_back(made: Generation, stack: Stack, runtime: Runtime) -> Plan:
     return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
 
 
-def plan_drift(project: str, runtime: Runtime, settings: Settings) -> tuple[Generation, Plan]:
-    """The last generation of a project, and what differs from it: all of that is drift. Raises NotFoundError."""
-    with _generations(settings) as kept:
-        made = kept.last(project)
-    stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
-    return made, make_plan(stack, runtime, pinned=_pins(made))
+def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
+    """What differs from the last generation of a project, and why. Raises NotFoundError."""
+    with _journal(settings) as journal:
+        made = Generations(journal).last(project)
+        stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
+        return causes.drift(made, make_plan(stack, runtime, pinned=_pins(made)), runtime, journal)
 
 
 def _pins(made: Generation) -> dict[str, str]:
@@ -92,8 +94,14 @@ def _pins(made: Generation) -> dict[str, str]:
 
 @contextmanager
 def _generations(settings: Settings) -> Iterator[Generations]:
-    journal = Journal(settings.state_root / "record.db")
-    try:
+    with _journal(settings) as journal:
         yield Generations(journal)
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Journal]:
+    journal = Journal(settings.state_root / "record.db", to_read=True)
+    try:
+        yield journal
     finally:
         journal.close()

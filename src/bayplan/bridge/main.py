@@ -1,12 +1,13 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
-Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
-``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for the apply of
-a stack: rollback or keep).
+Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
+``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for
+the apply of a stack: rollback or keep).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
-``rolled_back`` where that was done; null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``,
-``output``, and the former as well when a step of an apply failed. Values that may be secret are masked by the engine.
+``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
+or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well when a step of an apply failed.
+Values that may be secret are masked by the engine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import app, engines, recovery
+from bayplan import app, engines, environments, recovery
 from bayplan.bridge import images
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
@@ -30,7 +31,7 @@ from bayplan.recovery import Recovery
 from bayplan.runtime.protocol import Runtime, Scope
 
 Opener = Callable[[Settings], AbstractContextManager[Runtime]]
-VERBS = ("plan", "apply", "destroy", "info")
+VERBS = ("plan", "apply", "destroy", "info", "report")
 
 
 class _Collector(logging.Handler):
@@ -114,7 +115,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     if request.get("stack") is not None:
         given = request["stack"]
         bare = not any(given.get(name) for name in ("files", "project_src", "definition"))
-        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info")
+        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info", "report")
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
@@ -125,9 +126,14 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
+    if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
+        stack = environments.held(stack)
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
+        if request["verb"] == "report":
+            name = stack if isinstance(stack, str) else stack.name
+            return {"report": environments.report(name, runtime, settings).model_dump(mode="json")}
 
         def make() -> Plan:
             if request["verb"] == "destroy":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bayplan import app
+from bayplan.cli.colour import style
 from bayplan.cli.common import container_names as _container_names
 from bayplan.cli.common import lock_timeout
 from bayplan.cli.common import opened as _opened
@@ -32,12 +33,17 @@ def plan(options: Namespace) -> int:
         made = app.plan(_stack(options), runtime, settings=settings)
         if options.out is not None:
             app.save_plan(made, options.out, runtime)
-    _print(options, render.as_json(made), render.as_text(made))
+    _print(options, render.as_json(made), render.as_text(made, style(options)))
     return 5 if options.detailed_exitcode and made.changed else 0
 
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
+    if options.plan is not None:
+        from bayplan.cli import bundles
+
+        if bundles.is_bundle(options.plan):
+            return bundles.apply_file(options, options.plan)
     with _opened(options) as (runtime, settings):
         stack = _stack(options)
 
@@ -127,7 +133,7 @@ def carry_out(
 
     def show(made: Plan) -> None:
         if not options.json:
-            print(render.as_text(made), flush=True)
+            print(render.as_text(made, style(options)), flush=True)
 
     def turn_back(to: str) -> None:
         if not options.json:

@@ -21,7 +21,7 @@ from bayplan.reconcile.diff import compare
 from bayplan.reconcile.graph import OF_SWARM
 from bayplan.reconcile.plan import Action, FieldChange, Plan
 from bayplan.reconcile.render import summary
-from bayplan.record.generations import Generation, Generations, environment_of, now, without_secrets
+from bayplan.record.generations import Generation, Generations, contents_of, environment_of, now, without_secrets
 from bayplan.runtime.protocol import Facts, Observed, Runtime, Scope, Snapshot
 
 _log = logging.getLogger("bayplan.generations")
@@ -51,6 +51,7 @@ def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: in
             summary=summary(plan),
             note=plan.note,
             stack=stack,
+            contents=contents_of(plan.stack),
             digests={item.id.name: item.image_digest for item in images.of(Kind.IMAGE)},
             withheld=withheld,
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, computed_field
 
 from bayplan.models import (
     Change,
@@ -83,6 +84,7 @@ class Step(Model):
     """One action on one resource."""
 
     resource: ResourceId
+    service: str = Field("", description="Service of the project that a container is of.")
     action: Action
     why: str
     fields: tuple[FieldChange, ...] = ()
@@ -95,6 +97,11 @@ class Step(Model):
     rejoins: tuple[ResourceId, ...] = Field((), description="Networks made anew that it is put on again, as it runs.")
     roll: Roll | None = Field(None, description="How a container is replaced, where its declaration says so.")
     desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
+
+
+def service_of(resource: Resource) -> str:
+    """The service whose container it is; empty for anything else."""
+    return resource.service if isinstance(resource, Container) else ""
 
 
 class Note(Model):
@@ -130,10 +137,17 @@ class Plan(Model):
     """What was observed (``Snapshot``)."""
     note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
+    @computed_field(description="Whether an apply would do anything on the host.")  # type: ignore[prop-decorator]
     @property
     def changed(self) -> bool:
         """Whether apply would do anything on the host."""
         return bool(self.steps)
+
+    @computed_field(description="How many steps there are of each action.")  # type: ignore[prop-decorator]
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many steps there are of each action, in the order of their names."""
+        return dict(sorted(Counter(step.action.value for step in self.steps).items()))
 
     @property
     def seen(self) -> dict[str, str]:

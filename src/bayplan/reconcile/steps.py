@@ -9,7 +9,7 @@ from bayplan.models import Change, Condition, Container, Kind, Resource, Resourc
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import uses
 from bayplan.reconcile.lots import starts_first
-from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait
+from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait, service_of
 from bayplan.reconcile.risks import risk_of_change, risk_of_two, risks_of
 from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
@@ -71,6 +71,7 @@ class Steps:
         desired = resource.model_copy()
         return Step(
             resource=resource.id,
+            service=service_of(resource),
             action=action,
             why=why,
             fields=fields,

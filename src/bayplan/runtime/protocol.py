@@ -135,6 +135,8 @@ class ResolvedImage(Model):
     """Paths at which the image asks for a volume; None while nobody knows."""
     exposed: tuple[str, ...] = ()
     """Ports that the image exposes, as far as they are known."""
+    bases: tuple[str, ...] | None = Field(None, exclude=True)
+    """Full names of the images that a build begins with or copies from; None when that is not known yet."""
     pinned: Image | None = Field(None, exclude=True)
     """The same declaration with what moves held still (commits of Git repositories); None when nothing does."""
 
@@ -155,6 +157,8 @@ class Facts(Model):
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
     network_notes: tuple[str, ...] = ()
     """What this host does to a new network that has a way out, as notes of ``Observed``."""
+    kernel: Mapping[str, str] = Field(default_factory=dict)
+    """What of the engine's host programs can notice: kernel release, architecture, version of cgroups, LSM."""
     key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 

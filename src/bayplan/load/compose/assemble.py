@@ -10,6 +10,7 @@ from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import keys
+from bayplan.load.compose.allowances import read_allowances
 from bayplan.load.compose.deploy import replicas, restart
 from bayplan.load.compose.endpoints import bound, endpoints, wanted
 from bayplan.load.compose.environment import environment, label_files
@@ -99,6 +100,8 @@ class Assembler:
             networks=tuple(networks),
             volumes=tuple(volumes),
             containers=tuple(containers),
+            directory=str(self.context.directory),
+            allowed=read_allowances(self.root),
             sources=self.context.sources,
         )
 

@@ -46,6 +46,7 @@ class EngineRuntime(EngineVerbs):
             host=self.engine.host,
             in_place=frozenset({"restart", "networks", "post_start", "pre_stop", *named}),
             resets=frozenset(resets),
+            kernel=self.engine.kernel,
             key=SecretBytes(seal.key(self.settings)),
         )
 

@@ -74,6 +74,10 @@ class FakeRuntime(FakeVerbs):
             digest = self.local_images.get(made)
             present = digest is not None and self.local_images.get(image.name) == digest
             return ResolvedImage(name=image.name, digest=digest or made, present=present, origin=ImageOrigin.BUILD)
+        if image.pin is not None:
+            there = self.local_images.get(image.name) == image.pin.digest
+            origin = ImageOrigin.REGISTRY
+            return ResolvedImage(name=image.name, digest=image.pin.digest, present=there, origin=origin)
         if self.registry and image.name not in self.registry:
             raise NotFoundError(f"image {image.name} does not exist", hint="check its name and tag")
         digest = self.registry.get(image.name) or _digest(image.name)

@@ -96,6 +96,8 @@ class NativeRuntime(NativeVerbs):
         """What the native core changes in place."""
         import platform
 
+        from bayplan.system import kernel
+
         key = SecretBytes(seal.key(self.settings))
         return Facts(
             engine="native",
@@ -103,6 +105,7 @@ class NativeRuntime(NativeVerbs):
             host=platform.node(),
             in_place=IN_PLACE,
             network_notes=self.networks.closed_for_new(),
+            kernel=kernel.facts(),
             key=key,
         )
 
@@ -126,6 +129,7 @@ class NativeRuntime(NativeVerbs):
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.database.keep_cards()
                 self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 
@@ -210,6 +214,7 @@ class NativeRuntime(NativeVerbs):
         elif target.kind is Kind.CONTAINER:
             container_id = self._id(target.name)
             process = self.containers.process(container_id)
+            self.containers.mend_limits(container_id)
             netns = NetworkNamespace.of(process) if process else None
             if netns and self.networks.endpoint_defects(
                 container_id, self.networks.kernel(), process.pid if process else None

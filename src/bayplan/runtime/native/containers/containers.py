@@ -20,6 +20,7 @@ from bayplan.runtime.native.containers import (
     grants,
     groups,
     health,
+    held,
     lifecycle,
     making,
     resolver,
@@ -273,6 +274,13 @@ class Containers(Observations):
             with self.records.database.transaction() as tx:
                 begin_health(tx, container_id, checked=checked)
         client.wake(self.settings)
+
+    def mend_limits(self, container_id: str) -> None:
+        """Set the limits of its cgroup as they were applied, where they are others by now and it runs."""
+        wanted = self.declared(container_id)
+        if self._runs(container_id) and any(held.other_limits(wanted, self.settings, container_id)):
+            given = limits(wanted.resources)
+            namespaces.in_private_mounts(lambda: self.runtime.update(container_id, given))
 
     def note(self, container_id: str, action: str, detail: str = "") -> None:
         """Tell those who ask for events."""
