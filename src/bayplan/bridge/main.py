@@ -145,10 +145,15 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}
-        if options.get("on_failure"):
-            settings = settings.model_copy(update={"on_failure": options["on_failure"]})
+        settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings)
         return {**_shown(plan), **_done(outcome, back)}
+
+
+def _told_of_failure(settings: Settings, asked: object) -> Settings:
+    if asked not in (None, "rollback", "keep"):
+        raise DeclarationError(f"on_failure is rollback or keep, not {asked!r}", where="request")
+    return settings.model_copy(update={"on_failure": asked}) if asked else settings
 
 
 def _kinds(stack: Stack) -> list[Kind]:

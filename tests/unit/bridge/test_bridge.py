@@ -154,6 +154,30 @@ def test_a_failed_step_fails_the_request(ask):
     assert failed["result"] == {"done": ["image lab/web"], "failed": ["container web"], "skipped": []}
 
 
+def test_a_stack_that_fails_goes_back_unless_it_is_told_to_keep_what_was_done(ask, tmp_path):
+    def stack(word, project="shop"):
+        one = {"image": "lab/web", "environment": {"W": word}}
+        services = {"a": one, "b": {**one, "depends_on": ["a"]}}
+        return {"definition": {"services": services}, "project_name": project, "project_src": str(tmp_path)}
+
+    def word(service):
+        found = {key.name: item.actual for key, item in ask.runtime.resources.items()}
+        return found[f"shop-{service}-1"].environment["W"]
+
+    ask("apply", stack=stack("one"))
+    ask.runtime.fail["start shop-b-1"] = "no such program"
+    failed = ask("apply", stack=stack("two"))
+    assert "no such program (rolled back to generation 1)" in failed["msg"]
+    assert failed["changed"] is True
+    assert failed["result"]["rolled_back"] == "generation 1"
+    assert (word("a"), word("b")) == ("one", "one")
+    kept = ask("apply", stack=stack("two"), options={"on_failure": "keep"})
+    assert kept["failed"]
+    assert "rolled_back" not in kept["result"]
+    assert (word("a"), word("b")) == ("two", "one")
+    assert "rollback or keep" in ask("apply", stack=stack("two"), options={"on_failure": "x"})["msg"]
+
+
 @pytest.mark.parametrize("tool", ["specs.py", "schemas.py"])
 def test_what_is_generated_matches_the_models(tool):
     check = subprocess.run([sys.executable, TOP / "tools" / tool, "--check"], capture_output=True, check=False)
