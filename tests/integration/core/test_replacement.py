@@ -178,7 +178,7 @@ def test_a_successor_that_fails_is_told_of_and_the_old_one_goes_on(project, port
     if "never" in fault:
         text = text.replace("retries: 20", "retries: 3")
     if "dying" in fault:
-        text = text.replace("    healthcheck:", "    x-was:").replace("200ms}", "2s}")  # watched, not checked
+        text = text.replace("    healthcheck:", "    x-was:").replace("200ms}", "60s}")  # watched, not checked
     with Client("127.0.0.1", port) as client:
         project.file.write_text(text.replace("PORT", str(port)).replace("FAULT", fault))
         output = project("apply", ok=False)
