@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayplan.errors import StalePlanError
+from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
@@ -268,6 +268,41 @@ def login(settings: Settings, registry: str, user: str, password: str) -> str:
     from bayplan.registry import login as room
 
     return room.login(settings, registry, user, password)
+
+
+def check_login(settings: Settings, registry: str, user: str, password: str) -> None:
+    """Ask a registry whether it accepts credentials, and keep nothing. Raises AccessDeniedError, UnavailableError."""
+    from bayplan.registry import login as room
+
+    room.check(settings, registry, user, password)
+
+
+def login_of(registry: str) -> tuple[str, str] | None:
+    """User and password that are kept for a registry."""
+    from bayplan.registry import login as room
+
+    return room.kept(registry)
+
+
+def export_volume(runtime: Runtime, name: str, path: Path) -> None:
+    """Write a volume's content as a tar file, which has its name when it is whole."""
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with aside.open("wb") as file:
+            runtime.export_volume(name, file)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def import_volume(runtime: Runtime, name: str, archive: Path, *, replace: bool) -> None:
+    """Fill a volume from a tar file, all of it or nothing. Raises NotFoundError, ConflictError, CorruptStateError."""
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise NotFoundError(f"{archive} cannot be read: {error.strerror}") from error
+    with file, runtime.lock(f"import into volume {name}"):
+        runtime.import_volume(name, file, replace=replace)
 
 
 def logout(registry: str) -> bool:

@@ -1,7 +1,8 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
 Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
-``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
+``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy), ``collection`` (its version).
+Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
 null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well
@@ -13,22 +14,23 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import app, engines
+from bayplan import __version__, app, engines
 from bayplan.bridge import images
+from bayplan.bridge.answers import done as _done
+from bayplan.bridge.answers import failure as _failure
+from bayplan.bridge.answers import shown as _shown
 from bayplan.bridge.request import read_ids, read_resources, read_stack
-from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
-from bayplan.models import Kind, ResourceId, Settings, Stack
-from bayplan.reconcile.apply import Outcome
+from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
+from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
+from bayplan.models import Kind, ResourceId, Stack
 from bayplan.reconcile.plan import Plan
-from bayplan.reconcile.render import as_json, before_after
 from bayplan.runtime.protocol import Runtime, Scope
 
-Opener = Callable[[Settings], AbstractContextManager[Runtime]]
-VERBS = ("plan", "apply", "destroy", "info")
+VERBS = ("plan", "apply", "destroy", "info", *ROOMS)
 
 
 class _Collector(logging.Handler):
@@ -87,6 +89,7 @@ def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
         request = json.loads(text)
         if not isinstance(request, dict) or request.get("verb") not in VERBS:
             raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
+        _refuse_newer(request.get("collection"))
         response = _handle(request, opener or engines.open_runtime)
     except (json.JSONDecodeError, RecursionError) as error:
         response = {"failed": True, "msg": f"the request is not JSON: {error}", "where": "request"}
@@ -99,14 +102,21 @@ def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
     return {**response, "warnings": collector.messages}
 
 
-def _failure(error: BayplanError) -> dict[str, Any]:
-    where = str(error.where or "")
-    return {"failed": True, "msg": str(error), "where": where, "hint": error.hint, "output": error.output}
+def _refuse_newer(collection: object) -> None:
+    """A package knows nothing of what a later collection asks for."""
+    asked = [int(part) for part in str(collection or "0").split("+")[0].split(".") if part.isdigit()]
+    if asked > [int(part) for part in __version__.split("+")[0].split(".") if part.isdigit()]:
+        raise UnsupportedError(
+            f"bayplan {__version__} on the target is older than the collection, {collection}",
+            hint="upgrade the package there to that version or a later one",
+        )
 
 
 def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.load_settings(overrides=request.get("settings") or {})
     options = request.get("options") or {}
+    if request["verb"] in ROOMS:
+        return answer(Asked(request["verb"], options, bool(request.get("check")), settings, opener))
     absent = read_ids(request.get("absent") or [])
     stack: Stack | str
     if request.get("stack") is not None:
@@ -143,29 +153,6 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
 
 def _kinds(stack: Stack) -> list[Kind]:
     return [item.kind for item in stack.resources()]
-
-
-def _shown(plan: Plan) -> dict[str, Any]:
-    before, after = before_after(plan)
-    return {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
-
-
-def _done(outcome: Outcome) -> dict[str, Any]:
-    """What was done. When a step failed, its error beside what was done before: that stays changed."""
-    result = {
-        "done": [str(step.resource) for step in outcome.done],
-        "failed": [str(step.resource) for step, _ in outcome.failed],
-        "skipped": [str(step.resource) for step in outcome.skipped],
-    }
-    response: dict[str, Any] = {"changed": outcome.changed, "result": result}
-    try:
-        outcome.raise_failure()
-        if outcome.stopped:
-            done = ", ".join(result["done"]) or "nothing"
-            raise StoppedError(f"stopped between steps; done: {done}", hint="run it again to go on")
-    except BayplanError as error:
-        response.update(_failure(error))
-    return response
 
 
 def _info(stack: Stack | str, named: tuple[ResourceId, ...], runtime: Runtime) -> dict[str, Any]:
