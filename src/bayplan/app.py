@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
-from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
+from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -38,15 +38,19 @@ def plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] = (),
     stopped: Collection[ResourceId] = (),
+    paused: Collection[ResourceId] = (),
+    forced: Mapping[ResourceId, Change] | None = None,
     settings: Settings | None = None,
 ) -> Plan:
     """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only.
+
+    ``paused`` ones are frozen, ``forced`` ones restarted or made anew though nothing of them differs.
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
     if settings is not None:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    made = make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
+    made = make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced)
     return made.model_copy(update={"stack": stack})
 
 

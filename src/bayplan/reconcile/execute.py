@@ -59,21 +59,29 @@ class Executor:
                 if step.defects:
                     self.runtime.heal(step.resource)
                 self._settle(step)
+            case Action.PAUSE:
+                self._update(step)
+                self.runtime.pause(name)
             case Action.START:
                 self._update(step)
-                self.runtime.start(name)
+                self._start(step)
             case Action.RESTART:
                 self._update(step)
                 self.runtime.stop(name)
                 if step.runs:
-                    self.runtime.start(name)
+                    self._start(step)
             case Action.RECREATE:
                 if self._came_out_the_same(step):
-                    self.runtime.start(name)
+                    self._start(step)
                 else:
                     self._recreate(step)
             case Action.CREATE | Action.PULL | Action.BUILD:
                 self._create(step)
+
+    def _start(self, step: Step) -> None:
+        self.runtime.start(step.resource.name)
+        if step.paused:
+            self.runtime.pause(step.resource.name)
 
     def _update(self, step: Step) -> None:
         fields = sorted({change.path.partition("[")[0] for change in step.fields if change.how is not Change.RECREATE})
@@ -94,7 +102,7 @@ class Executor:
             desired = self._with_mounted(desired)
         self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
         if isinstance(desired, Container) and step.runs:
-            self.runtime.start(desired.name)
+            self._start(step)
         self._settle(step)
 
     def _settle(self, step: Step) -> None:
@@ -119,7 +127,7 @@ class Executor:
         aside = self.runtime.supersede(desired.name)
         try:
             self._create(step)
-            if step.runs and _checks_health(desired.healthcheck):
+            if step.runs and not step.paused and _checks_health(desired.healthcheck):
                 self.runtime.wait(desired.name, Condition.HEALTHY.value, _health_timeout(desired.healthcheck))
         except BaseException:
             self.runtime.delete(desired.id)

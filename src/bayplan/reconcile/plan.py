@@ -38,6 +38,7 @@ class Action(StrEnum):
     RECREATE = "re-create"
     START = "start"
     STOP = "stop"
+    PAUSE = "pause"
     DELETE = "delete"
 
 
@@ -70,6 +71,7 @@ class Step(Model):
     needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
     waits: tuple[Wait, ...] = ()
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
+    paused: bool = Field(False, description="Containers: whether it is paused after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
     desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)

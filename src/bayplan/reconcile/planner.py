@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
-from bayplan.models import Image, Kind, ResourceId, Stack
+from bayplan.models import Change, Image, Kind, ResourceId, Stack
 from bayplan.reconcile import followers, image_mounts, others_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
@@ -28,14 +28,17 @@ def make_plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
+    paused: Collection[ResourceId] = (),
+    forced: Mapping[ResourceId, Change] | None = None,
     pinned: Mapping[str, str] | None = None,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
     As a function it names some of what is observed in the scope.
 
-    ``stopped`` names declared containers that must be there but not run. ``pinned`` gives images by name the digest
-    that they stand for, whatever their names mean now.
+    ``stopped`` names declared containers that must be there but not run, ``paused`` those that are frozen. ``forced``
+    names containers that are restarted or made anew though nothing of them differs. ``pinned`` gives images by name the
+    digest that they stand for, whatever their names mean now.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
@@ -51,7 +54,8 @@ def make_plan(
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
-    return _plan(Steps(stack, runtime, snapshot, images, facts=facts, stopped=frozenset(stopped)), scope, gone)
+    turns = {"stopped": frozenset(stopped), "paused": frozenset(paused)}
+    return _plan(Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}), scope, gone)
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:

@@ -19,6 +19,7 @@ _SIGN = {
     Action.RESTART: "~",
     Action.START: ">",
     Action.STOP: "<",
+    Action.PAUSE: "=",
 }
 _ORDER = tuple(Kind)
 
