@@ -75,12 +75,8 @@ def image_copy(asked: Asked) -> dict[str, Any]:
     with asked.opened() as (runtime, _):
         found = runtime.image_verbs.inspect(name)
         if asked.check:
-            return {
-                "changed": True,
-                "skipped": True,
-                "msg": f"would offer {name} to {target}",
-                "digest": found.get("Digest"),
-            }
+            said = f"would offer {name} to {target}; what it lacks is known only then"
+            return {"changed": True, "skipped": True, "msg": said, "digest": found.get("Digest")}
         copied = runtime.image_verbs.copy(name, target, command)
     after = f"{target}: image {name} {copied.digest}\n"
     return differing(
@@ -93,14 +89,7 @@ def _acts(asked: Asked, runtime: Runtime, settings: Settings, name: str, *, fres
     options, force = asked.options, bool(asked.options.get("force"))
     here = None if fresh else _id(runtime, name)
     if (path := options.get("load_path")) is not None:
-        ids = archives.images(Path(path))
-        wanted = ids.get(str(ImageReference.parse(name))) or (
-            next(iter(ids.values())) if len(set(ids.values())) == 1 else ""
-        )
-        if not wanted:
-            raise NotFoundError(
-                f"{path} holds no image {name}", where=f"image {name}", hint=f"it holds {', '.join(ids)}"
-            )
+        wanted = _held(Path(path), name)
         if force or wanted != here:
             yield Act("load", name, here or "", wanted)
             here = None if asked.check else _id(runtime, name)
@@ -143,6 +132,17 @@ def _do(asked: Asked, runtime: Runtime, name: str, act: Act) -> None:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def _held(path: Path, name: str) -> str:
+    """The id of the image of that name in an archive, or of the only one. Raises NotFoundError."""
+    ids = archives.images(path)
+    found = ids.get(str(ImageReference.parse(name)))
+    if found is None and len(set(ids.values())) == 1:
+        (found,) = set(ids.values())
+    if found is None:
+        raise NotFoundError(f"{path} holds no image {name}", where=f"image {name}", hint=f"it holds {', '.join(ids)}")
+    return found
 
 
 def _holds(path: Path, name: str) -> bool:
@@ -215,8 +215,11 @@ def _layers(runtime: Runtime, name: str) -> list[str]:
 
 
 def _digest(runtime: Runtime, name: str) -> str:
-    found = _inspected(runtime, name)
-    return str(found.get("Digest") or "")
+    """Of its manifest, as a registry knows it."""
+    found, repository = _inspected(runtime, name), ImageReference.parse(name).name
+    known = (text.partition("@") for text in found.get("RepoDigests") or ())
+    other = next((digest for text, _, digest in known if ImageReference.parse(text).name == repository), "")
+    return str(found.get("Digest") or other)
 
 
 def _pushed(runtime: Runtime, name: str) -> str:
