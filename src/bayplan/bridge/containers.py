@@ -9,6 +9,7 @@ from bayplan import app
 from bayplan.bridge.answers import done, failure, shown
 from bayplan.bridge.request import read_resources
 from bayplan.bridge.rooms import Asked, container_ids
+from bayplan.bridge.spellings import canonical
 from bayplan.bridge.wanted import Wanted
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError, RuntimeFailureError
 from bayplan.models import Change, Condition, Endpoint, Kind, Network, ResourceId, Stack, Volume, VolumeMount
@@ -23,8 +24,13 @@ BRIDGE = "bridge"
 
 
 def containers(asked: Asked) -> dict[str, Any]:
-    """One plan for all of them; then what is waited for, and what came of it."""
-    wanted = [Wanted.read(item) for item in asked.options.get("containers") or ()]
+    """One plan for all of them; then what is waited for, and what came of it.
+
+    Of several, in ``containers``, the other options are what each has that says nothing else.
+    """
+    alone = {name: value for name, value in asked.options.items() if name != "containers"}
+    items = asked.options.get("containers")
+    wanted = [Wanted.read({**alone, **canonical(item)}) for item in ([{}] if items is None else items)]
     if twice := {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}:
         raise DeclarationError(f"containers: {min(twice)} is there twice", hint="each name once")
     stack = read_resources([one.resource for one in wanted if one.state != "absent"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bayplan.bridge import spellings
+from bayplan.bridge import networks, spellings
 from bayplan.errors import DeclarationError
 from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, Resource, ResourceId, Settings, Stack
 
@@ -58,6 +58,8 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
         of_image: dict[str, Any] = {}
         if kind is Kind.CONTAINER:
             values, of_image = spellings.read(values)
+        elif kind is Kind.NETWORK:
+            values = networks.read(values)
         if isinstance(values.get("build"), dict):
             built = values["build"].items()
             values["build"] = {key: _texts(value) if key in ("args", "labels") else value for key, value in built}
@@ -69,6 +71,8 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
             first = error.errors(include_url=False, include_input=False)[0]
             path = ".".join(str(part) for part in first["loc"])
             message = str(first["msg"]).removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                raise _unknown(path, _model(kind), where) from error
             raise DeclarationError(f"{path}: {message}" if path else message, where=where) from error
         found[_FIELDS[kind]].append(resource)
         if isinstance(resource, Container) and resource.image not in [image.name for image in found["images"]]:
@@ -85,6 +89,14 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
     from bayplan.models.swarm import SwarmStack
 
     return SwarmStack(name="", nodes=tuple(nodes))
+
+
+def _unknown(path: str, model: type[Resource], where: str) -> DeclarationError:
+    import difflib
+
+    near = difflib.get_close_matches(path, model.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    return DeclarationError(f"there is no option {path!r}", where=where, hint=hint)
 
 
 def _image(name: str, options: Mapping[str, Any], where: str) -> Image:

@@ -46,22 +46,28 @@ _DOCKERS = ("default", "bridge")
 
 def read(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields of the container, and those of its image. Raises DeclarationError naming container and option."""
-    names = {other: name for name, others in ALIASES.items() for other in others}
     where = f"container {given.get('name', '')}"
-    values: dict[str, Any] = {}
-    for option, value in given.items():
-        name = names.get(option, option)
-        if value is None:
-            continue
-        if name in values:
-            raise DeclarationError(f"{option} and {name} are one option", where=where, hint="give one of them")
-        values[name] = value
+    values = canonical(given)
     refuse_foreign(values, where)
     try:
         return _fields(values, str(given.get("name", "")))
     except DeclarationError as error:
         error.where = where  # the place in a text that nobody wrote says nothing
         raise
+
+
+def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their own names, those that are given. Raises DeclarationError for one that is given twice."""
+    names = {other: name for name, others in ALIASES.items() for other in others}
+    values: dict[str, Any] = {}
+    for option, value in given.items():
+        name = names.get(option, option)
+        if value is not None and name in values:
+            where = f"container {given.get('name', '')}"
+            raise DeclarationError(f"{option} and {name} are one option", where=where, hint="give one of them")
+        if value is not None:
+            values[name] = value
+    return values
 
 
 def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
