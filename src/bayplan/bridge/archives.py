@@ -103,5 +103,7 @@ def _reader(path: Path) -> Iterator[Read]:
             yield read
     except FileNotFoundError as error:
         raise NotFoundError("no such file", where=str(path)) from error
+    except tarfile.ReadError as error:
+        raise CorruptStateError("neither an OCI image layout nor a docker-archive", where=str(path)) from error
     except (tarfile.TarError, EOFError, OSError) as error:
         raise CorruptStateError(f"cannot be read: {error}", where=str(path)) from error

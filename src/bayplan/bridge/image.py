@@ -13,11 +13,12 @@ from bayplan.bridge.answers import differing, done, failure, shown
 from bayplan.bridge.request import read_resources
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError
-from bayplan.models import Image, ImageReference, Kind, PullPolicy, ResourceId, Settings, Stack
+from bayplan.models import Image, ImageReference, Kind, PullPolicy, ResourceId, Stack
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Runtime
 
-_ACTS = ("load_path", "import_path", "tags", "push", "archive_path", "archive_format", "force", "state")
+_ACTS = ("tag", "load_path", "import_path", "tags", "push", "archive_path", "archive_format", "force", "state")
+_NEW = "the new image"
 _BUILD = {"path": "context", "etc_hosts": "extra_hosts", "nocache": "no_cache"}
 """Docker's names of parts of a build."""
 
@@ -54,13 +55,13 @@ def image(asked: Asked) -> dict[str, Any]:
 
         if asked.check:
             plan = make()
-            return _answered(asked, runtime, plan, {}, list(_acts(asked, runtime, settings, name, fresh=plan.changed)))
+            return _answered(asked, runtime, plan, {}, list(_acts(asked, runtime, name, fresh=plan.changed)))
         plan, outcome = app.converge(make, runtime, settings)
         told = done(outcome)
         acts: list[Act] = []
         try:
             if not told.get("failed"):
-                for act in _acts(asked, runtime, settings, name, fresh=False):
+                for act in _acts(asked, runtime, name, fresh=plan.changed):
                     _do(asked, runtime, name, act)
                     acts.append(act)
         except BayplanError as error:
@@ -84,34 +85,34 @@ def image_copy(asked: Asked) -> dict[str, Any]:
     )
 
 
-def _acts(asked: Asked, runtime: Runtime, settings: Settings, name: str, *, fresh: bool) -> Iterator[Act]:
-    """What is lacking, in order; ``fresh``: the image itself is only going to be there."""
+def _acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[Act]:
+    """What is lacking, in order. ``fresh``: the image itself is made by this task; a check cannot know which it is."""
     options, force = asked.options, bool(asked.options.get("force"))
-    here = None if fresh else _id(runtime, name)
+    here = None if fresh and asked.check else _id(runtime, name)
     if (path := options.get("load_path")) is not None:
         wanted = _held(Path(path), name)
         if force or wanted != here:
             yield Act("load", name, here or "", wanted)
-            here = None if asked.check else _id(runtime, name)
+            here = wanted
     if (path := options.get("import_path")) is not None:
-        wanted = archives.diff_id(Path(path))
-        layers = _layers(runtime, name)
+        wanted, layers = archives.diff_id(Path(path)), _layers(runtime, name)
         if force or layers != [wanted]:
             yield Act("import", name, ",".join(layers), wanted)
-            here = None if asked.check else _id(runtime, name)
+            fresh, here = True, None if asked.check else _id(runtime, name)
+    called = _NEW if fresh else here or ""
     for other in options.get("tags") or ():
         before = _id(runtime, str(other))
         if here is None or before != here:
-            yield Act("tag", str(other), before or "", here or "")
+            yield Act("tag", str(other), before or "", called)
     if (path := options.get("archive_path")) is not None:
         held = archives.images(Path(path)) if Path(path).exists() else {}
         if force or here is None or here not in held.values():
-            yield Act("save", str(path), ",".join(sorted(set(held.values()))), here or "")
+            yield Act("save", str(path), ",".join(sorted(set(held.values()))), called)
     for other in (name, *(options.get("tags") or ())) if options.get("push") else ():
         there = _pushed(runtime, str(other))
         digest = "" if here is None else _digest(runtime, name)
         if force or not digest or there != digest:
-            yield Act("push", str(other), there, digest)
+            yield Act("push", str(other), there, called)
 
 
 def _do(asked: Asked, runtime: Runtime, name: str, act: Act) -> None:
@@ -153,7 +154,7 @@ def _answered(asked: Asked, runtime: Runtime, plan: Plan, told: dict[str, Any], 
     response = {**shown(plan), "result": None, **told}
     for act in acts:
         response["diff"]["before"] += f"{act.what} {act.name}: {act.before}\n" if act.before else ""
-        response["diff"]["after"] += f"{act.what} {act.name}: {act.after or 'the new image'}\n"
+        response["diff"]["after"] += f"{act.what} {act.name}: {act.after}\n"
     response["changed"] = bool(response["changed"] or acts)
     response["acts"] = [{"act": act.what, "name": act.name} for act in acts]
     try:

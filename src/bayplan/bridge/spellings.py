@@ -64,7 +64,9 @@ def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
         name = names.get(option, option)
         if value is not None and name in values:
             where = f"container {given.get('name', '')}"
-            raise DeclarationError(f"{option} and {name} are one option", where=where, hint="give one of them")
+            raise DeclarationError(
+                f"{name} is given twice, by one of its other names", where=where, hint="give it once"
+            )
         if value is not None:
             values[name] = value
     return values
@@ -174,7 +176,7 @@ def _ports(values: dict[str, Any]) -> None:
     if any(str(item).lower() == "all" for item in given):
         values["publish_all_ports"] = True
         given = [item for item in given if str(item).lower() != "all"]
-    ports = read_ports(_node(given))
+    ports = read_ports(_node({"ports": given}).get("ports") or _node([]))
     values["ports"] = [
         port.model_copy(update={"host_ip": port.host_ip or _address(address)}) if address else port for port in ports
     ]
