@@ -143,7 +143,7 @@ def main() -> None:
         required_one_of=[("name", "containers")],
         mutually_exclusive=[("name", "containers")],
     )
-    call(module, "containers")
+    call(module, "container")
 
 
 if __name__ == "__main__":

@@ -41,17 +41,32 @@ def plan(
     paused: Collection[ResourceId] = (),
     forced: Mapping[ResourceId, Change] | None = None,
     settings: Settings | None = None,
+    orphans: bool = True,
 ) -> Plan:
     """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only.
 
-    ``paused`` ones are frozen, ``forced`` ones restarted or made anew though nothing of them differs.
+    ``paused`` ones are frozen, ``forced`` ones restarted or made anew though nothing of them differs. Without
+    ``orphans`` what a project has and does not declare stays.
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
     if settings is not None:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    made = make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced)
+    made = make_plan(
+        stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
+    )
     return made.model_copy(update={"stack": stack})
+
+
+def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
+    """What must happen for some services, and what they depend on, to be as declared; the rest is left alone.
+
+    It is no generation of the project. Raises NotFoundError for a service that is not declared.
+    """
+    from bayplan.reconcile.one_off import of_services
+
+    made = plan(of_services(stack, services), runtime, settings=settings, orphans=False)
+    return made.model_copy(update={"stack": None, "kept": ()})
 
 
 def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:

@@ -23,7 +23,7 @@ BRIDGE = "bridge"
 """The network of containers that name none, called as Docker calls it."""
 
 
-def containers(asked: Asked) -> dict[str, Any]:
+def container(asked: Asked) -> dict[str, Any]:
     """One plan for all of them; then what is waited for, and what came of it.
 
     Of several, in ``containers``, the other options are what each has that says nothing else.

@@ -19,7 +19,7 @@ from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
 from bayplan import __version__, app, engines
-from bayplan.bridge import images
+from bayplan.bridge import images, waiting
 from bayplan.bridge.answers import done as _done
 from bayplan.bridge.answers import failure as _failure
 from bayplan.bridge.answers import shown as _shown
@@ -142,13 +142,19 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
                 volumes, images = bool(options.get("volumes")), bool(options.get("images"))
                 return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
+            if options.get("services"):
+                return app.plan_services(stack, options["services"], runtime, settings)
             stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
-            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings)
+            keep = options.get("purge") is False
+            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}
         plan, outcome = app.converge(make, runtime, settings)
-        return {**_shown(plan), **_done(outcome)}
+        response = {**_shown(plan), **_done(outcome)}
+        if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
+            response |= waiting.settled(stack, options, runtime)
+        return response
 
 
 def _kinds(stack: Stack) -> list[Kind]:

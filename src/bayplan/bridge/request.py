@@ -34,6 +34,7 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
         "profiles": tuple(given.get("profiles") or ()),
         "environment": _environment(given.get("env") or {}),
         "settings": settings,
+        "override": _scaled(given.get("scale") or {}),
     }
     if given.get("definition") is not None:
         named = given.get("project_name") or directory or given["definition"].get("name")
@@ -47,6 +48,15 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     if not files:
         raise DeclarationError("no Compose file", where=str(source or ""), hint="give project_src, files or definition")
     return load_stack(files, project_directory=directory, **common)
+
+
+def _scaled(scale: Mapping[str, Any]) -> str:
+    """Replicas by service, as a text that goes over the files."""
+    for name, count in scale.items():
+        if isinstance(count, bool) or not str(count).isdecimal():
+            raise DeclarationError(f"scale: {name} {count!r} is no number of replicas", where="stack")
+    services = {name: {"scale": int(count), "deploy": {"replicas": int(count)}} for name, count in scale.items()}
+    return json.dumps({"services": services}) if services else ""
 
 
 def read_resources(items: list[Mapping[str, Any]]) -> Stack:

@@ -20,7 +20,7 @@ ROOMS: Mapping[str, str] = {
     **dict.fromkeys(("generation", "drift_info"), "past"),
     **dict.fromkeys(("container_exec", "container_logs"), "inside"),
     "container_copy": "files",
-    "containers": "containers",
+    "container": "containers",
     **dict.fromkeys(("image", "image_copy"), "image"),
     **dict.fromkeys(("volume_backup", "volume_restore"), "volumes"),
     **dict.fromkeys(("secret", "config"), "kept"),

@@ -31,6 +31,7 @@ def make_plan(
     paused: Collection[ResourceId] = (),
     forced: Mapping[ResourceId, Change] | None = None,
     pinned: Mapping[str, str] | None = None,
+    orphans: bool = True,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
@@ -39,6 +40,8 @@ def make_plan(
     ``stopped`` names declared containers that must be there but not run, ``paused`` those that are frozen. ``forced``
     names containers that are restarted or made anew though nothing of them differs. ``pinned`` gives images by name the
     digest that they stand for, whatever their names mean now.
+
+    Without ``orphans`` what a project has and does not declare stays.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
@@ -55,7 +58,9 @@ def make_plan(
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
     turns = {"stopped": frozenset(stopped), "paused": frozenset(paused)}
-    return _plan(Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}), scope, gone)
+    return _plan(
+        Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}), scope, gone, orphans=orphans
+    )
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
@@ -95,11 +100,11 @@ def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
         raise
 
 
-def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId]) -> Plan:
+def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId], *, orphans: bool) -> Plan:
     stack, snapshot, facts = steps.stack, steps.snapshot, steps.facts
     steps.find()
     followers.follow(steps)
-    doomed, kept = removal.doomed(stack, scope, snapshot, absent)
+    doomed, kept = removal.doomed(stack, scope, snapshot, absent, orphans=orphans)
     changing = [step.desired for step in steps.found.values() if step.desired is not None]
     steps.runtime.check(changing, stack.name, removing=tuple(doomed))
     leaving = removal.removals(doomed, snapshot)
