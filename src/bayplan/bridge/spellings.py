@@ -39,7 +39,22 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Options to their other names."""
 OF_IMAGE = ("platform", "pull")
 """Options of a container that are its image's."""
-_COMPOSE = ("devices", "ulimits", "healthcheck", "command", "entrypoint", "sysctls", "annotations")
+_COMPOSE = (
+    *(
+        "annotations",
+        "cap_add",
+        "cap_drop",
+        "command",
+        "device_cgroup_rules",
+        "devices",
+        "dns",
+        "dns_opt",
+        "dns_search",
+    ),
+    *("domainname", "entrypoint", "expose", "group_add", "healthcheck", "hostname", "oom_score_adj", "shm_size"),
+    *("stop_signal", "sysctls", "ulimits", "user", "working_dir"),
+)
+"""Options that a service of a Compose file has under the same name, read by the same reader."""
 _DOCKERS = ("default", "bridge")
 """Docker's words for the network that it puts a container on which names none."""
 
