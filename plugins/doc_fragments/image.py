@@ -147,11 +147,22 @@ options:
     description:
     - Tar of a file system on the target that becomes an image of one layer.
     type: path
+  source:
+    description:
+    - 'Of community.docker: where it comes from; O(build) and O(load_path) say so themselves.'
+    type: str
+    choices:
+    - pull
+    - build
+    - load
+    - local
   tags:
     description:
     - Further names that the image shall have.
     type: list
     elements: str
+    aliases:
+    - repository
   push:
     description:
     - Bring O(name) and O(tags) to their registries, where these have another image or none.

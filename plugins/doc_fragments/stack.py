@@ -60,6 +60,8 @@ options:
     - V(false) leaves what the project has and does not declare any more.
     type: bool
     default: true
+    aliases:
+    - remove_orphans
   wait:
     description:
     - End when each container runs, and is healthy where it has a health check.

@@ -7,6 +7,7 @@ from typing import Any
 
 from bayplan import app
 from bayplan.bridge.answers import done, failure, shown
+from bayplan.bridge.as_it_is import completed
 from bayplan.bridge.request import read_resources
 from bayplan.bridge.rooms import Asked, container_ids
 from bayplan.bridge.spellings import canonical
@@ -54,6 +55,7 @@ def _plan(stack: Stack, wanted: Sequence[Wanted], runtime: Runtime, settings: _S
     ids = {one.name: container_ids([one.name])[0] for one in wanted}
     looked = [ids[one.name] for one in wanted if one.state == "present" or one.rules or one.restart]
     there = runtime.observe(Scope(names=(*looked, *_named(stack)))) if looked or _named(stack) else Snapshot()
+    stack = completed(stack, there)
     if runtime.facts().engine == "native":
         stack = _with_bridge(stack)
     stack = _with_missing(stack, there)

@@ -17,7 +17,18 @@ from bayplan.models import Image, ImageReference, Kind, PullPolicy, ResourceId, 
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Runtime
 
-_ACTS = ("tag", "load_path", "import_path", "tags", "push", "archive_path", "archive_format", "force", "state")
+_ACTS = (
+    "tag",
+    "source",
+    "load_path",
+    "import_path",
+    "tags",
+    "push",
+    "archive_path",
+    "archive_format",
+    "force",
+    "state",
+)
 _NEW = "the new image"
 _BUILD = {"path": "context", "etc_hosts": "extra_hosts", "nocache": "no_cache"}
 """Docker's names of parts of a build."""
@@ -41,11 +52,16 @@ def image(asked: Asked) -> dict[str, Any]:
     sources = [one for one in ("build", "load_path", "import_path") if options.get(one) is not None]
     if len(sources) > 1:
         raise DeclarationError(f"{sources[0]} and {sources[1]} exclude each other", where=f"image {name}")
+    needed = {"build": "build", "load": "load_path"}.get(options.get("source") or "")
+    if needed and options.get(needed) is None:
+        raise DeclarationError(f"source: {options['source']} needs {needed}", where=f"image {name}")
     _paths_there(asked)
     own = {key: value for key, value in options.items() if key not in _ACTS and value is not None}
     own["name"] = name
     if isinstance(own.get("build"), Mapping):
         own["build"] = {_BUILD.get(key, key): value for key, value in own["build"].items() if value is not None}
+    if options.get("source") == "local":
+        own["pull"] = "never"
     by_file = sources in (["load_path"], ["import_path"])
     stack = Stack(name="") if by_file else read_resources([{**own, "kind": "image"}])
     with asked.opened() as (runtime, settings):

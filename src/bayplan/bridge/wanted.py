@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bayplan.bridge.as_it_is import AS_IT_IS
 from bayplan.bridge.foreign import LIMITS, RATES
 from bayplan.bridge.spellings import ALIASES
 from bayplan.errors import DeclarationError
@@ -49,25 +50,24 @@ class Wanted:
         if not name:
             raise DeclarationError("a container has no name", where="containers", hint="give each a name")
         own = {key: value for key, value in given.items() if key not in CONTROLS and value is not None}
+        named = {} if own.get("image") else {"image": Rule.IGNORE}
         return Wanted(
             name=name,
-            resource={**own, "kind": "container"},
-            state=_state(given, own, where),
+            resource={"image": AS_IT_IS, **own, "kind": "container"},
+            state=_state(given, where),
             restart=_restart(given.get("restart"), where),
             recreate=bool(given.get("recreate")),
             detach=given.get("detach") is not False,
             cleanup=bool(given.get("cleanup")),
             healthy_wait_timeout=_seconds(given.get("healthy_wait_timeout"), where),
-            rules=_rules(given.get("comparisons") or {}, where),
+            rules={**named, **_rules(given.get("comparisons") or {}, where)},
         )
 
 
-def _state(given: Mapping[str, Any], own: Mapping[str, Any], where: str) -> str:
+def _state(given: Mapping[str, Any], where: str) -> str:
     state = str(given.get("state") or "started")
     if state not in STATES:
         raise DeclarationError(f"state {state!r} is none", where=where, hint=f"one of {', '.join(STATES)}")
-    if state != "absent" and not own.get("image"):
-        raise DeclarationError("names no image", where=where, hint="give image; only state: absent needs none")
     if given.get("paused") is True and state in ("started", "present", "healthy"):
         return "paused"
     return state

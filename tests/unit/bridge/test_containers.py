@@ -124,7 +124,7 @@ def test_an_option_without_a_place_is_answered_with_what_to_do(ask, option):
         ({"restart": {"condition": "no"}}, "use restart_policy"),
         ({"enviroment": {"A": 1}}, "did you mean 'environment'"),
         ({"state": "up"}, "one of present, started"),
-        ({"image": None}, "names no image"),
+        ({"image": None}, "no image is named to make it from"),
         ({"comparisons": {"nowhere": "strict"}}, "no option nowhere"),
         ({"comparisons": {"user": "allow_more_present"}}, "holds one value"),
         ({"comparisons": {"env": "maybe"}}, "one of strict, ignore"),
@@ -180,6 +180,16 @@ def test_differences_that_are_allowed_stay_until_it_is_made_anew(ask):
     assert ask.runtime.resources[ResourceId(kind=Kind.CONTAINER, name="web")].actual.labels == both
     anew = ask(name="web", env={"C": "1"}, labels=both, user="7", comparisons={"env": "ignore"})
     assert "environment[C]" in [item["path"] for item in anew["plan"]["steps"][0]["fields"]]
+
+
+def test_without_an_image_it_stays_as_it_is_but_for_what_is_said(ask):
+    ask(name="web", env={"A": "1"}, memory="64m")
+    assert actions(ask(name="web", image=None, state="stopped")) == [("stop", "web")]
+    assert ask(name="web", image=None, state="stopped")["changed"] is False
+    limited = ask(name="web", image=None, cpus=0.5)
+    assert [item["path"] for item in limited["plan"]["steps"][0]["fields"]] == ["resources[cpus]"]
+    held = ask.runtime.resources[ResourceId(kind=Kind.CONTAINER, name="web")].actual
+    assert (held.image, held.environment, str(held.resources.memory)) == ("lab/web", {"A": "1"}, "64MiB")
 
 
 def test_another_image_that_is_ignored_is_not_even_fetched(ask):
