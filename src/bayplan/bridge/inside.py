@@ -43,7 +43,9 @@ def container_exec(asked: Asked) -> dict[str, Any]:
     if options.get("detach"):
         return {"changed": True}
     stdout, stderr = (_text(part, strip=options.get("strip_empty_ends", True)) for part in (done.stdout, done.stderr))
-    return {"changed": True, "rc": done.exit_code, "stdout": stdout, "stderr": stderr}
+    code = done.exit_code
+    said = {"msg": f"the command ended with exit code {code}"} if code else {}  # Ansible fails the task for such a code
+    return {"changed": True, "rc": code, "stdout": stdout, "stderr": stderr, **said}
 
 
 def container_logs(asked: Asked) -> dict[str, Any]:
