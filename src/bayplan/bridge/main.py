@@ -28,7 +28,7 @@ from bayplan.bridge.answers import shown as _shown
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
-from bayplan.models import Kind, ResourceId, Stack
+from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Runtime, Scope
 
@@ -166,6 +166,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
 
 
 def _told_of_failure(settings: Settings, asked: object) -> Settings:
+    """Settings with what the request says becomes of a stack that fails."""
     if asked not in (None, "rollback", "keep"):
         raise DeclarationError(f"on_failure is rollback or keep, not {asked!r}", where="request")
     return settings.model_copy(update={"on_failure": asked}) if asked else settings
