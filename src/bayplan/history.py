@@ -59,9 +59,10 @@ def plan_rollback(
 def generation_before(failed: Plan, settings: Settings) -> Generation | None:
     """What a project can go back to after an apply of all of it has failed; None when there is nothing.
 
-    A failed apply leaves no generation: the last one is that of before, unless it declares the same.
+    A failed apply leaves no generation: the last one is that of before, unless it declares the same. A swarm takes its
+    services back itself, each by its own policy.
     """
-    if not failed.project or failed.stack is None:
+    if not failed.project or failed.stack is None or failed.engine == "swarm":
         return None
     with _generations(settings) as kept:
         numbers = kept.numbers(failed.project)
