@@ -151,6 +151,12 @@ def _kept(sub: Subparsers) -> None:
     kept_files.add(sub)
 
 
+def _prune(sub: Subparsers) -> None:
+    from bayplan.cli import prune
+
+    prune.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
     from bayplan.cli import host, login_verbs, repair
 
@@ -176,6 +182,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     "logs": _logs,
     **dict.fromkeys(("history", "rollback", "drift"), _past),
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
+    "prune": _prune,
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
