@@ -157,6 +157,12 @@ def _prune(sub: Subparsers) -> None:
     prune.add(sub)
 
 
+def _adopt(sub: Subparsers) -> None:
+    from bayplan.cli import adopt
+
+    adopt.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
     from bayplan.cli import host, login_verbs, repair
 
@@ -183,6 +189,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("history", "rollback", "drift"), _past),
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "prune": _prune,
+    "adopt": _adopt,
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
