@@ -163,6 +163,12 @@ def _adopt(sub: Subparsers) -> None:
     adopt.add(sub)
 
 
+def _graph(sub: Subparsers) -> None:
+    from bayplan.cli import graph
+
+    graph.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
     from bayplan.cli import host, login_verbs, repair
 
@@ -190,6 +196,7 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "prune": _prune,
     "adopt": _adopt,
+    "graph": _graph,
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
