@@ -52,10 +52,32 @@ def plan_rollback(
                 raise NotFoundError(f"project {project} has no generation before this one", hint="see `history`")
             number = numbers[-2]
         made = kept.get(project, number)
-    stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
-    plan = make_plan(stack, runtime, pinned=_pins(made))
+    return _plan_back(made, room.restored(made, runtime.observe(default_scope(made.stack)), current), runtime)
+
+
+def generation_before(failed: Plan, settings: Settings) -> Generation | None:
+    """What a project can go back to after an apply of all of it has failed; None when there is nothing.
+
+    A failed apply leaves no generation: the last one is that of before, unless it declares the same.
+    """
+    if not failed.project or failed.stack is None:
+        return None
+    with _generations(settings) as kept:
+        numbers = kept.numbers(failed.project)
+        made = kept.get(failed.project, numbers[-1]) if numbers else None
+    return None if made is None or room.is_of(made, failed) else made
+
+
+def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
+    """What takes a project back to a generation after a failed apply, with the secrets that it ran with before."""
+    stack = room.restored(made, failed.snapshot, failed.stack, as_it_ran=True)
+    return _plan_back(made, stack, runtime)
+
+
+def _plan_back(made: Generation, stack: Stack, runtime: Runtime) -> Plan:
+    plan = make_plan(stack, runtime, pinned=_pins(made), backwards=True)
     room.check_content(plan)
-    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {number}"})
+    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
 
 
 def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:

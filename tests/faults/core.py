@@ -41,6 +41,7 @@ services:
     ports: ["127.0.0.1:${PORT}:7000"]
     stop_grace_period: 50ms
     depends_on: {store: {condition: service_healthy}}
+    deploy: {update_config: {order: "${ORDER:-stop-first}", monitor: 50ms}}
   web:
     image: lab/busybox
     command: [sh, -c, 'exec sleep 600']

@@ -15,6 +15,9 @@ from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
+_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle"})
+"""Verbs that take images as the lock has them; the others (to look, to stop, to remove) work whatever is in it."""
+
 
 def settings_of(options: Namespace) -> Settings:
     """Settings of file, environment and command line."""
@@ -62,7 +65,7 @@ def stack(options: Namespace) -> Stack:
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
         raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    options.stack = load_stack(
+    found = load_stack(
         files,
         project_directory=directory,
         project_name=options.project_name,
@@ -71,7 +74,19 @@ def stack(options: Namespace) -> Stack:
         profiles=tuple(options.profile),
         settings=options.settings if "settings" in options else settings_of(options),
     )
+    options.stack = _locked(found, options) if options.verb in _HELD else found
     return cast(Stack, options.stack)
+
+
+def _locked(found: Stack, options: Namespace) -> Stack:
+    """At the digests of the lock beside it; there is none most of the time."""
+    strict = getattr(options, "locked", False)
+    there = any((Path(source).parent / "bayplan.lock").exists() for source in found.sources[:1])
+    if getattr(options, "no_lock", False) or not (strict or there):
+        return found
+    from bayplan import environments
+
+    return environments.held(found, strict=strict)
 
 
 def lock_timeout(options: Namespace) -> Duration | None:

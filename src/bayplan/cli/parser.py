@@ -46,14 +46,21 @@ def _verb_of(arguments: Sequence[str]) -> str | None:
 
 
 def _project(sub: Subparsers) -> None:
-    from bayplan.cli import verbs
+    from bayplan.cli import locks, verbs
 
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
     plan.add_argument("--out", type=Path, metavar="FILE", help="keep the plan in a file for `apply FILE`")
     apply = _verb(sub, "apply", verbs.apply, "make the host match")
     apply.add_argument("plan", nargs="?", type=Path, metavar="FILE", help="only if it is still the plan in this file")
+    apply.add_argument(
+        "--on-failure",
+        choices=("rollback", "keep"),
+        help="go back to the generation before when it fails on the way, or leave what was done; rollback",
+    )
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
+    for verb in (plan, apply):
+        locks.options_of(verb)
     _verb(sub, "status", verbs.status, "show what the project has on this host")
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
@@ -88,6 +95,24 @@ def _past(sub: Subparsers) -> None:
     drift.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is drift")
     for parser in (rollback, drift):
         colour.add_option(parser)
+
+
+def _lock(sub: Subparsers) -> None:
+    from bayplan.cli import locks
+
+    locks.add(sub)
+
+
+def _parity(sub: Subparsers) -> None:
+    from bayplan.cli import parity
+
+    parity.add(sub)
+
+
+def _bundle(sub: Subparsers) -> None:
+    from bayplan.cli import bundles
+
+    bundles.add(sub)
 
 
 def _logs(sub: Subparsers) -> None:
@@ -193,6 +218,9 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("plan", "apply", "status", "destroy", "exec", "pull"), _project),
     "logs": _logs,
     **dict.fromkeys(("history", "rollback", "drift"), _past),
+    "lock": _lock,
+    "bundle": _bundle,
+    "parity": _parity,
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
     "prune": _prune,
     "adopt": _adopt,

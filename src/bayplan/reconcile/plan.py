@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, computed_field
 
@@ -12,6 +12,7 @@ from bayplan.models import (
     Change,
     Condition,
     Container,
+    Duration,
     Image,
     Kind,
     Model,
@@ -39,6 +40,7 @@ class Action(StrEnum):
     RECREATE = "re-create"
     START = "start"
     STOP = "stop"
+    PAUSE = "pause"
     DELETE = "delete"
 
 
@@ -60,6 +62,25 @@ class Wait(Model):
     required: bool = True
 
 
+class Roll(Model):
+    """How the replacement of one container of a service is done, among the others, and what its failure means."""
+
+    service: str
+    lot: int = Field(description="Which of the lots it is in, from 1; each comes after the one before.")
+    lots: int
+    order: Literal["stop-first", "start-first"]
+    delay: Duration = Field(description="Pause after the lot before.")
+    monitor: Duration = Field(description="Time after its start in which an end, or turning unhealthy, is a failure.")
+    failure_action: Literal["pause", "continue", "rollback"]
+    may_fail: int = Field(description="How many of the service may fail and the others go on.")
+
+    def __str__(self) -> str:
+        text = f"lot {self.lot} of {self.lots}" if self.lots > 1 else ""
+        after = f"{self.delay} after the one before" if self.lot > 1 and self.delay else ""
+        watched = f"watched for {self.monitor}" if self.monitor else ""
+        return ", ".join(part for part in (text, after, self.order, watched) if part)
+
+
 class Step(Model):
     """One action on one resource."""
 
@@ -72,8 +93,11 @@ class Step(Model):
     needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
     waits: tuple[Wait, ...] = ()
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
+    paused: bool = Field(False, description="Containers: whether it is paused after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
+    rejoins: tuple[ResourceId, ...] = Field((), description="Networks made anew that it is put on again, as it runs.")
+    roll: Roll | None = Field(None, description="How a container is replaced, where its declaration says so.")
     desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 

@@ -21,6 +21,7 @@ _SIGN = {
     Action.RESTART: "~",
     Action.START: ">",
     Action.STOP: "<",
+    Action.PAUSE: "=",
 }
 _TONE = {
     Action.DELETE: Tone.REMOVED,
@@ -52,7 +53,7 @@ def steps_text(plan: Plan, style: Style = PLAIN, causes: Mapping[ResourceId, Seq
     groups: dict[str, dict[str, list[Step]]] = {}
     for step in sorted(plan.steps, key=lambda item: _ORDER.index(item.resource.kind)):
         title = f"service {step.service}" if step.service else f"{step.resource.kind.value}s"
-        alike = step.model_dump_json(include={"action", "why", "fields", "risks"}) + step.resource.kind
+        alike = step.model_dump_json(include={"action", "why", "fields", "risks", "roll"}) + step.resource.kind
         alike += "".join(causes.get(step.resource, ()))
         groups.setdefault(title, {}).setdefault(alike, []).append(step)
     blocks = (
@@ -108,6 +109,8 @@ def _steps(alike: Sequence[Step], style: Style, causes: Sequence[str]) -> Iterat
         for path, before, after in readable.rows(item):
             old, new = style.paint(Tone.REMOVED, before), style.paint(Tone.MADE, after)
             yield f"      {escaped(path)}: {old} -> {new}  {way}"
+    if step.roll:
+        yield f"      {style.paint(Tone.ASIDE, f'= {step.roll}')}"
     yield from (f"      {style.paint(Tone.RISK, f'! {risk}')}" for risk in step.risks)
 
 

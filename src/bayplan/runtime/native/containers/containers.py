@@ -71,15 +71,17 @@ class Containers(Observations):
         """The same on the networks that it is on, also by hand. Raises NotFoundError."""
         return placed(self.records.get(container_id))
 
-    def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
-        """Record the intent to make a container.
+    def reserve(
+        self, container_id: str, container: Container, project: str, image_digest: str, *, spare: bool = False
+    ) -> None:
+        """Record the intent to make a container; ``spare``: beside another, whose place it will take.
 
         Its secrets are in memory from here on. Raises ConflictError for a name that is taken.
         """
         cgroups.expect_move()
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
-        self.records.add(container_id, container, project, image_digest)
+        self.records.add(container_id, container, project, image_digest, spare=spare)
         grants.write(container, self.settings, container_id)
 
     def create(
@@ -245,6 +247,10 @@ class Containers(Observations):
         declared = self.declared(container_id)
         renamed = declared.model_copy(update={"name": name}).model_dump_json()
         self.records.set(container_id, name=name, declared=renamed, superseded_by="successor" if superseded else None)
+
+    def is_spare(self, container_id: str) -> bool:
+        """Whether it is beside another container of its name."""
+        return self.records.get(container_id)["superseded_by"] is not None
 
     def update(self, container_id: str, container: Container) -> None:
         """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
