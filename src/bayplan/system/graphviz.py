@@ -1,4 +1,4 @@
-"""Graphviz, called as the program ``dot`` (docs/decisions/0010-drawings.md)."""
+"""Graphviz, called as the program ``dot`` (docs/decisions/0014-drawings.md)."""
 
 from __future__ import annotations
 
