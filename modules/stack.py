@@ -27,6 +27,12 @@ EXAMPLES = r"""
     env:
       TAG: "2.1"
 
+- name: A project from a directory where Ansible runs; only what changed is sent
+  bayplan.containers.stack:
+    project_src: files/shop
+    remote_src: false
+    templates: [settings.env.j2]
+
 - name: Remove it, keep its volumes
   bayplan.containers.stack:
     project_src: /srv/shop
@@ -104,7 +110,7 @@ from ansible_collections.bayplan.containers.plugins.module_utils._specs import S
 def main() -> None:
     """Ask the bridge."""
     module = Module(argument_spec=SPECS["stack"], mutually_exclusive=[("files", "definition")])
-    names = ("project_src", "files", "definition", "project_name", "env", "profiles")
+    names = ("project_src", "files", "definition", "project_name", "env", "profiles", "remote_src")
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
         ask(module, {"verb": "apply", "stack": source})

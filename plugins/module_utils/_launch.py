@@ -47,17 +47,18 @@ def main() -> None:
     """Say that the bridge begins, and become it; say so when there is none."""
     sys.path[:] = [item for item in sys.path if item]  # with -c the working directory comes first
     argv = find(" ".join(sys.argv[1:]))
-    if argv:
-        print(BEGUN, flush=True)
-        if argv[0] == sys.executable and argv[1] == "-P":
-            from runpy import run_module
+    if not argv:
+        print(ABSENT)
+        return
+    print(BEGUN, flush=True)
+    if argv[:2] == [sys.executable, "-P"]:
+        from runpy import run_module
 
-            run_module("bayplan.bridge", run_name="__main__")
-        try:
-            os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
-        except OSError:
-            pass
-    print(ABSENT)
+        run_module("bayplan.bridge", run_name="__main__")
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
+    except OSError:
+        print(ABSENT)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
-Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
+Request: ``verb`` (plan, apply, destroy, info; ``containers`` and
+``send``: ``bridge.listing``, ``bridge.sent``), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
 ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
@@ -18,7 +19,7 @@ from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
 from bayplan import app, engines
-from bayplan.bridge import images
+from bayplan.bridge import images, listing, sent
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
 from bayplan.models import Kind, ResourceId, Settings, Stack
@@ -28,7 +29,7 @@ from bayplan.reconcile.render import as_json, before_after
 from bayplan.runtime.protocol import Runtime, Scope
 
 Opener = Callable[[Settings], AbstractContextManager[Runtime]]
-VERBS = ("plan", "apply", "destroy", "info")
+VERBS = ("plan", "apply", "destroy", "info", "containers", sent.VERB)
 
 
 class _Collector(logging.Handler):
@@ -106,6 +107,12 @@ def _failure(error: BayplanError) -> dict[str, Any]:
 
 def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.load_settings(overrides=request.get("settings") or {})
+    if request["verb"] == "containers":
+        return listing.containers(settings, opener)
+    if request["verb"] == sent.VERB:
+        return sent.receive(request, engines.chosen(settings))
+    if (request.get("stack") or {}).get("sent") is not None:
+        return _handle_sent(request, settings, opener)
     options = request.get("options") or {}
     absent = read_ids(request.get("absent") or [])
     stack: Stack | str
@@ -139,6 +146,29 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
             return {**_shown(make()), "result": None}
         plan, outcome = app.converge(make, runtime, settings)
         return {**_shown(plan), **_done(outcome)}
+
+
+def _handle_sent(request: Mapping[str, Any], settings: Settings, opener: Opener) -> dict[str, Any]:
+    """A stack whose files the asker has: brought here first, or foreseen."""
+    given = dict(request["stack"])
+    files = given.pop("sent")
+    there = sent.Sent(files, engines.chosen(settings, lambda: str(given.get("project_name") or files.get("key"))))
+    missing = there.missing()
+    if missing:
+        return {"changed": False, "missing": missing}
+    here = {**request, "stack": {**given, "project_src": str(there.directory), "remote_src": True}}
+    if request.get("check") or request["verb"] == "plan":
+        response = there.foreseen(lambda: _handle(here, opener))
+    else:
+        there.write()
+        try:
+            response = _handle(here, opener)
+        except BayplanError as error:
+            response = _failure(error)
+        if request["verb"] == "destroy" and not response.get("failed"):
+            there.forget()
+    changed = bool(response.get("changed") or there.changed)
+    return {**response, "changed": changed, "sent": {"written": there.written, "removed": there.removed}}
 
 
 def _kinds(stack: Stack) -> list[Kind]:

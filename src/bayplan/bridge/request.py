@@ -27,6 +27,11 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     """The stack of ``project_src``, ``files`` (relative to it) or ``definition``. Raises DeclarationError."""
     from bayplan.load.compose import find_files, load_stack, load_text
 
+    if given.get("remote_src") is False:
+        raise DeclarationError(
+            f"{given.get('project_src')} is where Ansible runs, and this connection passes no files along",
+            hint="switch pipelining on (not with become_method su), or copy it and leave remote_src out",
+        )
     source = given.get("project_src")
     directory = Path(source) if source else None
     common: dict[str, Any] = {
@@ -115,9 +120,9 @@ def _container(values: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(result.get(name), list):
             result[name] = [str(part) for part in result[name]]
     if result.get("ports"):
-        result["ports"] = _ports(result["ports"])
+        result["ports"] = port_models(result["ports"])
     if result.get("mounts"):
-        result["mounts"] = [_mount(item, str(values.get("name"))) for item in result["mounts"]]
+        result["mounts"] = [mount_model(item, str(values.get("name"))) for item in result["mounts"]]
     if result.get("networks"):
         result["networks"] = [{"network": item} if isinstance(item, str) else item for item in result["networks"]]
     restart = result.get("restart")
@@ -134,14 +139,16 @@ def _words(text: str, where: str) -> list[str]:
         raise DeclarationError(f"{text!r}: {error}", where=where, hint="close the quotes, or give a list") from error
 
 
-def _ports(items: list[Any]) -> list[Any]:
+def port_models(items: list[Any]) -> list[Any]:
+    """Ports as Compose spells them, short or long, as models. Raises DeclarationError."""
     from bayplan.load.compose.ports import read_ports
     from bayplan.load.compose.yaml_text import parse, place
 
     return list(read_ports(place(parse(json.dumps(items), "ports")[0])))
 
 
-def _mount(item: Any, container: str) -> Any:
+def mount_model(item: Any, container: str) -> Any:
+    """One mount as Compose spells it short, as the fields of a model. Raises DeclarationError."""
     if not isinstance(item, str):
         return item
     from bayplan.load.compose.mounts import MountReader
