@@ -187,6 +187,19 @@ def test_containers_of_another_host(shop):
         assert secret in said
 
 
+def test_plans_are_shown_as_lines(core):
+    core.environment = {**core.environment, "ANSIBLE_CALLBACKS_ENABLED": "bayplan.containers.plans"}
+    secret = secrets.token_hex(8)
+    options = {**SLEEP, "name": "bpa-web", "env": {"DB_PASSWORD": secret, "NAME": "one"}}
+    edited = {**options, "env": {"DB_PASSWORD": secret + "2", "NAME": "two"}}
+    core.play(("container", options), ("container", edited), ("container", edited))
+    said = [line.strip() for line in core.output.splitlines()]
+    assert "localhost:   + create container bpa-web: declared, not on the host" in said
+    assert "localhost:       environment[NAME]: 'one' -> 'two'" in said
+    assert sum("to change" in line for line in said) == 2
+    assert secret not in core.output
+
+
 def test_lookups_and_filters(core):
     key, file = "k" * 16, core.directory / "secret"
     file.write_text("hunter2")
@@ -217,6 +230,7 @@ def test_lookups_and_filters(core):
 
 def test_plugins_are_documented_and_say_their_licence(environment):
     kinds = {"connection": ["container"], "inventory": ["containers"], "lookup": ["digest", "secret_hash"]}
+    kinds["callback"] = ["plans"]
     kinds["filter"] = ["compose_declaration", "image_parts", "mount_parts", "port_parts"]
     for kind, names in kinds.items():
         for name in names:
