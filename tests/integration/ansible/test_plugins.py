@@ -15,7 +15,8 @@ from integration.ansible.conftest import BIN, TOP
 from sshd import MISSING, sshd
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-COMMAND = f"{sys.executable} -m bayplan"
+# By ssh too, where nothing of this process's environment is: the package of this checkout.
+COMMAND = f"env PYTHONPATH={TOP}/src {sys.executable} -m bayplan"
 # The host's programs, Python among them, in a container: modules run there as on any host.
 PROGRAMS = ["/usr:/usr:ro", "/lib:/lib:ro", "/lib64:/lib64:ro"]
 SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stop_grace_period": "100ms", "network_mode": "none"}
@@ -27,7 +28,7 @@ def shop(core):
     (core.directory / "passwd").write_text("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/tmp:/bin/sh\n")
     mounts = [*PROGRAMS, f"{core.directory}/passwd:/etc/passwd:ro"]
     services = {
-        "web": {**SLEEP, "labels": {"tier": "front"}, "volumes": mounts, "tmpfs": ["/tmp", "/root"]},
+        "web": {**SLEEP, "labels": {"tier": "front"}, "volumes": mounts, "tmpfs": ["/tmp", "/root", "/var/tmp"]},
         "store": {**SLEEP, "labels": {"tier": "back"}, "container_name": "bpa-store"},
     }
     assert core.play(("stack", {"definition": {"services": services}, "project_name": "bpa"}))[0]["changed"]
@@ -158,6 +159,27 @@ def test_tasks_within_containers(shop):
     digest = hashlib.sha256(big.read_bytes()).hexdigest()
     assert found["bpa-web-1"]["r5"]["stdout"].split()[0] == digest
     assert hashlib.sha256((shop.directory / "back").read_bytes()).hexdigest() == digest
+
+
+def test_testinfra_looks_from_within(shop):
+    """The example of docs/ansible-testing.md."""
+    file = inventory(shop)
+    look = (
+        "import testinfra\n"
+        f"host = testinfra.get_host('ansible://bpa-web-1?ansible_inventory={file}')\n"
+        "assert host.run('cat /proc/1/cmdline').stdout.startswith('sleep')\n"
+    )
+    variables = {"ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3", "PATH": f"{BIN}:{shop.environment['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env={**shop.environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=shop.directory,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_container_that_is_not_there_is_unreachable(shop):
