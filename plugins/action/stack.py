@@ -72,7 +72,7 @@ class ActionModule(DirectAction):
             if not missing:
                 return answer
             for contents in self._tree.batches(missing):
-                part = {"verb": "send", "settings": whole.get("settings"), "contents": contents}
+                part = {"verb": "send", "settings": whole.get("settings"), "options": {"contents": contents}}
                 sent = super()._carry(json.dumps(part), named, task_vars)
                 if '"failed": true' in sent[1]:
                     return sent

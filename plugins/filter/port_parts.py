@@ -44,7 +44,7 @@ def ports(spellings: Any) -> list[dict[str, Any]]:
     """The ports. Raises AnsibleError for what is none."""
     given = list(spellings) if isinstance(spellings, (list, tuple)) else [spellings]
     with told("port_parts"):
-        return [port.model_dump(mode="json") for port in package("bridge.request").port_models(given)]
+        return [port.model_dump(mode="json") for port in package("bridge.spellings").ports(given)]
 
 
 class FilterModule:

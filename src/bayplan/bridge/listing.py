@@ -6,18 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
-from bayplan import engines
-from bayplan.models import Container, Settings
-from bayplan.runtime.protocol import Observed, Runtime
+from bayplan.bridge.rooms import Asked
+from bayplan.models import Container
+from bayplan.runtime.protocol import Observed
 
 
-def containers(settings: Settings, opener: Callable[[Settings], AbstractContextManager[Runtime]]) -> dict[str, Any]:
+def containers(asked: Asked) -> dict[str, Any]:
     """The answer. Changes nothing."""
-    with opener(engines.chosen(settings)) as runtime:
+    with asked.opened() as (runtime, _):
         found = runtime.containers_there()
     rows = [_row(item) for item in sorted(found, key=lambda item: item.id.name)]
     return {"changed": False, "plan": None, "diff": None, "result": rows}

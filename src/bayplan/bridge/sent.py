@@ -2,7 +2,7 @@
 
 ``stack.sent`` of a request is ``{"key", "files": [{"path", "mode", "sha256", "size"} or {"path", "link"}]}``. Contents
 that this host lacks are answered by ``{"missing": [sha256, ...]}``; nothing is done then. The verb ``send`` brings them
-(``contents``: sha256 to base64 of zlib), in as many requests as the asker likes; then the first one is asked again.
+(option ``contents``: sha256 to base64 of zlib), in as many requests as the asker likes; then the first is asked again.
 The directory of a key stays the same from one request to the next, since containers may have it mounted.
 """
 
@@ -23,21 +23,22 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from bayplan import engines
+from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError, UnsupportedError
 from bayplan.models import Settings
 from bayplan.system import files, mounts, namespaces
 
-VERB = "send"
 T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def receive(request: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def send(asked: Asked) -> dict[str, Any]:
     """Keep contents until the request that needs them. Raises DeclarationError for what is not what it says."""
-    waiting = _waiting(settings)
+    waiting = _waiting(engines.chosen(asked.settings))
     files.private_directory(waiting)
-    for digest, packed in (request.get("contents") or {}).items():
+    for digest, packed in (asked.options.get("contents") or {}).items():
         try:
             data = zlib.decompress(base64.b64decode(packed, validate=True))
         except (binascii.Error, zlib.error, TypeError) as error:
