@@ -250,6 +250,16 @@ def test_lookups_and_filters(core):
     assert found["declared"]["containers"][0]["name"] == "shop-web-1"
 
 
+def test_every_module_is_in_the_group_and_asks_directly():
+    known = yaml.safe_load((TOP / "meta/runtime.yml").read_text())
+    modules = {path.stem for path in (TOP / "modules").glob("*.py")}
+    own = {path.stem for path in (TOP / "plugins/action").glob("*.py")} - {"direct"}
+    assert set(known["action_groups"]["all"]) == modules
+    routed = known["plugin_routing"]["action"]
+    assert set(routed) | own == modules
+    assert {entry["redirect"] for entry in routed.values()} == {"bayplan.containers.direct"}
+
+
 def test_plugins_are_documented_and_say_their_licence(environment):
     kinds = {"connection": ["container"], "inventory": ["containers"], "lookup": ["digest", "secret_hash"]}
     kinds["callback"] = ["plans"]
