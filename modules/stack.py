@@ -27,6 +27,12 @@ EXAMPLES = r"""
     env:
       TAG: "2.1"
 
+- name: A project from a directory where Ansible runs; only what changed is sent
+  bayplan.containers.stack:
+    project_src: files/shop
+    remote_src: false
+    templates: [settings.env.j2]
+
 - name: One service of it, with three replicas, until it is healthy
   bayplan.containers.stack:
     project_src: /srv/shop
@@ -113,7 +119,7 @@ from ansible_collections.bayplan.containers.plugins.module_utils._specs import S
 def main() -> None:
     """Ask the bridge."""
     module = Module(argument_spec=SPECS["stack"], mutually_exclusive=[("files", "definition")])
-    names = ("project_src", "files", "definition", "project_name", "env", "profiles", "scale")
+    names = ("project_src", "files", "definition", "project_name", "env", "profiles", "scale", "remote_src")
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
         how = given({name: module.params[name] for name in ("services", "purge", "wait", "wait_timeout", "on_failure")})

@@ -91,6 +91,27 @@ from __future__ import annotations
 """
 STACK = {
     "project_src": {"type": "path", "description": ["Directory on the target that holds the Compose file."]},
+    "remote_src": {
+        "type": "bool",
+        "default": True,
+        "description": [
+            "V(false) takes O(project_src) from where Ansible runs, looked for as M(ansible.builtin.copy) does.",
+            "The directory is kept on the target, and only contents that it lacks are sent.",
+        ],
+    },
+    "templates": {
+        "type": "list",
+        "elements": "str",
+        "description": [
+            "Files of O(project_src) that are templates, as patterns; with O(remote_src=false).",
+            "What comes from untrusted values is not read as a template again. An ending C(.j2) falls off.",
+        ],
+    },
+    "exclude": {
+        "type": "list",
+        "elements": "str",
+        "description": ["Files of O(project_src) that are not sent, as patterns; C(.git) never is."],
+    },
     "files": {
         "type": "list",
         "elements": "path",

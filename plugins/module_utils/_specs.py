@@ -421,6 +421,9 @@ SPECS = {
         ENGINE,
         **{
             'project_src': {'type': 'path'},
+            'remote_src': {'type': 'bool', 'default': True},
+            'templates': {'type': 'list', 'elements': 'str'},
+            'exclude': {'type': 'list', 'elements': 'str'},
             'files': {'type': 'list', 'elements': 'path'},
             'definition': {'type': 'dict'},
             'project_name': {'type': 'str'},

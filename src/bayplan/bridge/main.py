@@ -21,7 +21,7 @@ from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
 from bayplan import __version__, app, engines, environments, recovery
-from bayplan.bridge import images, waiting
+from bayplan.bridge import images, sent, waiting
 from bayplan.bridge.answers import done as _done
 from bayplan.bridge.answers import failure as _failure
 from bayplan.bridge.answers import shown as _shown
@@ -116,6 +116,8 @@ def _refuse_newer(collection: object) -> None:
 
 def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.load_settings(overrides=request.get("settings") or {})
+    if (request.get("stack") or {}).get("sent") is not None:
+        return _handle_sent(request, settings, opener)
     options = request.get("options") or {}
     if request["verb"] in ROOMS:
         return answer(Asked(request["verb"], options, bool(request.get("check")), settings, opener))
@@ -170,6 +172,29 @@ def _told_of_failure(settings: Settings, asked: object) -> Settings:
     if asked not in (None, "rollback", "keep"):
         raise DeclarationError(f"on_failure is rollback or keep, not {asked!r}", where="request")
     return settings.model_copy(update={"on_failure": asked}) if asked else settings
+
+
+def _handle_sent(request: Mapping[str, Any], settings: Settings, opener: Opener) -> dict[str, Any]:
+    """A stack whose files the asker has: brought here first, or foreseen."""
+    given = dict(request["stack"])
+    files = given.pop("sent")
+    there = sent.Sent(files, engines.chosen(settings, lambda: str(given.get("project_name") or files.get("key"))))
+    missing = there.missing()
+    if missing:
+        return {"changed": False, "missing": missing}
+    here = {**request, "stack": {**given, "project_src": str(there.directory), "remote_src": True}}
+    if request.get("check") or request["verb"] == "plan":
+        response = there.foreseen(lambda: _handle(here, opener))
+    else:
+        there.write()
+        try:
+            response = _handle(here, opener)
+        except BayplanError as error:
+            response = _failure(error)
+        if request["verb"] == "destroy" and not response.get("failed"):
+            there.forget()
+    changed = bool(response.get("changed") or there.changed)
+    return {**response, "changed": changed, "sent": {"written": there.written, "removed": there.removed}}
 
 
 def _kinds(stack: Stack) -> list[Kind]:

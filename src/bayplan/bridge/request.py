@@ -27,6 +27,11 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     """The stack of ``project_src``, ``files`` (relative to it) or ``definition``. Raises DeclarationError."""
     from bayplan.load.compose import find_files, load_stack, load_text
 
+    if given.get("remote_src") is False:
+        raise DeclarationError(
+            f"{given.get('project_src')} is where Ansible runs, and this connection passes no files along",
+            hint="switch pipelining on (not with become_method su), or copy it and leave remote_src out",
+        )
     source = given.get("project_src")
     directory = Path(source) if source else None
     common: dict[str, Any] = {

@@ -87,6 +87,18 @@ def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def ports(items: list[Any]) -> list[Any]:
+    """Ports in short spellings or long ones, as models. Raises DeclarationError."""
+    values: dict[str, Any] = {"ports": items}
+    _ports(values)
+    return list(values["ports"])
+
+
+def mount(text: str) -> dict[str, Any]:
+    """One mount in its short spelling, as the fields of a model. Raises DeclarationError."""
+    return _short(text, "")
+
+
 def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     image = {option: values.pop(option) for option in OF_IMAGE if option in values}
     if isinstance(image.get("pull"), bool):

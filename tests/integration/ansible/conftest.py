@@ -14,6 +14,7 @@ import yaml
 
 from bayplan.engines import open_runtime
 from bayplan.models import Kind, ResourceId, Settings
+from bayplan.system import cgroups
 from integration.core.test_stack import add_busybox
 
 TOP = Path(__file__).resolve().parents[3]
@@ -131,7 +132,6 @@ def core(environment, tmp_path):
         for kind in (Kind.CONTAINER, Kind.NETWORK, Kind.VOLUME):
             for row in runtime.database.query(f"SELECT name FROM {kind.value}s"):
                 runtime.delete(ResourceId(kind=kind, name=row["name"]))
-    for item in Path("/sys/fs/cgroup").glob(f"**/bayplan-test-{made.tag}"):
-        item.rmdir()
+    cgroups.remove(made.settings["cgroup_parent"])
     shutil.rmtree(made.state, ignore_errors=True)
     shutil.rmtree(made.run, ignore_errors=True)
