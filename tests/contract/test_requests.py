@@ -32,8 +32,8 @@ def ask(real_host):
 def both(ask, verb, **options):
     """A check that foretells, a run, and a second run that does nothing."""
     foretold, done, again = ask(verb, check=True, **options), ask(verb, **options), ask(verb, **options)
-    assert not done.get("failed"), done
-    assert (foretold["changed"], done["changed"], again["changed"]) == (True, True, False)
+    assert not done.get("failed"), done["msg"]
+    assert (foretold["changed"], done["changed"], again["changed"]) == (True, True, False), again["diff"]
     assert foretold["diff"] == done["diff"]
     return done
 
