@@ -72,10 +72,15 @@ def do(asked: Asked, runtime: Runtime, name: str, act: Act) -> None:
         path = Path(act.name)
         aside = path.with_name(f".{path.name}.part")
         try:
-            verbs.save([name], aside, str(options.get("archive_format") or "oci-archive"))
+            verbs.save([name], aside, str(options.get("archive_format") or _usual_form(runtime)))
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def _usual_form(runtime: Runtime) -> str:
+    """In which the image keeps its id: Docker and Podman make another configuration of it for an OCI archive."""
+    return "oci-archive" if runtime.facts().engine == "native" else "docker-archive"
 
 
 def _held(path: Path, name: str) -> str:
