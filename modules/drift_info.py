@@ -49,6 +49,10 @@ plan:
   description: What would mend it, as M(bayplan.containers.stack) has it.
   returned: always
   type: dict
+causes:
+  description: Resource, as C(container NAME), to sentences on why it differs, as far as that can be known.
+  returned: always
+  type: dict
 before:
   description: What is, as text.
   returned: always

@@ -87,7 +87,9 @@ plan:
       type: list
       elements: str
 result:
-  description: Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+  description:
+    - Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+    - After a failure, C(rolled_back) is what the stack was taken back to.
   returned: when the declaration was understood
   type: dict
 where:
@@ -114,7 +116,7 @@ def main() -> None:
     names = ("project_src", "files", "definition", "project_name", "env", "profiles", "scale")
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
-        how = given({name: module.params[name] for name in ("services", "purge", "wait", "wait_timeout")})
+        how = given({name: module.params[name] for name in ("services", "purge", "wait", "wait_timeout", "on_failure")})
         ask(module, {"verb": "apply", "stack": source, "options": how})
     removal = {"volumes": module.params["remove_volumes"], "images": module.params["remove_images"]}
     ask(module, {"verb": "destroy", "stack": source, "options": removal})

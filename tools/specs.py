@@ -43,7 +43,7 @@ RAW = {
 RENAMED = {"restart": "restart_policy"}
 RAW_PARTS = {"test": "A string is C(CMD-SHELL)."}
 # What only means something within a stack.
-LEFT_OUT = {"service", "secrets", "configs", "depends_on", "external"}
+LEFT_OUT = {"service", "secrets", "configs", "depends_on", "external", "pin", "bases", "inputs"}
 STATES = {
     "image": (["present", "absent"], "present"),
     "network": (["present", "absent"], "present"),
@@ -100,6 +100,14 @@ STACK = {
     "project_name": {"type": "str", "description": ["Name of the project."]},
     "env": {"type": "dict", "description": ["Variables for interpolation, over those of the environment."]},
     "profiles": {"type": "list", "elements": "str", "description": ["Profiles to switch on."]},
+    "on_failure": {
+        "type": "str",
+        "choices": ["rollback", "keep"],
+        "description": [
+            "What becomes of the stack when a step fails: all of it goes back to the generation before, if there is"
+            " one, or what was done stays. The setting of the target when it is not given, V(rollback) by default."
+        ],
+    },
     "remove_volumes": {
         "type": "bool",
         "default": False,

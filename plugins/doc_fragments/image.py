@@ -97,6 +97,14 @@ options:
         description:
         - Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.
         type: dict
+      bases:
+        description:
+        - Images it begins with or copies from, by their full names, held to digests; a lock fills them in.
+        type: dict
+      inputs:
+        description:
+        - Digest of its files as they were locked; a lock fills it in.
+        type: str
       tags:
         description:
         - Further names of the image.

@@ -36,6 +36,14 @@ options:
     elements: str
     description:
     - Profiles to switch on.
+  on_failure:
+    type: str
+    choices:
+    - rollback
+    - keep
+    description:
+    - 'What becomes of the stack when a step fails: all of it goes back to the generation before, if there is one,
+      or what was done stays. The setting of the target when it is not given, V(rollback) by default.'
   remove_volumes:
     type: bool
     default: false

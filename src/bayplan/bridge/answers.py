@@ -8,6 +8,7 @@ from bayplan.errors import BayplanError, StoppedError
 from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_json, before_after
+from bayplan.recovery import Recovery
 
 
 def failure(error: BayplanError) -> dict[str, Any]:
@@ -22,20 +23,25 @@ def shown(plan: Plan) -> dict[str, Any]:
     return {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
 
 
-def done(outcome: Outcome) -> dict[str, Any]:
+def done(outcome: Outcome, back: Recovery | None = None) -> dict[str, Any]:
     """What was done. When a step failed, its error beside what was done before: that stays changed."""
-    result = {
-        "done": [str(step.resource) for step in outcome.done],
+    done = [str(step.resource) for step in outcome.done]
+    result: dict[str, Any] = {
+        "done": done,
         "failed": [str(step.resource) for step, _ in outcome.failed],
         "skipped": [str(step.resource) for step in outcome.skipped],
     }
+    if back is not None and back.error is None:
+        result["rolled_back"] = back.to
     response: dict[str, Any] = {"changed": outcome.changed, "result": result}
     try:
         outcome.raise_failure()
         if outcome.stopped:
-            names = ", ".join(result["done"]) or "nothing"
+            names = ", ".join(done) or "nothing"
             raise StoppedError(f"stopped between steps; done: {names}", hint="run it again to go on")
     except BayplanError as error:
+        if back is not None:
+            error.hint = "; ".join(part for part in (error.hint, str(back)) if part)
         response.update(failure(error))
     return response
 

@@ -1,12 +1,14 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
-Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
-``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy), ``collection`` (its version).
+Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
+``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for
+the apply of a stack: rollback or keep), ``collection`` (its version).
 Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
-Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
-null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well
-when a step of an apply failed. Values that may be secret are masked by the engine.
+Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
+``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
+or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well when a step of an apply failed.
+Values that may be secret are masked by the engine.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import __version__, app, engines
+from bayplan import __version__, app, engines, environments, recovery
 from bayplan.bridge import images, waiting
 from bayplan.bridge.answers import done as _done
 from bayplan.bridge.answers import failure as _failure
@@ -30,7 +32,7 @@ from bayplan.models import Kind, ResourceId, Stack
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Runtime, Scope
 
-VERBS = ("plan", "apply", "destroy", "info", *ROOMS)
+VERBS = ("plan", "apply", "destroy", "info", "report", *ROOMS)
 
 
 class _Collector(logging.Handler):
@@ -122,7 +124,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     if request.get("stack") is not None:
         given = request["stack"]
         bare = not any(given.get(name) for name in ("files", "project_src", "definition"))
-        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info")
+        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info", "report")
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
@@ -133,9 +135,14 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
+    if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
+        stack = environments.held(stack)
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
+        if request["verb"] == "report":
+            name = stack if isinstance(stack, str) else stack.name
+            return {"report": environments.report(name, runtime, settings).model_dump(mode="json")}
 
         def make() -> Plan:
             if request["verb"] == "destroy":
@@ -150,8 +157,10 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}
-        plan, outcome = app.converge(make, runtime, settings)
-        response = {**_shown(plan), **_done(outcome)}
+        if options.get("on_failure"):
+            settings = settings.model_copy(update={"on_failure": options["on_failure"]})
+        plan, outcome, back = recovery.converge(make, runtime, settings)
+        response = {**_shown(plan), **_done(outcome, back)}
         if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
             response |= waiting.settled(stack, options, runtime)
         return response

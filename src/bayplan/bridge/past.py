@@ -35,10 +35,12 @@ def drift_info(asked: Asked) -> dict[str, Any]:
     """What differs from what was applied last."""
     project = asked.text("project_name")
     with asked.opened(project) as (runtime, settings):
-        made, plan = history.plan_drift(project, runtime, settings)
-    before, after = before_after(plan)
-    told = {"generation": made.number, "applied_at": made.made_at.isoformat(), "applied_by": made.by}
-    return {"changed": False, "drifted": plan.changed, **told, "plan": as_json(plan), "before": before, "after": after}
+        found = history.drift(project, runtime, settings)
+    before, after = before_after(found.plan)
+    told = {"generation": found.generation, "applied_at": found.applied_at.isoformat(), "applied_by": found.by}
+    causes = {str(item.resource): list(item.causes) for item in found.found}
+    shown_plan = {"plan": as_json(found.plan), "before": before, "after": after}
+    return {"changed": False, "drifted": found.plan.changed, **told, "causes": causes, **shown_plan}
 
 
 def _number(wanted: object) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
 from bayplan.models import Change, Image, Kind, ResourceId, Stack
-from bayplan.reconcile import followers, image_mounts, others_mounts, removal, renamed, warnings
+from bayplan.reconcile import followers, image_mounts, lots, others_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
 from bayplan.reconcile.plan import Plan, Step
@@ -32,6 +32,7 @@ def make_plan(
     forced: Mapping[ResourceId, Change] | None = None,
     pinned: Mapping[str, str] | None = None,
     orphans: bool = True,
+    backwards: bool = False,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
@@ -39,7 +40,8 @@ def make_plan(
 
     ``stopped`` names declared containers that must be there but not run, ``paused`` those that are frozen. ``forced``
     names containers that are restarted or made anew though nothing of them differs. ``pinned`` gives images by name the
-    digest that they stand for, whatever their names mean now.
+    digest that they stand for, whatever their names mean now. ``backwards``: services are replaced as they are to be
+    taken back (``rollback_config``).
 
     Without ``orphans`` what a project has and does not declare stays.
 
@@ -48,6 +50,7 @@ def make_plan(
     facts = runtime.facts()
     stack = stack.sealed(facts.key.get_secret_value())
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
+    lots.check(stack)
     images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(others_mounts.complete(stack, runtime), images)
     scope = scope or default_scope(stack)
@@ -58,9 +61,8 @@ def make_plan(
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
     turns = {"stopped": frozenset(stopped), "paused": frozenset(paused)}
-    return _plan(
-        Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}), scope, gone, orphans=orphans
-    )
+    steps = Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}, backwards=backwards)
+    return _plan(steps, scope, gone, orphans=orphans)
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
@@ -139,7 +141,13 @@ def _ordered(steps: Steps, removals: Sequence[Step]) -> list[Step]:
             edges[resource.id] = tuple(
                 item for item in sorted(requirements(resource, steps.stack), key=str) if item in found
             )
-    return [
-        found[item].model_copy(update={"needs": (*edges[item], *(leaving if item.kind in _HOLD_PORTS else ()))})
-        for item in needs_first(edges)
-    ]
+    order = needs_first(edges)
+    placed = lots.lots(order, found, backwards=steps.backwards)
+    made = []
+    for item in order:
+        (roll, before), step = placed.get(item, (None, ())), found[item]
+        gone = tuple(one for one in step.displaces if one in leaving)  # removed, before it would be taken off
+        first = (*edges[item], *before, *(leaving if item.kind in _HOLD_PORTS else gone))
+        stay = tuple(one for one in step.displaces if one not in gone)
+        made.append(step.model_copy(update={"needs": tuple(dict.fromkeys(first)), "roll": roll, "displaces": stay}))
+    return made
