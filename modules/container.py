@@ -36,10 +36,7 @@ EXAMPLES = r"""
       test: curl -f http://127.0.0.1/
 
 - name: Stop it
-  bayplan.containers.container:
-    name: web
-    image: docker.io/library/nginx:1.27
-    state: stopped
+  bayplan.containers.container: {name: web, state: stopped}
 
 - name: Many in one plan; options beside the list are what each has
   bayplan.containers.container:

@@ -182,12 +182,11 @@ options:
     type: path
   archive_format:
     description:
-    - Form of O(archive_path).
+    - Form of O(archive_path); that in which the engine keeps the image's id when unset.
     type: str
     choices:
     - oci-archive
     - docker-archive
-    default: oci-archive
   force:
     description:
     - Load, import, save and push even when nothing is lacking.

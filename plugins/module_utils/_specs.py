@@ -85,7 +85,7 @@ SPECS = {
             'tags': {'type': 'list', 'elements': 'str', 'aliases': ['repository']},
             'push': {'type': 'bool', 'default': False},
             'archive_path': {'type': 'path'},
-            'archive_format': {'type': 'str', 'choices': ['oci-archive', 'docker-archive'], 'default': 'oci-archive'},
+            'archive_format': {'type': 'str', 'choices': ['oci-archive', 'docker-archive']},
             'force': {'type': 'bool', 'default': False},
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
         },

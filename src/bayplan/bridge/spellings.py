@@ -5,18 +5,16 @@ Short spellings are read by the Compose reader, so that ``8080:80/udp`` means on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bayplan.bridge import mount_spellings
 from bayplan.bridge.foreign import LIMITS, RATES, refuse_foreign
+from bayplan.bridge.mount_spellings import node
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import environment, service
-from bayplan.load.compose.mounts import MountReader
-from bayplan.load.compose.nodes import Node
 from bayplan.load.compose.ports import read_ports
-from bayplan.load.compose.yaml_text import parse, place
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "environment": ("env",),
@@ -94,11 +92,6 @@ def ports(items: list[Any]) -> list[Any]:
     return list(values["ports"])
 
 
-def mount(text: str) -> dict[str, Any]:
-    """One mount in its short spelling, as the fields of a model. Raises DeclarationError."""
-    return _short(text, "")
-
-
 def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     image = {option: values.pop(option) for option in OF_IMAGE if option in values}
     if isinstance(image.get("pull"), bool):
@@ -111,7 +104,7 @@ def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str
         _once(values, "stop_grace_period", "stop_timeout", f"{values['stop_timeout']}s")
     if "ports" in values:
         _ports(values)
-    mounts = _mounts(values, name)
+    mounts = mount_spellings.read(values, name)
     return {**values, **({"mounts": mounts} if mounts is not None else {})}, image
 
 
@@ -128,9 +121,9 @@ def _compose(values: dict[str, Any]) -> None:
         parts = {"driver": values.pop("log_driver", None), "options": values.pop("log_options", None)}
         given["logging"] = {key: part for key, part in parts.items() if part is not None}
     if given:
-        values |= {key: item for key, item in service.simple(_node(given), Path("/")).items() if item or key in given}
+        values |= {key: item for key, item in service.simple(node(given), Path("/")).items() if item or key in given}
     if "env_file" in values:
-        of_files = environment.environment(_node({"env_file": values.pop("env_file")}), Path("/"), {})
+        of_files = environment.environment(node({"env_file": values.pop("env_file")}), Path("/"), {})
         values["environment"] = {**of_files, **values.get("environment", {})}
 
 
@@ -203,7 +196,7 @@ def _ports(values: dict[str, Any]) -> None:
     if any(str(item).lower() == "all" for item in given):
         values["publish_all_ports"] = True
         given = [item for item in given if str(item).lower() != "all"]
-    ports = read_ports(_node({"ports": given}).get("ports") or _node([]))
+    ports = read_ports(node({"ports": given}).get("ports") or node([]))
     values["ports"] = [
         port.model_copy(update={"host_ip": port.host_ip or _address(address)}) if address else port for port in ports
     ]
@@ -218,53 +211,8 @@ def _address(text: object) -> Any:
         raise DeclarationError(f"default_host_ip: {text!r} is no address") from error
 
 
-def _mounts(values: dict[str, Any], container: str) -> list[Any] | None:
-    """``mounts``, ``volumes`` and ``tmpfs``: the later of two with one target wins."""
-    given = {option: values.pop(option) for option in ("mounts", "volumes", "tmpfs") if option in values}
-    if not given:
-        return None
-    found: dict[str, Any] = {}
-    for item in (*given.get("volumes", ()), *given.get("mounts", ())):
-        mount = _short(str(item), container) if not isinstance(item, Mapping) else _long(item)
-        found[str(mount.get("target"))] = mount
-    if tmpfs := given.get("tmpfs"):
-        for one in MountReader(Path("/"), str(Path.home()), {}, container).read(_node({"tmpfs": tmpfs})):
-            found[one.target] = one.model_dump(mode="json")
-    return list(found.values())
-
-
-def _short(text: str, container: str) -> dict[str, Any]:
-    source = text.split(":", maxsplit=1)[0]
-    reader = MountReader(Path("/"), str(Path.home()), {source: source}, container)
-    (mount,) = reader.read(_node({"volumes": [text]}))
-    if reader.anonymous:
-        raise DeclarationError(f"volumes: {text!r} names no source", hint="NAME:PATH; a volume without a name is lost")
-    return mount.model_dump(mode="json")
-
-
-def _long(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A mount as the model has it, or by Docker's names."""
-    found = {key: value for key, value in item.items() if value is not None}
-    found.setdefault("type", "volume")
-    for option, field in (("no_copy", "nocopy"), ("tmpfs_size", "size"), ("create_mountpoint", "create_host_path")):
-        if option in found:
-            found[field] = found.pop(option)
-    if "tmpfs_mode" in found:
-        found["mode"] = int(str(found.pop("tmpfs_mode")), 8)
-    if found.pop("non_recursive", False):
-        found["recursive"] = "disabled"
-    for option in ("volume_driver", "volume_options", "labels"):
-        if found.pop(option, None):
-            raise DeclarationError(f"mounts: {option} is the volume's", hint="make it by the module volume first")
-    return found
-
-
 def _once(values: dict[str, Any], name: str, option: str, value: Any) -> None:
     if name in values:
         raise DeclarationError(f"{name} and {option} say the same", hint="give one of them")
     values[name] = value
     del values[option]
-
-
-def _node(value: Any) -> Node:
-    return place(parse(json.dumps(value, default=str), "options")[0])

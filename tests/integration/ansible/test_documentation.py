@@ -17,11 +17,17 @@ PARTIAL = ("container_exec", "image_copy")
 """Nobody can foretell what these do."""
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_documentation_renders_and_equals_the_argument_spec(environment, name):
-    argv = [BIN / "ansible-doc", "--json", f"bayplan.containers.{name}"]
+@pytest.fixture(scope="module")
+def rendered(environment):
+    """What ansible-doc says of each module, asked once."""
+    argv = [BIN / "ansible-doc", "--json", *(f"bayplan.containers.{name}" for name in MODULES)]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
-    documented = json.loads(done.stdout)[f"bayplan.containers.{name}"]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_documentation_renders_and_equals_the_argument_spec(rendered, name):
+    documented = rendered[f"bayplan.containers.{name}"]
     scope = {}
     exec((TOP / "plugins/module_utils/_specs.py").read_text(), scope)
     same(documented["doc"]["options"], scope["SPECS"][name])

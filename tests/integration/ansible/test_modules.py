@@ -171,6 +171,40 @@ def test_arguments_of_more_than_a_pipe_holds(core):
     assert len(core.both("volume", name="bpa-data", labels=labels)["plan"]["steps"][0]["fields"]) == 1
 
 
+def test_arguments_of_five_megabytes(core):
+    text = "line of a large file\n" * 250_000
+    copy = ("container_copy", {"container": "bpa-web", "container_path": "/etc/large", "content": text})
+    web = {**SLEEP, "name": "bpa-web", "state": "stopped", "network_mode": "none"}
+    _, first, again = core.play(("container", web), copy, copy)
+    assert (first["changed"], again["changed"]) == (True, False), first.get("msg")
+    [kept] = core.state.glob("containers/*/**/etc/large")
+    assert kept.read_text() == text
+    assert len(core.output) < 1_000_000, "a large difference is named, not shown"
+
+
+def test_what_is_wrong_is_one_readable_failure(core, tmp_path):
+    cases = (
+        ("container", {"name": "bpa-web", "image": "lab/busybox", "privileged": "perhaps"}, "privileged"),
+        ("container", {"name": "bpa-web", "image": "lab/busybox", "nonsense": 1}, "nonsense"),
+        ("container", {"name": "bpa-web", "containers": []}, "mutually exclusive"),
+        ("container", {"image": "lab/busybox"}, "name, containers"),
+        ("container", {"name": "bpa-web", "image": "127.0.0.1:9/none:1"}, "127.0.0.1:9"),
+        ("image", {"name": "bpa/x", "load_path": str(tmp_path / "none.tar")}, "none.tar"),
+        ("image", {"name": "bpa/x", "source": "build"}, "needs build"),
+        ("container_exec", {"container": "bpa-web"}, "argv, command"),
+        ("container_copy", {"container": "bpa-web", "container_path": "etc", "content": ""}, "must be absolute"),
+        ("volume_backup", {"volume": "bpa-none", "path": str(tmp_path / "x.tar")}, "bpa-none does not exist"),
+        ("secret", {"name": "bpa-key"}, "data"),
+        ("generation", {"project_name": "bpa", "rollback_to": "soon"}, "no generation"),
+        ("host_info", {"engine": "docker", "engine_address": "unix:///nowhere/docker.sock"}, "/nowhere/docker.sock"),
+    )
+    for refused, (module, options, said) in zip(core.play(*((m, o) for m, o, _ in cases)), cases, strict=True):
+        assert refused["failed"], (module, options)
+        assert said in refused["msg"], (module, refused["msg"])
+        assert not refused.get("changed"), (module, options)
+    assert container(core) is None
+
+
 def test_become(core):
     become = {"become": True, "become_method": "ansible.builtin.su"}
     assert core.play(("volume", {"name": "bpa-data"}, become))[0]["changed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -43,6 +44,7 @@ class Images:
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
         self._lent, self._changed = lent, changed
+        self._removing = threading.Lock()  # of two names that go at once Podman 4 keeps one
 
     @cached_property
     def _builds(self) -> Builds:
@@ -190,7 +192,7 @@ class Images:
         if held is None:
             return
         try:
-            with told(f"image {name}"):
+            with told(f"image {name}"), self._removing:
                 self._client.remove_image(str(reference))
         except NotFoundError:
             return

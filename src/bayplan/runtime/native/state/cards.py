@@ -41,11 +41,10 @@ def watch(connection: sqlite3.Connection) -> None:
     for kind, tables in _TABLES.items():
         for table, column in tables.items():
             for change, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-                # Not OR IGNORE: in a trigger the policy of the outer statement holds (sqlite.org/lang_createtrigger).
-                note = (
-                    f"INSERT INTO touched SELECT '{kind}', {row}.{column} WHERE NOT EXISTS"  # noqa: S608 - our own names
-                    f" (SELECT 1 FROM touched WHERE kind = '{kind}' AND name = {row}.{column})"
-                )
+                # Not OR IGNORE: within an upsert the policy is that of the upsert (SQLite, CREATE TRIGGER).
+                known = f"SELECT 1 FROM touched WHERE kind = '{kind}' AND name = {row}.{column}"  # noqa: S608 - our names
+                lacking = f"{row}.{column} IS NOT NULL AND NOT EXISTS ({known})"
+                note = f"INSERT INTO touched SELECT '{kind}', {row}.{column} WHERE {lacking}"
                 name = f"touch_{kind}_{table}_{change}"
                 connection.execute(f"CREATE TEMP TRIGGER {name} AFTER {change} ON main.{table} BEGIN {note}; END")
 
