@@ -146,6 +146,14 @@ def _depends(container: Container, keys: Keys) -> Any:
     return {item.service: _conditions(item.model_dump(mode="json")) for item in container.depends_on}
 
 
+def _deploy(container: Container, keys: Keys) -> Any:
+    policy = container.update_config
+    if policy is None:
+        return None
+    back = {"rollback_config": policy.rollback.model_dump(mode="json")} if policy.rollback else {}
+    return {"update_config": policy.model_dump(mode="json", exclude={"rollback"}), **back}
+
+
 def _conditions(given: Mapping[str, Any]) -> dict[str, Any]:
     usual = {"restart": False, "required": True}
     return {key: one for key, one in given.items() if key != "service" and usual.get(key) != one}
@@ -207,6 +215,7 @@ _WRITTEN: dict[str, Callable[[Container, Keys], Any]] = {
     "post_start": lambda container, _: escaped([one.model_dump(exclude_defaults=True) for one in container.post_start]),
     "pre_stop": lambda container, _: escaped([one.model_dump(exclude_defaults=True) for one in container.pre_stop]),
     "depends_on": _depends,
+    "deploy": _deploy,
     **{name: _limit(name) for name in _LIMITS.values()},
 }
 """Attributes that have another form than their fields."""
