@@ -53,6 +53,8 @@ def plan_rollback(
     stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
     plan = make_plan(stack, runtime, pinned=_pins(made))
     room.check_content(plan)
+    # What is recorded is what was declared, builds and all: a comparison of environments shows no other declaration.
+    stack = stack.model_copy(update={"images": made.stack.images})
     return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {number}"})
 
 
