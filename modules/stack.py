@@ -107,7 +107,7 @@ def main() -> None:
     names = ("project_src", "files", "definition", "project_name", "env", "profiles")
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
-        ask(module, {"verb": "apply", "stack": source})
+        ask(module, {"verb": "apply", "stack": {**source, "locked": module.params["locked"]}})
     removal = {"volumes": module.params["remove_volumes"], "images": module.params["remove_images"]}
     ask(module, {"verb": "destroy", "stack": source, "options": removal})
 

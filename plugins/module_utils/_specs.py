@@ -314,6 +314,7 @@ SPECS = {
             'project_name': {'type': 'str'},
             'env': {'type': 'dict'},
             'profiles': {'type': 'list', 'elements': 'str'},
+            'locked': {'type': 'bool', 'default': False},
             'remove_volumes': {'type': 'bool', 'default': False},
             'remove_images': {'type': 'bool', 'default': False},
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},

@@ -58,13 +58,35 @@ def test_a_locked_image_is_taken_though_its_tag_moved(engine_host):
     assert [step.action for step in made.steps][:1] == [Action.PULL]
     assert apply(host, always).steps == ()
     first = host.container("app").image_digest
-    known = host.runtime.image_verbs.inspect(first)["RepoDigests"]
+    known = host.runtime.image_verbs.inspect(name)["RepoDigests"]
     assert any(one.endswith(stack.images[0].pin.digest) for one in known)
     # The lock moves on, and so does what runs.
     newer, _ = locked(host, text)
     assert newer.images[0].pin != stack.images[0].pin
     apply(host, newer)
     assert host.container("app").image_digest != first
+
+
+def test_a_build_begins_on_the_locked_base(engine_host):
+    host = engine_host
+    base = host.engine.push(f"{host.project}:1")
+    (host.root / "context").mkdir()
+    (host.root / "context/Dockerfile").write_text(f"FROM {base}\nRUN true\n")
+    text = APP.replace("image: NAME", f"image: {host.project}-built\n    build: ./context")
+    stack, lock = locked(host, text)
+    assert list(lock.images) == [base]
+    host.engine.push(f"{host.project}:2", changed(host))
+    host.engine.move_tag(host.project, "2", "1")
+    apply(host, stack)
+    assert apply(host, stack).steps == ()
+    labels = host.runtime.image_verbs.inspect(f"{host.project}-built")["Config"]["Labels"]
+    assert "word" not in labels
+    newer, _ = locked(host, text)
+    made = apply(host, newer)
+    assert "is not the locked one" in made.steps[0].why
+    assert apply(host, newer).steps == ()
+    labels = host.runtime.image_verbs.inspect(f"{host.project}-built")["Config"]["Labels"]
+    assert labels["word"] == host.project
 
 
 def changed(host):

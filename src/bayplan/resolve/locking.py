@@ -87,7 +87,7 @@ class Locker:
         if found.bases is None:
             raise DeclarationError(
                 f"what image {image.name} is built on is known once its context was fetched",
-                hint="`bayplan build` fetches it; lock it then",
+                hint="apply it once, which fetches it; lock it then",
             )
         for name in found.bases:
             images[name] = images.get(name) or self._pin(Image(name=name), old, fresh)
