@@ -80,7 +80,9 @@ plan:
       type: list
       elements: str
 result:
-  description: Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+  description:
+    - Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+    - After a failure, C(rolled_back) is what the stack was taken back to.
   returned: when the declaration was understood
   type: dict
 where:
@@ -107,7 +109,8 @@ def main() -> None:
     names = ("project_src", "files", "definition", "project_name", "env", "profiles")
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
-        ask(module, {"verb": "apply", "stack": {**source, "locked": module.params["locked"]}})
+        chosen = {"on_failure": module.params["on_failure"]} if module.params["on_failure"] else {}
+        ask(module, {"verb": "apply", "stack": {**source, "locked": module.params["locked"]}, "options": chosen})
     removal = {"volumes": module.params["remove_volumes"], "images": module.params["remove_images"]}
     ask(module, {"verb": "destroy", "stack": source, "options": removal})
 

@@ -522,6 +522,78 @@ options:
     description:
     - 'size: most that its own layer may hold, by a project quota.'
     type: dict
+  update_config:
+    description:
+    - How it is replaced; when unset it is stopped before its successor starts, replicas at once.
+    type: dict
+    suboptions:
+      parallelism:
+        description:
+        - Tasks or containers changed at a time; 0 is all at once.
+        type: int
+      delay:
+        description:
+        - Pause between one lot and the next.
+        type: str
+      failure_action:
+        description:
+        - 'What happens when a successor fails: V(pause) ends the apply there, V(continue) goes on, V(rollback)
+          takes the service back to what ran before.'
+        type: str
+        choices:
+        - pause
+        - continue
+        - rollback
+      monitor:
+        description:
+        - Time after a start in which an end, or turning unhealthy, is a failure.
+        type: str
+      max_failure_ratio:
+        description:
+        - Share that may fail.
+        type: float
+      order:
+        description:
+        - Whether the old one is stopped before or after its successor runs.
+        type: str
+        choices:
+        - stop-first
+        - start-first
+      rollback:
+        description:
+        - How it is taken back; as it was changed when unset.
+        type: dict
+        suboptions:
+          parallelism:
+            description:
+            - Tasks or containers changed at a time; 0 is all at once.
+            type: int
+          delay:
+            description:
+            - Pause between one lot and the next.
+            type: str
+          failure_action:
+            description:
+            - What happens when some fail.
+            type: str
+            choices:
+            - pause
+            - continue
+          monitor:
+            description:
+            - Time after a start in which an end, or turning unhealthy, is a failure.
+            type: str
+          max_failure_ratio:
+            description:
+            - Share that may fail.
+            type: float
+          order:
+            description:
+            - Whether the old one is stopped before or after its successor runs.
+            type: str
+            choices:
+            - stop-first
+            - start-first
   state:
     description:
     - What the container must be on the host.

@@ -41,6 +41,14 @@ options:
     default: false
     description:
     - Refuse images and builds that are not in V(bayplan.lock) beside the files as they are there.
+  on_failure:
+    type: str
+    choices:
+    - rollback
+    - keep
+    description:
+    - 'What becomes of the stack when a step fails: all of it goes back to the generation before, if there is one,
+      or what was done stays. The setting of the target when it is not given, V(rollback) by default.'
   remove_volumes:
     type: bool
     default: false

@@ -202,7 +202,7 @@ def events(
     """What happened to a project's resources, oldest first."""
     from bayplan.reconcile import events as happened
 
-    journal = Journal(settings.state_root / "record.db")
+    journal = Journal(settings.state_root / "record.db", to_read=True)
     try:
         return happened.events(project, runtime, journal, since=since, until=until)
     finally:

@@ -1,12 +1,13 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
 Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
-``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
+``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for
+the apply of a stack: rollback or keep).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
-Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
-null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md); or ``failed`` with ``msg``,
-``where``, ``hint``, ``output``, and the former as well when a step of an apply failed. Values that may be secret are
-masked by the engine.
+Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
+``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
+or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well when a step of an apply failed.
+Values that may be secret are masked by the engine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import app, engines, environments
+from bayplan import app, engines, environments, recovery
 from bayplan.bridge import images
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
@@ -26,6 +27,7 @@ from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_json, before_after
+from bayplan.recovery import Recovery
 from bayplan.runtime.protocol import Runtime, Scope
 
 Opener = Callable[[Settings], AbstractContextManager[Runtime]]
@@ -143,8 +145,10 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}
-        plan, outcome = app.converge(make, runtime, settings)
-        return {**_shown(plan), **_done(outcome)}
+        if options.get("on_failure"):
+            settings = settings.model_copy(update={"on_failure": options["on_failure"]})
+        plan, outcome, back = recovery.converge(make, runtime, settings)
+        return {**_shown(plan), **_done(outcome, back)}
 
 
 def _kinds(stack: Stack) -> list[Kind]:
@@ -156,20 +160,25 @@ def _shown(plan: Plan) -> dict[str, Any]:
     return {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
 
 
-def _done(outcome: Outcome) -> dict[str, Any]:
+def _done(outcome: Outcome, back: Recovery | None) -> dict[str, Any]:
     """What was done. When a step failed, its error beside what was done before: that stays changed."""
-    result = {
-        "done": [str(step.resource) for step in outcome.done],
+    done = [str(step.resource) for step in outcome.done]
+    result: dict[str, Any] = {
+        "done": done,
         "failed": [str(step.resource) for step, _ in outcome.failed],
         "skipped": [str(step.resource) for step in outcome.skipped],
     }
+    if back is not None and back.error is None:
+        result["rolled_back"] = back.to
     response: dict[str, Any] = {"changed": outcome.changed, "result": result}
     try:
         outcome.raise_failure()
         if outcome.stopped:
-            done = ", ".join(result["done"]) or "nothing"
-            raise StoppedError(f"stopped between steps; done: {done}", hint="run it again to go on")
+            shown = ", ".join(done) or "nothing"
+            raise StoppedError(f"stopped between steps; done: {shown}", hint="run it again to go on")
     except BayplanError as error:
+        if back is not None:
+            error.hint = "; ".join(part for part in (error.hint, str(back)) if part)
         response.update(_failure(error))
     return response
 

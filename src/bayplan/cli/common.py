@@ -31,7 +31,7 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
     """The engine that runs what the options name, and the settings."""
     # Once: else each model that holds containers (a stack, what was observed, a plan) works their schema out anew.
     Container.model_rebuild()
-    settings = engines.chosen(settings_of(options), lambda: _project_if_any(options))
+    settings = engines.chosen(settings_of(options), lambda: project_if_any(options))
     if settings.engine == "swarm" and "stack" in options:
         del options.stack  # it was read for one host, to know its name
     options.settings = settings
@@ -39,7 +39,8 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
         yield runtime, settings
 
 
-def _project_if_any(options: Namespace) -> str:
+def project_if_any(options: Namespace) -> str:
+    """The project's name; empty where nothing says it."""
     if options.project_name:
         return str(options.project_name)
     found = stack_if_any(options)

@@ -32,6 +32,7 @@ from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, 
 from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
+from bayplan.models.rolling import RollbackPolicy, UpdateConfig
 from bayplan.models.secret import FileGrant
 from bayplan.models.settings import Settings
 from bayplan.models.stack import RESOURCE_MODELS, Allowance, Stack
@@ -77,10 +78,12 @@ __all__ = [
     "Resources",
     "RestartCondition",
     "RestartPolicy",
+    "RollbackPolicy",
     "Settings",
     "Stack",
     "TmpfsMount",
     "Ulimit",
+    "UpdateConfig",
     "Volume",
     "VolumeMount",
     "anonymous_name",

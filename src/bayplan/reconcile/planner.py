@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
 from bayplan.models import Image, Kind, ResourceId, Stack
-from bayplan.reconcile import followers, image_mounts, others_mounts, removal, renamed, warnings
+from bayplan.reconcile import followers, image_mounts, lots, others_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
 from bayplan.reconcile.plan import Plan, Step
@@ -29,19 +29,22 @@ def make_plan(
     absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
     pinned: Mapping[str, str] | None = None,
+    backwards: bool = False,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
     As a function it names some of what is observed in the scope.
 
     ``stopped`` names declared containers that must be there but not run. ``pinned`` gives images by name the digest
-    that they stand for, whatever their names mean now.
+    that they stand for, whatever their names mean now. ``backwards``: services are replaced as they are to be taken
+    back (``rollback_config``).
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
     facts = runtime.facts()
     stack = stack.sealed(facts.key.get_secret_value())
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
+    lots.check(stack)
     images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(others_mounts.complete(stack, runtime), images)
     scope = scope or default_scope(stack)
@@ -51,7 +54,8 @@ def make_plan(
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
-    return _plan(Steps(stack, runtime, snapshot, images, facts=facts, stopped=frozenset(stopped)), scope, gone)
+    steps = Steps(stack, runtime, snapshot, images, facts=facts, stopped=frozenset(stopped), backwards=backwards)
+    return _plan(steps, scope, gone)
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
@@ -130,7 +134,13 @@ def _ordered(steps: Steps, removals: Sequence[Step]) -> list[Step]:
             edges[resource.id] = tuple(
                 item for item in sorted(requirements(resource, steps.stack), key=str) if item in found
             )
-    return [
-        found[item].model_copy(update={"needs": (*edges[item], *(leaving if item.kind in _HOLD_PORTS else ()))})
-        for item in needs_first(edges)
-    ]
+    order = needs_first(edges)
+    placed = lots.lots(order, found, backwards=steps.backwards)
+    made = []
+    for item in order:
+        (roll, before), step = placed.get(item, (None, ())), found[item]
+        gone = tuple(one for one in step.displaces if one in leaving)  # removed, before it would be taken off
+        first = (*edges[item], *before, *(leaving if item.kind in _HOLD_PORTS else gone))
+        stay = tuple(one for one in step.displaces if one not in gone)
+        made.append(step.model_copy(update={"needs": tuple(dict.fromkeys(first)), "roll": roll, "displaces": stay}))
+    return made

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from bayplan.errors import ConflictError
 from bayplan.models import Container, Kind, ResourceId, Stack, VolumeMount, labels
 from bayplan.reconcile.graph import needs_first, removal_order, uses
-from bayplan.reconcile.plan import Action, Step
+from bayplan.reconcile.plan import Action, Step, service_of
 from bayplan.runtime.protocol import Observed, Scope, Snapshot
 
 _LEFT_LAST = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.NODE})
@@ -42,7 +42,14 @@ def removals(found: Mapping[ResourceId, str], snapshot: Snapshot) -> list[Step]:
     order = removal_order(found, snapshot)
     risk = {Kind.VOLUME: ("data: the volume's content is lost",)}
     steps = {
-        item: Step(resource=item, action=Action.DELETE, why=why, needs=order[item], risks=risk.get(item.kind, ()))
+        item: Step(
+            resource=item,
+            service=service_of(there.actual) if (there := snapshot.get(item)) else "",
+            action=Action.DELETE,
+            why=why,
+            needs=order[item],
+            risks=risk.get(item.kind, ()),
+        )
         for item, why in found.items()
     }
     return [steps[item] for item in needs_first(order)]

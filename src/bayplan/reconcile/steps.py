@@ -8,8 +8,9 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import uses
-from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait
-from bayplan.reconcile.risks import risk_of_change, risks_of
+from bayplan.reconcile.lots import starts_first
+from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait, service_of
+from bayplan.reconcile.risks import risk_of_change, risk_of_two, risks_of
 from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
 _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
@@ -18,7 +19,7 @@ _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Ch
 class Steps:
     """The steps of one planning run over one snapshot: ``found`` by resource, and what is only ``noted``.
 
-    ``stopped`` names containers that shall not run.
+    ``stopped`` names containers that shall not run; ``backwards``: see ``make_plan``.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class Steps:
         *,
         facts: Facts,
         stopped: frozenset[ResourceId],
+        backwards: bool = False,
     ) -> None:
         self.runtime, self.snapshot, self.images, self.stopped = runtime, snapshot, images, stopped
-        self.facts, self.stack = facts, stack
+        self.facts, self.stack, self.backwards = facts, stack, backwards
         self.found: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
 
@@ -58,11 +60,18 @@ class Steps:
     ) -> Step:
         """A step with its risks, and what it waits for."""
         changing = risk_of_change(how) if resource.kind in (Kind.CONTAINER, Kind.SERVICE) else ()
+        if (
+            isinstance(resource, Container)
+            and how is Change.RECREATE
+            and starts_first(resource, backwards=self.backwards)
+        ):
+            changing = risk_of_two(resource)
         risks = (*risks_of(resource), *changing)
         waits = self._waits(resource) if action is not Action.HEAL else ()
         desired = resource.model_copy()
         return Step(
             resource=resource.id,
+            service=service_of(resource),
             action=action,
             why=why,
             fields=fields,
@@ -88,7 +97,7 @@ class Steps:
         if observed.status.state is State.INCOMPLETE:
             return self.make(resource, Action.CREATE, "an interrupted change left it half made")
         if resource.kind is Kind.VOLUME and any(item.how is Change.RECREATE for item in changes):
-            raise ConflictError(f"{resource.id} cannot be changed without losing its data", hint="use a new volume")
+            raise _lossy(resource, changes)
         if resource.kind is Kind.NETWORK and any(item.how is Change.RECREATE for item in changes):
             self._check_leavable(resource, changes)
         return self._changed(resource, observed, changes)
@@ -192,3 +201,13 @@ class Steps:
             for item in self.stack.containers_of(dependency.service)
             if item.id not in self.stopped
         )
+
+
+def _lossy(volume: Resource, changes: Sequence[FieldChange]) -> ConflictError:
+    """What refuses a change of a volume that would need a new one, with the way to take its data along."""
+    fields, name = ", ".join(item.path for item in changes if item.how is Change.RECREATE), volume.name
+    return ConflictError(
+        f"{volume.id} cannot be changed ({fields}) without losing its data",
+        hint=f"declare another volume, and move the data: `bayplan volume export {name} -o data.tar`,"
+        " `bayplan volume import NEW data.tar`",
+    )

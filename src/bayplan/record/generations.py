@@ -98,7 +98,8 @@ class Generations:
         """The newest. Raises as ``get``."""
         numbers = self.numbers(project)
         if not numbers:
-            raise NotFoundError(f"project {project} has no generation on this host", hint="apply it first")
+            hint = "apply it first; where records were lost, `bayplan repair` makes one of what runs"
+            raise NotFoundError(f"project {project} has no generation on this host", hint=hint)
         return self.get(project, numbers[-1])
 
     def digests(self, project: str) -> frozenset[str]:

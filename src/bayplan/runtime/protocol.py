@@ -91,7 +91,7 @@ class Observed(Model):
     project: str = ""
     managed: bool = True
     superseded: bool = False
-    """A container that an interrupted replacement left beside its successor."""
+    """A container that an interrupted replacement left beside its successor, or its predecessor."""
     defects: Mapping[str, str] = Field(default_factory=dict)
     """Sentence to way of change (a value of ``Change``)."""
     notes: tuple[str, ...] = ()
@@ -174,6 +174,8 @@ class Progress:
     message: str = ""
 
 
+STAYS = "stays"
+"""A condition of ``Runtime.wait``."""
 Report = Callable[[Progress], None]
 
 
@@ -282,8 +284,26 @@ class Runtime(Verbs, Protocol):
     def restore(self, aside: str, name: str) -> None:
         """Give a container that was set aside its name and endpoints back and start it if it ran."""
 
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Make a successor beside the container of its name, and do not start it; the name that it has until then.
+
+        It publishes nothing until ``take_over``. One that a kill leaves is ``superseded``.
+        """
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Give a successor that runs the name and published ports of its predecessor, which runs on aside.
+
+        At no moment does a port lead nowhere: new connections go to the successor, those that were begun stay.
+        Returns the predecessor's new name, empty when there was none.
+        """
+
+    def drain(self, name: str) -> None:
+        """Let connections that a container has come to their end, for as long as its stop grace at most."""
+
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait until the container is running, healthy, or ended (values of ``Condition``); a service: until all run.
+
+        ``STAYS``: look at a running one until the time has passed, and fail if it ends or turns unhealthy meanwhile.
 
         Fails fast: RuntimeFailureError with the last log lines when it ends or turns unhealthy meanwhile, or when the
         time has passed. StoppedError when ``stopped`` says so.

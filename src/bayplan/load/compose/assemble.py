@@ -33,6 +33,7 @@ from bayplan.load.compose.nodes import (
 from bayplan.load.compose.ports import read_ports
 from bayplan.load.compose.references import References
 from bayplan.load.compose.resources import final_name, read_network, read_volume
+from bayplan.load.compose.rolling import update_config
 from bayplan.load.compose.service import simple
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Mount, Stack, TmpfsMount, Volume, labels
@@ -117,6 +118,7 @@ class Assembler:
             "restart": restart(node),
             "resources": resources(node),
             "depends_on": self.references.dependencies(node),
+            "update_config": update_config(node),
         }
         ports = node.get("ports")
         published = read_ports(ports) if ports else ()

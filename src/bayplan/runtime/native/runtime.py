@@ -125,9 +125,11 @@ class NativeRuntime(NativeVerbs):
                 self.lives.changing = False
                 self.containers.runtime.discarded.begin()
                 self.networks.settle()
+                self.networks.forget_gone()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.database.keep_cards()
                 self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 
@@ -212,6 +214,7 @@ class NativeRuntime(NativeVerbs):
         elif target.kind is Kind.CONTAINER:
             container_id = self._id(target.name)
             process = self.containers.process(container_id)
+            self.containers.mend_limits(container_id)
             netns = NetworkNamespace.of(process) if process else None
             if netns and self.networks.endpoint_defects(
                 container_id, self.networks.kernel(), process.pid if process else None
@@ -258,6 +261,18 @@ class NativeRuntime(NativeVerbs):
     def restore(self, aside: str, name: str) -> None:
         """Give it its name back and start it."""
         self.lives.restore(self._id(aside), name)
+
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Make a successor beside it."""
+        return self.lives.create_beside(container, project, digest, report)
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Names and ports move at once."""
+        return self.lives.take_over(self._id(beside), name)
+
+    def drain(self, name: str) -> None:
+        """Wait for the end of its connections."""
+        self.lives.drain(self._id(name))
 
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast."""
