@@ -59,6 +59,31 @@ options:
     default: false
     description:
     - With O(state=absent), remove the images that the declaration names too.
+  services:
+    description:
+    - Only these services and what they depend on; the rest of the project is left alone, and no generation is kept.
+    type: list
+    elements: str
+  scale:
+    description:
+    - Replicas by service, over what the files say.
+    type: dict
+  purge:
+    description:
+    - V(false) leaves what the project has and does not declare any more.
+    type: bool
+    default: true
+    aliases:
+    - remove_orphans
+  wait:
+    description:
+    - End when each container runs, and is healthy where it has a health check.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+    - Longest O(wait), seconds; 300.
+    type: int
   state:
     description:
     - What the stack must be on the host.
