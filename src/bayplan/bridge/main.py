@@ -28,7 +28,7 @@ from bayplan.bridge.answers import shown as _shown
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
-from bayplan.models import Kind, ResourceId, Stack
+from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Runtime, Scope
 
@@ -157,13 +157,19 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}
-        if options.get("on_failure"):
-            settings = settings.model_copy(update={"on_failure": options["on_failure"]})
+        settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings)
         response = {**_shown(plan), **_done(outcome, back)}
         if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
             response |= waiting.settled(stack, options, runtime)
         return response
+
+
+def _told_of_failure(settings: Settings, asked: object) -> Settings:
+    """Settings with what the request says becomes of a stack that fails."""
+    if asked not in (None, "rollback", "keep"):
+        raise DeclarationError(f"on_failure is rollback or keep, not {asked!r}", where="request")
+    return settings.model_copy(update={"on_failure": asked}) if asked else settings
 
 
 def _kinds(stack: Stack) -> list[Kind]:

@@ -42,6 +42,16 @@ def doomed(
     return found, kept
 
 
+def undeclared_volumes(stack: Stack, snapshot: Snapshot) -> list[ResourceId]:
+    """Volumes of the project, made by us, that it no longer declares, nor an image of its containers."""
+    of_images = _of_images(stack, snapshot)
+    return [
+        item.id
+        for item in snapshot.of(Kind.VOLUME)
+        if item.managed and item.project == stack.name and stack.find(item.id) is None and item.id.name not in of_images
+    ]
+
+
 def removals(found: Mapping[ResourceId, str], snapshot: Snapshot) -> list[Step]:
     """The steps that remove them, users first."""
     order = removal_order(found, snapshot)

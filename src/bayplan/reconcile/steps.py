@@ -119,7 +119,9 @@ class Steps:
         as_declared = observed.project == "" and all(item.how is Change.NONE for item in changes)
         if observed.managed or not (of_project or as_declared):
             owner = observed.project or "another tool or no project"
-            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint="choose another name")
+            other = ", ".join(item.path for item in changes if item.how is not Change.NONE)
+            hint = "choose another name" + (f"; it is not taken over, as it has another {other}" if other else "")
+            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint=hint)
         self.noted[resource.id] = Note(resource=resource.id, fields=tuple(changes), desired=resource.model_copy())
 
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:

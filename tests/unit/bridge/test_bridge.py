@@ -11,6 +11,7 @@ import pytest
 from bayplan.bridge.main import respond
 from bayplan.bridge.request import read_resources
 from bayplan.errors import DeclarationError
+from bayplan.models import Container
 from bayplan.runtime.fake import FakeRuntime
 
 TOP = Path(__file__).resolve().parents[3]
@@ -179,6 +180,38 @@ def test_a_failed_step_fails_the_request(ask):
     assert "no such program" in failed["msg"]
     assert failed["changed"] is True, "the image was pulled"
     assert failed["result"] == {"done": ["image lab/web"], "failed": ["container web"], "skipped": []}
+
+
+def test_a_stack_that_fails_goes_back_unless_it_is_told_to_keep_what_was_done(ask, tmp_path):
+    def stack(word, project="shop"):
+        one = {"image": "lab/web", "environment": {"W": word}}
+        services = {"a": one, "b": {**one, "depends_on": ["a"]}}
+        return {"definition": {"services": services}, "project_name": project, "project_src": str(tmp_path)}
+
+    def word(service):
+        found = {key.name: item.actual for key, item in ask.runtime.resources.items()}
+        return found[f"shop-{service}-1"].environment["W"]
+
+    ask("apply", stack=stack("one"))
+    orphan = Container(name="shop-orphan-1", image="lab/web")
+    ask.runtime.create(orphan, project="shop")
+    ask.runtime.fail["start shop-b-1"] = "no such program"
+    more = stack("two")
+    more["definition"]["services"]["new"] = {"image": "lab/web"}
+    failed = ask("apply", stack=more, options={"purge": False})
+    names = {key.name for key in ask.runtime.resources}
+    assert "shop-orphan-1" in names, "it was there before"
+    assert "shop-new-1" not in names
+    ask.runtime.delete(orphan.id)
+    assert "no such program (rolled back to generation 1)" in failed["msg"]
+    assert failed["changed"] is True
+    assert failed["result"]["rolled_back"] == "generation 1"
+    assert (word("a"), word("b")) == ("one", "one")
+    kept = ask("apply", stack=stack("two"), options={"on_failure": "keep"})
+    assert kept["failed"]
+    assert "rolled_back" not in kept["result"]
+    assert (word("a"), word("b")) == ("two", "one")
+    assert "rollback or keep" in ask("apply", stack=stack("two"), options={"on_failure": "x"})["msg"]
 
 
 @pytest.mark.parametrize("tool", ["specs.py", "schemas.py"])

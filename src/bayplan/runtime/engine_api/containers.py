@@ -82,7 +82,7 @@ class Containers:
         wanted = [
             str(one["Id"])
             for one in listed
-            if any(name in names or any(is_spare_of(name, asked) for asked in names) for name in _names(one))
+            if any(name in names or is_spare_of(name, names) for name in _names(one))
             or (project is not None and project_of(one.get("Labels"), notes.get(str(one["Id"]), NO_NOTE)) == project)
         ]
         inspected = [one for one in self.pool.map(self._inspect, wanted) if one is not None]

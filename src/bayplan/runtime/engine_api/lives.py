@@ -51,7 +51,11 @@ class Lives:
         """Make its successor under a name of its own; what is recorded of it has the other name already."""
         beside = spare_name(container.name, BESIDE, secrets.token_hex(6))
         held = _with_data_of(container, self.containers.inspect(container.name) or {})
-        self._complete(held, beside, project, digest, report)
+        try:
+            self._complete(held, beside, project, digest, report)
+        except BaseException:
+            self.delete(beside)
+            raise
         return beside
 
     def _complete(self, container: Container, name: str, project: str, digest: str, report: Report) -> None:
