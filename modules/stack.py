@@ -123,7 +123,7 @@ def main() -> None:
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
         how = given({name: module.params[name] for name in ("services", "purge", "wait", "wait_timeout", "on_failure")})
-        ask(module, {"verb": "apply", "stack": source, "options": how})
+        ask(module, {"verb": "apply", "stack": {**source, "locked": module.params["locked"]}, "options": how})
     removal = {"volumes": module.params["remove_volumes"], "images": module.params["remove_images"]}
     ask(module, {"verb": "destroy", "stack": source, "options": removal})
 

@@ -121,6 +121,11 @@ STACK = {
     "project_name": {"type": "str", "description": ["Name of the project."]},
     "env": {"type": "dict", "description": ["Variables for interpolation, over those of the environment."]},
     "profiles": {"type": "list", "elements": "str", "description": ["Profiles to switch on."]},
+    "locked": {
+        "type": "bool",
+        "default": False,
+        "description": ["Refuse images and builds that are not in V(bayplan.lock) beside the files as they are there."],
+    },
     "on_failure": {
         "type": "str",
         "choices": ["rollback", "keep"],

@@ -53,6 +53,11 @@ options:
     elements: str
     description:
     - Profiles to switch on.
+  locked:
+    type: bool
+    default: false
+    description:
+    - Refuse images and builds that are not in V(bayplan.lock) beside the files as they are there.
   on_failure:
     type: str
     choices:

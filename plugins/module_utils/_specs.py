@@ -429,6 +429,7 @@ SPECS = {
             'project_name': {'type': 'str'},
             'env': {'type': 'dict'},
             'profiles': {'type': 'list', 'elements': 'str'},
+            'locked': {'type': 'bool', 'default': False},
             'on_failure': {'type': 'str', 'choices': ['rollback', 'keep']},
             'remove_volumes': {'type': 'bool', 'default': False},
             'remove_images': {'type': 'bool', 'default': False},

@@ -89,6 +89,8 @@ def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
 def _plan_back(made: Generation, stack: Stack, runtime: Runtime, **more: Any) -> Plan:
     plan = make_plan(stack, runtime, pinned=_pins(made), backwards=True, **more)
     room.check_content(plan)
+    # What is recorded is what was declared, builds and all: a comparison of environments shows no other declaration.
+    stack = stack.model_copy(update={"images": made.stack.images})
     return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
 
 

@@ -138,7 +138,7 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
     if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
-        stack = environments.held(stack)
+        stack = environments.held(stack, strict=bool(request["stack"].get("locked")))
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)

@@ -2,7 +2,8 @@
 
 Exit codes: 0 done (or nothing to do); 1 something failed on the way; 2 the input was refused, nothing was changed;
 3 try again later (host busy, registry unreachable); 4 the host moved since the plan was made; 130 interrupted.
-``plan --detailed-exitcode`` gives 5 when there are changes. ``exec`` gives the command's own code.
+``plan --detailed-exitcode`` gives 5 when there are changes, ``lock --check`` and ``parity`` when something differs.
+``exec`` gives the command's own code.
 """
 
 from __future__ import annotations

@@ -49,6 +49,33 @@ def test_check_changes_nothing_and_foretells_the_apply(ask):
     assert ask("apply", resources=web())["changed"] is False
 
 
+def test_a_stack_is_held_to_the_lock_beside_its_file(ask, tmp_path):
+    digest = "sha256:" + "a" * 64
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    source = {"project_src": str(tmp_path), "project_name": "shop"}
+    refused = ask("apply", stack={**source, "locked": True})
+    assert "there is no lock beside the declaration" in refused["msg"]
+    lock = tmp_path / "bayplan.lock"
+    lock.write_text(f"version: 1\nimages:\n  docker.io/lab/web:latest:\n    digest: {digest}\n")
+    assert ask("plan", stack={**source, "locked": True})["plan"]["images"]["lab/web"]["digest"] == digest
+    lock.write_text("version: 1\n")
+    assert "image lab/web is not in the lock" in ask("apply", stack={**source, "locked": True})["msg"]
+    found = ask("plan", stack=source)
+    assert "image lab/web is not in the lock" in found["warnings"][0]
+    assert ask.runtime.calls == []
+
+
+def test_a_report_tells_what_is_declared_and_what_runs(ask):
+    assert "there is nothing of project shop" in ask("report", stack={"project_name": "shop"})["msg"]
+    definition = {"services": {"web": {"image": "lab/web", "environment": {"API_KEY": "planted"}}}}
+    ask("apply", stack={"definition": definition, "project_name": "shop"})
+    found = ask("report", stack={"project_name": "shop"})["report"]
+    assert found["declared"]["services.web.image"] == "docker.io/lab/web:latest"
+    assert found["running"]["services.web.state"] == "running"
+    assert found["generation"] == 1
+    assert "planted" not in json.dumps(found)
+
+
 def test_short_spellings_are_the_long_ones(ask):
     short = {
         "ports": ["127.0.0.1:8080:80/udp"],
