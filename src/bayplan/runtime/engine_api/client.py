@@ -79,6 +79,11 @@ class EngineClient(docker.APIClient):
         chosen = min(newest, NEWEST_API) if api == "auto" else _numbers(api)
         self._version = ".".join(map(str, chosen))
 
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """The authority of engines is the settings': requests would rather take that of REQUESTS_CA_BUNDLE."""
+        verify = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
     @property
     def is_local(self) -> bool:
         """Whether its file system is this host's, so that paths mean the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,10 +79,13 @@ class Connection:
         # What the answer's head was read through: it may hold the first bytes of the stream.
         reader: Any = self._response.raw._fp.fp  # type: ignore[union-attr]
         self._socket: socket.socket = reader.raw._sock
+        self._first = b""
         self._socket.setblocking(False)
-        with suppress(ValueError):
+        with suppress(ValueError, ssl.SSLWantReadError):
             self._first = bytes(reader.peek())
         self._socket.setblocking(True)
+        if isinstance(self._socket, ssl.SSLSocket) and (held := self._socket.pending()):
+            self._first += self._socket.recv(held)  # decrypted already: no select(2) would tell of it
         self._frames = Frames()
 
     def fileno(self) -> int:
