@@ -15,6 +15,7 @@ import engines
 from contract.hosts import Host, is_root, joined
 
 KINDS = ("fake", "native", "docker", "podman")
+SERVICES = KINDS[2:]
 ran = {kind: Counter() for kind in KINDS}
 versions = {}
 
@@ -31,7 +32,9 @@ def why_not(kind):
 def pytest_generate_tests(metafunc):
     names = metafunc.fixturenames
     if "host" in names:
-        kinds = KINDS[2:] if "engine_host" in names else KINDS[1:] if "real_host" in names else KINDS
+        # Where engines of other versions are tried, the rest is as it was.
+        of_engines = "engine_host" in names or engines.OTHER
+        kinds = SERVICES if of_engines else KINDS[1:] if "real_host" in names else KINDS
         marked = [pytest.param(kind, marks=[pytest.mark.host] * (kind != "fake"), id=kind) for kind in kinds]
         metafunc.parametrize("host", marked, indirect=True)
 
