@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from integration.ansible.conftest import BIN, TOP, assemble
+from plays import BIN, TOP, assemble
 
 MODULES = ("container", "image", "network", "node", "stack", "volume")
 
