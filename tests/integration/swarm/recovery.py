@@ -3,7 +3,7 @@
 import json
 import time
 
-import docker.errors
+from bayplan.runtime.engine_api.answers import AnswerError
 
 LEADER_S, SETTLE_S, GONE_S = 30, 60, 30
 
@@ -39,7 +39,7 @@ def _is_led(host):
             return True
         try:
             return state["ControlAvailable"] and bool(client.call("GET", "/nodes"))
-        except docker.errors.APIError:
+        except AnswerError:
             return False
 
 
@@ -73,7 +73,7 @@ def _stacks(client):
     for path in left:
         try:
             client.call("DELETE", path)
-        except docker.errors.APIError:
+        except AnswerError:
             continue  # in use by what ends just now
     return left
 

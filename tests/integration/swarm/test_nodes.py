@@ -4,13 +4,13 @@ import json
 import threading
 import time
 
-import docker.errors
 import pytest
 
 from bayplan.bridge.main import respond
 from bayplan.errors import BayplanError, ConflictError, DeclarationError, UnsupportedError
 from bayplan.models import Kind, ResourceId
 from bayplan.reconcile.plan import Action
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.swarm.runtime import SwarmRuntime
 from swarm import tasks
 
@@ -108,7 +108,7 @@ def _leader(host):
     try:
         with host.client() as client:
             nodes = client.call("GET", "/nodes")
-    except docker.errors.APIError:
+    except AnswerError:
         return False
     return any((node.get("ManagerStatus") or {}).get("Leader") for node in nodes)
 

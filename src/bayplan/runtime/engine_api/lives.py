@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import docker.errors
-
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels, with_exposed_ports
 from bayplan.runtime import seal
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
-from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.answers import AbsentError, AnswerError
+from bayplan.runtime.engine_api.client import TIMEOUT_S, told
 from bayplan.runtime.engine_api.containers import ASIDE, Containers
 from bayplan.runtime.engine_api.images.images import Images
 from bayplan.runtime.engine_api.networks import marks
@@ -124,11 +123,13 @@ class Lives:
         with told(f"container {name}"):
             # Without a number the engine takes the container's own, and the client must know how long to wait.
             given = (found.get("Config") or {}).get("StopTimeout")
-            self.client.stop(found["Id"], timeout=grace_seconds(grace) if grace is not None else given or 10)
+            wait_s = grace_seconds(grace) if grace is not None else given or 10
+            path = f"/containers/{found['Id']}/stop"
+            self.client.call("POST", path, query={"t": wait_s}, timeout=TIMEOUT_S + wait_s)
 
     def _kill(self, name: str) -> None:
         with told(f"container {name}"):
-            self.client.kill(name)
+            self.client.call("POST", f"/containers/{name}/kill")
 
     def supersede(self, name: str) -> str:
         """Rename it, then stop it: from then on its name is free, and it is known for what it is."""
@@ -138,7 +139,7 @@ class Lives:
         aside = f"{name[:100]}{ASIDE}{str(found['Id'])[:12]}"
         self._ran[aside] = status_of(found).state in (State.RUNNING, State.RESTARTING, State.PAUSED)
         with told(f"container {name}"):
-            self.client.rename(found["Id"], aside)
+            self.client.call("POST", f"/containers/{found['Id']}/rename", query={"name": aside})
         self._aside[name] = found
         self._stop({**found, "Name": f"/{aside}"})
         return aside
@@ -148,7 +149,7 @@ class Lives:
         found = self.containers.get(aside)
         self._aside.pop(name, None)
         with told(f"container {name}"):
-            self.client.rename(found["Id"], name)
+            self.client.call("POST", f"/containers/{found['Id']}/rename", query={"name": name})
         if self._ran.pop(aside, True):
             self.start(name)
 
@@ -161,14 +162,15 @@ class Lives:
         with told(f"container {name}"):
             try:
                 self.client.call("DELETE", f"/containers/{found['Id']}", query={"force": True})
-            except docker.errors.NotFound:
+            except AbsentError:
                 pass
-            except docker.errors.APIError as error:
+            except AnswerError as error:
                 if error.status_code != 409:
                     raise
                 # Somebody else is removing it already.
-                with suppress(docker.errors.NotFound):
-                    self.client.wait(found["Id"], condition="removed")
+                with suppress(AbsentError):
+                    path = f"/containers/{found['Id']}/wait"
+                    self.client.call("POST", path, query={"condition": "removed"}, timeout=None)
         self.declarations.forget(str(found["Id"]))
 
 
