@@ -36,6 +36,14 @@ options:
     elements: str
     description:
     - Profiles to switch on.
+  on_failure:
+    type: str
+    choices:
+    - rollback
+    - keep
+    description:
+    - 'What becomes of the stack when a step fails: all of it goes back to the generation before, if there is one,
+      or what was done stays. The setting of the target when it is not given, V(rollback) by default.'
   remove_volumes:
     type: bool
     default: false
@@ -46,6 +54,31 @@ options:
     default: false
     description:
     - With O(state=absent), remove the images that the declaration names too.
+  services:
+    description:
+    - Only these services and what they depend on; the rest of the project is left alone, and no generation is kept.
+    type: list
+    elements: str
+  scale:
+    description:
+    - Replicas by service, over what the files say.
+    type: dict
+  purge:
+    description:
+    - V(false) leaves what the project has and does not declare any more.
+    type: bool
+    default: true
+    aliases:
+    - remove_orphans
+  wait:
+    description:
+    - End when each container runs, and is healthy where it has a health check.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+    - Longest O(wait), seconds; 300.
+    type: int
   state:
     description:
     - What the stack must be on the host.

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bayplan.containers.plugins.module_utils._specs import VERSION
 
 INSTALLED = "/opt/bayplan/bin/bayplan"
 ENGINE = ("engine", "engine_address", "engine_context", "engine_tls")
-OWN = ("state", "settings", "bayplan_command", *ENGINE)
+COMMON = ("settings", "bayplan_command", *ENGINE)
+OWN = ("state", *COMMON)
 # Maps whose values may be secret, at any depth, and options that may hold one anywhere.
 SECRET_MAPS = ("environment", "env", "args")
-SECRET_OPTIONS = ("definition",)
+SECRET_OPTIONS = ("definition", "data", "content", "stdin")
 MASK = "********"
 
 
@@ -92,7 +94,7 @@ def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
     """Run one request and end the module with its response."""
     chosen = {name: module.params.get(name) for name in ENGINE}
     settings = given({**(module.params.get("settings") or {}), **chosen})
-    request = dict(request, check=module.check_mode, settings=settings)
+    request = dict(request, check=module.check_mode, settings=settings, collection=VERSION)
     argv = find(module)
     try:
         code, out, err = module.run_command(argv, data=json.dumps(request), handle_exceptions=False)
@@ -109,6 +111,13 @@ def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
     if response.pop("failed", False):
         module.fail_json(**response)
     module.exit_json(**response)
+
+
+def call(module: AnsibleModule, verb: str) -> None:
+    """Ask for a verb that takes the module's own options."""
+    # Not every key of params: a given alias stands there beside its option.
+    options = {key: module.params[key] for key in module.argument_spec if key not in COMMON}
+    ask(module, {"verb": verb, "options": given(options)})
 
 
 def resource(module: AnsibleModule, kind: str) -> None:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from bayplan.errors import BayplanError, NotFoundError
 from bayplan.models import ResourceId, Settings, Stack
+from bayplan.reconcile import causes
 from bayplan.reconcile import generations as room
+from bayplan.reconcile.causes import Drift
 from bayplan.reconcile.plan import FieldChange, Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.record.generations import Generation, Generations
@@ -50,18 +52,40 @@ def plan_rollback(
                 raise NotFoundError(f"project {project} has no generation before this one", hint="see `history`")
             number = numbers[-2]
         made = kept.get(project, number)
-    stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
-    plan = make_plan(stack, runtime, pinned=_pins(made))
-    room.check_content(plan)
-    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {number}"})
+    return _plan_back(made, room.restored(made, runtime.observe(default_scope(made.stack)), current), runtime)
 
 
-def plan_drift(project: str, runtime: Runtime, settings: Settings) -> tuple[Generation, Plan]:
-    """The last generation of a project, and what differs from it: all of that is drift. Raises NotFoundError."""
+def generation_before(failed: Plan, settings: Settings) -> Generation | None:
+    """What a project can go back to after an apply of all of it has failed; None when there is nothing.
+
+    A failed apply leaves no generation: the last one is that of before, unless it declares the same.
+    """
+    if not failed.project or failed.stack is None:
+        return None
     with _generations(settings) as kept:
-        made = kept.last(project)
-    stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
-    return made, make_plan(stack, runtime, pinned=_pins(made))
+        numbers = kept.numbers(failed.project)
+        made = kept.get(failed.project, numbers[-1]) if numbers else None
+    return None if made is None or room.is_of(made, failed) else made
+
+
+def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
+    """What takes a project back to a generation after a failed apply, with the secrets that it ran with before."""
+    stack = room.restored(made, failed.snapshot, failed.stack, as_it_ran=True)
+    return _plan_back(made, stack, runtime)
+
+
+def _plan_back(made: Generation, stack: Stack, runtime: Runtime) -> Plan:
+    plan = make_plan(stack, runtime, pinned=_pins(made), backwards=True)
+    room.check_content(plan)
+    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
+
+
+def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
+    """What differs from the last generation of a project, and why. Raises NotFoundError."""
+    with _journal(settings) as journal:
+        made = Generations(journal).last(project)
+        stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
+        return causes.drift(made, make_plan(stack, runtime, pinned=_pins(made)), runtime, journal)
 
 
 def _pins(made: Generation) -> dict[str, str]:
@@ -70,8 +94,14 @@ def _pins(made: Generation) -> dict[str, str]:
 
 @contextmanager
 def _generations(settings: Settings) -> Iterator[Generations]:
-    journal = Journal(settings.state_root / "record.db")
-    try:
+    with _journal(settings) as journal:
         yield Generations(journal)
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Journal]:
+    journal = Journal(settings.state_root / "record.db", to_read=True)
+    try:
+        yield journal
     finally:
         journal.close()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayplan.errors import RuntimeFailureError
-from bayplan.models import Container, Dependency, Endpoint, Network, Port, Stack, VolumeMount
+from bayplan.models import Container, Dependency, Duration, Endpoint, Network, Port, Stack, UpdateConfig, VolumeMount
 from bayplan.models import Volume as VolumeModel
 from bayplan.reconcile.apply import apply_plan
 from bayplan.reconcile.plan import Action
@@ -18,6 +18,8 @@ from bayplan.runtime.fake import FakeRuntime
 from bayplan.runtime.protocol import State
 
 NAMES = ("a", "b", "c", "d")
+STOP_FIRST = UpdateConfig(monitor=Duration())
+START_FIRST = UpdateConfig(monitor=Duration(), order="start-first")
 MADE_ANEW = {Action.CREATE, Action.RECREATE, Action.DELETE}
 
 
@@ -40,6 +42,7 @@ def stacks(draw) -> Stack:
                 expose=draw(st.sampled_from(((), ("1",), ("2",)))),
                 networks=[Endpoint(network=item) for item in networks if draw(st.booleans())],
                 mounts=[VolumeMount(source=v, target=f"/{v}") for v in volumes if draw(st.booleans())],
+                update_config=draw(st.sampled_from((None, None, STOP_FIRST, START_FIRST))),
                 depends_on=[
                     Dependency(service=other, restart=draw(st.booleans()))
                     for other in names[:number]
@@ -80,10 +83,15 @@ def pairs(draw) -> tuple[Stack, Stack]:
     return first, first.model_copy(update={"containers": tuple(kept), "networks": networks})
 
 
-FREE_FIELDS = ("image", "user", "environment", "labels", "expose", "ports")
+FREE_FIELDS = ("image", "user", "environment", "labels", "expose", "ports", "update_config")
 """Fields that can be taken over from a container of another stack."""
 CUTS = st.sampled_from(
-    ("", *(f"{verb} {name}" for verb in ("create", "start", "update", "heal", "stop") for name in NAMES))
+    (
+        "",
+        *(f"{verb} {name}" for verb in ("create", "start", "update", "heal", "stop", "take_over") for name in NAMES),
+        *(f"{verb} {name}.successor" for verb in ("create", "start", "delete") for name in NAMES),
+        *(f"{verb} {name}.superseded" for verb in ("drain", "delete") for name in NAMES),
+    )
 )
 
 

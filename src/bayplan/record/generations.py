@@ -35,6 +35,8 @@ class Generation(Model):
     note: str = ""
     stack: SerializeAsAny[Stack]
     digests: dict[str, str]
+    contents: dict[str, str] = Field(default_factory=dict)
+    """Digests of what configs held, by container and config."""
     withheld: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Container (service of a swarm) to the variables of its environment whose values were left out."""
 
@@ -96,7 +98,8 @@ class Generations:
         """The newest. Raises as ``get``."""
         numbers = self.numbers(project)
         if not numbers:
-            raise NotFoundError(f"project {project} has no generation on this host", hint="apply it first")
+            hint = "apply it first; where records were lost, `bayplan repair` makes one of what runs"
+            raise NotFoundError(f"project {project} has no generation on this host", hint=hint)
         return self.get(project, numbers[-1])
 
     def digests(self, project: str) -> frozenset[str]:
@@ -125,6 +128,16 @@ def without_secrets(stack: Stack) -> tuple[Stack, dict[str, tuple[str, ...]]]:
                 withheld[item.name] = names
         update[field] = tuple(_stripped(item) for item in items)
     return stack.model_copy(update={name: items for name, items in update.items() if items}), withheld
+
+
+def contents_of(stack: Stack) -> dict[str, str]:
+    """Digests of what the configs of a stack hold, by container and config. Of secrets nothing is told."""
+    return {
+        f"{item.name}/{grant.source}": hashlib.sha256(grant.content.get_secret_value()).hexdigest()
+        for item in stack.containers
+        for grant in item.configs
+        if grant.content is not None
+    }
 
 
 def environment_of(resource: Resource) -> Mapping[str, str]:

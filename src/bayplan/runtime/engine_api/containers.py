@@ -21,9 +21,8 @@ from bayplan.runtime.engine_api.options.option import Option, build
 from bayplan.runtime.engine_api.options.shape import Shape
 from bayplan.runtime.engine_api.status import status_of
 from bayplan.runtime.protocol import Observed, State
+from bayplan.runtime.spare import is_spare, is_spare_of
 
-ASIDE = ".superseded-"
-"""In the name of a container that makes room for its successor; the id's beginning follows."""
 _GIVEN = ("secrets", "configs")
 
 
@@ -82,7 +81,7 @@ class Containers:
         wanted = [
             str(one["Id"])
             for one in listed
-            if any(name in names for name in _names(one))
+            if any(name in names or any(is_spare_of(name, asked) for asked in names) for name in _names(one))
             or (project is not None and project_of(one.get("Labels"), notes.get(str(one["Id"]), NO_NOTE)) == project)
         ]
         inspected = [one for one in self.pool.map(self._inspect, wanted) if one is not None]
@@ -129,7 +128,7 @@ class Containers:
             image_digest=self.bases.digest(image, actual.image),
             project=project_of(own, note),
             managed=managed,
-            superseded=managed and ASIDE in name,
+            superseded=managed and is_spare(name),
         )
 
     def aligned(self, desired: Container, observed: Observed) -> Observed:

@@ -20,6 +20,7 @@ from bayplan.models import (
     Volume,
     VolumeMount,
 )
+from bayplan.runtime import start_first
 from bayplan.runtime.native.containers import grants, storage
 from bayplan.runtime.native.containers.records import Records, declaration
 from bayplan.runtime.native.containers.spec import sharing, users
@@ -60,6 +61,7 @@ def check(
         if isinstance(resource, Volume):
             volumes.check(resource)
         if isinstance(resource, Container):
+            start_first.check(resource, "native", shares_ports=True)
             check_options(resource, database.path.parent / "seccomp", settings.oci_runtime)
             storage.check(resource, settings.state_root)
             _check_owners(resource, resources, database)

@@ -40,6 +40,8 @@ class Images:
             raise UnsupportedError(
                 "a swarm builds no images", where=f"image {image.name}", hint="build and push it, and name it"
             )
+        if image.pin is not None:
+            return _resolved(image, image.pin.digest, ImageOrigin.REGISTRY)
         if image.reference.digest:
             return _resolved(image, image.reference.digest, ImageOrigin.REGISTRY)
         due = image.pull_every is not None and self._asked.is_due(image, image.pull_every)

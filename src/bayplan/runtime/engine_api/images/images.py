@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.models import Image, ImageReference, Pin, PullPolicy, Settings
 from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
 from bayplan.runtime.engine_api.answers import AbsentError
@@ -91,6 +92,8 @@ class Images:
             if self._lent is not None:
                 return self._lent.resolve(image, self.local)
             return self._builds.resolve(image, image.build)
+        if image.pin is not None:
+            return self._pinned(image, image.pin)
         here = self.local(image.reference, image.platform)
         due = image.pull_every and self._asked.is_due(image, image.pull_every)
         if here and image.pull is not PullPolicy.ALWAYS and not due:
@@ -107,6 +110,21 @@ class Images:
             present = here is not None and here["Id"] == same["Id"]
             return _found(image, same, present=present, origin=ImageOrigin.REGISTRY, why="" if present else why)
         return ResolvedImage(name=image.name, digest=digest, present=False, origin=ImageOrigin.REGISTRY, why=why)
+
+    def _pinned(self, image: Image, pin: Pin) -> ResolvedImage:
+        """At the digest that a lock holds it to; no registry is asked what the name means now."""
+        here = self.local(image.reference, image.platform)
+        found = (self.holding(image.name, digest, image.platform) for digest in _digests(image, pin))
+        same = next(filter(None, found), None)
+        if same:
+            present = here is not None and here["Id"] == same["Id"]
+            why = "" if present else "its name has to mean the locked image"
+            return _found(image, same, present=present, origin=ImageOrigin.LOCAL, why=why)
+        if image.pull is PullPolicy.NEVER:
+            what = f"image {image.name} is not on the engine's host as it is locked, {pin.digest[:19]}"
+            raise NotFoundError(what, hint="its pull policy is `never`: load it, or lock what is there")
+        why = "the lock names another image" if here else "not on the host"
+        return ResolvedImage(name=image.name, digest=pin.digest, present=False, origin=ImageOrigin.REGISTRY, why=why)
 
     def observe(self, names: Sequence[str]) -> list[Observed]:
         """Those of the named images that are here."""
@@ -183,6 +201,14 @@ class Images:
             raise
         found["Id"] = whole_id(str(found["Id"]))
         return found
+
+
+def _digests(image: Image, pin: Pin) -> Iterator[str]:
+    """By what an engine may know a pinned image: the digest it was pulled by, or what a loaded archive had."""
+    yield pin.digest
+    for known in (pin.platforms, pin.ids):
+        with suppress(NotFoundError):
+            yield platforms.pinned(pin.model_copy(update={"platforms": known}), image.platform, image.reference)
 
 
 def _suits(held: Mapping[str, Any], platform: str) -> bool:
