@@ -1,6 +1,6 @@
 """HTTP to one engine, by a socket or by TCP with TLS: kept connections, streams in both directions, upgrades.
 
-On the standard library's client, as a plan of twenty containers takes less time than importing one that does more.
+On the standard library's client: importing the docker SDK took a third of an apply that changes nothing.
 """
 
 from __future__ import annotations
