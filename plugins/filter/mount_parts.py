@@ -44,9 +44,9 @@ from ansible_collections.bayplan.containers.plugins.plugin_utils._package import
 def mounts(spellings: Any) -> list[dict[str, Any]]:
     """The mounts. Raises AnsibleError for what is none."""
     given = list(spellings) if isinstance(spellings, (list, tuple)) else [spellings]
-    spellings_read = package("bridge.spellings").mount
+    short = package("bridge.mount_spellings").short
     with told("mount_parts"):
-        return [spellings_read(str(item)) for item in given]
+        return [short(str(item), "") for item in given]
 
 
 class FilterModule:

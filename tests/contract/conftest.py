@@ -14,6 +14,8 @@ import engines
 from contract.hosts import Host, is_root, joined
 from told import KINDS, VERSION
 
+SERVICES = KINDS[2:]
+
 
 def why_not(kind):
     """Why an engine cannot run here; empty when it can."""
@@ -27,7 +29,9 @@ def why_not(kind):
 def pytest_generate_tests(metafunc):
     names = metafunc.fixturenames
     if "host" in names:
-        kinds = KINDS[2:] if "engine_host" in names else KINDS[1:] if "real_host" in names else KINDS
+        # Where engines of other versions are tried, the rest is as it was.
+        of_engines = "engine_host" in names or engines.OTHER
+        kinds = SERVICES if of_engines else KINDS[1:] if "real_host" in names else KINDS
         marked = [pytest.param(kind, marks=[pytest.mark.host] * (kind != "fake"), id=kind) for kind in kinds]
         metafunc.parametrize("host", marked, indirect=True)
 

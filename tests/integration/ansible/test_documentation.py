@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from integration.ansible.conftest import BIN, TOP, assemble
+from plays import BIN, TOP, assemble
 
 MODULES = tuple(sorted(file.stem for file in (TOP / "modules").glob("*.py")))
 PLANNING = ("container", "generation", "image", "network", "node", "stack", "volume")
