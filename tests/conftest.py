@@ -10,9 +10,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import lanes
 from bayplan.models import Settings
 from bayplan.reconcile.plan import Plan
 from leaks import DEFAULTS, leaks, namespace_fds
+from told import pytest_runtest_logreport, pytest_terminal_summary
+
+__all__ = ["pytest_runtest_logreport", "pytest_terminal_summary"]
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and all that it starts (POSIX, "Asynchronous
 # Lists"): tests that press it would wait for ever.
@@ -21,6 +25,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 SCHEMAS = Path(__file__).parent.parent / "docs/schemas"
 WAIT_S = 3.0  # conmon and the kernel remove cgroups, links and lazily unmounted trees a moment after the call returns
+
+
+def pytest_collection_modifyitems(items):
+    lanes.mark(items)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ FILES = (
     *("README.md", "CHANGELOG.md", "LICENSE", "meta/runtime.yml"),
     *("docs/ansible.md", "docs/compose.md", "docs/fleet.md"),
 )
-FOLDERS = ("playbooks", "roles")
+FOLDERS = ("LICENSES", "playbooks", "roles")
 # Each release of ansible-core reads a file of its own of what its sanity tests may find.
 ANSIBLE_CORES = ("2.17", "2.18", "2.19", "2.20", "2.21")
 LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")

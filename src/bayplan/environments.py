@@ -83,7 +83,7 @@ def report(project: str, runtime: Runtime, settings: Settings) -> Report:
 
 def _last(project: str, settings: Settings) -> Generation | None:
     """The last generation; None where none is kept. A damaged one is an error: what was declared is not known."""
-    journal = Journal(settings.state_root / "record.db")
+    journal = Journal(settings.state_root / "record.db", to_read=True)
     try:
         kept = Generations(journal)
         numbers = kept.numbers(project)

@@ -48,18 +48,28 @@ def converge(
         return made, outcome, None
     to = "what it was"
     try:
-        before = history.generation_before(made, settings) if settings.on_failure == "rollback" else None
-        if before is not None:
-            to = f"generation {before.number}"
-            back = lambda: history.plan_return(before, made, runtime)  # noqa: E731 - one of two
-        elif names := taking_back.services(outcome):
-            to = f"what ran before of {', '.join(names)}"
-            back = lambda: taking_back.plan(made, outcome, runtime)  # noqa: E731 - the other
-        else:
+        found = _way_back(made, outcome, runtime, settings)
+        if found is None:
             return made, outcome, None
+        to, back = found
+        planned = back()
+        if not planned.changed and not planned.noted:
+            return made, outcome, None  # what failed has come back by itself, and nothing else was done
         on_recovery(to)
         _, returned = app.converge(back, runtime, settings, **told)
         failure = returned.failed[0][1] if returned.failed else KeyboardInterrupt() if returned.stopped else None
     except BayplanError as error:
         return made, outcome, Recovery(to, error=error)
     return made, outcome, Recovery(to, returned, failure)
+
+
+def _way_back(
+    failed: Plan, outcome: Outcome, runtime: Runtime, settings: Settings
+) -> tuple[str, Callable[[], Plan]] | None:
+    """To what, and what plans it; None when nothing is taken back."""
+    before = history.generation_before(failed, settings) if settings.on_failure == "rollback" else None
+    if before is not None:
+        return f"generation {before.number}", lambda: history.plan_return(before, failed, runtime)
+    if names := taking_back.services(outcome):
+        return f"what ran before of {', '.join(names)}", lambda: taking_back.plan(failed, outcome, runtime)
+    return None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import engines
 from bayplan import app, bundles, environments
-from bayplan.models import PullPolicy
 from bayplan.reconcile.plan import Action
 from bayplan.registry.client import RegistryClient
 from bayplan.resolve import pins
@@ -44,27 +43,38 @@ def apply(host, stack):
     return made
 
 
-def test_a_locked_image_is_taken_though_its_tag_moved(engine_host):
+def test_images_and_bases_are_taken_as_locked_though_their_tag_moved(engine_host):
     host = engine_host
-    name = host.engine.push(f"{host.project}:1")
-    text = APP.replace("NAME", name)
-    stack, _ = locked(host, text)
+    name, own = host.engine.push(f"{host.project}:1"), f"{host.project}-built"
+    (host.root / "context").mkdir()
+    (host.root / "context/Dockerfile").write_text(f"FROM {name}\nRUN true\n")
+    built = f"services:\n  built: {{image: {own}, build: ./context, init: true, command: [sleep, '600']}}"
+    text = APP.replace("services:", built).replace("NAME", f"{name}\n    pull_policy: always")
+    stack, lock = locked(host, text)
+    assert list(lock.images) == [name]
     host.engine.push(f"{host.project}:2", changed(host))
     host.engine.move_tag(host.project, "2", "1")
-    always = stack.model_copy(
-        update={"images": tuple(i.model_copy(update={"pull": PullPolicy.ALWAYS}) for i in stack.images)}
-    )
-    made = apply(host, always)
-    assert [step.action for step in made.steps][:1] == [Action.PULL]
-    assert apply(host, always).steps == ()
-    first = host.container("app").image_digest
-    known = host.runtime.image_verbs.inspect(first)["RepoDigests"]
-    assert any(one.endswith(stack.images[0].pin.digest) for one in known)
+    made = apply(host, stack)
+    assert {step.action for step in made.steps} >= {Action.PULL, Action.BUILD}
+    assert apply(host, stack).steps == ()
+
+    def seen():
+        """Digests by which the engine knows the image, and the labels of what was built on it."""
+        inspect = host.runtime.image_verbs.inspect
+        digests = [one.rpartition("@")[2] for one in inspect(name)["RepoDigests"]]
+        return digests, inspect(own)["Config"]["Labels"].get("word")
+
+    digests, word = seen()
+    assert stack.images[1].pin.digest in digests
+    assert word is None
     # The lock moves on, and so does what runs.
     newer, _ = locked(host, text)
-    assert newer.images[0].pin != stack.images[0].pin
-    apply(host, newer)
-    assert host.container("app").image_digest != first
+    made = apply(host, newer)
+    assert "is not the locked one" in next(step.why for step in made.steps if step.action is Action.BUILD)
+    assert apply(host, newer).steps == ()
+    digests, word = seen()
+    assert newer.images[1].pin.digest in digests
+    assert word == host.project
 
 
 def changed(host):

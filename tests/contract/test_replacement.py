@@ -6,9 +6,9 @@ import pytest
 
 from bayplan import app
 from bayplan.errors import UnsupportedError
-from bayplan.models import Duration, Kind
+from bayplan.models import Container, Duration, Image, Kind, Stack, UpdateConfig
 from bayplan.reconcile.plan import Action
-from bayplan.runtime.protocol import STAYS, State
+from bayplan.runtime.protocol import STAYS, Health, State
 
 ROLLING = """
 services:
@@ -112,6 +112,51 @@ def test_one_that_ends_while_it_is_watched_leaves_the_old_one(real_host, order):
     assert {name: item.handle for name, item in now.items()} == {name: item.handle for name, item in before.items()}
     assert now[host.name("web")].status.state is State.RUNNING
     assert host.plan(text.replace("20s", "100ms")).steps == ()
+
+
+def test_the_first_dependency_that_ends_ends_all_waiting(real_host):
+    """Waited for in their order, or to its end, the first would take hours."""
+    check = "{test: [CMD, cat, /never], interval: 200ms, retries: 100000}"
+    text = f"""
+    services:
+      slow: {{image: IMAGE, init: true, command: [sleep, "600"], healthcheck: {check}}}
+      broken:
+        image: IMAGE
+        command: [sh, -c, "sleep 1; echo it broke; exit 4"]
+        healthcheck: {check}
+      user:
+        image: IMAGE
+        command: [sleep, "600"]
+        depends_on: {{slow: {{condition: service_healthy}}, broken: {{condition: service_healthy}}}}
+      late: {{image: IMAGE, command: [sleep, "600"], depends_on: {{slow: {{condition: service_healthy}}}}}}
+    """
+    host = real_host
+    _made, outcome = app.converge(lambda: host.plan(text), host.runtime, host.settings)
+    ((step, error),) = outcome.failed
+    assert step.resource.name == host.name("user")
+    assert f"container {host.name('broken')} ended with exit code 4" in str(error)
+    assert "it broke" in error.output
+    assert [item.resource.name for item in outcome.skipped] == [host.name("late")]
+    assert set(containers(host)) == {host.name("slow"), host.name("broken")}
+    assert host.container("slow").status.health is Health.STARTING
+
+
+def test_a_single_container_is_replaced_and_what_a_kill_left_of_it_is_found(real_host):
+    host = real_host
+    config = UpdateConfig(order="start-first", monitor=Duration(milliseconds=100))
+    made = Container(name=host.name("one"), image=host.IMAGE, command=("sleep", "600"), init=True, update_config=config)
+
+    def apply(**changes):
+        wanted = Stack(name="", images=(Image(name=host.IMAGE),), containers=(made.model_copy(update=changes),))
+        plan, outcome = app.converge(lambda: app.plan_single(wanted, host.runtime), host.runtime, host.settings)
+        outcome.raise_failure()
+        return {step.resource.name: step.action for step in plan.steps if step.resource.kind is Kind.CONTAINER}
+
+    assert apply() == {made.name: Action.CREATE}
+    beside = host.runtime.create_beside(made, project="", digest=host.container("one").image_digest)
+    assert apply(user="7") == {beside: Action.DELETE, made.name: Action.RECREATE}
+    assert apply(user="7") == {}
+    host.runtime.delete(made.id)
 
 
 def test_a_running_one_stays(real_host):

@@ -72,7 +72,7 @@ def updated(drawn, *, on_failure, other="steady"):
     return plan, outcome, back, found, told
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(drawn=updates())
 def test_lots_failures_and_what_is_then_there_are_as_declared(drawn):
     count, config, failing = drawn
@@ -106,8 +106,8 @@ def test_lots_failures_and_what_is_then_there_are_as_declared(drawn):
         assert not done & set().union(*lots[halted + 1 :], set())
         assert back is None
     else:
-        assert back is not None
-        assert back.error is None
+        assert (back is not None) is bool(outcome.done)
+        assert back is None or back.error is None
         assert taking_back.services(outcome) == ("web",)
         assert set(found.values()) == {"old", "steady"}
 
@@ -116,7 +116,7 @@ def words_of(failing):
     return {f"p-web-{n}" for n in failing}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(drawn=updates())
 def test_a_stack_that_fails_on_the_way_is_as_the_generation_before(drawn):
     _plan, outcome, back, found, _told = updated(drawn, on_failure="rollback", other="changed")

@@ -119,7 +119,7 @@ def apply_file(options: Namespace, path: Path) -> int:
             found = bundles.for_host(made, directory.absolute(), _given(options), runtime)
             with Ticker(quiet=options.json) as ticker:
                 planned = found.place(runtime, ticker.report)
-            return verbs.carry_out(options, planned, runtime, settings)
+            return verbs.carry_out(options, planned, runtime, settings, recovers=True)
 
 
 def is_bundle(path: Path) -> bool:

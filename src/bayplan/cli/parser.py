@@ -178,6 +178,24 @@ def _kept(sub: Subparsers) -> None:
     kept_files.add(sub)
 
 
+def _prune(sub: Subparsers) -> None:
+    from bayplan.cli import prune
+
+    prune.add(sub)
+
+
+def _adopt(sub: Subparsers) -> None:
+    from bayplan.cli import adopt
+
+    adopt.add(sub)
+
+
+def _graph(sub: Subparsers) -> None:
+    from bayplan.cli import graph
+
+    graph.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
     from bayplan.cli import host, login_verbs, repair
 
@@ -206,6 +224,9 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     "bundle": _bundle,
     "parity": _parity,
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
+    "prune": _prune,
+    "adopt": _adopt,
+    "graph": _graph,
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,

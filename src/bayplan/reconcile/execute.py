@@ -70,23 +70,31 @@ class Executor:
                 if step.defects:
                     self.runtime.heal(step.resource)
                 self._settle(step)
+            case Action.PAUSE:
+                self._update(step)
+                self.runtime.pause(name)
             case Action.START:
                 self._update(step)
-                self.runtime.start(name)
+                self._start(step)
             case Action.RESTART:
-                self._update(step)
-                self.runtime.stop(name)
-                if step.runs:
-                    self.runtime.start(name)
-                if step.roll is not None and isinstance(step.desired, Container):
-                    Replacing(self.runtime, self.plan.project, self.report).prove(step, step.desired, name)
+                self._restart(step)
             case Action.RECREATE:
-                if self._came_out_the_same(step):
-                    self.runtime.start(name)
-                else:
-                    self._recreate(step)
+                self._recreate(step)
             case Action.CREATE | Action.PULL | Action.BUILD:
                 self._create(step)
+
+    def _restart(self, step: Step) -> None:
+        self._update(step)
+        self.runtime.stop(step.resource.name)
+        if step.runs:
+            self._start(step)
+        if step.roll is not None and isinstance(step.desired, Container):
+            Replacing(self.runtime, self.plan.project, self.report).prove(step, step.desired, step.resource.name)
+
+    def _start(self, step: Step) -> None:
+        self.runtime.start(step.resource.name)
+        if step.paused:
+            self.runtime.pause(step.resource.name)
 
     def _update(self, step: Step) -> None:
         paths = [change.path for change in step.fields if change.how is not Change.RECREATE]
@@ -108,7 +116,7 @@ class Executor:
             desired = self._with_mounted(desired)
         self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
         if isinstance(desired, Container) and step.runs:
-            self.runtime.start(desired.name)
+            self._start(step)
         self._settle(step)
 
     def _settle(self, step: Step) -> None:
@@ -123,6 +131,9 @@ class Executor:
     def _recreate(self, step: Step) -> None:
         """Make the successor; see ``replacing``. A network is made anew with its containers beside it."""
         desired = step.desired
+        if self._came_out_the_same(step):
+            self._start(step)
+            return
         if not isinstance(desired, Container):
             self._remake_network(step)
             return

@@ -76,7 +76,7 @@ def restored(
     ``as_it_ran``: of what runs, by the snapshot, rather than of the declaration. Raises DeclarationError naming a
     variable that nobody has a value for; not ``complete``, it is left out then.
     """
-    images = tuple(Image(name=item.name, platform=item.platform) for item in made.stack.images)
+    images = tuple(Image(name=item.name, platform=item.platform, pin=item.pin) for item in made.stack.images)
     containers = tuple(
         granted_to(_with_secrets(item, made.withheld.get(item.name, ()), sources, complete=complete), sources)
         for item in made.stack.containers

@@ -72,7 +72,7 @@ def check(stack: Stack) -> None:
     """Raise UnsupportedError for a container that others share a namespace of, and that cannot be there twice so."""
     owners = {owner: container for container in stack.containers for owner in namespace_owners(container)}
     for container in stack.containers:
-        if container.id in owners and starts_first(container, backwards=False):
+        if container.id in owners and any(starts_first(container, backwards=way) for way in (False, True)):
             raise UnsupportedError(
                 f"{owners[container.id].id} shares a namespace of it, which cannot be that of two at a time",
                 where=f"{container.id}: update_config.order",

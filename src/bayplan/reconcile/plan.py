@@ -40,6 +40,7 @@ class Action(StrEnum):
     RECREATE = "re-create"
     START = "start"
     STOP = "stop"
+    PAUSE = "pause"
     DELETE = "delete"
 
 
@@ -92,6 +93,7 @@ class Step(Model):
     needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
     waits: tuple[Wait, ...] = ()
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
+    paused: bool = Field(False, description="Containers: whether it is paused after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
     rejoins: tuple[ResourceId, ...] = Field((), description="Networks made anew that it is put on again, as it runs.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
-from bayplan.models import Image, Kind, ResourceId, Stack
+from bayplan.models import Change, Image, Kind, ResourceId, Stack
 from bayplan.reconcile import followers, image_mounts, lots, others_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
@@ -28,16 +28,22 @@ def make_plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
+    paused: Collection[ResourceId] = (),
+    forced: Mapping[ResourceId, Change] | None = None,
     pinned: Mapping[str, str] | None = None,
+    orphans: bool = True,
     backwards: bool = False,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
     As a function it names some of what is observed in the scope.
 
-    ``stopped`` names declared containers that must be there but not run. ``pinned`` gives images by name the digest
-    that they stand for, whatever their names mean now. ``backwards``: services are replaced as they are to be taken
-    back (``rollback_config``).
+    ``stopped`` names declared containers that must be there but not run, ``paused`` those that are frozen. ``forced``
+    names containers that are restarted or made anew though nothing of them differs. ``pinned`` gives images by name the
+    digest that they stand for, whatever their names mean now. ``backwards``: services are replaced as they are to be
+    taken back (``rollback_config``).
+
+    Without ``orphans`` what a project has and does not declare stays.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
@@ -54,8 +60,9 @@ def make_plan(
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
-    steps = Steps(stack, runtime, snapshot, images, facts=facts, stopped=frozenset(stopped), backwards=backwards)
-    return _plan(steps, scope, gone)
+    turns = {"stopped": frozenset(stopped), "paused": frozenset(paused)}
+    steps = Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}, backwards=backwards)
+    return _plan(steps, scope, gone, orphans=orphans)
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
@@ -95,11 +102,11 @@ def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
         raise
 
 
-def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId]) -> Plan:
+def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId], *, orphans: bool) -> Plan:
     stack, snapshot, facts = steps.stack, steps.snapshot, steps.facts
     steps.find()
     followers.follow(steps)
-    doomed, kept = removal.doomed(stack, scope, snapshot, absent)
+    doomed, kept = removal.doomed(stack, scope, snapshot, absent, orphans=orphans)
     changing = [step.desired for step in steps.found.values() if step.desired is not None]
     steps.runtime.check(changing, stack.name, removing=tuple(doomed))
     leaving = removal.removals(doomed, snapshot)

@@ -21,6 +21,7 @@ _SIGN = {
     Action.RESTART: "~",
     Action.START: ">",
     Action.STOP: "<",
+    Action.PAUSE: "=",
 }
 _TONE = {
     Action.DELETE: Tone.REMOVED,

@@ -27,7 +27,7 @@ class Replacing:
     def replace(self, step: Step, container: Container, digest: str, create: Callable[[], None]) -> None:
         """Replace it in the order that its step says; ``create`` makes and starts the successor in its place."""
         self.runtime.prepare(container, digest=digest, report=self.report)
-        if step.runs and step.roll is not None and step.roll.order == "start-first":
+        if step.runs and not step.paused and step.roll is not None and step.roll.order == "start-first":
             self._start_first(step, container, digest)
         else:
             self._stop_first(step, container, create)
@@ -63,7 +63,7 @@ class Replacing:
 
         Raises RuntimeFailureError with its last log lines.
         """
-        if not step.runs:
+        if not step.runs or step.paused:
             return
         if checks_health(container.healthcheck) or (step.roll is not None and self._is_checked(container, name)):
             self.runtime.wait(name, Condition.HEALTHY.value, health_timeout(container.healthcheck))

@@ -19,7 +19,8 @@ _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Ch
 class Steps:
     """The steps of one planning run over one snapshot: ``found`` by resource, and what is only ``noted``.
 
-    ``stopped`` names containers that shall not run; ``backwards``: see ``make_plan``.
+    ``stopped`` names containers that shall not run, ``paused`` those that shall be frozen; ``forced`` are restarted
+    or made anew in any case; ``backwards``: see ``make_plan``.
     """
 
     def __init__(
@@ -31,9 +32,12 @@ class Steps:
         *,
         facts: Facts,
         stopped: frozenset[ResourceId],
+        paused: frozenset[ResourceId] = frozenset(),
+        forced: Mapping[ResourceId, Change] | None = None,
         backwards: bool = False,
     ) -> None:
-        self.runtime, self.snapshot, self.images, self.stopped = runtime, snapshot, images, stopped
+        self.runtime, self.snapshot, self.images = runtime, snapshot, images
+        self.stopped, self.paused, self.forced = stopped, paused, forced or {}
         self.facts, self.stack, self.backwards = facts, stack, backwards
         self.found: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
@@ -78,6 +82,7 @@ class Steps:
             risks=risks,
             waits=waits,
             runs=resource.id not in self.stopped,
+            paused=resource.id in self.paused,
             desired=desired,
         )
 
@@ -114,15 +119,21 @@ class Steps:
         as_declared = observed.project == "" and all(item.how is Change.NONE for item in changes)
         if observed.managed or not (of_project or as_declared):
             owner = observed.project or "another tool or no project"
-            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint="choose another name")
+            other = ", ".join(item.path for item in changes if item.how is not Change.NONE)
+            hint = "choose another name" + (f"; it is not taken over, as it has another {other}" if other else "")
+            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint=hint)
         self.noted[resource.id] = Note(resource=resource.id, fields=tuple(changes), desired=resource.model_copy())
 
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
         """One step that brings everything in order: fields, defects, and a container that does not run."""
         changing = [item for item in changes if item.how is not Change.NONE]
         defects = [Change(how) for how in observed.defects.values()]
-        heaviest = max((*(item.how for item in changing), *defects), key=lambda how: how.weight, default=Change.NONE)
+        asked = [self.forced[resource.id]] if resource.id in self.forced else []
+        ways = (*(item.how for item in changing), *defects, *asked)
+        heaviest = max(ways, key=lambda how: how.weight, default=Change.NONE)
         reasons = sorted({item.why for item in changing})
+        if asked:
+            reasons.append(f"{_ACTION_OF[asked[0]].value} was asked for")
         if observed.defects:
             reasons.append("drift: " + "; ".join(observed.defects))
         if heaviest.weight <= Change.IN_PLACE.weight and (turn := self._turn(resource, observed)):
@@ -170,8 +181,8 @@ class Steps:
         if container.id in self.stopped:
             running = status.state in (State.RUNNING, State.PAUSED, State.RESTARTING)
             return (Action.STOP, "declared stopped, is running") if running else None
-        if status.state is State.PAUSED:
-            return Action.START, "paused"
+        if status.state in (State.RUNNING, State.PAUSED):
+            return self._freezing(container, frozen=status.state is State.PAUSED)
         if status.state not in (State.EXITED, State.CREATED):
             return None
         if status.exit_code == 0 and self._is_one_shot(container):
@@ -180,6 +191,11 @@ class Steps:
         if status.on_request and status.state is State.EXITED:
             why = "was stopped"
         return Action.START, why
+
+    def _freezing(self, container: Container, *, frozen: bool) -> tuple[Action, str] | None:
+        if frozen is (container.id in self.paused):
+            return None
+        return (Action.START, "paused") if frozen else (Action.PAUSE, "declared paused, is running")
 
     def _is_one_shot(self, container: Container) -> bool:
         """Whether an end with success is its goal: somebody waits for that, or it must not be restarted."""

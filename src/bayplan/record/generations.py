@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,6 +72,10 @@ class Generations:
         rows = self._journal.rows("SELECT number FROM generations WHERE project = ? ORDER BY number", (project,))
         return [int(row[0]) for row in rows]
 
+    def projects(self) -> list[str]:
+        """Those that have any."""
+        return [str(row[0]) for row in self._journal.rows("SELECT DISTINCT project FROM generations ORDER BY project")]
+
     def get(self, project: str, number: int) -> Generation:
         """One of them.
 
@@ -106,6 +110,12 @@ class Generations:
         """Images of those that are kept."""
         rows = self._journal.rows("SELECT digests FROM generations WHERE project = ?", (project,))
         return frozenset(digest for row in rows for digest in json.loads(row[0]))
+
+    def drop(self, project: str, numbers: Sequence[int]) -> None:
+        """Drop just those."""
+        with self._journal.written() as connection:
+            values = [(project, number) for number in numbers]
+            connection.executemany("DELETE FROM generations WHERE project = ? AND number = ?", values)
 
     def forget(self, project: str, *, keep: int) -> None:
         """Drop all but the newest ``keep``."""

@@ -84,10 +84,10 @@ def _sound(journal: Journal) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The generations that are whole, and those that are not."""
     kept, lost = [], []
     generations = Generations(journal)
-    for row in journal.rows("SELECT DISTINCT project FROM generations ORDER BY project"):
-        for number in generations.numbers(str(row[0])):
+    for project in generations.projects():
+        for number in generations.numbers(project):
             try:
-                made: Generation = generations.get(str(row[0]), number)
+                made: Generation = generations.get(project, number)
             except BayplanError as error:
                 lost.append(error.what)
             else:

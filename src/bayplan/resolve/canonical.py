@@ -7,24 +7,24 @@ are sorted. Values that may be secrets are left out, their names stay.
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from bayplan.models import Container, Endpoint, Image, Pin, Resource, Stack, labels
+from bayplan.models import Container, Image, Pin, Resource, Stack, labels
 from bayplan.models.secret import FileGrant, may_be_secret
 from bayplan.reconcile.diff import MASK, plain
 from bayplan.record.generations import contents_of
+from bayplan.resolve.places import flat, is_set, set_fields
 
 Places = dict[str, Any]
-_UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "security_opt", "expose", "dns_opt", "aliases"})
 _OTHERS = frozenset({"network_mode", "pid", "ipc", "volumes_from"})
 """Fields that name containers."""
 _APART = frozenset({"name", "service", "image", "environment", "labels", "mounts", "networks", "secrets", "configs"})
-_APART |= {"depends_on", *_OTHERS}
+_APART |= {"depends_on", "container_labels", "digest", "replicas", *_OTHERS}
+_LABELS = ("labels", "container_labels")
 _OF_BUILD = frozenset({"context", "args", "bases", "secrets", "ssh", "commits"})
 
 
@@ -45,10 +45,26 @@ class Canon:
         for service, items in services.items():
             found |= self.service(service, items)
             found |= {f"services.{service}.{path}": value for path, value in self._image(items[0].image)}
-        for kind, resources in (("networks", self.stack.networks), ("volumes", self.stack.volumes)):
-            for resource in resources:
+        for item in self._of("services"):
+            found |= self._swarm_service(item)
+        kinds = {"networks": ("networks", "overlays"), "volumes": ("volumes",)}
+        kinds |= {"secrets": ("secrets",), "configs": ("configs",)}
+        for kind, fields in kinds.items():
+            for resource in (one for name in fields for one in self._of(name)):
                 found |= self.resource(kind, resource)
         return found
+
+    def _of(self, field: str) -> Sequence[Any]:
+        """Resources of a field that the stacks of swarms alone have, or all have."""
+        found: Sequence[Any] = getattr(self.stack, field, ())
+        return found
+
+    def _swarm_service(self, item: Any) -> Places:
+        """A service of a swarm: what containers of one would be."""
+        head = f"services.{item.service or self.short(item.name, '_')}"
+        found: Places = {f"{head}.deploy.replicas": item.replicas}
+        found |= {f"{head}.{path}": value for path, value in self._container(item)}
+        return found | {f"{head}.{path}": value for path, value in self._image(item.image)}
 
     def service(self, name: str, items: Sequence[Container]) -> Places:
         """The containers of a service: one description; where one of them differs, the values of all."""
@@ -66,6 +82,8 @@ class Canon:
         places = {f"{head}.{path}": value for path, value in self._fields(resource, frozenset({"name", "labels"}))}
         own = getattr(resource, "labels", {})
         places |= {f"{head}.labels.{key}": value for key, value in own.items() if not _is_own(key)}
+        if (content := getattr(resource, "content", None)) is not None and kind == "configs":
+            places[f"{head}.sha256"] = hashlib.sha256(content.get_secret_value()).hexdigest()
         return {head: {}, **places}
 
     def short(self, name: str, between: str = "-") -> str:
@@ -74,28 +92,36 @@ class Canon:
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def _container(self, item: Container) -> Iterator[tuple[str, Any]]:
+    def _container(self, item: Any) -> Iterator[tuple[str, Any]]:
+        """A container, or a service of a swarm, whose fields are called the same."""
         yield "image", str(self._reference(item.image))
         yield from self._fields(item, _APART)
         for name, value in item.environment.items():
             yield f"environment.{name}", MASK if may_be_secret(name) else value
-        for name, value in item.labels.items():
-            if not _is_own(name):
-                yield f"labels.{name}", value
+        for field in _LABELS:
+            own = getattr(item, field, {}).items()
+            yield from ((f"{field}.{name}", value) for name, value in own if not _is_own(name))
         for mount in item.mounts:
             if not getattr(mount, "of_image", False):
                 yield f"volumes.{mount.target}", self._mount(mount)
         for endpoint in item.networks:
             yield f"networks.{self.short(endpoint.network, '_')}", self._endpoint(item, endpoint)
         for grant in item.secrets:
-            yield f"secrets.{grant.source}", _grant(grant)
+            yield f"secrets.{self.short(grant.source, '_')}", _grant(grant)
         for grant in item.configs:
             digest = self.contents.get(f"{item.name}/{grant.source}")
-            yield f"configs.{grant.source}", {**_grant(grant), **({"sha256": digest} if digest else {})}
+            yield (
+                f"configs.{self.short(grant.source, '_')}",
+                {**_grant(grant), **({"sha256": digest} if digest else {})},
+            )
         for needed in item.depends_on:
-            yield f"depends_on.{needed.service}", _set(needed, {"service"})
+            plainly = isinstance(needed, str)
+            yield (
+                f"depends_on.{needed if plainly else needed.service}",
+                {} if plainly else set_fields(needed, {"service"}),
+            )
         for name in _OTHERS:
-            if value := getattr(item, name):
+            if value := getattr(item, name, None):
                 yield name, self._named(plain(value))
 
     def _image(self, name: str) -> Iterator[tuple[str, Any]]:
@@ -113,14 +139,16 @@ class Canon:
         yield from ((f"build.secrets.{one.id}", {}) for one in build.secrets)
         yield from ((f"build.ssh.{key}", {}) for key in build.ssh)
 
-    def _endpoint(self, item: Container, endpoint: Endpoint) -> dict[str, Any]:
+    def _endpoint(self, item: Any, endpoint: Any) -> dict[str, Any]:
         """Without the names that every container has on a network."""
-        found = _set(endpoint, {"network", "aliases"})
+        found = set_fields(endpoint, {"network", "aliases"})
         aliases = sorted(set(endpoint.aliases) - {item.name, item.service})
         return {**found, "aliases": aliases} if aliases else found
 
     def _mount(self, mount: BaseModel) -> Any:
-        found = _set(mount, {"target", "digest", "of_image"})
+        found = set_fields(mount, {"target", "digest", "of_image", "labels"})
+        if kept := {key: value for key, value in getattr(mount, "labels", {}).items() if not _is_own(key)}:
+            found["labels"] = kept
         if found.get("type") == "bind":
             found["source"] = self._below(str(found["source"]))
         elif found.get("type") == "volume":
@@ -134,14 +162,8 @@ class Canon:
         """What is set, nested models by their parts."""
         for name, info in type(item).model_fields.items():
             value = getattr(item, name)
-            if (
-                name in apart
-                or info.exclude
-                or value in (None, (), {}, "")
-                or value == info.get_default(call_default_factory=True)
-            ):
-                continue
-            yield from _flat(name, value)
+            if name not in apart and is_set(value, info):
+                yield from flat(name, value)
 
     def _below(self, path: str) -> str:
         """A path relative to the declaration's directory, when it is in there."""
@@ -167,58 +189,9 @@ def as_pinned(digest: str, pin: Pin | None) -> str:
     return pin.digest if pin is not None and known else digest
 
 
-def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, BaseModel):
-        shown = plain(value)
-        if not isinstance(shown, dict):
-            yield path, shown
-            return
-        for name, info in type(value).model_fields.items():
-            part = getattr(value, name)
-            if (
-                not info.exclude
-                and part not in (None, (), {}, "")
-                and part != info.get_default(call_default_factory=True)
-            ):
-                yield from _flat(f"{path}.{name}", part)
-        return
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield f"{path}.{key}", plain(part)
-        return
-    shown = plain(value)
-    if isinstance(shown, list) and path.rpartition(".")[2] in _UNORDERED:
-        shown = sorted(shown, key=_text)
-    yield path, shown
-
-
-def _is_set(value: Any, info: FieldInfo) -> bool:
-    """Whether a field is recorded and says something."""
-    empty = info.exclude or value in (None, (), {}, "")
-    return not empty and value != info.get_default(call_default_factory=True)
-
-
-def _set(item: BaseModel, apart: set[str]) -> dict[str, Any]:
-    """What of a small model is set, as JSON values; ``type`` always."""
-    found = {}
-    for name, info in type(item).model_fields.items():
-        value = getattr(item, name)
-        if name in apart or info.exclude:
-            continue
-        if name in ("type", "source") or (
-            value not in (None, (), {}) and value != info.get_default(call_default_factory=True)
-        ):
-            found[name] = plain(value)
-    return found
-
-
 def _grant(grant: FileGrant) -> dict[str, Any]:
     return {"target": str(grant.target), "uid": grant.uid, "gid": grant.gid, "mode": f"{grant.mode:04o}"}
 
 
 def _is_own(label: str) -> bool:
     return label.startswith((labels.OWN, labels.COMPOSE)) or label in (labels.STACK, labels.ANONYMOUS)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

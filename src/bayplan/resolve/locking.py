@@ -87,7 +87,7 @@ class Locker:
         if found.bases is None:
             raise DeclarationError(
                 f"what image {image.name} is built on is known once its context was fetched",
-                hint="`bayplan build` fetches it; lock it then",
+                hint="apply it once, which fetches it; lock it then",
             )
         for name in found.bases:
             images[name] = images.get(name) or self._pin(Image(name=name), old, fresh)
@@ -132,18 +132,18 @@ def moved(old: Lock, now: Lock, newest: Lock | None = None) -> Iterator[Moved]:
     """What the declaration of now (``now``), and what is upstream of it (``newest``), has otherwise than a lock."""
     for name in sorted({*old.images, *now.images}):
         if name not in now.images:
-            yield Moved("image", name, "is locked and no longer declared")
+            yield Moved("image", name, "is no longer declared")
         elif name not in old.images:
-            yield Moved("image", name, "is declared and not locked")
+            yield Moved("image", name, "was not locked")
         else:
             yield from _pins(name, old.images[name], now.images[name], "the declaration")
             if newest is not None and now.images[name] == old.images[name]:
                 yield from _pins(name, old.images[name], newest.images.get(name, old.images[name]), "the registry")
     for name in sorted({*old.builds, *now.builds}):
         if name not in now.builds:
-            yield Moved("build", name, "is locked and no longer declared")
+            yield Moved("build", name, "is no longer declared")
         elif name not in old.builds:
-            yield Moved("build", name, "is declared and not locked")
+            yield Moved("build", name, "was not locked")
         else:
             yield from _builds(name, old.builds[name], now.builds[name], newest.builds.get(name) if newest else None)
 

@@ -343,6 +343,9 @@ class Runtime(Verbs, Protocol):
         running: the exit code is 0 then.
         """
 
+    def containers_there(self) -> list[Observed]:
+        """Every container this engine has, of whatever project. Raises UnsupportedError where hosts have none."""
+
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every network this engine has, each with the names of the containers that are on it or declare it."""
 

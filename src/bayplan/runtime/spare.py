@@ -5,6 +5,8 @@ Loads nothing: the supervisor, which stays in memory, reads names too.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 ASIDE = ".superseded-"
 """In the name of a container that makes room for its successor; the id's beginning follows."""
 BESIDE = ".successor-"
@@ -27,6 +29,6 @@ def plain_name(name: str) -> str:
     return name.partition(ASIDE)[0].partition(BESIDE)[0]
 
 
-def is_spare_of(name: str, wanted: str) -> bool:
-    """Whether a name is that of a spare one of the container that is called ``wanted``."""
-    return is_spare(name) and plain_name(name) == wanted[:_LONGEST]
+def is_spare_of(name: str, wanted: Collection[str]) -> bool:
+    """Whether a name is that of a spare one of a container that is called one of ``wanted``."""
+    return is_spare(name) and any(plain_name(name) == one[:_LONGEST] for one in wanted)

@@ -62,6 +62,7 @@ def test_a_stack_that_fails_in_the_middle_goes_back_to_the_generation_before(pro
     project.file.write_text(BAD)
     said = project("apply", "--on-failure", "keep", "--json", ok=False, TOKEN="second")
     assert '"rolled_back": null' in said
+    assert "rolled back" not in project("apply", ok=False, TOKEN="second", BAYPLAN_ON_FAILURE="keep")
     assert environment(project, "store", "WORD") == "two"
     assert found(project)["bpf-web-1"]["id"] == web
 

@@ -1,9 +1,12 @@
 """``bayplan.lock`` on the real core and a real registry: images, bases of builds and files held to what they were."""
 
 import os
+import shutil
 
 import pytest
 import yaml
+
+from repositories import Daemon, Repository
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -15,7 +18,7 @@ def locked(shop):
 def test_a_lock_holds_images_and_bases_while_tags_move(shop):
     said = shop("lock")
     web, base = f"{shop.registry}/web:1", f"{shop.registry}/base:1"
-    assert f"image {web}: is declared and not locked" in said
+    assert f"image {web}: was not locked" in said
     first = locked(shop)
     assert set(first["images"]) == {web, base}
     assert first["images"][web]["platforms"] == {"linux/amd64": first["images"][web]["digest"]}
@@ -74,3 +77,27 @@ def test_locked_refuses_what_the_lock_has_not_before_anything_is_changed(shop):
     shop.lock.write_text(text.replace("builds:", "unknown:"))
     assert "bayplan.lock:3: the lock is damaged: unknown" in shop("apply", code=2)
     assert "container" not in shop("status")  # which a damaged lock does not hinder
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="package git is not installed")
+def test_a_commit_is_locked_though_its_branch_moves(shop):
+    top = shop.core.root / "served"
+    top.mkdir()
+    source = Repository(top, "app.git")
+    first = source.commit(f="one\n")
+    served = Daemon(top)
+    try:
+        recipe = f"FROM {shop.registry}/base:1\nADD {served.url}/app.git /src\n"
+        (shop.directory / "app/Dockerfile").write_text(recipe)
+        shop("lock")
+        build = locked(shop)["builds"]["docker.io/library/shop-app:latest"]
+        assert list(build["commits"].values()) == [first]
+        second = source.commit(f="two\n")
+        shop("apply", "--locked")
+        assert shop.says("app", "/src/f") == "one"
+        assert f"is at {second[:12]}, locked is {first[:12]}" in shop("lock", "--check", code=5)
+        shop("lock", "--upgrade", "app")
+        shop("apply", "--locked")
+        assert shop.says("app", "/src/f") == "two"
+    finally:
+        served.close()

@@ -1,12 +1,13 @@
 """The canonical form of a declaration, its fingerprint, and the rules of what may differ."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import load_text
-from bayplan.models import Allowance, Pin
+from bayplan.models import Allowance, Pin, Settings
 from bayplan.resolve import pins
 from bayplan.resolve.canonical import Canon, as_pinned
 from bayplan.resolve.fingerprint import fingerprint, rule_for
@@ -72,6 +73,40 @@ def test_places_are_named_as_compose_names_them_without_project_and_directory(lo
     assert places["networks.back.internal"] is True
     assert places["services.web.image"] == WEB
     assert not [path for path in places if "labels" in path]
+
+
+def test_a_declaration_for_a_swarm_has_the_same_places():
+    text = """
+    services:
+      web:
+        image: web:1
+        environment: {LEVEL: info, API_KEY: planted}
+        configs: [motd]
+        secrets: [key]
+        depends_on: [db]
+        deploy: {replicas: 3, labels: {shown: "yes"}}
+        volumes: ["data:/data"]
+      db: {image: db}
+    volumes: {data: {}}
+    configs: {motd: {content: hello}}
+    secrets: {key: {environment: KEY}}
+    """
+
+    def places(name, text=text):
+        swarm = Settings(engine="swarm")
+        options = {"project_directory": Path("/"), "project_name": name, "environment": {"KEY": "planted"}}
+        return Canon(load_text(textwrap.dedent(text), label="c", settings=swarm, **options)).declared()
+
+    found = places("shop")
+    assert found["services.web.deploy.replicas"] == 3
+    assert found["services.web.environment.API_KEY"] == "********"
+    assert found["services.web.secrets.key"]["mode"] == "0444"
+    assert found["services.web.volumes./data"]["source"] == "data"
+    assert found["services.web.labels.shown"] == "yes"
+    assert found["services.web.image"] == WEB
+    assert "planted" not in str(found)
+    assert fingerprint(found, []) == fingerprint(places("other"), [])
+    assert fingerprint(found, []) != fingerprint(places("shop", text.replace("hello", "bye")), [])
 
 
 def test_the_same_declaration_has_the_same_fingerprint_wherever_it_lies(load):

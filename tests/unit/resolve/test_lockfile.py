@@ -112,4 +112,4 @@ def test_what_moved_is_told_by_image_and_build():
         ("build", APP, "its files are others than were locked"),
     ]
     gone = {(one.name, one.what) for one in moved(old, Lock())}
-    assert (APP, "is locked and no longer declared") in gone
+    assert (APP, "is no longer declared") in gone

@@ -21,7 +21,7 @@ _MAX_MEMBERS = 100_000
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 
-MALFORMED = (tarfile.TarError, OverflowError, ValueError, KeyError, TypeError, AttributeError)
+MALFORMED = (tarfile.TarError, OverflowError, RecursionError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a malformed one raises."""
 
 

@@ -80,7 +80,7 @@ class Engine:
 
 
 def ask(client: EngineClient) -> Engine:
-    """One call. Raises the SDK's errors."""
+    """One call. Raises AnswerError."""
     info: Mapping[str, Any] = client.call("GET", "/info")
     security = {part.partition("=")[2].partition(",")[0] for part in info.get("SecurityOptions") or ()}
     lacking = {name for name, flag in _FLAGS.items() if info.get(flag) is False}

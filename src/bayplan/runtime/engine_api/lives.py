@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import docker.errors
-
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels, with_exposed_ports
 from bayplan.runtime import seal, start_first
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
-from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.answers import AbsentError, AnswerError
+from bayplan.runtime.engine_api.client import TIMEOUT_S, told
 from bayplan.runtime.engine_api.containers import Containers
 from bayplan.runtime.engine_api.images.images import Images
 from bayplan.runtime.engine_api.networks import marks
@@ -51,7 +50,11 @@ class Lives:
         """Make its successor under a name of its own; what is recorded of it has the other name already."""
         beside = spare_name(container.name, BESIDE, secrets.token_hex(6))
         held = _with_data_of(container, self.containers.inspect(container.name) or {})
-        self._complete(held, beside, project, digest, report)
+        try:
+            self._complete(held, beside, project, digest, report)
+        except BaseException:
+            self.delete(beside)
+            raise
         return beside
 
     def _complete(self, container: Container, name: str, project: str, digest: str, report: Report) -> None:
@@ -137,11 +140,16 @@ class Lives:
         with told(f"container {name}"):
             # Without a number the engine takes the container's own, and the client must know how long to wait.
             given = (found.get("Config") or {}).get("StopTimeout")
-            self.client.stop(found["Id"], timeout=grace_seconds(grace) if grace is not None else given or 10)
+            wait_s = grace_seconds(grace) if grace is not None else given or 10
+            path = f"/containers/{found['Id']}/stop"
+            self.client.call("POST", path, query={"t": wait_s}, timeout=TIMEOUT_S + wait_s)
+
+    def _rename(self, found: Mapping[str, Any], name: str) -> None:
+        self.client.call("POST", f"/containers/{found['Id']}/rename", query={"name": name})
 
     def _kill(self, name: str) -> None:
         with told(f"container {name}"):
-            self.client.kill(name)
+            self.client.call("POST", f"/containers/{name}/kill")
 
     def supersede(self, name: str) -> str:
         """Rename it, then stop it: from then on its name is free, and it is known for what it is."""
@@ -151,7 +159,7 @@ class Lives:
         aside = spare_name(name, ASIDE, str(found["Id"]))
         self._ran[aside] = status_of(found).state in (State.RUNNING, State.RESTARTING, State.PAUSED)
         with told(f"container {name}"):
-            self.client.rename(found["Id"], aside)
+            self._rename(found, aside)
         self._aside[name] = found
         self._stop({**found, "Name": f"/{aside}"})
         return aside
@@ -161,7 +169,7 @@ class Lives:
         found = self.containers.get(aside)
         self._aside.pop(name, None)
         with told(f"container {name}"):
-            self.client.rename(found["Id"], name)
+            self._rename(found, name)
         if self._ran.pop(aside, True):
             self.start(name)
 
@@ -171,12 +179,12 @@ class Lives:
         aside = spare_name(name, ASIDE, str(found["Id"])) if found else ""
         with told(f"container {name}"):
             if found:
-                self.client.rename(found["Id"], aside)
+                self._rename(found, aside)
             try:
-                self.client.rename(successor["Id"], name)
+                self._rename(successor, name)
             except BaseException:
                 if found:
-                    self.client.rename(found["Id"], name)
+                    self._rename(found, name)
                 raise
         return aside
 
@@ -196,14 +204,15 @@ class Lives:
         with told(f"container {name}"):
             try:
                 self.client.call("DELETE", f"/containers/{found['Id']}", query={"force": True})
-            except docker.errors.NotFound:
+            except AbsentError:
                 pass
-            except docker.errors.APIError as error:
+            except AnswerError as error:
                 if error.status_code != 409:
                     raise
                 # Somebody else is removing it already.
-                with suppress(docker.errors.NotFound):
-                    self.client.wait(found["Id"], condition="removed")
+                with suppress(AbsentError):
+                    path = f"/containers/{found['Id']}/wait"
+                    self.client.call("POST", path, query={"condition": "removed"}, timeout=None)
         self.declarations.forget(str(found["Id"]))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bayplan.errors import BayplanError, RuntimeFailureError, StoppedError, UnsupportedError
 from bayplan.models import Condition, Duration
+from bayplan.runtime.engine_api import logs
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.containers import Containers
 from bayplan.runtime.engine_api.status import status_of
@@ -49,7 +50,8 @@ def _failure(containers: Containers, name: str, why: str, found: Mapping[str, An
     """With the last that it wrote, where that is kept."""
     lines = list[str]()
     with suppress(BayplanError), told(f"container {name}"):
-        lines = containers.client.logs(found["Id"], tail=_LAST_LINES).decode(errors="replace").splitlines()
+        said = logs.read(containers.client, found, follow=False, tail=_LAST_LINES, since=None, until=None)
+        lines = [line.text for line in said]
     checks = ((found.get("State") or {}).get("Health") or {}).get("Log") or ()
     if checks and checks[-1].get("Output"):
         lines += ["-- the last health check said:", *checks[-1]["Output"].splitlines()]

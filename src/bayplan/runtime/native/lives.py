@@ -61,7 +61,12 @@ class Lives:
         """Make its successor under a name of its own; see ``Runtime.create_beside``."""
         container_id = secrets.token_hex(32)
         beside = spare_name(container.name, BESIDE, container_id)
-        self._make((container_id, beside), container, project, digest, report)
+        try:
+            self._make((container_id, beside), container, project, digest, report)
+        except BaseException:
+            if self.containers.find(beside) is not None:
+                self.delete(container_id)
+            raise
         return beside
 
     def _make(self, made: tuple[str, str], container: Container, project: str, digest: str, report: Report) -> None:

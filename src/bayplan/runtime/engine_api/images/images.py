@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import ImageNotFound, NotFound
-
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Image, ImageReference, Pin, PullPolicy, Settings
 from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.bases import digest_of, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
-from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
-from bayplan.runtime.engine_api.images.transfer import checked, progress, told_of_registry
+from bayplan.runtime.engine_api.images.remote import Distribution, Remote, header
+from bayplan.runtime.engine_api.images.transfer import checked, lines, progress, told_of_registry
 from bayplan.runtime.protocol import ImageOrigin, Observed, Progress, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Images:
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
         self._lent, self._changed = lent, changed
+        self._removing = threading.Lock()  # of two names that go at once Podman 4 keeps one
 
     @cached_property
     def _builds(self) -> Builds:
@@ -165,21 +166,16 @@ class Images:
             if held is None:
                 raise NotFoundError(f"image {image.name} was pulled and is not there", hint="apply again")
             if reference.tag and not reference.digest:
-                self._client.tag(held["Id"], reference.name, reference.tag)
+                named = {"repo": reference.name, "tag": reference.tag}
+                self._client.call("POST", f"/images/{held['Id']}/tag", query=named)
 
     def _transfer(self, reference: ImageReference, tag: str, platform: str | None, report: Report) -> None:
         what = f"image {reference.familiar}"
         report(Progress(what, message=f"pull {tag}"))
         with told_of_registry(what):
-            stream = self._client.pull(
-                reference.name,
-                tag=tag,
-                stream=True,
-                decode=True,
-                auth_config=credentials(reference) or {},
-                platform=platform,
-            )
-            for event in checked(stream, what):
+            wanted = {"fromImage": reference.name, "tag": tag, "platform": platform}
+            stream = self._client.streamed("POST", "/images/create", query=wanted, headers=header(reference))
+            for event in checked(lines(stream), what):
                 progress(event, "pull", report)
         self._changed()
 
@@ -190,8 +186,8 @@ class Images:
         if held is None:
             return
         try:
-            with told(f"image {name}"):
-                self._client.remove_image(str(reference))
+            with told(f"image {name}"), self._removing:
+                self._client.call("DELETE", f"/images/{reference}")
         except NotFoundError:
             return
         except ConflictError as error:
@@ -202,7 +198,7 @@ class Images:
             with told(f"image {named}"):
                 found: dict[str, Any] = self._client.call("GET", f"/images/{named}/json")
         except NotFoundError as error:
-            if isinstance(error.__cause__, ImageNotFound | NotFound):
+            if isinstance(error.__cause__, AbsentError | AbsentError):
                 return None
             raise
         found["Id"] = whole_id(str(found["Id"]))

@@ -92,7 +92,7 @@ class Records:
             for row in rows
             if (project is not None and row["project"] == project)
             or row["name"] in names
-            or (row["superseded_by"] is not None and any(is_spare_of(row["name"], name) for name in names))
+            or (row["superseded_by"] is not None and is_spare_of(row["name"], names))
         ]
 
     def set(self, container_id: str, **values: object) -> sqlite3.Row | None:

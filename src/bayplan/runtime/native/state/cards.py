@@ -36,11 +36,15 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
 def watch(connection: sqlite3.Connection) -> None:
     """Note from now on what this connection changes; in memory, and only for it."""
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("CREATE TEMP TABLE touched (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID")
+    connection.execute("CREATE TEMP TABLE touched (kind TEXT, name TEXT)")
+    connection.execute("CREATE INDEX temp.touched_names ON touched (kind, name)")
     for kind, tables in _TABLES.items():
         for table, column in tables.items():
             for change, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-                note = f"INSERT OR IGNORE INTO touched VALUES ('{kind}', {row}.{column})"  # noqa: S608 - our own names
+                # Not OR IGNORE: within an upsert the policy is that of the upsert (SQLite, CREATE TRIGGER).
+                known = f"SELECT 1 FROM touched WHERE kind = '{kind}' AND name = {row}.{column}"  # noqa: S608 - our names
+                lacking = f"{row}.{column} IS NOT NULL AND NOT EXISTS ({known})"
+                note = f"INSERT INTO touched SELECT '{kind}', {row}.{column} WHERE {lacking}"
                 name = f"touch_{kind}_{table}_{change}"
                 connection.execute(f"CREATE TEMP TRIGGER {name} AFTER {change} ON main.{table} BEGIN {note}; END")
 

@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import stat
 import threading
@@ -127,3 +128,25 @@ def test_a_record_that_is_gone_beside_containers_is_no_empty_one(tmp_path):
     with pytest.raises(CorruptStateError, match="there are containers"):
         Database(tmp_path / "s.db")
     assert not (tmp_path / "s.db").exists()
+
+
+def test_cards_follow_every_kind_of_change_and_go_with_what_they_are_of(tmp_path):
+    database, card = Database(tmp_path / "state.db"), tmp_path / "volumes/v/card.json"
+    card.parent.mkdir(parents=True)
+    with database.transaction() as tx:
+        for declared in ("1", "2"):
+            tx.execute(
+                "INSERT INTO volumes VALUES ('v', 'p', ?, 'now') ON CONFLICT (name) DO UPDATE SET declared = ?",
+                (declared, declared),
+            )
+        tx.execute("INSERT OR REPLACE INTO volumes VALUES ('v', 'p', '3', 'now')")
+    database.keep_cards()
+    assert (json.loads(card.read_bytes())["rows"]["volumes"][0]["declared"], card.stat().st_mode & 0o777) == (
+        "3",
+        0o600,
+    )
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM volumes")
+    database.keep_cards()
+    database.close()
+    assert not card.exists()
