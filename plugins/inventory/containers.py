@@ -10,7 +10,7 @@ name: containers
 short_description: Containers as hosts
 description:
   - The containers of the native core, of Docker or of Podman, on this machine and on others that OpenSSH reaches.
-  - Each becomes a host that M(bayplan.containers.container#connection) reaches.
+  - Each becomes a host that P(bayplan.containers.container#connection) reaches.
   - The file's name ends with C(containers.yml) or C(containers.yaml).
 version_added: 0.1.0
 author:
