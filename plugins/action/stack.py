@@ -66,7 +66,7 @@ class ActionModule(DirectAction):
             stack.pop("remote_src", None)
             return super()._carry(json.dumps(whole), named, task_vars)
         stack |= {"sent": self._tree.request(stack.get("project_name"))}
-        for _ in range(TRIES):
+        for _attempt in range(TRIES):
             answer = super()._carry(json.dumps(whole), named, task_vars)
             missing = _missing(answer[1])
             if not missing:

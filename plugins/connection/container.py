@@ -185,7 +185,7 @@ class Connection(ConnectionBase):
         with source.open("rb") as content:
             started = self._exec(["/bin/sh", "-c", 'cat > "$1"', "sh", out_path])
             self._pour(content, started)
-            code, _, err = started.end()
+            code, err = started.end()[::2]
             if code in NO_SHELL:
                 content.seek(0)
                 code, err = self._put_tar(content, source.stat().st_size, out_path)
@@ -197,7 +197,7 @@ class Connection(ConnectionBase):
         super().fetch_file(in_path, out_path)
         self._display_command("FETCH", f"{in_path} TO {out_path}")
         with Path(out_path).open("wb") as content:
-            code, _, err = self._exec(["/bin/sh", "-c", 'cat < "$1"', "sh", in_path], stdout=content).end()
+            code, err = self._exec(["/bin/sh", "-c", 'cat < "$1"', "sh", in_path], stdout=content).end()[::2]
         if code in NO_SHELL:
             code, err = self._fetch_tar(in_path, out_path)
         self._moved(code, err, f"fetch {in_path}")
@@ -235,7 +235,7 @@ class Connection(ConnectionBase):
         started.write(member.tobuf())
         self._pour(content, started)
         rest = -size % tarfile.BLOCKSIZE
-        code, _, err = started.end(b"\0" * (rest + 2 * tarfile.BLOCKSIZE))
+        code, err = started.end(b"\0" * (rest + 2 * tarfile.BLOCKSIZE))[::2]
         return code, err
 
     def _fetch_tar(self, in_path: str, out_path: str) -> tuple[int, bytes]:
@@ -246,9 +246,9 @@ class Connection(ConnectionBase):
                     if (inner := archive.extractfile(member)) is not None:
                         shutil.copyfileobj(inner, out, CHUNK)
         except tarfile.TarError as error:
-            code, _, err = started.end()
+            code, err = started.end()[::2]
             return code or 1, err or str(error).encode()
-        code, _, err = started.end()
+        code, err = started.end()[::2]
         return code, err
 
     def _answer(self, started: Started) -> tuple[bytes, bytes]:
@@ -266,7 +266,7 @@ class Connection(ConnectionBase):
                     process.kill()
                     process.communicate()
                     raise AnsibleConnectionFailure(f"{self.become.name} did not ask for its password in time")
-                for key, _ in events:
+                for key, _mask in events:
                     chunk = os.read(key.fd, CHUNK)
                     if not chunk:
                         selector.unregister(key.fileobj)

@@ -10,7 +10,7 @@ name: containers
 short_description: Containers as hosts
 description:
   - The containers of the native core, of Docker or of Podman, on this machine and on others that OpenSSH reaches.
-  - Each becomes a host that M(bayplan.containers.container#connection) reaches.
+  - Each becomes a host that P(bayplan.containers.container#connection) reaches.
   - The file's name ends with C(containers.yml) or C(containers.yaml).
 version_added: 0.1.0
 author:
@@ -33,7 +33,7 @@ options:
   places:
     description:
       - Where containers are, V(local) or C([user@]host[:port]).
-      - A host of more than one place is called C(NAME@PLACE), since a name is unique on its machine only.
+      - A host of more than one place is called C(NAME@HOST), since a name is unique on its machine only.
     type: list
     elements: str
     default: [local]
@@ -91,6 +91,7 @@ compose:
 """
 
 import json
+import re
 import shlex
 from contextlib import suppress
 from typing import Any
@@ -157,7 +158,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return (not states or row["state"] in states) and (not projects or row["project"] in projects)
 
     def _add(self, place: str, row: dict[str, Any], *, several: bool) -> None:
-        host = f"{row['name']}@{place.rpartition('@')[2]}" if several else row["name"]
+        at = re.sub(r"[^\w.-]", "-", place.rpartition("@")[2])  # a colon would part patterns of hosts
+        host = f"{row['name']}@{at}" if several else row["name"]
         self.inventory.add_host(host)
         known = {f"bayplan_{name}": value for name, value in row.items()}
         known |= {"bayplan_place": place, "bayplan_container": row["name"], "ansible_host": row["name"]}
@@ -174,7 +176,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         groups += [
             (f"label_{name}", row["labels"][name]) for name in self.get_option("labels") if name in row["labels"]
         ]
-        groups += [("on", place.rpartition("@")[2])] if several else []
+        groups += [("on", at)] if several else []
         for kind, name in groups:
             self.inventory.add_child(self.inventory.add_group(self._sanitize_group_name(f"{kind}_{name}")), host)
         strict = self.get_option("strict")

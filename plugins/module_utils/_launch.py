@@ -48,9 +48,10 @@ def main() -> None:
     sys.path[:] = [item for item in sys.path if item]  # with -c the working directory comes first
     argv = find(" ".join(sys.argv[1:]))
     if not argv:
-        print(ABSENT)
+        sys.stdout.write(ABSENT)
         return
-    print(BEGUN, flush=True)
+    sys.stdout.write(f"{BEGUN}\n")
+    sys.stdout.flush()
     if argv[:2] == [sys.executable, "-P"]:
         from runpy import run_module
 
@@ -58,7 +59,7 @@ def main() -> None:
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
     except OSError:
-        print(ABSENT)
+        sys.stdout.write(ABSENT)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class DirectAction(ActionBase):
         words = [shlex.quote(item) for item in (program, *([named] if named else []))]
         command = " ".join([self._compute_environment_string(), self._python(task_vars), "-c", *words])
         done = self._low_level_execute_command(command.strip(), in_data=request.encode())
-        _, begun, rest = done["stdout"].partition(_launch.BEGUN)
+        begun, rest = done["stdout"].partition(_launch.BEGUN)[1:]
         if not begun or _launch.ABSENT in rest:
             raise AbsentError(f"no bridge was found this way ({done['stderr'].strip() or done['rc']})")
         answer = next((line for line in reversed(rest.splitlines()) if line.startswith("{")), rest)

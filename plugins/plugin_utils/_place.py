@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO
 
 from ansible.errors import AnsibleConnectionFailure
@@ -81,12 +82,12 @@ class Started:
 
     def write(self, data: bytes) -> None:
         """Write to its standard input; one that has ended tells why by its exit code."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(data)
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
+        stdin = self.process.stdin
+        if stdin is None:
+            return
+        with suppress(BrokenPipeError):
+            stdin.write(data)
+            stdin.flush()
 
     def end(self, data: bytes = b"", timeout_s: float | None = None) -> tuple[int, bytes, bytes]:
         """Exit code, output and errors, given the rest of its input. Raises AnsibleConnectionFailure after the time."""

@@ -195,7 +195,7 @@ def test_containers_of_another_host(shop):
         place = address.removeprefix("ssh://")
         file = inventory(shop, places=["local", place])
         found = plain(listed(shop, file, PATH=path))
-        here, there = "bpa-store@local", f"bpa-store@{place.partition('@')[2]}"
+        here, there = "bpa-store@local", f"bpa-store@{place.partition('@')[2].replace(':', '-')}"
         assert {here, there} <= set(found["_meta"]["hostvars"])
         shop.environment = {**shop.environment, "PATH": path}
         secret = f"geheim-{secrets.token_hex(4)} 'x'"
