@@ -55,14 +55,18 @@ def test_a_bridge_gets_its_addresses_back(made, harm):
     assert [line.split()[2:4] for line in made.inside(*look).splitlines()] == before
 
 
-def test_a_bridge_that_is_gone_is_made_anew_with_what_is_on_it(made):
+def test_a_bridge_that_is_gone_is_made_anew_under_what_is_on_it(made):
     made.inside("ip", "link", "del", bridge(made, "front"))
     plan = made.plan(STACK)
     assert {(step.resource.name, step.action) for step in plan.steps} == {
         (f"{made.project}_front", Action.RECREATE),
-        (made.name("web"), Action.RECREATE),
+        (made.name("web"), Action.UPDATE),
     }
+    before = made.handle("web")
     made.apply(STACK)
+    assert made.handle("web") == before
+    assert made.sh("web", "ip route").startswith("default via ")
+    made.inside("curl", "-s", "--http0.9", "--max-time", "5", "http://127.0.0.1:18083")
 
 
 def test_a_port_whose_rule_is_gone_is_opened_by_a_restart(made):

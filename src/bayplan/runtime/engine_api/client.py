@@ -166,7 +166,7 @@ class EngineClient:
         *,
         timeout: float | None = TIMEOUT_S,
     ) -> Answer:
-        whole = quote(path, safe=_PATH) + (f"?{urlencode(given)}" if (given := _flat(query or {})) else "")
+        whole = quote(path, safe=_PATH) + (f"?{urlencode(given, doseq=True)}" if (given := _flat(query or {})) else "")
         answer = self._transport.ask(method, whole, body=data, headers={**_AGENT, **(headers or {})}, timeout=timeout)
         if answer.status < _REFUSED:
             return answer
@@ -282,7 +282,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _flat(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Query values as the API takes them: mappings and lists as JSON, truth as a word."""
+    """Query values as the API takes them: mappings and lists as JSON, truth as a word; of a tuple each item."""
     return {
         key: json.dumps(value)
         if isinstance(value, dict | list)
