@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-from plays import Plays, verdict
+from timed_plays import Plays, verdict
 
 from busybox import add_busybox
 from sshd import SSHD

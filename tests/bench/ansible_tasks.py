@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-from plays import Plays, verdict
+from timed_plays import Plays, verdict
 
 import engines
 from bench import core as own_core
