@@ -173,11 +173,11 @@ def test_arguments_of_more_than_a_pipe_holds(core):
 
 def test_arguments_of_five_megabytes(core):
     text = "line of a large file\n" * 250_000
-    copy = ("container_copy", {"container": "bpa-web", "container_path": "/etc/large", "content": text})
+    copy = ("container_copy", {"container": "bpa-web", "container_path": "/bin/large", "content": text})
     web = {**SLEEP, "name": "bpa-web", "state": "stopped", "network_mode": "none"}
     _, first, again = core.play(("container", web), copy, copy)
     assert (first["changed"], again["changed"]) == (True, False), first.get("msg")
-    [kept] = core.state.glob("containers/*/**/etc/large")
+    [kept] = core.state.glob("containers/*/**/bin/large")
     assert kept.read_text() == text
     assert len(core.output) < 1_000_000, "a large difference is named, not shown"
 
