@@ -19,6 +19,7 @@ FLEET = TOP / "molecule/fleet"
 
 pytestmark = [
     pytest.mark.host,
+    pytest.mark.fleet,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not shutil.which("mmdebstrap") or not shutil.which("ssh"), reason="needs mmdebstrap and ssh"),
 ]
