@@ -154,7 +154,8 @@ def test_drift_is_what_differs_from_the_last_apply_not_from_the_declaration(past
     assert text.startswith("past has drifted from generation 1")
     assert "> start     container past-web-1: was stopped" in text
     past("drift", "--heal", GREETING="edited since")
-    assert past("drift").startswith("No drift: past is as generation 1")
+    assert past("drift").startswith("No drift: past is as generation 2")
+    assert "They declare the same" in past("diff", "1", "2")
 
 
 def test_a_project_without_generations_says_so(project):

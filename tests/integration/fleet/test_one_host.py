@@ -19,6 +19,7 @@ FLEET = TOP / "molecule/fleet"
 
 pytestmark = [
     pytest.mark.host,
+    pytest.mark.fleet,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not shutil.which("mmdebstrap") or not shutil.which("ssh"), reason="needs mmdebstrap and ssh"),
 ]
@@ -101,10 +102,9 @@ def wheel(directory, version):
         shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"):
         shutil.copyfile(TOP / name, source / name)
-    text = (source / "pyproject.toml").read_text()
-    (source / "pyproject.toml").write_text(
-        re.sub(r'^version = ".*"', f'version = "{version}"', text, flags=re.MULTILINE)
-    )
+    for name, line in (("pyproject.toml", "version = "), ("src/bayplan/__init__.py", "__version__ = ")):
+        text = (source / name).read_text()
+        (source / name).write_text(re.sub(f'^{line}".*"', f'{line}"{version}"', text, flags=re.MULTILINE))
     return source
 
 
