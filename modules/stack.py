@@ -31,7 +31,6 @@ EXAMPLES = r"""
   bayplan.containers.stack:
     project_src: files/shop
     remote_src: false
-    templates: [settings.env.j2]
 
 - name: One service of it, with three replicas, until it is healthy
   bayplan.containers.stack:

@@ -18,11 +18,8 @@ from ansible.errors import AnsibleConnectionFailure
 _HOST = re.compile(
     r"^(?:ssh://)?(?P<name>(?:[^@/\s]+@)?(?:\[[0-9A-Fa-f:.]+\]|[^-:@/\s][^:@/\s]*))(?::(?P<port>\d+))?/?$"
 )
-# One login for many commands; the socket's name is a hash, short enough for any home.
-_SSH = (
-    *("-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=60s"),
-    *("-o", "ControlPath=~/.ssh/bayplan-%C"),
-)
+# No shared login: its master would hold our pipes open. Who wants one has it in the configuration of ssh.
+_SSH = ("-T", "-o", "BatchMode=yes")
 # The environment comes on standard input, byte by byte so that nothing of what follows is taken with it.
 _WITH_ENVIRONMENT = 'eval "$(dd bs=1 count={count} 2>/dev/null)"; exec "$@"'
 

@@ -194,10 +194,13 @@ def test_containers_of_another_host(shop):
     with sshd(shop.directory / "sshd") as (address, path):
         place = address.removeprefix("ssh://")
         file = inventory(shop, places=["local", place])
-        found = plain(listed(shop, file, PATH=path))
+        shop.environment = {**shop.environment, "PATH": path}
+        argv = [BIN / "ansible-inventory", "-i", file, "--list", "--export"]
+        done = subprocess.run(argv, env=shop.environment, capture_output=True, text=True, check=True)
+        assert "bpa-store@" in done.stdout, done.stderr
+        found = plain(json.loads(done.stdout))
         here, there = "bpa-store@local", f"bpa-store@{place.partition('@')[2].replace(':', '-')}"
         assert {here, there} <= set(found["_meta"]["hostvars"])
-        shop.environment = {**shop.environment, "PATH": path}
         secret = f"geheim-{secrets.token_hex(4)} 'x'"
         (shop.directory / "one").write_text("carried\n")
         run(shop, "ansible", "-i", file, there, "-m", "ansible.builtin.raw", "-a", "true")
