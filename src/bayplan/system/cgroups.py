@@ -59,6 +59,12 @@ def write(path: str, controller: str, name: str, value: str) -> None:
     (top / path.lstrip("/") / name).write_text(value)
 
 
+def read(path: str, controller: str, name: str) -> str:
+    """A file of a group (``/parent/name``) in one line; empty when there is no such file."""
+    top = ROOT if is_unified() else ROOT / controller
+    return " ".join(read_if_there(f"{top}{path}/{name}").decode().split())
+
+
 def all_of_cpuset(kind: str) -> str:
     """Every processor (``cpus``) or memory node (``mems``) that a group may have here."""
     for file in (ROOT / f"cpuset.{kind}.effective", ROOT / "cpuset" / f"cpuset.{kind}"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from bayplan.models import Change, Container, RestartCondition, Settings
 from bayplan.runtime.native.containers import Containers, joining
+from bayplan.runtime.native.containers.drift.inside import keeps_network
 from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.reconnect import joined
 from bayplan.runtime.native.supervisor import client
@@ -26,6 +27,9 @@ def with_endpoints(
     # By its number, not by its record: a change that is under way may have removed that meanwhile.
     process = Process.of(item.status.pid) if item.status.pid else None
     if isinstance(declared, Container) and process:
+        defects |= containers.drift(item.handle, declared, process)
+        if keeps_network(declared):
+            defects |= networks.inside_defects(item.handle, kernel, process.pid)
         defects |= dict.fromkeys(joining.lost(declared, process, containers.running), Change.RESTART.value)
     kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
     cut = isinstance(declared, Container) and _log_is_cut(declared, containers.settings)

@@ -207,13 +207,19 @@ class NativeRuntime(NativeVerbs):
         elif target.kind is Kind.VOLUME:
             self.volumes.heal(target.name)
         elif target.kind is Kind.CONTAINER:
-            container_id = self._id(target.name)
-            process = self.containers.process(container_id)
-            netns = NetworkNamespace.of(process) if process else None
-            if netns and self.networks.endpoint_defects(
-                container_id, self.networks.kernel(), process.pid if process else None
-            ):
-                self.networks.heal_endpoints(container_id, netns)
+            self._heal_container(self._id(target.name))
+
+    def _heal_container(self, container_id: str) -> None:
+        self.containers.mend(container_id)
+        process = self.containers.process(container_id)
+        netns = NetworkNamespace.of(process) if process else None
+        if process is None or netns is None:
+            return
+        kernel = self.networks.kernel()
+        if self.networks.endpoint_defects(container_id, kernel, process.pid) or (
+            self.networks.inside_defects(container_id, kernel, process.pid)
+        ):
+            self.networks.heal_endpoints(container_id, netns)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
         """Remove a resource and all it holds; absent is no error."""

@@ -17,6 +17,7 @@ from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
 from bayplan.runtime import seal
 from bayplan.runtime.native.containers import (
+    drift,
     grants,
     groups,
     health,
@@ -267,6 +268,19 @@ class Containers(Observations):
             with self.records.database.transaction() as tx:
                 begin_health(tx, container_id, checked=checked)
         client.wake(self.settings)
+
+    def drift(self, container_id: str, container: Container, process: Process) -> dict[str, str]:
+        """What a running container has lost of what it was started with; see the package ``drift``."""
+        return drift.defects(container, process, container_id, self._paths(container_id), self.settings)
+
+    def mend(self, container_id: str) -> None:
+        """Bring limits and kernel settings of a running container back in place."""
+        container, process, paths = self.declared(container_id), self.process(container_id), self._paths(container_id)
+        if process is None:
+            return
+        if drift.groups.defects(container, paths):
+            namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
+        drift.heal(container, process)
 
     def note(self, container_id: str, action: str, detail: str = "") -> None:
         """Tell those who ask for events."""

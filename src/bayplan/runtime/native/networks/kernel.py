@@ -54,8 +54,8 @@ class Kernel:
         """Recorded links, networks and bridges of each container by its id."""
         found = defaultdict(list)
         for row in self._database.query(
-            "SELECT e.container_id, e.link, e.network, e.interface, e.position, n.bridge, n.declared"
-            " FROM endpoints e JOIN networks n ON n.name = e.network"
+            "SELECT e.*, n.bridge, n.declared, n.subnet, n.subnet6"
+            " FROM endpoints e JOIN networks n ON n.name = e.network ORDER BY e.position"
         ):
             found[row["container_id"]].append(row)
         return found

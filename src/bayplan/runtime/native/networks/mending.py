@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bayplan.models import Change
+from bayplan.runtime.native.networks import seen_inside
 from bayplan.runtime.native.networks.endpoints import Endpoints
 from bayplan.runtime.native.networks.inside import configure_inside, links_inside
 from bayplan.runtime.native.networks.kernel import Kernel
@@ -46,8 +47,13 @@ class MendedEndpoints(Endpoints):
                 found[f"port {port.published}/{port.protocol} is not open{where}"] = Change.IN_PLACE.value
         return found
 
+    def inside_defects(self, container_id: str, kernel: Kernel, pid: int) -> dict[str, str]:
+        """Addresses and ways out that a running container has lost. ``pid`` is its first process."""
+        rows = kernel.places.get(container_id, ())
+        return dict.fromkeys(seen_inside.lost(pid, rows, ways(rows)), Change.IN_PLACE.value) if rows else {}
+
     def heal_endpoints(self, container_id: str, netns: NetworkNamespace) -> None:
-        """Put a running container's links back on their bridges, and open its recorded ports again.
+        """Put a running container's links back on their bridges, its addresses and ways out, and its open ports.
 
         ``netns`` is the namespace it runs in.
         """
@@ -61,8 +67,7 @@ class MendedEndpoints(Endpoints):
             elif place.bridged or place.name not in there:
                 lost.append(place)
         self.links.attach(netns, lost)
-        down = [place for place in map(place_of, rows) if not place.bridged]
-        configure_inside(netns, [*lost, *(place for place in down if place not in lost)], ways(rows))
+        configure_inside(netns, [place_of(row) for row in rows], ways(rows))
         shared = self.balance.shared(container_id)
         self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
         self.balance.settle(shared)
