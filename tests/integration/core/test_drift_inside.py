@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -136,7 +137,21 @@ def secrets_of(core, content):
     return [file for place in places for file in (place / name).glob("*") if file.read_bytes() == content]
 
 
+def empty_hosts(core, _):
+    told_file(core, "hosts").write_text("127.0.0.1\tlocalhost\n")
+
+
+def empty_resolv_conf(core, _):
+    told_file(core, "resolv.conf").write_text("")
+
+
+def told_file(core, name):
+    return core.settings.run_root / "containers" / core.status()["held-app-1"]["id"] / name
+
+
 IN_PLACE = {
+    empty_hosts: "its hosts file lost its peers",
+    empty_resolv_conf: "its resolv.conf lost name server",
     write_limit: "memory",
     write_pids: "pids.max is max, not 100",
     change_sysctl: "net.ipv4.ip_default_ttl is 10, not 70",
@@ -212,3 +227,14 @@ def test_more_privileges_than_were_granted_are_seen(core):
         core.write(f"UPDATE containers SET declared = '{text}' WHERE name = 'held-other-1'")
         planned = core.call("plan", "--json")["steps"]
         assert [cause in step["why"] for step in planned] == ([True] if cause else [])
+
+
+def test_a_layer_that_is_gone_is_unpacked_again_and_its_containers_are_made_anew(core):
+    (layer,) = [path for path in (core.settings.state_root / "layers").iterdir() if path.is_dir()]
+    shutil.rmtree(layer)
+    found = {step["resource"]["name"]: (step["action"], step["why"]) for step in core.call("plan", "--json")["steps"]}
+    assert found["held-app-1"] == ("re-create", "drift: a layer of its image is gone")
+    assert set(found) == {"held-app-1", "held-other-1"}
+    core.call("apply")
+    assert core.call("plan", "--json")["steps"] == []
+    assert core.call("exec", "-T", "app", "cat", "/etc/plain") == "one\n"

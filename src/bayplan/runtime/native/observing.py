@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bayplan.models import Change, Container, RestartCondition, Settings
@@ -30,6 +30,8 @@ def with_endpoints(
         defects |= containers.drift(item.handle, declared, process)
         if keeps_network(declared):
             defects |= networks.inside_defects(item.handle, kernel, process.pid)
+        if not declared.network_mode:
+            defects |= networks.names_defects(item.handle, kernel, [str(one) for one in declared.dns])
         defects |= dict.fromkeys(joining.lost(declared, process, containers.running), Change.RESTART.value)
     kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
     cut = isinstance(declared, Container) and _log_is_cut(declared, containers.settings)
@@ -40,6 +42,14 @@ def with_endpoints(
     status = item.status.model_copy(update={**places, "ports": ports})
     actual = joined(item.actual, places.get("addresses", {}))
     return item.model_copy(update={"actual": actual, "defects": {**item.defects, **defects}, "status": status})
+
+
+def with_layers(item: Observed, lost: Collection[str]) -> Observed:
+    """The same; ``lost`` are digests of images that have lost a layer: what was in it is gone from the container."""
+    if item.image_digest not in lost:
+        return item
+    defects = {**item.defects, "a layer of its image is gone": Change.RECREATE.value}
+    return item.model_copy(update={"defects": defects})
 
 
 def _log_is_cut(container: Container, settings: Settings) -> bool:

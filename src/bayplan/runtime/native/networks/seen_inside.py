@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from sqlite3 import Row
 
+from bayplan.models import Settings
 from bayplan.runtime.native.networks.inside import Way
 from bayplan.runtime.native.networks.places import inside_name
-from bayplan.system.files import read_if_there
+from bayplan.system.files import read_begin, read_if_there
+
+_MOST_BYTES = 64 * 1024  # a container can write it
 
 
 def lost(pid: int, rows: Sequence[Row], ways: Sequence[Way]) -> Iterator[str]:
@@ -34,6 +37,12 @@ def lost(pid: int, rows: Sequence[Row], ways: Sequence[Way]) -> Iterator[str]:
             gone = bool(listed) and not _leaves_v6(read_if_there(f"{top}/ipv6_route"), way)
         if gone:
             yield f"it lost its way out by {way.link or way.gateway}"
+
+
+def asks(settings: Settings, container_id: str, server: str) -> bool:
+    """Whether a container's resolv.conf names a server; what else is in it, it may have written itself."""
+    held = read_begin(f"{settings.run_root}/containers/{container_id}/resolv.conf", _MOST_BYTES)
+    return f"nameserver {server}\n".encode() in (held or b"")
 
 
 def _is_local(trie: bytes, address: str) -> bool:

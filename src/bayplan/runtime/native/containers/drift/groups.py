@@ -5,15 +5,17 @@ Not looked at are limits of block devices and huge pages, and what was never dec
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bayplan.models import Change, Container
+from bayplan.models import Change, Container, Resources
 from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.containers.spec import resources
 from bayplan.system import cgroups
 
+_UNLIMITED = Resources()
 _PAGE_BYTES = 4096
 _PERIOD_US = 100_000
 _V1 = {
@@ -39,7 +41,9 @@ _V2 = {
 
 def defects(container: Container, paths: Paths) -> dict[str, str]:
     """Limits that are others than were declared."""
-    found = (_lost(kind, key, wanted, paths) for kind, key, wanted in _wanted(container))
+    declared = container.resources
+    wanted = _of_most() if declared == _UNLIMITED else _wanted(declared)
+    found = (_lost(*one, paths) for one in wanted)
     return {text: Change.IN_PLACE.value for text in found if text}
 
 
@@ -49,9 +53,15 @@ def _lost(controller: str, name: str, wanted: str, paths: Paths) -> str:
     return "" if not held or same(held, wanted) else f"its limit {name} is {held}, not {wanted}"
 
 
-def _wanted(container: Container) -> Iterator[tuple[str, str, str]]:
+@functools.cache
+def _of_most() -> tuple[tuple[str, str, str], ...]:
+    """What is wanted of containers that declare no limit."""
+    return tuple(_wanted(_UNLIMITED))
+
+
+def _wanted(declared: Resources) -> Iterator[tuple[str, str, str]]:
     """Controller, file and text of each declared limit."""
-    limits = resources.limits(container.resources)
+    limits = resources.limits(declared)
     unified = cgroups.is_unified()
     files = _V2 if unified else _V1
     for kind, values in limits.items():

@@ -23,7 +23,8 @@ def defects(container: Container, process: Process, made: Settings) -> dict[str,
     # With this capability it may have unmounted what it does not want.
     if not table or not shares_kernel(made) or "SYS_ADMIN" in isolation.capabilities(container):
         return {}
-    points = {_plain(fields[4]): fields[0] for fields in map(str.split, table.splitlines())}
+    rows = [line.split(" ", 5) for line in table.splitlines()]
+    points = {_plain(row[4]) if "\\" in row[4] else row[4]: row[0] for row in rows}
     found = [f"nothing is mounted at {path}" for path in _missing(container, process, points)]
     if all(isolation.option(container, name) is None for name in ("unmask", "mask", "systempaths")):
         found += [f"{path} is not hidden" for path in _guarded() - points.keys()]
@@ -93,5 +94,5 @@ def _guarded() -> frozenset[str]:
 def _plain(text: str) -> str:
     """Without the escapes of mountinfo (proc(5)): octal digits of space, tab, newline and backslash."""
     for code, sign in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, sign) if "\\" in text else text
+        text = text.replace(code, sign)
     return text
