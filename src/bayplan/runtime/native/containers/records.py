@@ -81,8 +81,8 @@ class Records:
 
     def select(self, project: str | None, names: Collection[str]) -> list[sqlite3.Row]:
         """A project's rows and those that are named."""
-        rows = self.database.query("SELECT * FROM containers ORDER BY name")
-        return [row for row in rows if (project is not None and row["project"] == project) or row["name"] in names]
+        rows, asked = self.database.query("SELECT * FROM containers ORDER BY name"), frozenset(names)
+        return [row for row in rows if (project is not None and row["project"] == project) or row["name"] in asked]
 
     def set(self, container_id: str, **values: object) -> sqlite3.Row | None:
         """Change columns (their names are the code's own, never a user's). Gives the new row, if there is one."""
