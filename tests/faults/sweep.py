@@ -8,7 +8,8 @@ and pulled anew in every round that brings it up first.
 Each round brings a stack up through the command, with one change of it killed; see ``Sweep.round`` for what must hold
 then. Rounds of the random sweep kill at a moment drawn evenly from the time a clean run takes; ``--points`` kills
 instead at every STEP-th change of the host, before and after each (``points.py``); ``--syscalls`` at every STEP-th
-system call that changes the host (``syscalls.py``). The same seed draws the same rounds.
+system call that changes the host (``syscalls.py``), and with ``--fail`` that call fails instead. The same seed draws the same
+rounds.
 Zero failures in n random rounds mean at most 3/n at 95 %.
 """
 
@@ -272,6 +273,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--points", nargs="?", type=int, const=1, help="instead: at every STEP-th change of the host")
     parser.add_argument("--syscalls", nargs="?", type=int, const=1, help="instead: at every STEP-th such system call")
+    parser.add_argument("--fail", default="", choices=["ENOSPC", "EIO"], help="with --syscalls: the call fails so")
     parser.add_argument("--offset", type=int, default=0, help="the first of these changes")
     parser.add_argument("--demo", action="store_true", help="sweep the demo's shop")
     options = parser.parse_args()
@@ -282,7 +284,8 @@ def main():
         if options.syscalls:
             from faults.syscalls import SyscallSweep
 
-            return 0 if SyscallSweep(subject, options.seed).run_calls(options.syscalls, options.offset) else 1
+            swept = SyscallSweep(subject, options.seed)
+            return 0 if swept.run_calls(options.syscalls, options.offset, options.fail) else 1
         sweep = Sweep(subject, options.seed)
         good = sweep.run_points(options.points, options.offset) if options.points else sweep.run(options.rounds)
     return 0 if good else 1

@@ -1,6 +1,7 @@
 """A few rounds of the sweeps; ``./run sweep`` runs the whole."""
 
 import os
+import random
 
 import pytest
 
@@ -33,3 +34,11 @@ def test_a_kill_at_single_system_calls_is_healed_as_well(tmp_path):
     said = []
     sweep = SyscallSweep(small_stack(tmp_path), seed=0, say=said.append)
     assert sweep.run_calls(step=311, offset=int.from_bytes(os.urandom(2)) % 311), "\n".join(said)
+
+
+def test_a_write_that_fails_damages_nothing(tmp_path):
+    """A full disk, or a broken one, at single writes: one message, and the next apply goes through."""
+    said = []
+    sweep = SyscallSweep(small_stack(tmp_path), seed=0, say=said.append)
+    error = random.choice(("ENOSPC", "EIO"))
+    assert sweep.run_calls(step=600, offset=int.from_bytes(os.urandom(2)) % 600, error=error), "\n".join(said)
