@@ -8,8 +8,8 @@ and pulled anew in every round that brings it up first.
 Each round brings a stack up through the command, with one change of it killed; see ``Sweep.round`` for what must hold
 then. Rounds of the random sweep kill at a moment drawn evenly from the time a clean run takes; ``--points`` kills
 instead at every STEP-th change of the host, before and after each (``points.py``); ``--syscalls`` at every STEP-th
-system call that changes the host (``syscalls.py``), and with ``--fail`` that call fails instead. The same seed draws the same
-rounds.
+system call that changes the host (``syscalls.py``), and with ``--fail`` that call fails instead. The same seed draws
+the same rounds.
 Zero failures in n random rounds mean at most 3/n at 95 %.
 """
 

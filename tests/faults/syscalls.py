@@ -19,7 +19,7 @@ SAID = {
     "ENOSPC": ("no space", "is full", "disk i/o error"),
     "EIO": ("input/output error", "disk i/o error"),
 }
-"""What the command says then; SQLite has words of its own, and takes a full disk beside its database for a broken one."""
+"""What the command says then; SQLite has words of its own, and takes some full disks for broken ones."""
 
 
 class SyscallSweep(Sweep):
