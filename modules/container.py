@@ -1,14 +1,15 @@
 #!/usr/bin/python
 # Copyright: the Bayplan contributors. Apache-2.0
-"""A container on a host."""
+"""Containers on a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container
-short_description: A container on a host
+short_description: Containers on a host
 description:
-  - Make a container match its options; start, stop or remove it.
+  - Make one container, or many in one plan, match their options; start, stop, pause or remove them.
+  - Options have the names of C(docker run) in a Compose file, and those of community.docker.
   - Runs C(bayplan bridge) on the target, as root.
 version_added: 0.1.0
 author:
@@ -29,13 +30,31 @@ EXAMPLES = r"""
     env:
       TZ: Etc/UTC
     volumes: ["data:/data:ro"]
-    restart: always
+    restart_policy: always
+    state: healthy
+    healthcheck:
+      test: curl -f http://127.0.0.1/
 
 - name: Stop it
+  bayplan.containers.container: {name: web, state: stopped}
+
+- name: Many in one plan; options beside the list are what each has
   bayplan.containers.container:
-    name: web
-    image: docker.io/library/nginx:1.27
-    state: stopped
+    image: registry.example/worker:3
+    memory: 256m
+    containers:
+      - name: worker1
+      - name: worker2
+        memory: 1g
+      - {name: worker0, state: absent}
+
+- name: One that runs once
+  bayplan.containers.container:
+    name: migrate
+    image: registry.example/shop:3
+    command: ./manage.py migrate
+    detach: false
+    cleanup: true
 """
 
 RETURN = r"""
@@ -100,9 +119,17 @@ output:
   description: Last output of the program that failed.
   returned: failure
   type: str
+container:
+  description: A single container in the shape of C(docker inspect); values that may be secret are masked.
+  returned: when one container was asked for
+  type: dict
+status:
+  description: Exit code.
+  returned: O(detach=false)
+  type: int
 """
 
-from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, resource
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, call
 from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS
 
 
@@ -110,9 +137,10 @@ def main() -> None:
     """Ask the bridge."""
     module = Module(
         argument_spec=SPECS["container"],
-        required_if=[("state", "started", ["image"]), ("state", "stopped", ["image"])],
+        required_one_of=[("name", "containers")],
+        mutually_exclusive=[("name", "containers")],
     )
-    resource(module, "container")
+    call(module, "container")
 
 
 if __name__ == "__main__":

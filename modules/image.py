@@ -1,14 +1,14 @@
 #!/usr/bin/python
 # Copyright: the Bayplan contributors. Apache-2.0
-"""An image present on a host."""
+"""An image on a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image
-short_description: An image present on a host
+short_description: An image on a host
 description:
-  - Pull or build an image, or remove it.
+  - Pull, build, load or import an image, give it further names, save it, push it, or remove it.
   - Runs C(bayplan bridge) on the target, as root.
 version_added: 0.1.0
 author:
@@ -25,11 +25,18 @@ EXAMPLES = r"""
   bayplan.containers.image:
     name: docker.io/library/nginx:1.27
 
-- name: An image built from a Dockerfile
+- name: An image built from a Dockerfile, and pushed
   bayplan.containers.image:
-    name: local/web:1
+    name: registry.example/web:1
     build:
       context: /srv/web
+    tags: [registry.example/web:latest]
+    push: true
+
+- name: One that came as a file
+  bayplan.containers.image:
+    name: registry.example/web:1
+    load_path: /srv/web.tar
 """
 
 RETURN = r"""
@@ -94,16 +101,33 @@ output:
   description: Last output of the program that failed.
   returned: failure
   type: str
+acts:
+  description: What was done beside the plan (load, import, tag, save, push), each with C(act) and C(name).
+  returned: when the declaration was understood
+  type: list
+  elements: dict
+image:
+  description: The image in the shape of C(docker image inspect).
+  returned: when it is there
+  type: dict
+digest:
+  description: Digest of its manifest.
+  returned: when it is there
+  type: str
+id:
+  description: Digest of its configuration.
+  returned: when it is there
+  type: str
 """
 
-from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, resource
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, call
 from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS
 
 
 def main() -> None:
     """Ask the bridge."""
-    module = Module(argument_spec=SPECS["image"])
-    resource(module, "image")
+    excluding = [("build", "load_path", "import_path")]
+    call(Module(argument_spec=SPECS["image"], mutually_exclusive=excluding), "image")
 
 
 if __name__ == "__main__":

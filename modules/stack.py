@@ -27,6 +27,19 @@ EXAMPLES = r"""
     env:
       TAG: "2.1"
 
+- name: A project from a directory where Ansible runs; only what changed is sent
+  bayplan.containers.stack:
+    project_src: files/shop
+    remote_src: false
+    templates: [settings.env.j2]
+
+- name: One service of it, with three replicas, until it is healthy
+  bayplan.containers.stack:
+    project_src: /srv/shop
+    services: [web]
+    scale: {web: 3}
+    wait: true
+
 - name: Remove it, keep its volumes
   bayplan.containers.stack:
     project_src: /srv/shop
@@ -80,7 +93,9 @@ plan:
       type: list
       elements: str
 result:
-  description: Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+  description:
+    - Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
+    - After a failure, C(rolled_back) is what the stack was taken back to.
   returned: when the declaration was understood
   type: dict
 where:
@@ -97,17 +112,18 @@ output:
   type: str
 """
 
-from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, ask
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, ask, given
 from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS
 
 
 def main() -> None:
     """Ask the bridge."""
     module = Module(argument_spec=SPECS["stack"], mutually_exclusive=[("files", "definition")])
-    names = ("project_src", "files", "definition", "project_name", "env", "profiles")
+    names = ("project_src", "files", "definition", "project_name", "env", "profiles", "scale", "remote_src")
     source = {name: module.params[name] for name in names if module.params[name] is not None}
     if module.params["state"] == "present":
-        ask(module, {"verb": "apply", "stack": source})
+        how = given({name: module.params[name] for name in ("services", "purge", "wait", "wait_timeout", "on_failure")})
+        ask(module, {"verb": "apply", "stack": {**source, "locked": module.params["locked"]}, "options": how})
     removal = {"volumes": module.params["remove_volumes"], "images": module.params["remove_images"]}
     ask(module, {"verb": "destroy", "stack": source, "options": removal})
 

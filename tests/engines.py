@@ -23,6 +23,8 @@ IMAGE = "docker.io/lab/busybox:latest"
 REGISTRY = "127.0.0.1:5000"
 CGROUPS = Path("/sys/fs/cgroup")
 START_S = 60
+OTHER = os.environ.get("BAYPLAN_TESTS_ENGINES_ROOT", "")
+"""A root file system with other versions of the engines than this host's: `./run engines` makes one."""
 
 # Private: what the engine mounts stays in its namespace. /run is new, except for the directory with the sockets;
 # sysfs shows the links of the namespace in which it is mounted, the cgroups stay those of the host; dockerd writes a
@@ -30,6 +32,10 @@ START_S = 60
 _ENTER = r"""
 set -e
 ip link set lo up
+# An address of the host, which containers may ask for (host-gateway).
+ip link add host0 type bridge
+ip address add 10.204.0.1/24 dev host0
+ip link set host0 up
 mkdir -p "$1/mnt/run/bayplan-tests" "$1/mnt/cgroup"
 mount -n -t tmpfs tmpfs "$1/mnt/run"
 mkdir -p "$1/mnt/run/bayplan-tests" "$1/mnt/run/lock"
@@ -62,8 +68,7 @@ class Engine:
     """One service. ``socket`` is the address for clients, ``pid`` a process in its namespaces."""
 
     name: str
-    image = ""
-    """A root file system with another version of the engine, instead of this host's."""
+    more = ()
 
     def __init__(self, root):
         self.root, self.run_root = root / self.name, RUN / f"{root.name}-{self.name}"
@@ -85,7 +90,7 @@ class Engine:
             _ENTER,
             "sh",
             str(self.root),
-            self.image,
+            OTHER,
         ]
         self.holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.pid = self.holder.pid
@@ -104,7 +109,7 @@ class Engine:
 
     def spawn(self, argv, log, **options):
         """A process in the engine's namespaces."""
-        command = [*self.enter, "--mount", "--root", "--wd=/", *(str(item) for item in argv)]
+        command = [*self.enter, "--mount", "--root", "--wdns=/", *(str(item) for item in argv)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
 
     def answers(self):
@@ -181,6 +186,12 @@ class Engine:
             self.process.kill()
             self.process.wait()
 
+    def again(self, *more):
+        """Start it anew with more words on its command line."""
+        self.stop()
+        self.more = more
+        self.start()
+
     def close(self):
         """End everything and remove it."""
         try:
@@ -213,7 +224,6 @@ class Docker(Engine):
     """dockerd with its own containerd."""
 
     name = "docker"
-    image = os.environ.get("BAYPLAN_TESTS_DOCKER_ROOT", "")
     at_once = ()
 
     def argv(self):
@@ -223,7 +233,7 @@ class Docker(Engine):
         # The limits of a container may not be higher than those of who starts it.
         limits = ("--default-ulimit", "nofile=1024:1024", "--default-ulimit", "nproc=4096:4096")
         pools = ("--bip", "10.205.0.1/24", "--default-address-pool", "base=10.206.0.0/16,size=24")
-        return [str(item) for item in ("dockerd", *own, *places, *limits, *pools)]
+        return [str(item) for item in ("dockerd", *own, *places, *limits, *pools, *self.more)]
 
     def environment(self):
         """For the service."""
@@ -254,7 +264,7 @@ class Podman(Engine):
         # crun of Debian 12 starts nothing where cgroup v1 lies beside v2.
         conf.write_text(
             '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
-            f'[engine]\nruntime = "{"runc" if shutil.which("runc") else "crun"}"\ncgroup_manager = "cgroupfs"\n'
+            f'[engine]\nruntime = "{"runc" if _has("runc") else "crun"}"\ncgroup_manager = "cgroupfs"\n'
             f'events_logger = "file"\nlock_type = "file"\n[network]\nnetwork_backend = "netavark"\n'
             f'network_config_dir = "{self.root}/networks"\ndefault_subnet = "10.207.0.0/24"\n'
             'default_subnet_pools = [{"base" = "10.208.0.0/16", "size" = 24}]\n'
@@ -273,7 +283,11 @@ class Podman(Engine):
     def client(self, *, local=False):
         """The command: of the service itself, or as its client."""
         own = ("--root", f"{self.root}/storage", "--runroot", "/run/podman-storage", "--storage-driver", "overlay")
-        return ["podman", *own] if local else ["podman", "--remote", "--url", self.socket]
+        if local:
+            return ["podman", *own]
+        # A client of another version speaks another API.
+        there = [*self.enter, "--mount", "--root", "--wdns=/"] if OTHER else []
+        return [*there, "podman", "--remote", "--url", self.socket]
 
     def remove_cgroups(self):
         """Its parent of cgroups has a name that every Podman shares; one that is in use stays."""
@@ -286,12 +300,19 @@ class Podman(Engine):
 ENGINES = {kind.name: kind for kind in (Docker, Podman)}
 
 
+def _has(program):
+    """Whether an engine would find a program."""
+    places = os.pathsep.join(f"{OTHER}{place}" for place in os.environ["PATH"].split(os.pathsep))
+    return shutil.which(program, path=places) is not None
+
+
 def why_not(name):
     """Why an engine cannot be started here; empty when it can."""
     if os.geteuid() != 0:
         return "needs root"
     programs = {"docker": ("dockerd", "containerd", "docker", "iptables"), "podman": ("podman", "conmon")}[name]
-    lacking = [item for item in (*programs, "docker-registry", "curl", "nsenter") if shutil.which(item) is None]
+    lacking = [item for item in programs if not _has(item)]
+    lacking += [item for item in ("docker-registry", "curl", "nsenter") if shutil.which(item) is None]
     return f"not installed: {', '.join(lacking)}" if lacking else ""
 
 

@@ -246,7 +246,9 @@ def add_busybox(node: Node, name: str, *, marker: str = "") -> None:
         tar.addfile(mark, io.BytesIO(marker.encode()))
     repository, _, tag = name.rpartition(":")
     with node.client() as client:
-        client.import_image_from_data(archive.getvalue(), repository=repository, tag=tag)
+        wanted = {"fromSrc": "-", "repo": repository, "tag": tag}
+        for _ in client.streamed("POST", "/images/create", query=wanted, data=archive.getvalue()):
+            pass
 
 
 def tasks(client: EngineClient, service: str) -> list[dict]:

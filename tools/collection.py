@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parent.parent
 PLACE = "ansible_collections/bayplan/containers"
 MARK = "# Assembled by tools/collection.py\n"
 FILES = ("README.md", "CHANGELOG.md", "LICENSE", "docs/ansible.md", "docs/compose.md", "meta/runtime.yml")
-FOLDERS = ("playbooks", "roles")
+FOLDERS = ("LICENSES", "playbooks", "roles")
 # Each release of ansible-core reads a file of its own of what its sanity tests may find.
 ANSIBLE_CORES = ("2.17", "2.18", "2.19", "2.20", "2.21")
 LITTER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")

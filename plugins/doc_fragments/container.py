@@ -14,7 +14,6 @@ options:
     description:
     - Name on the host.
     type: str
-    required: true
   image:
     description:
     - Reference of the image to run.
@@ -48,6 +47,8 @@ options:
     - Further groups, names or numbers.
     type: list
     elements: str
+    aliases:
+    - groups
   hostname:
     description:
     - Host name inside.
@@ -76,14 +77,19 @@ options:
     description:
     - Publish every port that it or its image exposes, each on a free port of the host.
     type: bool
+  expose:
+    description:
+    - Ports noted for readers; opens nothing.
+    type: list
+    elements: str
+    aliases:
+    - exposed_ports
   mounts:
     description:
     - Volumes, binds and tmpfs.
     - Each is C(VOLUME:PATH[:ro]), C(/HOST/PATH:PATH[:ro]), or a dictionary with C(type), C(target) and more.
     type: list
     elements: raw
-    aliases:
-    - volumes
   volumes_from:
     description:
     - 'Other containers whose volumes, binds and images it mounts as well: NAME, or NAME:ro.'
@@ -92,7 +98,8 @@ options:
   networks:
     description:
     - Networks it is on, first is default.
-    - Each is the name of a network, or a dictionary with C(network), C(aliases) and more.
+    - Each is the name of a network, or a dictionary with C(network), C(aliases) and more. Without one it is on
+      the network C(bridge), which is made; see O(network_mode).
     type: list
     elements: raw
   network_mode:
@@ -103,22 +110,30 @@ options:
     description:
     - 'Further lines of /etc/hosts: name to address, or several with commas; host-gateway is the host.'
     type: dict
+    aliases:
+    - etc_hosts
   dns:
     description:
     - Name servers to ask instead of the host's; a network's own one asks them for strangers' names.
     type: list
     elements: str
+    aliases:
+    - dns_servers
   dns_search:
     description:
     - Search list; a dot alone is none.
     type: list
     elements: str
+    aliases:
+    - dns_search_domains
   dns_opt:
     description:
     - Options of resolv.conf(5).
     type: list
     elements: str
-  restart:
+    aliases:
+    - dns_opts
+  restart_policy:
     description:
     - Start again after an end.
     - C(no), C(always), C(on-failure), C(unless-stopped), or a dictionary with C(condition), C(max_retries).
@@ -131,8 +146,8 @@ options:
       test:
         description:
         - '''CMD'' and an argv, ''CMD-SHELL'' and a shell line, or ''NONE''; the image''s when empty.'
-        type: list
-        elements: str
+        - A string is C(CMD-SHELL).
+        type: raw
       interval:
         description:
         - Time between checks; the image's or 30s when unset.
@@ -310,12 +325,15 @@ options:
   ulimits:
     description:
     - Limits of getrlimit(2).
-    type: dict
+    - A dictionary, or a list of C(NAME:SOFT[:HARD]).
+    type: raw
   cap_add:
     description:
     - Capabilities over the default set.
     type: list
     elements: str
+    aliases:
+    - capabilities
   cap_drop:
     description:
     - Capabilities taken away.
@@ -335,26 +353,14 @@ options:
       unmask=ALL or PATH:PATH, apparmor= and label= where the host has them.
     type: list
     elements: str
+    aliases:
+    - security_opts
   devices:
     description:
     - Devices of the host given to it.
+    - Each is C(HOST[:CONTAINER[:rwm]]), or a dictionary with C(source), C(target) and C(permissions).
     type: list
-    elements: dict
-    suboptions:
-      source:
-        description:
-        - Path on the host.
-        type: str
-        required: true
-      target:
-        description:
-        - Path in the container.
-        type: str
-        required: true
-      permissions:
-        description:
-        - 'Read, write, make: any of r, w and m.'
-        type: str
+    elements: raw
   cdi_devices:
     description:
     - Devices by the names that their drivers give them (CDI), such as C(vendor.com/class=name).
@@ -369,10 +375,14 @@ options:
     description:
     - host or container:NAME, whose processes it then sees.
     type: str
+    aliases:
+    - pid_mode
   ipc:
     description:
     - 'private, shareable (another may join), host, container:NAME, or none: private without /dev/shm.'
     type: str
+    aliases:
+    - ipc_mode
   uts:
     description:
     - host shares the host's name.
@@ -386,6 +396,8 @@ options:
     choices:
     - private
     - host
+    aliases:
+    - cgroupns_mode
   userns_mode:
     description:
     - 'host: its user numbers are the host''s, as when it is unset; auto: a range that only it has.'
@@ -413,6 +425,8 @@ options:
     description:
     - Keep standard input open.
     type: bool
+    aliases:
+    - interactive
   stdin_once:
     description:
     - 'With stdin_open: the end of the first client''s input is the end of the container''s.'
@@ -522,15 +536,365 @@ options:
     description:
     - 'size: most that its own layer may hold, by a project quota.'
     type: dict
+    aliases:
+    - storage_opts
+  update_config:
+    description:
+    - How it is replaced; when unset it is stopped before its successor starts, replicas at once.
+    type: dict
+    suboptions:
+      parallelism:
+        description:
+        - Tasks or containers changed at a time; 0 is all at once.
+        type: int
+      delay:
+        description:
+        - Pause between one lot and the next.
+        type: str
+      failure_action:
+        description:
+        - 'What happens when a successor fails: V(pause) ends the apply there, V(continue) goes on, V(rollback)
+          takes the service back to what ran before.'
+        type: str
+        choices:
+        - pause
+        - continue
+        - rollback
+      monitor:
+        description:
+        - Time after a start in which an end, or turning unhealthy, is a failure.
+        type: str
+      max_failure_ratio:
+        description:
+        - Share that may fail.
+        type: float
+      order:
+        description:
+        - Whether the old one is stopped before or after its successor runs.
+        type: str
+        choices:
+        - stop-first
+        - start-first
+      rollback:
+        description:
+        - How it is taken back; as it was changed when unset.
+        type: dict
+        suboptions:
+          parallelism:
+            description:
+            - Tasks or containers changed at a time; 0 is all at once.
+            type: int
+          delay:
+            description:
+            - Pause between one lot and the next.
+            type: str
+          failure_action:
+            description:
+            - What happens when some fail.
+            type: str
+            choices:
+            - pause
+            - continue
+          monitor:
+            description:
+            - Time after a start in which an end, or turning unhealthy, is a failure.
+            type: str
+          max_failure_ratio:
+            description:
+            - Share that may fail.
+            type: float
+          order:
+            description:
+            - Whether the old one is stopped before or after its successor runs.
+            type: str
+            choices:
+            - stop-first
+            - start-first
+  volumes:
+    description:
+    - Further mounts, each C(VOLUME:PATH[:ro]) or C(/HOST/PATH:PATH[:ro]). A volume that is not there is made.
+    - A directory of the host must be there.
+    type: list
+    elements: raw
+  tmpfs:
+    description:
+    - Further mounts in memory, each C(PATH[:OPTIONS]), such as C(/run:size=16m,mode=755).
+    type: list
+    elements: str
+  env_file:
+    description:
+    - File of the target with variables, or a list of files; O(environment) goes before them.
+    type: raw
+  platform:
+    description:
+    - os/architecture[/variant] of the image, where it has several.
+    type: str
+  pull:
+    description:
+    - 'When to ask the registry for the image: missing, always or never; true is always.'
+    type: raw
+  restart:
+    description:
+    - V(true) restarts it now, if it runs and nothing else does. The policy is O(restart_policy).
+    type: raw
+  recreate:
+    description:
+    - Make it anew though nothing of it differs.
+    type: bool
+    default: false
+  paused:
+    description:
+    - V(true) with O(state=started) is O(state=paused).
+    type: bool
+  comparisons:
+    description:
+    - Differences that are left alone, by option; V(*) stands for all that are not named.
+    - C(strict) mends each difference, C(ignore) none, C(allow_more_present) only what lists and maps lack.
+    - A container that is made anew for another reason is made as declared.
+    type: dict
+  healthy_wait_timeout:
+    description:
+    - Longest wait of O(state=healthy), seconds or a duration; 300 seconds.
+    type: raw
+  detach:
+    description:
+    - V(false) waits for its end; RV(status) is its exit code, and one that is not 0 fails the task.
+    type: bool
+    default: true
+  cleanup:
+    description:
+    - With O(detach=false), remove it when it has ended.
+    type: bool
+    default: false
+  mac_address:
+    description:
+    - MAC address on the only network that is given.
+    type: str
+  stop_timeout:
+    description:
+    - O(stop_grace_period) in seconds.
+    type: int
+  restart_retries:
+    description:
+    - Restarts of O(restart_policy=on-failure) before giving up.
+    type: int
+  log_driver:
+    description:
+    - 'Where what it writes is kept: json-file, local, k8s-file (all a file of the core''s), journald or none.'
+    type: str
+  log_options:
+    description:
+    - max-size, max-file and tag, as Docker names them.
+    type: dict
+  default_host_ip:
+    description:
+    - Host address of the O(ports) that name none.
+    type: str
+  blkio_weight:
+    description:
+    - O(resources.blkio.weight).
+    type: int
+  containers:
+    description:
+    - Several containers in one plan, each a dictionary of this module's options, O(state) and the like among them.
+    - Instead of O(name) and all that says how one container is; what a loop would ask for one by one is planned
+      at once.
+    type: list
+    elements: dict
+  memory:
+    description:
+    - O(resources.memory).
+    type: str
+  memory_reservation:
+    description:
+    - O(resources.memory_reservation).
+    type: str
+  memory_swap:
+    description:
+    - O(resources.memory_swap).
+    type: str
+  memory_swappiness:
+    description:
+    - O(resources.memory_swappiness).
+    type: int
+  oom_killer:
+    description:
+    - O(resources.oom_kill_disable).
+    type: bool
+  cpus:
+    description:
+    - O(resources.cpus).
+    type: float
+  cpu_period:
+    description:
+    - O(resources.cpu_period).
+    type: int
+  cpu_quota:
+    description:
+    - O(resources.cpu_quota).
+    type: int
+  cpu_shares:
+    description:
+    - O(resources.cpu_shares).
+    type: int
+  cpuset_cpus:
+    description:
+    - O(resources.cpuset).
+    type: str
+  cpuset_mems:
+    description:
+    - O(resources.cpuset_mems).
+    type: str
+  pids_limit:
+    description:
+    - O(resources.pids).
+    type: int
+  device_read_bps:
+    description:
+    - O(resources.blkio.read_bps).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+        - The device on the host.
+        type: str
+        required: true
+      rate:
+        description:
+        - Bytes or operations a second.
+        type: str
+        required: true
+  device_write_bps:
+    description:
+    - O(resources.blkio.write_bps).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+        - The device on the host.
+        type: str
+        required: true
+      rate:
+        description:
+        - Bytes or operations a second.
+        type: str
+        required: true
+  device_read_iops:
+    description:
+    - O(resources.blkio.read_iops).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+        - The device on the host.
+        type: str
+        required: true
+      rate:
+        description:
+        - Bytes or operations a second.
+        type: str
+        required: true
+  device_write_iops:
+    description:
+    - O(resources.blkio.write_iops).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+        - The device on the host.
+        type: str
+        required: true
+      rate:
+        description:
+        - Bytes or operations a second.
+        type: str
+        required: true
+  auto_remove:
+    description:
+    - 'Of community.docker, taken with V(false): use detach: false with cleanup: true, or state: absent.'
+    type: raw
+  command_handling:
+    description:
+    - 'Of community.docker, taken with V(correct): a list is taken as it is, a string is split into words.'
+    type: raw
+  container_default_behavior:
+    description:
+    - 'Of community.docker, taken with V(no_defaults): an option that is not given is the image''s, or its default.'
+    type: raw
+  device_requests:
+    description:
+    - 'Of community.docker: use cdi_devices, such as nvidia.com/gpu=all.'
+    type: raw
+  force_kill:
+    description:
+    - 'Of community.docker, taken with V(false): use stop_grace_period: 0s.'
+    type: raw
+  image_comparison:
+    description:
+    - 'Of community.docker, taken with V(desired-image): images are compared by digest; see comparisons.'
+    type: raw
+  image_label_mismatch:
+    description:
+    - 'Of community.docker, taken with V(ignore): labels of the image are the image''s, and are not compared.'
+    type: raw
+  image_name_mismatch:
+    description:
+    - 'Of community.docker, taken with V(recreate): use comparisons: {image: ignore}.'
+    type: raw
+  keep_volumes:
+    description:
+    - 'Of community.docker, taken with V(true): volumes are removed by the module volume alone.'
+    type: raw
+  kernel_memory:
+    description:
+    - 'Of community.docker: no kernel has this limit any more; use memory.'
+    type: raw
+  kill_signal:
+    description:
+    - 'Of community.docker: use stop_signal.'
+    type: raw
+  links:
+    description:
+    - 'Of community.docker: containers on one network find each other by name; use networks with aliases.'
+    type: raw
+  networks_cli_compatible:
+    description:
+    - 'Of community.docker, taken with V(true): networks are exactly those that are given.'
+    type: raw
+  output_logs:
+    description:
+    - 'Of community.docker, taken with V(true), V(false): it means nothing here.'
+    type: raw
+  pull_check_mode_behavior:
+    description:
+    - 'Of community.docker: it means nothing here.'
+    type: raw
+  removal_wait_timeout:
+    description:
+    - 'Of community.docker: it means nothing here.'
+    type: raw
+  volume_driver:
+    description:
+    - 'Of community.docker: make the volume by the module volume, with driver_opts.'
+    type: raw
   state:
     description:
     - What the container must be on the host.
-    - V(stopped) makes it as its options say without running it.
+    - V(present) makes it, and leaves alone whether it runs; V(started) starts it.
+    - V(healthy) waits until its health check says so; one without a check fails the task.
+    - V(paused) freezes its processes; V(stopped) makes it as its options say without running it.
     - V(absent) needs its name only.
     type: str
     choices:
+    - present
     - started
+    - healthy
     - stopped
+    - paused
     - absent
     default: started
 """

@@ -93,6 +93,14 @@ options:
         description:
         - Steps of an apply that may run at once.
         type: int
+      on_failure:
+        description:
+        - 'What becomes of a stack whose apply fails on the way: rollback takes all of it back to the generation
+          before, keep leaves what was done.'
+        type: str
+        choices:
+        - rollback
+        - keep
       generations_kept:
         description:
         - Generations of a project that can be gone back to; older ones are forgotten.

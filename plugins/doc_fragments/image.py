@@ -42,6 +42,8 @@ options:
         - Directory with the files the build may use, absolute path; or a Git repository, URL#REF:DIRECTORY.
         type: str
         required: true
+        aliases:
+        - path
       dockerfile:
         description:
         - Path of the Dockerfile, relative to the context.
@@ -95,6 +97,14 @@ options:
         description:
         - Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.
         type: dict
+      bases:
+        description:
+        - Images it begins with or copies from, by their full names, held to digests; a lock fills them in.
+        type: dict
+      inputs:
+        description:
+        - Digest of its files as they were locked; a lock fills it in.
+        type: str
       tags:
         description:
         - Further names of the image.
@@ -112,6 +122,8 @@ options:
         description:
         - 'Further lines of /etc/hosts for commands: name to address, or several.'
         type: dict
+        aliases:
+        - etc_hosts
       shm_size:
         description:
         - Size of /dev/shm of commands, bytes; 64 MiB if unset.
@@ -124,10 +136,62 @@ options:
         description:
         - Build every step anew.
         type: bool
+        aliases:
+        - nocache
       pull:
         description:
         - Ask the registry for a newer base image first.
         type: bool
+  tag:
+    description:
+    - Tag of O(name), when it has none of its own.
+    type: str
+  load_path:
+    description:
+    - 'Archive on the target to take the image from: an OCI layout (directory or tar) or a docker-archive. Nothing
+      is done when the image is here.'
+    type: path
+  import_path:
+    description:
+    - Tar of a file system on the target that becomes an image of one layer.
+    type: path
+  source:
+    description:
+    - 'Of community.docker: where it comes from; O(build) and O(load_path) say so themselves.'
+    type: str
+    choices:
+    - pull
+    - build
+    - load
+    - local
+  tags:
+    description:
+    - Further names that the image shall have.
+    type: list
+    elements: str
+    aliases:
+    - repository
+  push:
+    description:
+    - Bring O(name) and O(tags) to their registries, where these have another image or none.
+    type: bool
+    default: false
+  archive_path:
+    description:
+    - File on the target to save the image to, unless it holds this image already.
+    type: path
+  archive_format:
+    description:
+    - Form of O(archive_path); that in which the engine keeps the image's id when unset.
+    type: str
+    choices:
+    - oci-archive
+    - docker-archive
+  force:
+    description:
+    - Load, import, save and push even when nothing is lacking.
+    type: bool
+    default: false
   state:
     description:
     - What the image must be on the host.

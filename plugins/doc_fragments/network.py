@@ -122,6 +122,32 @@ options:
     description:
     - Labels of the network.
     type: dict
+  ipam_config:
+    description:
+    - Address ranges by Docker's names, instead of O(subnet) and the like.
+    type: list
+    elements: dict
+    suboptions:
+      subnet:
+        description:
+        - Address range in CIDR form.
+        type: str
+      gateway:
+        description:
+        - The bridge's own address.
+        type: str
+      iprange:
+        description:
+        - Part from which addresses are given.
+        type: str
+      aux_addresses:
+        description:
+        - Addresses that others have, by name.
+        type: dict
+  driver_options:
+    description:
+    - Options by Docker's names, such as C(com.docker.network.driver.mtu), instead of O(mtu) and the like.
+    type: dict
   state:
     description:
     - What the network must be on the host.

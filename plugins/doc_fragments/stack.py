@@ -14,6 +14,23 @@ options:
     type: path
     description:
     - Directory on the target that holds the Compose file.
+  remote_src:
+    type: bool
+    default: true
+    description:
+    - V(false) takes O(project_src) from where Ansible runs, looked for as M(ansible.builtin.copy) does.
+    - The directory is kept on the target, and only contents that it lacks are sent.
+  templates:
+    type: list
+    elements: str
+    description:
+    - Files of O(project_src) that are templates, as patterns; with O(remote_src=false).
+    - What comes from untrusted values is not read as a template again. An ending C(.j2) falls off.
+  exclude:
+    type: list
+    elements: str
+    description:
+    - Files of O(project_src) that are not sent, as patterns; C(.git) never is.
   files:
     type: list
     elements: path
@@ -36,6 +53,19 @@ options:
     elements: str
     description:
     - Profiles to switch on.
+  locked:
+    type: bool
+    default: false
+    description:
+    - Refuse images and builds that are not in V(bayplan.lock) beside the files as they are there.
+  on_failure:
+    type: str
+    choices:
+    - rollback
+    - keep
+    description:
+    - 'What becomes of the stack when a step fails: all of it goes back to the generation before, if there is one,
+      or what was done stays. The setting of the target when it is not given, V(rollback) by default.'
   remove_volumes:
     type: bool
     default: false
@@ -46,6 +76,31 @@ options:
     default: false
     description:
     - With O(state=absent), remove the images that the declaration names too.
+  services:
+    description:
+    - Only these services and what they depend on; the rest of the project is left alone, and no generation is kept.
+    type: list
+    elements: str
+  scale:
+    description:
+    - Replicas by service, over what the files say.
+    type: dict
+  purge:
+    description:
+    - V(false) leaves what the project has and does not declare any more.
+    type: bool
+    default: true
+    aliases:
+    - remove_orphans
+  wait:
+    description:
+    - End when each container runs, and is healthy where it has a health check.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+    - Longest O(wait), seconds; 300.
+    type: int
   state:
     description:
     - What the stack must be on the host.

@@ -25,6 +25,8 @@ options:
     description:
     - 'A mount instead of a directory: type, o and device, as mount(8) has them; or size: most bytes.'
     type: dict
+    aliases:
+    - driver_options
   labels:
     description:
     - Labels of the volume.

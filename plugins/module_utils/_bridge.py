@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import shutil
-import sys
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bayplan.containers.plugins.module_utils._launch import INSTALLED, find
+from ansible_collections.bayplan.containers.plugins.module_utils._specs import VERSION
 
-INSTALLED = "/opt/bayplan/bin/bayplan"
 ENGINE = ("engine", "engine_address", "engine_context", "engine_tls")
-OWN = ("state", "settings", "bayplan_command", *ENGINE)
+COMMON = ("settings", "bayplan_command", *ENGINE)
+OWN = ("state", *COMMON)
 # Maps whose values may be secret, at any depth, and options that may hold one anywhere.
 SECRET_MAPS = ("environment", "env", "args")
-SECRET_OPTIONS = ("definition",)
+SECRET_OPTIONS = ("definition", "data", "content", "stdin")
 MASK = "********"
 
 
@@ -31,6 +28,21 @@ class Module(AnsibleModule):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(supports_check_mode=True, no_log=True, **options)
+
+    def carry(self, request: str) -> tuple[int, str, str]:
+        """Exit code, output and errors of the bridge, given a request; ends the module when there is no bridge."""
+        argv = find(self.params.get("bayplan_command"))
+        if not argv:
+            self.fail_json(
+                msg=f"bayplan is not installed on the target: not in {INSTALLED}, not in PATH",
+                hint="install it there (pip install bayplan in a virtual environment), or set bayplan_command",
+            )
+        try:
+            return self.run_command(argv, data=request, handle_exceptions=False)
+        except OSError as error:
+            return self.fail_json(
+                msg=f"cannot run {argv[0]}: {error.strerror}", hint="check bayplan_command on the target"
+            )
 
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
         arguments = {key: MASK if key in SECRET_OPTIONS and value else value for key, value in self.params.items()}
@@ -59,49 +71,16 @@ def given(options: Any) -> Any:
     return [given(item) for item in options] if isinstance(options, list) else options
 
 
-def argv_of(command: str) -> list[str]:
-    """The bridge of a command: by the interpreter of its virtual environment, which starts sooner, else by its verb.
-
-    ``-P`` keeps the directory the module happens to run in off the import path.
-    """
-    folder = Path(shutil.which(command) or command).resolve().parent
-    python = str(folder / "python")
-    if (folder.parent / "pyvenv.cfg").is_file() and os.access(python, os.X_OK):
-        return [python, "-P", "-m", "bayplan.bridge"]
-    return [command, "bridge"]
-
-
-def find(module: AnsibleModule) -> list[str]:
-    """The argv of the bridge: the option, BAYPLAN_COMMAND, this interpreter's package, /opt/bayplan, PATH."""
-    named = module.params.get("bayplan_command") or os.environ.get("BAYPLAN_COMMAND")
-    if named:
-        return argv_of(named)
-    if importlib.util.find_spec("bayplan"):
-        return [sys.executable, "-P", "-m", "bayplan.bridge"]
-    if os.access(INSTALLED, os.X_OK):
-        return argv_of(INSTALLED)
-    if shutil.which("bayplan"):
-        return argv_of("bayplan")
-    return module.fail_json(  # ends the process
-        msg=f"bayplan is not installed on the target: not in {INSTALLED}, not in PATH",
-        hint="install it there (pip install bayplan in a virtual environment), or set bayplan_command",
-    )
-
-
 def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
     """Run one request and end the module with its response."""
     chosen = {name: module.params.get(name) for name in ENGINE}
     settings = given({**(module.params.get("settings") or {}), **chosen})
-    request = dict(request, check=module.check_mode, settings=settings)
-    argv = find(module)
-    try:
-        code, out, err = module.run_command(argv, data=json.dumps(request), handle_exceptions=False)
-    except OSError as error:
-        module.fail_json(msg=f"cannot run {argv[0]}: {error.strerror}", hint="check bayplan_command on the target")
+    request = dict(request, check=module.check_mode, settings=settings, collection=VERSION)
+    code, out, err = module.carry(json.dumps(request))
     try:
         response = json.loads(out)
     except ValueError:
-        module.fail_json(msg=f"{' '.join(argv)} gave no answer (exit code {code})", output=out, stderr=err)
+        module.fail_json(msg=f"the bridge gave no answer (exit code {code})", output=out, stderr=err)
     for warning in response.pop("warnings", []):
         module.warn(warning)
     if not module._diff or not response.get("diff"):
@@ -109,6 +88,13 @@ def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
     if response.pop("failed", False):
         module.fail_json(**response)
     module.exit_json(**response)
+
+
+def call(module: AnsibleModule, verb: str) -> None:
+    """Ask for a verb that takes the module's own options."""
+    # Not every key of params: a given alias stands there beside its option.
+    options = {key: module.params[key] for key in module.argument_spec if key not in COMMON}
+    ask(module, {"verb": verb, "options": given(options)})
 
 
 def resource(module: AnsibleModule, kind: str) -> None:

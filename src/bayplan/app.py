@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayplan.errors import StalePlanError
-from bayplan.models import Duration, Kind, ResourceId, Settings, Stack
+from bayplan.errors import NotFoundError, StalePlanError
+from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -38,16 +38,35 @@ def plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] = (),
     stopped: Collection[ResourceId] = (),
+    paused: Collection[ResourceId] = (),
+    forced: Mapping[ResourceId, Change] | None = None,
     settings: Settings | None = None,
+    orphans: bool = True,
 ) -> Plan:
     """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only.
+
+    ``paused`` ones are frozen, ``forced`` ones restarted or made anew though nothing of them differs. Without
+    ``orphans`` what a project has and does not declare stays.
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
     if settings is not None:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    made = make_plan(stack, runtime, scope=scope, absent=absent, stopped=stopped)
+    made = make_plan(
+        stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
+    )
     return made.model_copy(update={"stack": stack})
+
+
+def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
+    """What must happen for some services, and what they depend on, to be as declared; the rest is left alone.
+
+    It is no generation of the project. Raises NotFoundError for a service that is not declared.
+    """
+    from bayplan.reconcile.one_off import of_services
+
+    made = plan(of_services(stack, services), runtime, settings=settings, orphans=False)
+    return made.model_copy(update={"stack": None, "kept": ()})
 
 
 def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:
@@ -202,7 +221,7 @@ def events(
     """What happened to a project's resources, oldest first."""
     from bayplan.reconcile import events as happened
 
-    journal = Journal(settings.state_root / "record.db")
+    journal = Journal(settings.state_root / "record.db", to_read=True)
     try:
         return happened.events(project, runtime, journal, since=since, until=until)
     finally:
@@ -268,6 +287,41 @@ def login(settings: Settings, registry: str, user: str, password: str) -> str:
     from bayplan.registry import login as room
 
     return room.login(settings, registry, user, password)
+
+
+def check_login(settings: Settings, registry: str, user: str, password: str) -> None:
+    """Ask a registry whether it accepts credentials, and keep nothing. Raises AccessDeniedError, UnavailableError."""
+    from bayplan.registry import login as room
+
+    room.check(settings, registry, user, password)
+
+
+def login_of(registry: str) -> tuple[str, str] | None:
+    """User and password that are kept for a registry."""
+    from bayplan.registry import login as room
+
+    return room.kept(registry)
+
+
+def export_volume(runtime: Runtime, name: str, path: Path) -> None:
+    """Write a volume's content as a tar file, which has its name when it is whole."""
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with aside.open("wb") as file:
+            runtime.export_volume(name, file)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def import_volume(runtime: Runtime, name: str, archive: Path, *, replace: bool) -> None:
+    """Fill a volume from a tar file, all of it or nothing. Raises NotFoundError, ConflictError, CorruptStateError."""
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise NotFoundError(f"{archive} cannot be read: {error.strerror}") from error
+    with file, runtime.lock(f"import into volume {name}"):
+        runtime.import_volume(name, file, replace=replace)
 
 
 def logout(registry: str) -> bool:

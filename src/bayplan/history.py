@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from bayplan.errors import BayplanError, NotFoundError
-from bayplan.models import ResourceId, Settings, Stack
+from bayplan.models import Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import causes
 from bayplan.reconcile import generations as room
-from bayplan.reconcile.plan import FieldChange, Plan
+from bayplan.reconcile.causes import Drift
+from bayplan.reconcile.plan import Action, FieldChange, Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.record.generations import Generation, Generations
 from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Runtime
+from bayplan.runtime.protocol import Runtime, Snapshot
 
 
 def history(project: str, settings: Settings) -> list[tuple[int, Generation | BayplanError]]:
@@ -50,18 +53,53 @@ def plan_rollback(
                 raise NotFoundError(f"project {project} has no generation before this one", hint="see `history`")
             number = numbers[-2]
         made = kept.get(project, number)
-    stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
-    plan = make_plan(stack, runtime, pinned=_pins(made))
-    room.check_content(plan)
-    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {number}"})
+    return _plan_back(made, room.restored(made, runtime.observe(default_scope(made.stack)), current), runtime)
 
 
-def plan_drift(project: str, runtime: Runtime, settings: Settings) -> tuple[Generation, Plan]:
-    """The last generation of a project, and what differs from it: all of that is drift. Raises NotFoundError."""
+def generation_before(failed: Plan, settings: Settings) -> Generation | None:
+    """What a project can go back to after an apply of all of it has failed; None when there is nothing.
+
+    A failed apply leaves no generation: the last one is that of before, unless it declares the same. A swarm takes its
+    services back itself, each by its own policy.
+    """
+    if not failed.project or failed.stack is None or failed.engine == "swarm":
+        return None
     with _generations(settings) as kept:
-        made = kept.last(project)
-    stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
-    return made, make_plan(stack, runtime, pinned=_pins(made))
+        numbers = kept.numbers(failed.project)
+        made = kept.get(failed.project, numbers[-1]) if numbers else None
+    return None if made is None or room.is_of(made, failed) else made
+
+
+def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
+    """What takes a project back to a generation after a failed apply, with the secrets that it ran with before.
+
+    Of what the generation has not, only what that apply has made goes.
+    """
+    stack = room.restored(made, failed.snapshot, failed.stack, as_it_ran=True)
+    kept = {item.id for item in stack.resources()}
+    new = {step.resource for step in failed.steps if step.action is Action.CREATE} - kept
+    new = {item for item in new if item.kind is not Kind.VOLUME}
+
+    def absent(found: Snapshot) -> Collection[ResourceId]:
+        return new & found.resources.keys()
+
+    return _plan_back(made, stack, runtime, absent=absent, orphans=False)
+
+
+def _plan_back(made: Generation, stack: Stack, runtime: Runtime, **more: Any) -> Plan:
+    plan = make_plan(stack, runtime, pinned=_pins(made), backwards=True, **more)
+    room.check_content(plan)
+    # What is recorded is what was declared, builds and all: a comparison of environments shows no other declaration.
+    stack = stack.model_copy(update={"images": made.stack.images})
+    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
+
+
+def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
+    """What differs from the last generation of a project, and why. Raises NotFoundError."""
+    with _journal(settings) as journal:
+        made = Generations(journal).last(project)
+        stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
+        return causes.drift(made, make_plan(stack, runtime, pinned=_pins(made)), runtime, journal)
 
 
 def _pins(made: Generation) -> dict[str, str]:
@@ -70,8 +108,14 @@ def _pins(made: Generation) -> dict[str, str]:
 
 @contextmanager
 def _generations(settings: Settings) -> Iterator[Generations]:
-    journal = Journal(settings.state_root / "record.db")
-    try:
+    with _journal(settings) as journal:
         yield Generations(journal)
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Journal]:
+    journal = Journal(settings.state_root / "record.db", to_read=True)
+    try:
+        yield journal
     finally:
         journal.close()

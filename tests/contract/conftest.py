@@ -1,4 +1,4 @@
-"""One host for each engine; at the end it is told which engine ran, and which was skipped and why.
+"""One host for each engine; which of them ran is told at the end (tests/told.py).
 
 ``host`` is every engine, ``real_host`` those that really run something, ``engine_host`` those that are services.
 """
@@ -6,17 +6,15 @@
 import contextlib
 import secrets
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import engines
 from contract.hosts import Host, is_root, joined
+from told import KINDS, VERSION
 
-KINDS = ("fake", "native", "docker", "podman")
-ran = {kind: Counter() for kind in KINDS}
-versions = {}
+SERVICES = KINDS[2:]
 
 
 def why_not(kind):
@@ -31,7 +29,9 @@ def why_not(kind):
 def pytest_generate_tests(metafunc):
     names = metafunc.fixturenames
     if "host" in names:
-        kinds = KINDS[2:] if "engine_host" in names else KINDS[1:] if "real_host" in names else KINDS
+        # Where engines of other versions are tried, the rest is as it was.
+        of_engines = "engine_host" in names or engines.OTHER
+        kinds = SERVICES if of_engines else KINDS[1:] if "real_host" in names else KINDS
         marked = [pytest.param(kind, marks=[pytest.mark.host] * (kind != "fake"), id=kind) for kind in kinds]
         metafunc.parametrize("host", marked, indirect=True)
 
@@ -68,7 +68,7 @@ def host(request, service, tmp_path):
         stack.enter_context(joined(engine))
         made = Host(kind, root, engine)
         stack.callback(made.clean)
-        versions[kind] = made.runtime.facts().version
+        request.node.user_properties.append((VERSION, made.runtime.facts().version))
         if kind == "native":
             archive = root / "busybox.tar"
             archive.write_bytes(engines.busybox_archive())
@@ -86,25 +86,3 @@ def real_host(host):
 def engine_host(host):
     """Docker and Podman."""
     return host
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item):
-    report = (yield).get_result()
-    kind = item.callspec.params.get("host") if hasattr(item, "callspec") else None
-    if kind in ran and (report.when == "call" or report.outcome != "passed"):
-        ran[kind][report.outcome] += 1
-        if report.skipped and isinstance(report.longrepr, tuple):
-            ran[kind][f"why: {report.longrepr[2].removeprefix('Skipped: ')}"] += 1
-
-
-def pytest_terminal_summary(terminalreporter):
-    if not any(ran.values()):
-        return
-    terminalreporter.section("engines under the contract")
-    for kind, counts in ran.items():
-        whys = [name.removeprefix("why: ") for name in counts if name.startswith("why: ")]
-        told = ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "skipped") if counts[name])
-        version = f" {versions[kind]}" if kind in versions else ""
-        why = f" ({'; '.join(whys)})" if whys else ""
-        terminalreporter.write_line(f"{kind}{version}: {told or 'no test asked for it'}{why}")

@@ -20,6 +20,7 @@ from bayplan.runtime.protocol import Scope
 from engines import REGISTRY
 
 KILLED = Path(__file__).with_name("killed.py")
+ATTACHED = Path(__file__).with_name("attached.py")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,6 +69,12 @@ class Host:
             registries_conf=(registries,),
         )
         self.runtime = open_runtime(self.settings.model_copy(update={"engine": kind}))
+
+    def reopen(self, **changes):
+        """Go on with other settings, such as another address of the same engine."""
+        self.runtime.close()
+        self.settings = self.settings.model_copy(update=changes)
+        self.runtime = open_runtime(self.settings.model_copy(update={"engine": self.kind}))
 
     # -- declared state ----------------------------------------------------------------------------------------
 
@@ -134,6 +141,11 @@ class Host:
         done = self.runtime.exec(self.name(service), ["sh", "-c", script])
         assert done.exit_code == code, (done.stdout, done.stderr)
         return done.stdout.decode()
+
+    def attached(self, verb, service, *command):
+        """Command line of a process whose standard streams are those of a container or of a command in it."""
+        settings = self.settings.model_copy(update={"engine": self.kind})
+        return [sys.executable, str(ATTACHED), settings.model_dump_json(), verb, self.name(service), *command]
 
     def inside(self, *argv):
         """A command in the network namespace of the host; what it wrote, None when it failed."""

@@ -6,14 +6,11 @@ import pty
 import select
 import struct
 import subprocess
-import sys
 import termios
 import time
-from pathlib import Path
 
 import pytest
 
-ATTACHED = Path(__file__).with_name("attached.py")
 DETACHED = 100
 SHELL = """
 services:
@@ -25,14 +22,9 @@ services:
 """
 
 
-def argv(host, verb, service, *command):
-    settings = host.settings.model_copy(update={"engine": host.kind})
-    return [sys.executable, str(ATTACHED), settings.model_dump_json(), verb, host.name(service), *command]
-
-
 def piped(host, verb, service, *command, stdin=""):
     done = subprocess.run(
-        argv(host, verb, service, *command), input=stdin, capture_output=True, text=True, check=False, timeout=60
+        host.attached(verb, service, *command), input=stdin, capture_output=True, text=True, check=False, timeout=60
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -42,7 +34,7 @@ def typed(host, verb, service, *command, keys, rows=33, columns=101):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     child = subprocess.Popen(
-        argv(host, verb, service, *command), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        host.attached(verb, service, *command), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )
     os.close(slave)
     said, left, end = b"", list(keys), time.monotonic() + 60

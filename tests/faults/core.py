@@ -41,6 +41,7 @@ services:
     ports: ["127.0.0.1:${PORT}:7000"]
     stop_grace_period: 50ms
     depends_on: {store: {condition: service_healthy}}
+    deploy: {update_config: {order: "${ORDER:-stop-first}", monitor: 50ms}}
   web:
     image: lab/busybox
     command: [sh, -c, 'exec sleep 600']
@@ -167,7 +168,9 @@ class Core:
         return {name: item["pid"] for name, item in self.status().items() if item["kind"] == "container"}
 
     def query(self, sql):
-        """Rows of the record file."""
+        """Rows of the record file; none while nothing has been changed."""
+        if not (self.settings.state_root / "state.db").exists():
+            return []
         with closing(sqlite3.connect(self.settings.state_root / "state.db")) as connection:
             return connection.execute(sql).fetchall()
 

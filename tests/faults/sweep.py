@@ -31,7 +31,7 @@ from pathlib import Path
 
 from faults.core import COMPOSE, Core, add_image, ask, free_port
 
-SCENARIOS = ("first apply", "edit", "destroy", "destroy with volumes")
+SCENARIOS = ("first apply", "edit", "start-first edit", "destroy", "destroy with volumes")
 VICTIMS = ("process", "process", "group", "everything")
 """Who is killed: the process alone, its process group, or that and every monitor and runtime of the core too."""
 POINTS = Path(__file__).with_name("points.py")
@@ -195,6 +195,8 @@ class Sweep:
             return [], ("apply",), {}
         if scenario == "edit":
             return [up], ("apply",), self.subject.edit
+        if scenario == "start-first edit":
+            return [up], ("apply",), {**self.subject.edit, "ORDER": "start-first"}
         if scenario == "rollback":
             return [up, (("apply",), self.subject.edit)], ("rollback", "1"), {}
         return [up], ("destroy", *(["--volumes"] if "volumes" in scenario else [])), {}

@@ -2,15 +2,33 @@
 
 from hypothesis import strategies as st
 
-from bayplan.models import Container, Dependency, Endpoint, Image, Network, Port, Stack, VolumeMount
+from bayplan.models import (
+    Container,
+    Dependency,
+    Duration,
+    Endpoint,
+    Image,
+    Network,
+    Port,
+    Stack,
+    UpdateConfig,
+    VolumeMount,
+)
 from bayplan.models import Volume as VolumeModel
 
 NAMES = ("a", "b", "c", "d")
 ANY = st.booleans()
-FREE_FIELDS = ("image", "user", "environment", "labels", "expose", "ports")
+STOP_FIRST = UpdateConfig(monitor=Duration())
+START_FIRST = UpdateConfig(monitor=Duration(), order="start-first")
+FREE_FIELDS = ("image", "user", "environment", "labels", "expose", "ports", "update_config")
 """Fields that can be taken over from a container of another stack."""
 CUTS = st.sampled_from(
-    ("", *(f"{verb} {name}" for verb in ("create", "start", "update", "heal", "stop") for name in NAMES))
+    (
+        "",
+        *(f"{verb} {name}" for verb in ("create", "start", "update", "heal", "stop", "take_over") for name in NAMES),
+        *(f"{verb} {name}.successor" for verb in ("create", "start", "delete") for name in NAMES),
+        *(f"{verb} {name}.superseded" for verb in ("drain", "delete") for name in NAMES),
+    )
 )
 
 
@@ -33,6 +51,7 @@ def stacks(draw) -> Stack:
                 expose=draw(st.sampled_from(((), ("1",), ("2",)))),
                 networks=[Endpoint(network=item) for item in networks if draw(st.booleans())],
                 mounts=[VolumeMount(source=v, target=f"/{v}") for v in volumes if draw(st.booleans())],
+                update_config=draw(st.sampled_from((None, None, STOP_FIRST, START_FIRST))),
                 depends_on=[
                     Dependency(service=other, restart=draw(st.booleans()))
                     for other in names[:number]

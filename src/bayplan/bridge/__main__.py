@@ -2,6 +2,10 @@
 
 import sys
 
-from bayplan.bridge.main import main
+from bayplan.bridge import starting
 
-raise SystemExit(main(sys.stdin, sys.stdout))
+starting.quickly()
+
+from bayplan.bridge.main import main  # noqa: E402 - after pydantic was told to start soon
+
+starting.end(main(sys.stdin, sys.stdout))

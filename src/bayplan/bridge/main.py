@@ -1,11 +1,14 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
-Request: ``verb`` (plan, apply, destroy, info), ``settings``, ``stack`` or ``resources`` and ``absent``, ``check``,
-``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy).
+Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
+``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for
+the apply of a stack: rollback or keep), ``collection`` (its version).
+Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``image_receive`` is another request, with its own answers (``bridge.images``).
-Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``;
-null when nothing was to be done); or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well
-when a step of an apply failed. Values that may be secret are masked by the engine.
+Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
+``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
+or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well when a step of an apply failed.
+Values that may be secret are masked by the engine.
 """
 
 from __future__ import annotations
@@ -13,22 +16,23 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import app, engines
-from bayplan.bridge import images
+from bayplan import __version__, app, engines, environments, recovery
+from bayplan.bridge import images, sent, waiting
+from bayplan.bridge.answers import done as _done
+from bayplan.bridge.answers import failure as _failure
+from bayplan.bridge.answers import shown as _shown
 from bayplan.bridge.request import read_ids, read_resources, read_stack
-from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, StoppedError
+from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
+from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Kind, ResourceId, Settings, Stack
-from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
-from bayplan.reconcile.render import as_json, before_after
 from bayplan.runtime.protocol import Runtime, Scope
 
-Opener = Callable[[Settings], AbstractContextManager[Runtime]]
-VERBS = ("plan", "apply", "destroy", "info")
+VERBS = ("plan", "apply", "destroy", "info", "report", *ROOMS)
 
 
 class _Collector(logging.Handler):
@@ -87,6 +91,7 @@ def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
         request = json.loads(text)
         if not isinstance(request, dict) or request.get("verb") not in VERBS:
             raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
+        _refuse_newer(request.get("collection"))
         response = _handle(request, opener or engines.open_runtime)
     except (json.JSONDecodeError, RecursionError) as error:
         response = {"failed": True, "msg": f"the request is not JSON: {error}", "where": "request"}
@@ -99,20 +104,29 @@ def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
     return {**response, "warnings": collector.messages}
 
 
-def _failure(error: BayplanError) -> dict[str, Any]:
-    where = str(error.where or "")
-    return {"failed": True, "msg": str(error), "where": where, "hint": error.hint, "output": error.output}
+def _refuse_newer(collection: object) -> None:
+    """A package knows nothing of what a later collection asks for."""
+    asked = [int(part) for part in str(collection or "0").split("+")[0].split(".") if part.isdigit()]
+    if asked > [int(part) for part in __version__.split("+")[0].split(".") if part.isdigit()]:
+        raise UnsupportedError(
+            f"bayplan {__version__} on the target is older than the collection, {collection}",
+            hint="upgrade the package there to that version or a later one",
+        )
 
 
 def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.load_settings(overrides=request.get("settings") or {})
+    if (request.get("stack") or {}).get("sent") is not None:
+        return _handle_sent(request, settings, opener)
     options = request.get("options") or {}
+    if request["verb"] in ROOMS:
+        return answer(Asked(request["verb"], options, bool(request.get("check")), settings, opener))
     absent = read_ids(request.get("absent") or [])
     stack: Stack | str
     if request.get("stack") is not None:
         given = request["stack"]
         bare = not any(given.get(name) for name in ("files", "project_src", "definition"))
-        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info")
+        by_name = bare and given.get("project_name") and request["verb"] in ("destroy", "info", "report")
         stack = given["project_name"] if by_name else read_stack(given, settings)
     else:
         stack = read_resources(request.get("resources") or [])
@@ -123,49 +137,68 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     settings = engines.chosen(settings, lambda: stack if isinstance(stack, str) else stack.name)
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
+    if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
+        stack = environments.held(stack, strict=bool(request["stack"].get("locked")))
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
+        if request["verb"] == "report":
+            name = stack if isinstance(stack, str) else stack.name
+            return {"report": environments.report(name, runtime, settings).model_dump(mode="json")}
 
         def make() -> Plan:
             if request["verb"] == "destroy":
                 volumes, images = bool(options.get("volumes")), bool(options.get("images"))
                 return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
+            if options.get("services"):
+                return app.plan_services(stack, options["services"], runtime, settings)
             stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
-            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings)
+            keep = options.get("purge") is False
+            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
 
         if request.get("check") or request["verb"] == "plan":
             return {**_shown(make()), "result": None}
-        plan, outcome = app.converge(make, runtime, settings)
-        return {**_shown(plan), **_done(outcome)}
+        settings = _told_of_failure(settings, options.get("on_failure"))
+        plan, outcome, back = recovery.converge(make, runtime, settings)
+        response = {**_shown(plan), **_done(outcome, back)}
+        if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
+            response |= waiting.settled(stack, options, runtime)
+        return response
+
+
+def _told_of_failure(settings: Settings, asked: object) -> Settings:
+    """Settings with what the request says becomes of a stack that fails."""
+    if asked not in (None, "rollback", "keep"):
+        raise DeclarationError(f"on_failure is rollback or keep, not {asked!r}", where="request")
+    return settings.model_copy(update={"on_failure": asked}) if asked else settings
+
+
+def _handle_sent(request: Mapping[str, Any], settings: Settings, opener: Opener) -> dict[str, Any]:
+    """A stack whose files the asker has: brought here first, or foreseen."""
+    given = dict(request["stack"])
+    files = given.pop("sent")
+    there = sent.Sent(files, engines.chosen(settings, lambda: str(given.get("project_name") or files.get("key"))))
+    missing = there.missing()
+    if missing:
+        return {"changed": False, "missing": missing}
+    here = {**request, "stack": {**given, "project_src": str(there.directory), "remote_src": True}}
+    if request.get("check") or request["verb"] == "plan":
+        response = there.foreseen(lambda: _handle(here, opener))
+    else:
+        there.write()
+        try:
+            response = _handle(here, opener)
+        except BayplanError as error:
+            response = _failure(error)
+        if request["verb"] == "destroy" and not response.get("failed"):
+            there.forget()
+    changed = bool(response.get("changed") or there.changed)
+    return {**response, "changed": changed, "sent": {"written": there.written, "removed": there.removed}}
 
 
 def _kinds(stack: Stack) -> list[Kind]:
     return [item.kind for item in stack.resources()]
-
-
-def _shown(plan: Plan) -> dict[str, Any]:
-    before, after = before_after(plan)
-    return {"changed": plan.changed, "plan": as_json(plan), "diff": {"before": before, "after": after}}
-
-
-def _done(outcome: Outcome) -> dict[str, Any]:
-    """What was done. When a step failed, its error beside what was done before: that stays changed."""
-    result = {
-        "done": [str(step.resource) for step in outcome.done],
-        "failed": [str(step.resource) for step, _ in outcome.failed],
-        "skipped": [str(step.resource) for step in outcome.skipped],
-    }
-    response: dict[str, Any] = {"changed": outcome.changed, "result": result}
-    try:
-        outcome.raise_failure()
-        if outcome.stopped:
-            done = ", ".join(result["done"]) or "nothing"
-            raise StoppedError(f"stopped between steps; done: {done}", hint="run it again to go on")
-    except BayplanError as error:
-        response.update(_failure(error))
-    return response
 
 
 def _info(stack: Stack | str, named: tuple[ResourceId, ...], runtime: Runtime) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from bayplan.bridge import networks, spellings
 from bayplan.errors import DeclarationError
 from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, Resource, ResourceId, Settings, Stack
 
@@ -27,6 +27,11 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     """The stack of ``project_src``, ``files`` (relative to it) or ``definition``. Raises DeclarationError."""
     from bayplan.load.compose import find_files, load_stack, load_text
 
+    if given.get("remote_src") is False:
+        raise DeclarationError(
+            f"{given.get('project_src')} is where Ansible runs, and this connection passes no files along",
+            hint="switch pipelining on (not with become_method su), or copy it and leave remote_src out",
+        )
     source = given.get("project_src")
     directory = Path(source) if source else None
     common: dict[str, Any] = {
@@ -34,6 +39,7 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
         "profiles": tuple(given.get("profiles") or ()),
         "environment": _environment(given.get("env") or {}),
         "settings": settings,
+        "override": _scaled(given.get("scale") or {}),
     }
     if given.get("definition") is not None:
         named = given.get("project_name") or directory or given["definition"].get("name")
@@ -49,14 +55,26 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     return load_stack(files, project_directory=directory, **common)
 
 
+def _scaled(scale: Mapping[str, Any]) -> str:
+    """Replicas by service, as a text that goes over the files."""
+    for name, count in scale.items():
+        if isinstance(count, bool) or not str(count).isdecimal():
+            raise DeclarationError(f"scale: {name} {count!r} is no number of replicas", where="stack")
+    services = {name: {"scale": int(count), "deploy": {"replicas": int(count)}} for name, count in scale.items()}
+    return json.dumps({"services": services}) if services else ""
+
+
 def read_resources(items: list[Mapping[str, Any]]) -> Stack:
     """Single resources as a stack without a project; a container brings its image. Raises DeclarationError."""
     found: dict[str, list[Any]] = {name: [] for name in _FIELDS.values()}
     for item in items:
         kind = _kind(item)
         values = {name: value for name, value in item.items() if name != "kind"}
+        of_image: dict[str, Any] = {}
         if kind is Kind.CONTAINER:
-            values = _container(values)
+            values, of_image = spellings.read(values)
+        elif kind is Kind.NETWORK:
+            values = networks.read(values)
         if isinstance(values.get("build"), dict):
             built = values["build"].items()
             values["build"] = {key: _texts(value) if key in ("args", "labels") else value for key, value in built}
@@ -68,10 +86,12 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
             first = error.errors(include_url=False, include_input=False)[0]
             path = ".".join(str(part) for part in first["loc"])
             message = str(first["msg"]).removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                raise _unknown(path, _model(kind), where) from error
             raise DeclarationError(f"{path}: {message}" if path else message, where=where) from error
         found[_FIELDS[kind]].append(resource)
         if isinstance(resource, Container) and resource.image not in [image.name for image in found["images"]]:
-            found["images"].append(Image(name=resource.image))
+            found["images"].append(_image(resource.image, of_image, where))
         for mount in resource.mounts if isinstance(resource, Container) else ():
             if isinstance(mount, ImageMount) and mount.source not in [image.name for image in found["images"]]:
                 found["images"].append(Image(name=mount.source))
@@ -84,6 +104,22 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
     from bayplan.models.swarm import SwarmStack
 
     return SwarmStack(name="", nodes=tuple(nodes))
+
+
+def _unknown(path: str, model: type[Resource], where: str) -> DeclarationError:
+    import difflib
+
+    near = difflib.get_close_matches(path, model.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    return DeclarationError(f"there is no option {path!r}", where=where, hint=hint)
+
+
+def _image(name: str, options: Mapping[str, Any], where: str) -> Image:
+    try:
+        return Image.model_validate({"name": name, **options})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DeclarationError(f"{first['loc'][0]}: {first['msg']}", where=where) from error
 
 
 def _model(kind: Kind) -> type[Resource]:
@@ -104,55 +140,6 @@ def _kind(item: Mapping[str, Any]) -> Kind:
     if item.get("kind") not in kinds:
         raise DeclarationError(f"unknown kind {item.get('kind')!r}", hint=f"one of {', '.join(kinds)}")
     return Kind(item["kind"])
-
-
-def _container(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Short spellings of a container's options, as Compose writes them, made long."""
-    result = dict(values)
-    for name in ("command", "entrypoint"):
-        if isinstance(result.get(name), str):
-            result[name] = _words(result[name], f"container {values.get('name', '')}: {name}")
-        elif isinstance(result.get(name), list):
-            result[name] = [str(part) for part in result[name]]
-    if result.get("ports"):
-        result["ports"] = _ports(result["ports"])
-    if result.get("mounts"):
-        result["mounts"] = [_mount(item, str(values.get("name"))) for item in result["mounts"]]
-    if result.get("networks"):
-        result["networks"] = [{"network": item} if isinstance(item, str) else item for item in result["networks"]]
-    restart = result.get("restart")
-    if isinstance(restart, (bool, str)):
-        # YAML 1.1 reads the word `no` as false.
-        result["restart"] = {"condition": "no" if restart is False else restart}
-    return result
-
-
-def _words(text: str, where: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise DeclarationError(f"{text!r}: {error}", where=where, hint="close the quotes, or give a list") from error
-
-
-def _ports(items: list[Any]) -> list[Any]:
-    from bayplan.load.compose.ports import read_ports
-    from bayplan.load.compose.yaml_text import parse, place
-
-    return list(read_ports(place(parse(json.dumps(items), "ports")[0])))
-
-
-def _mount(item: Any, container: str) -> Any:
-    if not isinstance(item, str):
-        return item
-    from bayplan.load.compose.mounts import MountReader
-    from bayplan.load.compose.yaml_text import parse, place
-
-    source = item.split(":")[0]
-    reader = MountReader(Path("/"), str(Path.home()), {source: source}, container)
-    mounts = reader.read(place(parse(json.dumps({"volumes": [item]}), "mounts")[0]))
-    if reader.anonymous:
-        raise DeclarationError(f"mounts: {item!r} names no source", where=f"container {container}", hint="NAME:PATH")
-    return mounts[0].model_dump(mode="json")
 
 
 def _texts(values: Any) -> Any:

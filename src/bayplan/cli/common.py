@@ -15,6 +15,9 @@ from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
+_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle"})
+"""Verbs that take images as the lock has them; the others (to look, to stop, to remove) work whatever is in it."""
+
 
 def settings_of(options: Namespace) -> Settings:
     """Settings of file, environment and command line."""
@@ -28,7 +31,7 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
     """The engine that runs what the options name, and the settings."""
     # Once: else each model that holds containers (a stack, what was observed, a plan) works their schema out anew.
     Container.model_rebuild()
-    settings = engines.chosen(settings_of(options), lambda: _project_if_any(options))
+    settings = engines.chosen(settings_of(options), lambda: project_if_any(options))
     if settings.engine == "swarm" and "stack" in options:
         del options.stack  # it was read for one host, to know its name
     options.settings = settings
@@ -36,7 +39,8 @@ def opened(options: Namespace) -> Iterator[tuple[Runtime, Settings]]:
         yield runtime, settings
 
 
-def _project_if_any(options: Namespace) -> str:
+def project_if_any(options: Namespace) -> str:
+    """The project's name; empty where nothing says it."""
     if options.project_name:
         return str(options.project_name)
     found = stack_if_any(options)
@@ -61,7 +65,7 @@ def stack(options: Namespace) -> Stack:
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
         raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    options.stack = load_stack(
+    found = load_stack(
         files,
         project_directory=directory,
         project_name=options.project_name,
@@ -70,7 +74,19 @@ def stack(options: Namespace) -> Stack:
         profiles=tuple(options.profile),
         settings=options.settings if "settings" in options else settings_of(options),
     )
+    options.stack = _locked(found, options) if options.verb in _HELD else found
     return cast(Stack, options.stack)
+
+
+def _locked(found: Stack, options: Namespace) -> Stack:
+    """At the digests of the lock beside it; there is none most of the time."""
+    strict = getattr(options, "locked", False)
+    there = any((Path(source).parent / "bayplan.lock").exists() for source in found.sources[:1])
+    if getattr(options, "no_lock", False) or not (strict or there):
+        return found
+    from bayplan import environments
+
+    return environments.held(found, strict=strict)
 
 
 def lock_timeout(options: Namespace) -> Duration | None:

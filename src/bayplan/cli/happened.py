@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from bayplan import app
 from bayplan.cli.common import opened, project
-from bayplan.cli.log_lines import moment
 from bayplan.cli.printable import printable
 from bayplan.errors import DeclarationError
+from bayplan.load.moments import moment
 from bayplan.reconcile.events import Event
 
 _POLL_S = 0.5

@@ -8,6 +8,7 @@ from typing import Any
 from bayplan import engines
 from bayplan import history as room
 from bayplan.cli import verbs
+from bayplan.cli.colour import style
 from bayplan.cli.common import opened, project, settings_of, show, stack_if_any, table
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.reconcile import render
@@ -57,21 +58,23 @@ def rollback(options: Namespace) -> int:
 
         if options.dry_run:
             made = make()
-            show(options, render.as_json(made), render.as_text(made))
+            show(options, render.as_json(made), render.as_text(made, style(options)))
             return 0
         return verbs.carry_out(options, make, runtime, settings)
 
 
 def drift(options: Namespace) -> int:
-    """Print what differs from what was applied last, whatever the declaration says by now."""
+    """Print what differs from what was applied last, and why, whatever the declaration says by now."""
     name = project(options)
     with opened(options) as (runtime, settings):
-        made, plan = room.plan_drift(name, runtime, settings)
-    applied = f"generation {made.number}, applied {made.made_at:%Y-%m-%d %H:%M} by {made.by}"
-    text = f"{name} has drifted from {applied}:\n\n{render.steps_text(plan)}\n\n`bayplan apply` mends it."
-    data = {"generation": made.number, "drifted": plan.changed, "plan": render.as_json(plan)}
-    show(options, data, text if plan.changed else f"No drift: {name} is as {applied}.")
-    return 5 if options.detailed_exitcode and plan.changed else 0
+        found = room.drift(name, runtime, settings)
+    applied = f"generation {found.generation}, applied {found.applied_at:%Y-%m-%d %H:%M} by {found.by}"
+    causes = {item.resource: item.causes for item in found.found}
+    steps = render.steps_text(found.plan, style(options), causes)
+    text = f"{name} has drifted from {applied}:\n\n{steps}\n\n`bayplan apply` mends it."
+    drifted = found.plan.changed
+    show(options, found.model_dump(mode="json"), text if drifted else f"No drift: {name} is as {applied}.")
+    return 5 if options.detailed_exitcode and drifted else 0
 
 
 def _settings(options: Namespace, name: str) -> Any:

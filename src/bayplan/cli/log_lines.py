@@ -8,13 +8,12 @@ import queue
 import threading
 from argparse import Namespace
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import itemgetter
 
 from bayplan.cli.common import opened, writers
 from bayplan.cli.printable import printable
-from bayplan.errors import DeclarationError
-from bayplan.models import Duration
+from bayplan.load.moments import moment
 from bayplan.runtime.protocol import LogLine, Runtime
 
 _WINDOW_S = 0.2
@@ -32,27 +31,6 @@ def logs(options: Namespace) -> int:
         for _, name, line in lines:
             print(_text(options, name, width, line), flush=options.follow)
     return 0
-
-
-def moment(text: str | None, option: str) -> datetime | None:
-    """A time: RFC 3339, seconds since 1970, or a duration that counts back from now. Raises DeclarationError."""
-    if not text:
-        return None
-    try:
-        return datetime.now(UTC) - Duration.parse(text)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromtimestamp(float(text), UTC) if _is_number(text) else datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError) as error:
-        raise DeclarationError(
-            f"{option} {text!r} is no time", hint="write 2025-01-31T12:00:00Z, seconds since 1970, or 10m"
-        ) from error
-    return found.astimezone()
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
 
 
 def _named(

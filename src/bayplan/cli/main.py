@@ -2,7 +2,8 @@
 
 Exit codes: 0 done (or nothing to do); 1 something failed on the way; 2 the input was refused, nothing was changed;
 3 try again later (host busy, registry unreachable); 4 the host moved since the plan was made; 130 interrupted.
-``plan --detailed-exitcode`` gives 5 when there are changes. ``exec`` gives the command's own code.
+``plan --detailed-exitcode`` gives 5 when there are changes, ``lock --check`` and ``parity`` when something differs.
+``exec`` gives the command's own code.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType, ModuleType
+from types import FrameType
 
+from bayplan.bridge import starting
 from bayplan.cli.printable import printable
 from bayplan.errors import BayplanError, RuntimeFailureError
 
@@ -26,11 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # System calls are made through ctypes: a crash below Python must leave its trace too.
     faulthandler.enable()
-    # Looking for pydantic plugins reads the metadata of every distribution there is, 40 ms here; none is wanted.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    _forgo_plugins()
-    # A short run that makes many small objects and hardly a cycle: the usual threshold looks for them all the time.
-    gc.set_threshold(200_000, 20, 20)
+    starting.quickly()
     if arguments[:1] == ["bridge"]:
         from bayplan.bridge.main import main as bridge
 
@@ -59,28 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """The command itself: ends the process.
-
-    Everything is closed and written when ``main`` is back. Taking the interpreter apart would only cost the time of
-    letting go of each object, 20 to 40 ms.
-    """
-    code = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            code = code or 1
-    os._exit(code)
-
-
-def _forgo_plugins() -> None:
-    """Spare pydantic the module that would look for plugins: with it come importlib.metadata and email, 20 ms more.
-
-    Another pydantic may want other names of it: each is a function that finds none.
-    """
-    loader = ModuleType("pydantic.plugin._loader")
-    loader.__getattr__ = lambda _: tuple  # type: ignore[method-assign]
-    sys.modules.setdefault(loader.__name__, loader)
+    """The command itself: ends the process."""
+    starting.end(main())
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan import __version__
+from bayplan.cli import colour
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -45,14 +46,21 @@ def _verb_of(arguments: Sequence[str]) -> str | None:
 
 
 def _project(sub: Subparsers) -> None:
-    from bayplan.cli import verbs
+    from bayplan.cli import locks, verbs
 
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
     plan.add_argument("--out", type=Path, metavar="FILE", help="keep the plan in a file for `apply FILE`")
     apply = _verb(sub, "apply", verbs.apply, "make the host match")
     apply.add_argument("plan", nargs="?", type=Path, metavar="FILE", help="only if it is still the plan in this file")
+    apply.add_argument(
+        "--on-failure",
+        choices=("rollback", "keep"),
+        help="go back to the generation before when it fails on the way, or leave what was done; rollback",
+    )
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
+    for verb in (plan, apply):
+        locks.options_of(verb)
     _verb(sub, "status", verbs.status, "show what the project has on this host")
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
@@ -71,6 +79,8 @@ def _project(sub: Subparsers) -> None:
     execute.add_argument("command", nargs=argparse.REMAINDER, help="command and its arguments")
     pull = _verb(sub, "pull", verbs.pull, "fetch the project's images, or those that are named")
     pull.add_argument("image", nargs="*", help="image references")
+    for parser in (plan, apply, destroy, pull):
+        colour.add_option(parser)
 
 
 def _past(sub: Subparsers) -> None:
@@ -83,6 +93,26 @@ def _past(sub: Subparsers) -> None:
     rollback.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     drift = _verb(sub, "drift", history.drift, "show what differs from what was applied last")
     drift.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is drift")
+    for parser in (rollback, drift):
+        colour.add_option(parser)
+
+
+def _lock(sub: Subparsers) -> None:
+    from bayplan.cli import locks
+
+    locks.add(sub)
+
+
+def _parity(sub: Subparsers) -> None:
+    from bayplan.cli import parity
+
+    parity.add(sub)
+
+
+def _bundle(sub: Subparsers) -> None:
+    from bayplan.cli import bundles
+
+    bundles.add(sub)
 
 
 def _logs(sub: Subparsers) -> None:
@@ -146,10 +176,29 @@ def _kept(sub: Subparsers) -> None:
     kept_files.add(sub)
 
 
+def _prune(sub: Subparsers) -> None:
+    from bayplan.cli import prune
+
+    prune.add(sub)
+
+
+def _adopt(sub: Subparsers) -> None:
+    from bayplan.cli import adopt
+
+    adopt.add(sub)
+
+
+def _graph(sub: Subparsers) -> None:
+    from bayplan.cli import graph
+
+    graph.add(sub)
+
+
 def _host(sub: Subparsers) -> None:
-    from bayplan.cli import host, login_verbs
+    from bayplan.cli import host, login_verbs, repair
 
     _verb(sub, "check", host.check, "look whether all that is recorded is there and whole; change nothing")
+    _verb(sub, "repair", repair.repair, "make damaged or lost records anew, of what runs and lies on disk")
     resume = _verb(sub, "resume", host.resume, "start again what a reboot ended")
     resume.add_argument("--print-unit", action="store_true", help="print a unit for systemd that does so at each boot")
     resume.add_argument("--print-supervisor-unit", action="store_true", help="print the supervisor's unit")
@@ -169,14 +218,20 @@ _ROOMS: dict[str, Callable[[Subparsers], None]] = {
     **dict.fromkeys(("plan", "apply", "status", "destroy", "exec", "pull"), _project),
     "logs": _logs,
     **dict.fromkeys(("history", "rollback", "drift"), _past),
+    "lock": _lock,
+    "bundle": _bundle,
+    "parity": _parity,
     **dict.fromkeys((*_LIVES, *_LOOKS, *_BY_SERVICE), _containers),
+    "prune": _prune,
+    "adopt": _adopt,
+    "graph": _graph,
     "image": _images,
     **dict.fromkeys(("build", "builder"), _builds),
     "volume": _volumes,
     "network": _networks,
     "swarm": _swarm,
     **dict.fromkeys(("secret", "config"), _kept),
-    **dict.fromkeys(("check", "resume", "login", "logout", "bridge"), _host),
+    **dict.fromkeys(("check", "repair", "resume", "login", "logout", "bridge"), _host),
 }
 """Who adds a verb. One that is not here is found among all."""
 
@@ -189,6 +244,7 @@ def _verb(sub: Subparsers, name: str, run: object, text: str) -> argparse.Argume
 
 
 def _project_options(parser: argparse.ArgumentParser) -> None:
+    colour.add_option(parser, default=None)
     parser.add_argument("-f", "--file", action="append", default=[], type=Path, metavar="FILE", help="Compose file")
     parser.add_argument("-p", "--project-name", metavar="NAME", help="project name")
     parser.add_argument("--project-directory", type=Path, metavar="DIR", help="directory for relative paths")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bayplan import app, engines
 from bayplan.cli import verbs
+from bayplan.cli.colour import add_option, style
 from bayplan.cli.common import settings_of, show, table
 from bayplan.load.nodes import load_nodes
 from bayplan.models import Settings
@@ -35,6 +36,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     applied = verb("apply", apply, "make, join, change and leave the swarm as the file says")
     applied.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     for made in (planned, applied):
+        add_option(made)
         made.add_argument("nodes", type=Path, nargs="?", default=Path("swarm.yaml"), help="file of nodes; swarm.yaml")
     verb("ls", ls, "list the nodes")
 
@@ -51,7 +53,7 @@ def plan(options: Namespace) -> int:
     nodes, absent = load_nodes(options.nodes)
     with _opened(options) as (runtime, _):
         made = app.plan_single(nodes, runtime, absent=absent)
-    show(options, render.as_json(made), render.as_text(made))
+    show(options, render.as_json(made), render.as_text(made, style(options)))
     return 5 if options.detailed_exitcode and made.changed else 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bayplan import app
+from bayplan.cli.colour import style
 from bayplan.cli.common import container_names as _container_names
 from bayplan.cli.common import lock_timeout
 from bayplan.cli.common import opened as _opened
@@ -21,6 +22,7 @@ from bayplan.cli.streams import detach_keys
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Container, Image, ImageReference, Kind, PullPolicy, Settings, Stack
 from bayplan.reconcile import render
+from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Observed, Runtime
 
@@ -31,12 +33,17 @@ def plan(options: Namespace) -> int:
         made = app.plan(_stack(options), runtime, settings=settings)
         if options.out is not None:
             app.save_plan(made, options.out, runtime)
-    _print(options, render.as_json(made), render.as_text(made))
+    _print(options, render.as_json(made), render.as_text(made, style(options)))
     return 5 if options.detailed_exitcode and made.changed else 0
 
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
+    if options.plan is not None:
+        from bayplan.cli import bundles
+
+        if bundles.is_bundle(options.plan):
+            return bundles.apply_file(options, options.plan)
     with _opened(options) as (runtime, settings):
         stack = _stack(options)
 
@@ -44,7 +51,8 @@ def apply(options: Namespace) -> int:
             return app.plan(stack, runtime, settings=settings)
 
         kept = make if options.plan is None else app.kept_plan(options.plan, make, runtime)
-        return carry_out(options, kept, runtime, settings)
+        asked = {"on_failure": options.on_failure} if options.on_failure else {}
+        return carry_out(options, kept, runtime, settings.model_copy(update=asked), recovers=True)
 
 
 def destroy(options: Namespace) -> int:
@@ -117,43 +125,61 @@ def _image(name: str) -> Image:
     return Image(name=name)
 
 
-def carry_out(options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings) -> int:
-    """Plan, show, do; gives the exit code."""
+def carry_out(
+    options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings, *, recovers: bool = False
+) -> int:
+    """Plan, show, do; gives the exit code. ``recovers``: a failure on the way may take back what was done."""
     limit = lock_timeout(options)
 
     def show(made: Plan) -> None:
         if not options.json:
-            print(render.as_text(made), flush=True)
+            print(render.as_text(made, style(options)), flush=True)
+
+    def turn_back(to: str) -> None:
+        if not options.json:
+            print(f"It failed on the way. Going back to {to}:", flush=True)
 
     with Ticker(quiet=options.json) as ticker:
-        made, outcome = app.converge(
-            make,
-            runtime,
-            settings,
-            on_plan=show,
-            on_event=ticker.event,
-            report=ticker.report,
-            lock_timeout=limit,
-        )
-    if options.json:
-        done = {
-            "changed": outcome.changed,
-            "done": [str(item.resource) for item in outcome.done],
-            "failed": [{"resource": str(item.resource), "error": str(error)} for item, error in outcome.failed],
-            "skipped": [str(item.resource) for item in outcome.skipped],
-            "stopped": outcome.stopped,
+        told: dict[str, Any] = {
+            "on_plan": show,
+            "on_event": ticker.event,
+            "report": ticker.report,
+            "lock_timeout": limit,
         }
+        if recovers:
+            from bayplan import recovery
+
+            made, outcome, back = recovery.converge(make, runtime, settings, on_recovery=turn_back, **told)
+        else:
+            made, outcome = app.converge(make, runtime, settings, **told)
+            back = None
+    if options.json:
+        done = {**_json(outcome), "rolled_back": back and {"to": back.to, "text": str(back), **_json(back.outcome)}}
         print(json.dumps({"plan": render.as_json(made), **done}))
         return 1 if outcome.failed else 130 if outcome.stopped else 0
     if outcome.skipped:
         print(f"Not started: {', '.join(str(item.resource) for item in outcome.skipped)}.", file=sys.stderr)
+    for _, other in outcome.failed[1:]:
+        print(f"Failed too: {other}", file=sys.stderr)
     try:
         outcome.raise_failure()
     except BayplanError as error:
         # 2 says that nothing was changed.
         error.exit_code = 1 if outcome.done and error.exit_code == DeclarationError.exit_code else error.exit_code
+        if back is not None:
+            error.hint = "; ".join(part for part in (error.hint, str(back)) if part)
         raise
     return 0
+
+
+def _json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "changed": outcome.changed,
+        "done": [str(item.resource) for item in outcome.done],
+        "failed": [{"resource": str(item.resource), "error": str(error)} for item, error in outcome.failed],
+        "skipped": [str(item.resource) for item in outcome.skipped],
+        "stopped": outcome.stopped,
+    }
 
 
 def _status_json(item: Observed) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from bayplan import app
 from bayplan.cli.common import opened
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable
@@ -110,28 +111,18 @@ def export(options: Namespace) -> int:
                 raise DeclarationError("an archive is not written to a terminal", hint="name a file with -o")
             runtime.export_volume(options.name, sys.stdout.buffer)
             return 0
-        aside = options.output.with_name(f".{options.output.name}.part")
-        try:
-            with aside.open("wb") as file:
-                runtime.export_volume(options.name, file)
-            aside.replace(options.output)
-        finally:
-            aside.unlink(missing_ok=True)
+        app.export_volume(runtime, options.name, options.output)
     return 0
 
 
 def load(options: Namespace) -> int:
     """From a file or standard input."""
-    with opened(options) as (runtime, _), runtime.lock(f"import into volume {options.name}"):
-        if options.archive is None:
-            runtime.import_volume(options.name, sys.stdin.buffer, replace=options.replace)
+    with opened(options) as (runtime, _):
+        if options.archive is not None:
+            app.import_volume(runtime, options.name, options.archive, replace=options.replace)
             return 0
-        try:
-            file = options.archive.open("rb")
-        except OSError as error:
-            raise NotFoundError(f"{options.archive} cannot be read: {error.strerror}") from error
-        with file:
-            runtime.import_volume(options.name, file, replace=options.replace)
+        with runtime.lock(f"import into volume {options.name}"):
+            runtime.import_volume(options.name, sys.stdin.buffer, replace=options.replace)
     return 0
 
 

@@ -26,20 +26,22 @@ from bayplan.models.container import (
 )
 from bayplan.models.exposed import with_exposed_ports
 from bayplan.models.hooks import Hook
-from bayplan.models.image import Build, BuildSecret, Entitlement, Image, PullPolicy
+from bayplan.models.image import Build, BuildSecret, Entitlement, Image, Pin, PullPolicy
 from bayplan.models.isolation import Device
 from bayplan.models.limits import BlockIo, DeviceRate, DeviceWeight, Resources, Ulimit
 from bayplan.models.mounts import BindMount, ImageMount, Mount, TmpfsMount, VolumeMount
 from bayplan.models.network import Endpoint, Network
 from bayplan.models.reference import ImageReference
+from bayplan.models.rolling import RollbackPolicy, UpdateConfig
 from bayplan.models.secret import FileGrant
 from bayplan.models.settings import Settings
-from bayplan.models.stack import RESOURCE_MODELS, Stack
+from bayplan.models.stack import RESOURCE_MODELS, Allowance, Stack
 from bayplan.models.types import ByteSize, Capability, Digest, Duration
 from bayplan.models.volume import Volume
 
 __all__ = [
     "RESOURCE_MODELS",
+    "Allowance",
     "BindMount",
     "BlockIo",
     "Build",
@@ -68,6 +70,7 @@ __all__ = [
     "Model",
     "Mount",
     "Network",
+    "Pin",
     "Port",
     "PullPolicy",
     "Resource",
@@ -75,10 +78,12 @@ __all__ = [
     "Resources",
     "RestartCondition",
     "RestartPolicy",
+    "RollbackPolicy",
     "Settings",
     "Stack",
     "TmpfsMount",
     "Ulimit",
+    "UpdateConfig",
     "Volume",
     "VolumeMount",
     "anonymous_name",

@@ -15,6 +15,7 @@ from bayplan.models.isolation import CdiName, Device
 from bayplan.models.limits import Resources, Ulimit
 from bayplan.models.mounts import Mount
 from bayplan.models.network import Endpoint
+from bayplan.models.rolling import UpdateConfig
 from bayplan.models.secret import FileGrant
 from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
 
@@ -280,6 +281,9 @@ class Container(Resource):
         default_factory=dict, description="size: most that its own layer may hold, by a project quota."
     )
     depends_on: Annotated[tuple[Dependency, ...], NO_CHANGE] = Field((), description="What must come first.")
+    update_config: Annotated[UpdateConfig | None, NO_CHANGE] = Field(
+        None, description="How it is replaced; when unset it is stopped before its successor starts, replicas at once."
+    )
 
     @property
     def kind(self) -> Kind:

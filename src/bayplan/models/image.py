@@ -10,7 +10,7 @@ from pydantic import Field, SecretBytes, field_validator
 from bayplan.models.base import NO_CHANGE, RECREATE, SENSITIVE, Kind, Model, Resource
 from bayplan.models.limits import Ulimit
 from bayplan.models.reference import ImageReference
-from bayplan.models.types import ByteSize, Duration
+from bayplan.models.types import ByteSize, Digest, Duration
 
 
 class PullPolicy(StrEnum):
@@ -38,6 +38,19 @@ class Entitlement(StrEnum):
     HOST_NETWORK = "network.host"
 
 
+class Pin(Model):
+    """What a name is held to: the digests that a lock file keeps for it."""
+
+    digest: Digest = Field(description="What the name stood for: an index of several platforms, or one manifest.")
+    platforms: dict[str, Digest] = Field(
+        default_factory=dict, description="os/architecture[/variant] to the digest of that platform's manifest."
+    )
+    ids: dict[str, Digest] = Field(
+        default_factory=dict,
+        description="The same to the digest of its configuration, by which an engine knows what no registry gave it.",
+    )
+
+
 class Build(Model):
     """How to build an image: what ``docker build`` takes."""
 
@@ -63,6 +76,11 @@ class Build(Model):
         default_factory=dict,
         description="Commits of Git repositories by their addresses, instead of asking for them; a plan fills them in.",
     )
+    bases: dict[str, Pin] = Field(
+        default_factory=dict,
+        description="Images it begins with or copies from, by their full names, held to digests; a lock fills them in.",
+    )
+    inputs: str = Field("", description="Digest of its files as they were locked; a lock fills it in.")
     tags: tuple[str, ...] = Field((), description="Further names of the image.")
     network: Literal["default", "none", "host"] = Field(
         "default", description="Network of commands that name none: one made for the build, none, or the host's."
@@ -96,6 +114,9 @@ class Image(Resource):
         None, description="os/architecture[/variant] to take from a multi-platform image; the host's when unset."
     )
     build: Annotated[Build | None, RECREATE] = Field(None, description="Build it from a Dockerfile instead of pulling.")
+    pin: Annotated[Pin | None, NO_CHANGE] = Field(
+        None, description="Take it at these digests, whatever its name means now; a lock fills it in."
+    )
 
     @property
     def kind(self) -> Kind:

@@ -55,6 +55,11 @@ class Settings(Model):
         "aardvark-dns", description="Name server of networks: a name in PATH or in Podman's directory, or a path."
     )
     workers: int = Field(8, ge=1, le=64, description="Steps of an apply that may run at once.")
+    on_failure: Literal["rollback", "keep"] = Field(
+        "rollback",
+        description="What becomes of a stack whose apply fails on the way: rollback takes all of it back to the"
+        " generation before, keep leaves what was done.",
+    )
     generations_kept: int = Field(
         10, ge=1, le=1000, description="Generations of a project that can be gone back to; older ones are forgotten."
     )

@@ -15,6 +15,16 @@ from bayplan.models.network import Network
 from bayplan.models.volume import Volume
 
 
+class Allowance(Model):
+    """Fields of a declaration that may differ from one environment to another."""
+
+    path: str = Field(
+        min_length=1,
+        description="Dotted place, such as services.web.environment.LOG_LEVEL, and all below it; * is any name.",
+    )
+    why: str = Field("", description="The reason, for whoever reads a comparison.")
+
+
 class Stack(Model):
     """Desired state. Names are final (``<project>_<key>``), replicas are expanded, owner labels are set."""
 
@@ -23,6 +33,8 @@ class Stack(Model):
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     containers: tuple[Container, ...] = ()
+    directory: str = Field("", description="Directory that relative paths of the files are below.")
+    allowed: tuple[Allowance, ...] = Field((), description="Fields that may differ between its environments.")
     sources: tuple[str, ...] = Field((), description="Files the stack was read from, for messages.")
 
     def resources(self) -> Iterator[Resource]:

@@ -33,6 +33,8 @@ class Outcome:
     skipped: tuple[Step, ...] = ()
     stopped: bool = False
     """Told to stop before it had done everything."""
+    halted: bool = False
+    """A failure ended it; failures that a service's ``update_config`` goes on after do not."""
 
     @property
     def changed(self) -> bool:
@@ -90,9 +92,8 @@ def apply_plan(
             if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
                 engines.release(journal, plan.project)
                 generations.forget(plan.project, runtime, Generations(journal))
-        outcome = Outcome(
-            tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stop.event.is_set() and bool(walk.skipped)
-        )
+        stopped = stop.event.is_set() and bool(walk.skipped)
+        outcome = Outcome(tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stopped, walk.halted)
         if not outcome.failed and not outcome.skipped:
             generations.remember(plan, runtime, Generations(journal), keep=keep)
     return outcome

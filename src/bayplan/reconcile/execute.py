@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import threading
-from dataclasses import replace
-from datetime import timedelta
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 
-from bayplan.errors import BayplanError, RuntimeFailureError, StoppedError
-from bayplan.models import Change, Condition, Container, Duration, HealthCheck, Image, ImageMount, Kind, ResourceId
-from bayplan.reconcile.plan import Action, Note, Plan, Step, Wait
+from bayplan.errors import BayplanError, ConflictError, RuntimeFailureError, StoppedError
+from bayplan.models import Change, Condition, Container, Duration, Image, ImageMount, Kind, ResourceId
+from bayplan.reconcile import waiting
+from bayplan.reconcile.plan import Action, Note, Plan, Roll, Step, Wait
+from bayplan.reconcile.replacing import Replacing, health_timeout
 from bayplan.runtime.protocol import Report, Runtime, Scope
 
 _START_TIMEOUT = Duration(seconds=60)
 _COMPLETION_TIMEOUT = Duration(hours=1)
+_LOOK_S = 0.2
+"""How soon a wish to stop is seen in a pause."""
 _BUILD_PREFIX = "fingerprint:"
 
 
@@ -22,6 +27,12 @@ class Executor:
 
     def __init__(self, plan: Plan, runtime: Runtime, report: Report, stop: threading.Event) -> None:
         self.plan, self.runtime, self.report, self.stop = plan, runtime, report, stop
+        self.halted = threading.Event()
+        """Set when a failure has ended the walk: what only waits need not wait any more."""
+
+    def ends(self) -> bool:
+        """Whether nothing more is to be begun: told to stop, or halted by a failure."""
+        return self.stop.is_set() or self.halted.is_set()
 
     def note(self, note: Note) -> None:
         """Record fields that need nothing on the host."""
@@ -34,8 +45,8 @@ class Executor:
         if self.stop.is_set():
             raise StoppedError("the apply was stopped before this step", where=str(step.resource))
         try:
-            for condition in step.waits:
-                self._await(condition, step)
+            self._pause(step.roll)
+            waiting.all_of(step.waits, lambda one, stopped: self._await(one, step, stopped), self.ends)
             self._do(step)
         except BayplanError as error:
             error.where = error.where or str(step.resource)
@@ -59,24 +70,35 @@ class Executor:
                 if step.defects:
                     self.runtime.heal(step.resource)
                 self._settle(step)
+            case Action.PAUSE:
+                self._update(step)
+                self.runtime.pause(name)
             case Action.START:
                 self._update(step)
-                self.runtime.start(name)
+                self._start(step)
             case Action.RESTART:
-                self._update(step)
-                self.runtime.stop(name)
-                if step.runs:
-                    self.runtime.start(name)
+                self._restart(step)
             case Action.RECREATE:
-                if self._came_out_the_same(step):
-                    self.runtime.start(name)
-                else:
-                    self._recreate(step)
+                self._recreate(step)
             case Action.CREATE | Action.PULL | Action.BUILD:
                 self._create(step)
 
+    def _restart(self, step: Step) -> None:
+        self._update(step)
+        self.runtime.stop(step.resource.name)
+        if step.runs:
+            self._start(step)
+        if step.roll is not None and isinstance(step.desired, Container):
+            Replacing(self.runtime, self.plan.project, self.report).prove(step, step.desired, step.resource.name)
+
+    def _start(self, step: Step) -> None:
+        self.runtime.start(step.resource.name)
+        if step.paused:
+            self.runtime.pause(step.resource.name)
+
     def _update(self, step: Step) -> None:
-        fields = sorted({change.path.partition("[")[0] for change in step.fields if change.how is not Change.RECREATE})
+        paths = [change.path for change in step.fields if change.how is not Change.RECREATE]
+        fields = sorted({*(path.partition("[")[0] for path in paths), *(["networks"] if step.rejoins else [])})
         # What it is given is in memory only: a reboot took it away, and the declaration brings it.
         given = isinstance(step.desired, Container) and (step.desired.secrets or step.desired.configs)
         if step.desired is not None and (fields or given):
@@ -94,7 +116,7 @@ class Executor:
             desired = self._with_mounted(desired)
         self.runtime.create(desired, project=self.plan.project, digest=digest, report=self.report)
         if isinstance(desired, Container) and step.runs:
-            self.runtime.start(desired.name)
+            self._start(step)
         self._settle(step)
 
     def _settle(self, step: Step) -> None:
@@ -107,27 +129,39 @@ class Executor:
         self.runtime.wait(step.resource.name, Condition.STARTED.value, limit, stopped=self.stop.is_set)
 
     def _recreate(self, step: Step) -> None:
-        """Make the successor; the old container waits aside until it runs (and is healthy), or comes back."""
+        """Make the successor; see ``replacing``. A network is made anew with its containers beside it."""
         desired = step.desired
-        if not isinstance(desired, Container):
-            for container in step.displaces:
-                self.runtime.delete(container)
-            self.runtime.delete(step.resource)
-            self._create(step)
+        if self._came_out_the_same(step):
+            self._start(step)
             return
-        self.runtime.prepare(desired, digest=self._digest(desired.image), report=self.report)
-        aside = self.runtime.supersede(desired.name)
-        try:
-            self._create(step)
-            if step.runs and _checks_health(desired.healthcheck):
-                self.runtime.wait(desired.name, Condition.HEALTHY.value, _health_timeout(desired.healthcheck))
-        except BaseException:
-            self.runtime.delete(desired.id)
-            if aside:
-                self.runtime.restore(aside, desired.name)
-            raise
-        if aside:
-            self.runtime.delete(replace(desired.id, name=aside))
+        if not isinstance(desired, Container):
+            self._remake_network(step)
+            return
+        digest = self._digest(desired.image)
+        replacing = Replacing(self.runtime, self.plan.project, self.report)
+        replacing.replace(step, self._with_mounted(desired), digest, lambda: self._create(step))
+
+    def _remake_network(self, step: Step) -> None:
+        """Its containers run on without it, and are put on it again by their own steps."""
+        network = step.resource.name
+        for container in step.displaces:
+            self.runtime.disconnect(container.name, network, force=True)
+        self.runtime.delete(step.resource)
+        self._create(step)
+        for container in step.displaces:
+            self._put_back(container, network)
+
+    def _put_back(self, container: ResourceId, network: str) -> None:
+        """On a network made anew, for a container that has no step which does it.
+
+        One that is to be replaced is put there too, if it can be: it may have to come back.
+        """
+        step, found = self.plan.step(container.kind, container.name), self.plan.snapshot.get(container)
+        if (step is not None and step.action is not Action.RECREATE) or not isinstance(found.actual, Container):
+            return
+        place = next(one for one in found.actual.networks if one.network == network)
+        with suppress(ConflictError) if step else nullcontext():
+            self.runtime.connect(container.name, place)
 
     def _with_mounted(self, container: Container) -> Container:
         """With the digests of mounted images; those that this apply built have theirs only now."""
@@ -158,16 +192,24 @@ class Executor:
             return False
         return bool(self._digest(step.desired.image) == change.before)
 
-    def _await(self, condition: Wait, step: Step) -> None:
+    def _pause(self, roll: Roll | None) -> None:
+        """Let the time pass that is to be between two lots."""
+        until = time.monotonic() + (roll.delay.total_seconds() if roll and roll.lot > 1 else 0.0)
+        while (left := until - time.monotonic()) > 0:
+            if self.ends():
+                raise StoppedError("no longer waiting for the next lot")
+            self.halted.wait(min(left, _LOOK_S))
+
+    def _await(self, condition: Wait, step: Step, stopped: Callable[[], bool]) -> None:
         limit = _START_TIMEOUT
         dependency = self.plan.step(Kind.CONTAINER, condition.container)
         declared = dependency.desired if dependency else None
         if condition.condition is Condition.HEALTHY:
-            limit = _health_timeout(declared.healthcheck if isinstance(declared, Container) else None)
+            limit = health_timeout(declared.healthcheck if isinstance(declared, Container) else None)
         elif condition.condition is Condition.COMPLETED:
             limit = _COMPLETION_TIMEOUT
         try:
-            self.runtime.wait(condition.container, condition.condition.value, limit, stopped=self.stop.is_set)
+            self.runtime.wait(condition.container, condition.condition.value, limit, stopped=stopped)
         except StoppedError:
             raise
         except BayplanError as error:
@@ -179,16 +221,3 @@ class Executor:
                     hint=error.hint,
                     output=error.output,
                 ) from error
-
-
-def _checks_health(check: HealthCheck | None) -> bool:
-    return check is not None and bool(check.test) and not check.is_off
-
-
-def _health_timeout(check: HealthCheck | None) -> Duration:
-    """The time in which a check must have come to a verdict, with room for a slow machine."""
-    if check is None:
-        return Duration(minutes=5)
-    usual = timedelta(seconds=30)
-    once = (check.interval or usual) + (check.timeout or usual)
-    return Duration.parse((check.start_period or timedelta()) + once * ((check.retries or 3) + 1) + usual)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayplan.models import Change, Container, Kind
+from bayplan.models import Change, Container, Kind, ResourceId
 from bayplan.reconcile.graph import namespace_owners
 from bayplan.reconcile.plan import Action
 from bayplan.reconcile.steps import Steps
@@ -22,7 +22,7 @@ def follow(steps: Steps) -> None:
 
 
 def _networks(steps: Steps) -> None:
-    """A network that is made anew takes its containers off first; they come back on it."""
+    """A network that is made anew takes its containers off first; they run on, and come back on it."""
     for step in list(steps.found.values()):
         if step.resource.kind is not Kind.NETWORK or step.action is not Action.RECREATE:
             continue
@@ -35,9 +35,21 @@ def _networks(steps: Steps) -> None:
         steps.found[step.resource] = step.model_copy(update={"displaces": tuple(item.id for item in users)})
         for item in users:
             desired = steps.stack.find(item.id)
-            if desired is not None:
-                fields, why = steps.fields(item.id), f"{step.resource} is re-created"
-                steps.found[item.id] = steps.make(desired, Action.RECREATE, why, fields, Change.RECREATE)
+            if isinstance(desired, Container):
+                _rejoin(steps, desired, step.resource)
+
+
+def _rejoin(steps: Steps, container: Container, network: ResourceId) -> None:
+    """The container's step puts it on the network again; one of its own that makes it anew does so anyway."""
+    step = steps.found.get(container.id)
+    if step is None and "networks" not in steps.facts.in_place:
+        fields, why = steps.fields(container.id), f"{network} is re-created"
+        steps.found[container.id] = steps.make(container, Action.RECREATE, why, fields, Change.RECREATE)
+        return
+    if step is None:
+        step = steps.make(container, Action.UPDATE, f"{network} is re-created", steps.fields(container.id))
+        step = step.model_copy(update={"waits": ()})  # it runs on
+    steps.found[container.id] = step.model_copy(update={"rejoins": (*step.rejoins, network)})
 
 
 def _namespaces_and_restarts(steps: Steps) -> None:

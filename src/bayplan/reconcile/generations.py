@@ -21,7 +21,7 @@ from bayplan.reconcile.diff import compare
 from bayplan.reconcile.graph import OF_SWARM
 from bayplan.reconcile.plan import Action, FieldChange, Plan
 from bayplan.reconcile.render import summary
-from bayplan.record.generations import Generation, Generations, environment_of, now, without_secrets
+from bayplan.record.generations import Generation, Generations, contents_of, environment_of, now, without_secrets
 from bayplan.runtime.protocol import Facts, Observed, Runtime, Scope, Snapshot
 
 _log = logging.getLogger("bayplan.generations")
@@ -51,6 +51,7 @@ def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: in
             summary=summary(plan),
             note=plan.note,
             stack=stack,
+            contents=contents_of(plan.stack),
             digests={item.id.name: item.image_digest for item in images.of(Kind.IMAGE)},
             withheld=withheld,
         )
@@ -67,16 +68,19 @@ def forget(project: str, runtime: Runtime, generations: Generations) -> None:
     runtime.image_verbs.keep(project, ())
 
 
-def restored(made: Generation, snapshot: Snapshot, current: Stack | None, *, complete: bool = True) -> Stack:
+def restored(
+    made: Generation, snapshot: Snapshot, current: Stack | None, *, complete: bool = True, as_it_ran: bool = False
+) -> Stack:
     """What a generation declared, with the secrets of now: of the ``current`` declaration, or of what runs.
 
-    Raises DeclarationError naming a variable that nobody has a value for; not ``complete``, it is left out then.
+    ``as_it_ran``: of what runs, by the snapshot, rather than of the declaration. Raises DeclarationError naming a
+    variable that nobody has a value for; not ``complete``, it is left out then.
     """
-    images = tuple(Image(name=item.name, platform=item.platform) for item in made.stack.images)
+    images = tuple(Image(name=item.name, platform=item.platform, pin=item.pin) for item in made.stack.images)
     containers = tuple(
-        _granted_to(_with_secrets(item, made.withheld.get(item.name, ()), sources, complete=complete), sources)
+        granted_to(_with_secrets(item, made.withheld.get(item.name, ()), sources, complete=complete), sources)
         for item in made.stack.containers
-        for sources in [_sources(item, snapshot, current)]
+        for sources in [_sources(item, snapshot, current)[:: -1 if as_it_ran else 1]]
     )
     stack = made.stack.model_copy(update={"images": images, "containers": containers})
     if not any(item.kind in OF_SWARM for item in stack.resources()):
@@ -88,6 +92,18 @@ def restored(made: Generation, snapshot: Snapshot, current: Stack | None, *, com
         return _with_secrets(item, made.withheld.get(item.name, ()), sources, complete=complete)
 
     return swarm.restored(stack, snapshot, current, secrets_of_now)
+
+
+def is_of(made: Generation, plan: Plan) -> bool:
+    """Whether a plan is for what a generation has already: nothing is before it then."""
+    if plan.stack is None:
+        return False
+    declared = {item.id: item for item in without_secrets(plan.stack)[0].resources() if item.kind is not Kind.IMAGE}
+    recorded = {item.id: item for item in made.stack.resources() if item.kind is not Kind.IMAGE}
+    moved = (image.digest != made.digests.get(name) for name, image in plan.images.items())
+    return declared.keys() == recorded.keys() and not any(
+        (*moved, *(_fields(recorded[one], item, {}, {}) for one, item in declared.items()))
+    )
 
 
 def check_content(plan: Plan) -> None:
@@ -162,7 +178,8 @@ def _with_secrets(resource: _R, names: tuple[str, ...], sources: Sequence[Resour
     return resource.model_copy(update={"environment": {**environment_of(resource), **values}})
 
 
-def _granted_to(container: Container, sources: Sequence[Resource]) -> Container:
+def granted_to(container: Container, sources: Sequence[Resource]) -> Container:
+    """A container with what its secrets and configs hold now, by ``sources``."""
     held = [item for item in sources if isinstance(item, Container)]
     update = {
         name: tuple(_granted(getattr(container, name), [one for item in held for one in getattr(item, name)]))

@@ -7,7 +7,7 @@ check.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bayplan.errors import NotFoundError
@@ -78,6 +78,24 @@ def part(stack: Stack, made: Container, *, dependencies: bool) -> Stack:
             "containers": containers if dependencies else (made.model_copy(update={"depends_on": ()}),),
         }
     )
+
+
+def of_services(stack: Stack, services: Sequence[str]) -> Stack:
+    """The stack with these services, what they depend on, and what all of those need. Raises NotFoundError."""
+    missing = [name for name in services if not stack.containers_of(name)]
+    if missing:
+        there = ", ".join(sorted({item.service for item in stack.containers}))
+        raise NotFoundError(f"there is no service {', '.join(missing)}", hint=f"there are: {there}")
+    made = [item for name in services for item in stack.containers_of(name)]
+    chosen = {one.name: one for item in made for one in (*_closure(stack, item), item)}
+    parts = [part(stack, item, dependencies=False) for item in chosen.values()]
+    fields = ("images", "networks", "volumes")
+    kept = {field: {item.name for one in parts for item in getattr(one, field)} for field in fields}
+    update: dict[str, Any] = {
+        field: tuple(item for item in getattr(stack, field) if item.name in kept[field]) for field in fields
+    }
+    containers = tuple(item for item in stack.containers if item.name in chosen)
+    return stack.model_copy(update={**update, "containers": containers})
 
 
 def _mounts(template: Container, added: Any) -> tuple[Any, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, computed_field
 
 from bayplan.models import (
     Change,
     Condition,
     Container,
+    Duration,
     Image,
     Kind,
     Model,
@@ -38,6 +40,7 @@ class Action(StrEnum):
     RECREATE = "re-create"
     START = "start"
     STOP = "stop"
+    PAUSE = "pause"
     DELETE = "delete"
 
 
@@ -59,10 +62,30 @@ class Wait(Model):
     required: bool = True
 
 
+class Roll(Model):
+    """How the replacement of one container of a service is done, among the others, and what its failure means."""
+
+    service: str
+    lot: int = Field(description="Which of the lots it is in, from 1; each comes after the one before.")
+    lots: int
+    order: Literal["stop-first", "start-first"]
+    delay: Duration = Field(description="Pause after the lot before.")
+    monitor: Duration = Field(description="Time after its start in which an end, or turning unhealthy, is a failure.")
+    failure_action: Literal["pause", "continue", "rollback"]
+    may_fail: int = Field(description="How many of the service may fail and the others go on.")
+
+    def __str__(self) -> str:
+        text = f"lot {self.lot} of {self.lots}" if self.lots > 1 else ""
+        after = f"{self.delay} after the one before" if self.lot > 1 and self.delay else ""
+        watched = f"watched for {self.monitor}" if self.monitor else ""
+        return ", ".join(part for part in (text, after, self.order, watched) if part)
+
+
 class Step(Model):
     """One action on one resource."""
 
     resource: ResourceId
+    service: str = Field("", description="Service of the project that a container is of.")
     action: Action
     why: str
     fields: tuple[FieldChange, ...] = ()
@@ -70,9 +93,17 @@ class Step(Model):
     needs: tuple[ResourceId, ...] = Field((), description="Steps that must be done before this one.")
     waits: tuple[Wait, ...] = ()
     runs: bool = Field(True, description="Containers: whether it runs after the step.")
+    paused: bool = Field(False, description="Containers: whether it is paused after the step.")
     defects: tuple[str, ...] = Field((), description="What is mended in place, as sentences.")
     displaces: tuple[ResourceId, ...] = Field((), description="Containers taken off a network before it is re-created.")
+    rejoins: tuple[ResourceId, ...] = Field((), description="Networks made anew that it is put on again, as it runs.")
+    roll: Roll | None = Field(None, description="How a container is replaced, where its declaration says so.")
     desired: Image | Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
+
+
+def service_of(resource: Resource) -> str:
+    """The service whose container it is; empty for anything else."""
+    return resource.service if isinstance(resource, Container) else ""
 
 
 class Note(Model):
@@ -108,10 +139,17 @@ class Plan(Model):
     """What was observed (``Snapshot``)."""
     note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
+    @computed_field(description="Whether an apply would do anything on the host.")  # type: ignore[prop-decorator]
     @property
     def changed(self) -> bool:
         """Whether apply would do anything on the host."""
         return bool(self.steps)
+
+    @computed_field(description="How many steps there are of each action.")  # type: ignore[prop-decorator]
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many steps there are of each action, in the order of their names."""
+        return dict(sorted(Counter(step.action.value for step in self.steps).items()))
 
     @property
     def seen(self) -> dict[str, str]:

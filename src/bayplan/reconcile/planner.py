@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bayplan.errors import UnavailableError
-from bayplan.models import Image, Kind, ResourceId, Stack
-from bayplan.reconcile import followers, image_mounts, others_mounts, removal, renamed, warnings
+from bayplan.models import Change, Image, Kind, ResourceId, Stack
+from bayplan.reconcile import followers, image_mounts, lots, others_mounts, removal, renamed, warnings
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.graph import OF_SWARM, check_acyclic, needs_first, requirements
 from bayplan.reconcile.plan import Plan, Step
@@ -28,20 +28,29 @@ def make_plan(
     scope: Scope | None = None,
     absent: Sequence[ResourceId] | Callable[[Snapshot], Collection[ResourceId]] = (),
     stopped: Collection[ResourceId] = (),
+    paused: Collection[ResourceId] = (),
+    forced: Mapping[ResourceId, Change] | None = None,
     pinned: Mapping[str, str] | None = None,
+    orphans: bool = True,
+    backwards: bool = False,
 ) -> Plan:
     """Everything that must happen for the host to match ``stack``; ``absent`` names what must be gone as well.
 
     As a function it names some of what is observed in the scope.
 
-    ``stopped`` names declared containers that must be there but not run. ``pinned`` gives images by name the digest
-    that they stand for, whatever their names mean now.
+    ``stopped`` names declared containers that must be there but not run, ``paused`` those that are frozen. ``forced``
+    names containers that are restarted or made anew though nothing of them differs. ``pinned`` gives images by name the
+    digest that they stand for, whatever their names mean now. ``backwards``: services are replaced as they are to be
+    taken back (``rollback_config``).
+
+    Without ``orphans`` what a project has and does not declare stays.
 
     Reads only. Raises DeclarationError, NotFoundError, ConflictError or UnsupportedError for what cannot work.
     """
     facts = runtime.facts()
     stack = stack.sealed(facts.key.get_secret_value())
     check_acyclic({item.id: requirements(item, stack) for item in stack.resources()})
+    lots.check(stack)
     images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(others_mounts.complete(stack, runtime), images)
     scope = scope or default_scope(stack)
@@ -52,7 +61,9 @@ def make_plan(
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)
-    return _plan(Steps(stack, runtime, snapshot, images, facts=facts, stopped=frozenset(stopped)), scope, gone)
+    turns = {"stopped": frozenset(stopped), "paused": frozenset(paused)}
+    steps = Steps(stack, runtime, snapshot, images, facts=facts, **turns, forced=forced or {}, backwards=backwards)
+    return _plan(steps, scope, gone, orphans=orphans)
 
 
 def _completed(stack: Stack, images: Mapping[str, ResolvedImage], snapshot: Snapshot) -> Stack:
@@ -92,11 +103,11 @@ def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:
         raise
 
 
-def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId]) -> Plan:
+def _plan(steps: Steps, scope: Scope, absent: Collection[ResourceId], *, orphans: bool) -> Plan:
     stack, snapshot, facts = steps.stack, steps.snapshot, steps.facts
     steps.find()
     followers.follow(steps)
-    doomed, kept = removal.doomed(stack, scope, snapshot, absent)
+    doomed, kept = removal.doomed(stack, scope, snapshot, absent, orphans=orphans)
     changing = [step.desired for step in steps.found.values() if step.desired is not None]
     steps.runtime.check(changing, stack.name, removing=tuple(doomed))
     leaving = removal.removals(doomed, snapshot)
@@ -131,7 +142,13 @@ def _ordered(steps: Steps, removals: Sequence[Step]) -> list[Step]:
             edges[resource.id] = tuple(
                 item for item in sorted(requirements(resource, steps.stack), key=str) if item in found
             )
-    return [
-        found[item].model_copy(update={"needs": (*edges[item], *(leaving if item.kind in _HOLD_PORTS else ()))})
-        for item in needs_first(edges)
-    ]
+    order = needs_first(edges)
+    placed = lots.lots(order, found, backwards=steps.backwards)
+    made = []
+    for item in order:
+        (roll, before), step = placed.get(item, (None, ())), found[item]
+        gone = tuple(one for one in step.displaces if one in leaving)  # removed, before it would be taken off
+        first = (*edges[item], *before, *(leaving if item.kind in _HOLD_PORTS else gone))
+        stay = tuple(one for one in step.displaces if one not in gone)
+        made.append(step.model_copy(update={"needs": tuple(dict.fromkeys(first)), "roll": roll, "displaces": stay}))
+    return made

@@ -7,16 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from bayplan.errors import ConflictError
 from bayplan.models import Container, Kind, ResourceId, Stack, VolumeMount, labels
 from bayplan.reconcile.graph import needs_first, removal_order, uses
-from bayplan.reconcile.plan import Action, Step
+from bayplan.reconcile.plan import Action, Step, service_of
 from bayplan.runtime.protocol import Observed, Scope, Snapshot
 
 _LEFT_LAST = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.NODE})
 
 
 def doomed(
-    stack: Stack, scope: Scope, snapshot: Snapshot, absent: Collection[ResourceId]
+    stack: Stack, scope: Scope, snapshot: Snapshot, absent: Collection[ResourceId], *, orphans: bool = True
 ) -> tuple[dict[ResourceId, str], list[str]]:
-    """What is to be removed and why, and sentences on what is left alone. Raises ConflictError for a stranger's."""
+    """What is to be removed and why, and sentences on what is left alone. Raises ConflictError for a stranger's.
+
+    Without ``orphans`` what is no longer declared stays.
+    """
     found: dict[ResourceId, str] = {}
     kept: list[str] = []
     of_images = _of_images(stack, snapshot)
@@ -30,11 +33,23 @@ def doomed(
         elif stack.find(item.id) is None and item.managed and _in_project(item, scope):
             if item.id.name in of_images or _is_one_off(item):
                 continue
-            if item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
+            if not orphans and item.actual.kind not in (Kind.VOLUME, Kind.IMAGE):
+                kept.append(f"{item.id} is no longer declared, and orphans stay")
+            elif item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
                 kept.append(f"{item.id} is no longer declared; data is never removed unasked")
             else:
                 found[item.id] = "no longer declared"
     return found, kept
+
+
+def undeclared_volumes(stack: Stack, snapshot: Snapshot) -> list[ResourceId]:
+    """Volumes of the project, made by us, that it no longer declares, nor an image of its containers."""
+    of_images = _of_images(stack, snapshot)
+    return [
+        item.id
+        for item in snapshot.of(Kind.VOLUME)
+        if item.managed and item.project == stack.name and stack.find(item.id) is None and item.id.name not in of_images
+    ]
 
 
 def removals(found: Mapping[ResourceId, str], snapshot: Snapshot) -> list[Step]:
@@ -42,7 +57,14 @@ def removals(found: Mapping[ResourceId, str], snapshot: Snapshot) -> list[Step]:
     order = removal_order(found, snapshot)
     risk = {Kind.VOLUME: ("data: the volume's content is lost",)}
     steps = {
-        item: Step(resource=item, action=Action.DELETE, why=why, needs=order[item], risks=risk.get(item.kind, ()))
+        item: Step(
+            resource=item,
+            service=service_of(there.actual) if (there := snapshot.get(item)) else "",
+            action=Action.DELETE,
+            why=why,
+            needs=order[item],
+            risks=risk.get(item.kind, ()),
+        )
         for item, why in found.items()
     }
     return [steps[item] for item in needs_first(order)]

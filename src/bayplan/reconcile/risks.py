@@ -5,7 +5,18 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Iterator, Mapping
 
-from bayplan.models import BindMount, Change, Container, Entitlement, Image, Kind, Network, Resource, Volume
+from bayplan.models import (
+    BindMount,
+    Change,
+    Container,
+    Entitlement,
+    Image,
+    Kind,
+    Network,
+    Resource,
+    Volume,
+    VolumeMount,
+)
 
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _STRONG_CAPABILITIES = frozenset(
@@ -113,3 +124,14 @@ def risk_of_change(change: Change) -> Iterator[str]:
     """Risks of the way a change is applied."""
     if change in (Change.RECREATE, Change.RESTART):
         yield "downtime: the container is stopped before its successor answers"
+
+
+def risk_of_two(container: Container) -> Iterator[str]:
+    """Of a successor that is started while its predecessor still runs."""
+    shared = [
+        item.source
+        for item in container.mounts
+        if isinstance(item, (VolumeMount, BindMount)) and not item.read_only and not getattr(item, "of_image", False)
+    ]
+    for source in dict.fromkeys(shared):
+        yield f"data: {source} is written by two containers while one takes over from the other (start-first)"

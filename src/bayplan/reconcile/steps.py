@@ -9,8 +9,9 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
 from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import uses
-from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait
-from bayplan.reconcile.risks import risk_of_change, risks_of
+from bayplan.reconcile.lots import starts_first
+from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait, service_of
+from bayplan.reconcile.risks import risk_of_change, risk_of_two, risks_of
 from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
 _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
@@ -19,7 +20,8 @@ _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Ch
 class Steps:
     """The steps of one planning run over one snapshot: ``found`` by resource, and what is only ``noted``.
 
-    ``stopped`` names containers that shall not run.
+    ``stopped`` names containers that shall not run, ``paused`` those that shall be frozen; ``forced`` are restarted
+    or made anew in any case; ``backwards``: see ``make_plan``.
     """
 
     def __init__(
@@ -31,9 +33,13 @@ class Steps:
         *,
         facts: Facts,
         stopped: frozenset[ResourceId],
+        paused: frozenset[ResourceId] = frozenset(),
+        forced: Mapping[ResourceId, Change] | None = None,
+        backwards: bool = False,
     ) -> None:
-        self.runtime, self.snapshot, self.images, self.stopped = runtime, snapshot, images, stopped
-        self.facts, self.stack = facts, stack
+        self.runtime, self.snapshot, self.images = runtime, snapshot, images
+        self.stopped, self.paused, self.forced = stopped, paused, forced or {}
+        self.facts, self.stack, self.backwards = facts, stack, backwards
         self.found: dict[ResourceId, Step] = {}
         self.noted: dict[ResourceId, Note] = {}
 
@@ -59,17 +65,25 @@ class Steps:
     ) -> Step:
         """A step with its risks, and what it waits for."""
         changing = risk_of_change(how) if resource.kind in (Kind.CONTAINER, Kind.SERVICE) else ()
+        if (
+            isinstance(resource, Container)
+            and how is Change.RECREATE
+            and starts_first(resource, backwards=self.backwards)
+        ):
+            changing = risk_of_two(resource)
         risks = (*risks_of(resource), *changing)
         waits = self._waits(resource) if action is not Action.HEAL else ()
         desired = resource.model_copy()
         return Step(
             resource=resource.id,
+            service=service_of(resource),
             action=action,
             why=why,
             fields=fields,
             risks=risks,
             waits=waits,
             runs=resource.id not in self.stopped,
+            paused=resource.id in self.paused,
             desired=desired,
         )
 
@@ -89,7 +103,7 @@ class Steps:
         if observed.status.state is State.INCOMPLETE:
             return self.make(resource, Action.CREATE, "an interrupted change left it half made")
         if resource.kind is Kind.VOLUME and any(item.how is Change.RECREATE for item in changes):
-            raise ConflictError(f"{resource.id} cannot be changed without losing its data", hint="use a new volume")
+            raise _lossy(resource, changes)
         if resource.kind is Kind.NETWORK and any(item.how is Change.RECREATE for item in changes):
             self._check_leavable(resource, changes)
         return self._changed(resource, observed, changes)
@@ -106,15 +120,21 @@ class Steps:
         as_declared = observed.project == "" and all(item.how is Change.NONE for item in changes)
         if observed.managed or not (of_project or as_declared):
             owner = observed.project or "another tool or no project"
-            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint="choose another name")
+            other = ", ".join(item.path for item in changes if item.how is not Change.NONE)
+            hint = "choose another name" + (f"; it is not taken over, as it has another {other}" if other else "")
+            raise ConflictError(f"{resource.id} exists and belongs to {owner}", hint=hint)
         self.noted[resource.id] = Note(resource=resource.id, fields=tuple(changes), desired=resource.model_copy())
 
     def _changed(self, resource: Resource, observed: Observed, changes: tuple[FieldChange, ...]) -> Step | None:
         """One step that brings everything in order: fields, defects, and a container that does not run."""
         changing = [item for item in changes if item.how is not Change.NONE]
         defects = [Change(how) for how in observed.defects.values()]
-        heaviest = max((*(item.how for item in changing), *defects), key=lambda how: how.weight, default=Change.NONE)
+        asked = [self.forced[resource.id]] if resource.id in self.forced else []
+        ways = (*(item.how for item in changing), *defects, *asked)
+        heaviest = max(ways, key=lambda how: how.weight, default=Change.NONE)
         reasons = sorted({item.why for item in changing})
+        if asked:
+            reasons.append(f"{_ACTION_OF[asked[0]].value} was asked for")
         if observed.defects:
             reasons.append("drift: " + "; ".join(observed.defects))
         if heaviest.weight <= Change.IN_PLACE.weight and (turn := self._turn(resource, observed)):
@@ -162,8 +182,8 @@ class Steps:
         if container.id in self.stopped:
             running = status.state in (State.RUNNING, State.PAUSED, State.RESTARTING)
             return (Action.STOP, "declared stopped, is running") if running else None
-        if status.state is State.PAUSED:
-            return Action.START, "paused"
+        if status.state in (State.RUNNING, State.PAUSED):
+            return self._freezing(container, frozen=status.state is State.PAUSED)
         if status.state not in (State.EXITED, State.CREATED):
             return None
         if status.exit_code == 0 and self._is_one_shot(container):
@@ -172,6 +192,11 @@ class Steps:
         if status.on_request and status.state is State.EXITED:
             why = "was stopped"
         return Action.START, why
+
+    def _freezing(self, container: Container, *, frozen: bool) -> tuple[Action, str] | None:
+        if frozen is (container.id in self.paused):
+            return None
+        return (Action.START, "paused") if frozen else (Action.PAUSE, "declared paused, is running")
 
     def _is_one_shot(self, container: Container) -> bool:
         """Whether an end with success is its goal: somebody waits for that, or it must not be restarted."""
@@ -198,3 +223,13 @@ class Steps:
             for item in self.stack.containers_of(dependency.service)
             if item.id not in self.stopped
         )
+
+
+def _lossy(volume: Resource, changes: Sequence[FieldChange]) -> ConflictError:
+    """What refuses a change of a volume that would need a new one, with the way to take its data along."""
+    fields, name = ", ".join(item.path for item in changes if item.how is Change.RECREATE), volume.name
+    return ConflictError(
+        f"{volume.id} cannot be changed ({fields}) without losing its data",
+        hint=f"declare another volume, and move the data: `bayplan volume export {name} -o data.tar`,"
+        " `bayplan volume import NEW data.tar`",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -57,6 +57,9 @@ class Walk:
     done: list[Step] = field(default_factory=list)
     failed: list[tuple[Step, BaseException]] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
+    halted: bool = False
+    """A failure has ended it: one that the service's ``update_config`` does not go on after."""
+    _failures: Counter[str] = field(default_factory=Counter)
     _ended: SimpleQueue[_Ended] = field(default_factory=SimpleQueue)
 
     def run(self, steps: Sequence[Step]) -> None:
@@ -92,7 +95,7 @@ class Walk:
     ) -> int:
         """Begin what may begin; how many run then. What ended before is told together with it."""
         chosen: list[Step] = []
-        while ready and running + len(chosen) < self.workers and not self.failed and not self.executor.stop.is_set():
+        while ready and running + len(chosen) < self.workers and not self.executor.ends():
             chosen.append(ready.popleft())
         # Before they are begun: what runs is in the journal whenever this process ends.
         self.note([*told, *(Event(step, Phase.STARTED) for step in chosen)])
@@ -119,16 +122,29 @@ class Walk:
             return ended
 
     def _settle(self, ended: Iterable[_Ended]) -> list[Step]:
-        done = []
+        """Sort what ended; gives the steps after which others may begin."""
+        passed = []
         for item in ended:
             if isinstance(item.error, StoppedError):
                 self.skipped.append(item.step)
-            elif item.error is not None:
-                self.failed.append((item.step, item.error))
+                continue
+            if item.error is None:
+                self.done.append(item.step)
             else:
-                done.append(item.step)
-        self.done += done
-        return done
+                self.failed.append((item.step, item.error))
+                if not self._goes_on(item.step):
+                    self.halted = True
+                    self.executor.halted.set()
+                    continue
+            passed.append(item.step)
+        return passed
+
+    def _goes_on(self, step: Step) -> bool:
+        """Whether the others go on after this one has failed: its service says so, and what ran before runs again."""
+        if step.roll is None:
+            return False
+        self._failures[step.roll.service] += 1
+        return step.roll.failure_action == "continue" or self._failures[step.roll.service] <= step.roll.may_fail
 
     @staticmethod
     def _told(ended: Iterable[_Ended]) -> list[Event]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,8 @@ class Generation(Model):
     note: str = ""
     stack: SerializeAsAny[Stack]
     digests: dict[str, str]
+    contents: dict[str, str] = Field(default_factory=dict)
+    """Digests of what configs held, by container and config."""
     withheld: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Container (service of a swarm) to the variables of its environment whose values were left out."""
 
@@ -70,6 +72,10 @@ class Generations:
         rows = self._journal.rows("SELECT number FROM generations WHERE project = ? ORDER BY number", (project,))
         return [int(row[0]) for row in rows]
 
+    def projects(self) -> list[str]:
+        """Those that have any."""
+        return [str(row[0]) for row in self._journal.rows("SELECT DISTINCT project FROM generations ORDER BY project")]
+
     def get(self, project: str, number: int) -> Generation:
         """One of them.
 
@@ -96,13 +102,20 @@ class Generations:
         """The newest. Raises as ``get``."""
         numbers = self.numbers(project)
         if not numbers:
-            raise NotFoundError(f"project {project} has no generation on this host", hint="apply it first")
+            hint = "apply it first; where records were lost, `bayplan repair` makes one of what runs"
+            raise NotFoundError(f"project {project} has no generation on this host", hint=hint)
         return self.get(project, numbers[-1])
 
     def digests(self, project: str) -> frozenset[str]:
         """Images of those that are kept."""
         rows = self._journal.rows("SELECT digests FROM generations WHERE project = ?", (project,))
         return frozenset(digest for row in rows for digest in json.loads(row[0]))
+
+    def drop(self, project: str, numbers: Sequence[int]) -> None:
+        """Drop just those."""
+        with self._journal.written() as connection:
+            values = [(project, number) for number in numbers]
+            connection.executemany("DELETE FROM generations WHERE project = ? AND number = ?", values)
 
     def forget(self, project: str, *, keep: int) -> None:
         """Drop all but the newest ``keep``."""
@@ -125,6 +138,16 @@ def without_secrets(stack: Stack) -> tuple[Stack, dict[str, tuple[str, ...]]]:
                 withheld[item.name] = names
         update[field] = tuple(_stripped(item) for item in items)
     return stack.model_copy(update={name: items for name, items in update.items() if items}), withheld
+
+
+def contents_of(stack: Stack) -> dict[str, str]:
+    """Digests of what the configs of a stack hold, by container and config. Of secrets nothing is told."""
+    return {
+        f"{item.name}/{grant.source}": hashlib.sha256(grant.content.get_secret_value()).hexdigest()
+        for item in stack.containers
+        for grant in item.configs
+        if grant.content is not None
+    }
 
 
 def environment_of(resource: Resource) -> Mapping[str, str]:

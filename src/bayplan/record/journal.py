@@ -17,6 +17,8 @@ from pathlib import Path
 
 from bayplan.errors import CorruptStateError, RuntimeFailureError, UnsupportedError
 
+VERSION = 1
+"""Of the schema below; an older file has none, and is the same."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, pid INTEGER NOT NULL, began TEXT NOT NULL, ended TEXT,
@@ -32,26 +34,48 @@ CREATE TABLE IF NOT EXISTS generations (
     digests TEXT NOT NULL, content TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY (project, number)
 ) STRICT;
 """
+_TABLES = frozenset({"runs", "steps", "engines", "generations"})
 
 
 class Journal:
     """An append-only record in SQLite. Safe to use from many threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create it. Raises RuntimeFailureError, or CorruptStateError for what is no journal."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, path: Path, *, to_read: bool = False) -> None:
+        """Open or create it. Raises RuntimeFailureError, or CorruptStateError for what is no journal.
+
+        ``to_read``: nothing is made or changed by that; where there is none, it is an empty one.
+        """
         self.path = path
         self._lock = threading.Lock()
         with self._understood():
-            self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+            if not to_read:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._connection = _to_read(path) if to_read else _opened(str(path))
             try:
-                path.chmod(0o600)
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")
+                if not to_read:
+                    path.chmod(0o600)
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+                    self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._check()
                 self._connection.executescript(_SCHEMA)
+                if not to_read:
+                    self._connection.execute(f"PRAGMA user_version = {VERSION}")
             except BaseException:
                 self._connection.close()
                 raise
+
+    def _check(self) -> None:
+        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > VERSION:
+            raise UnsupportedError(
+                f"the journal has schema {version}, this version knows {VERSION}",
+                where=str(self.path),
+                hint="use a newer bayplan; `bayplan repair` sets the file aside and makes another of what is here",
+            )
+        # Torn pages are found here: read later, they would look like rows that are not there.
+        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
@@ -98,6 +122,16 @@ class Journal:
             ).fetchall()
         return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
 
+    def verbs(self, project: str, since: datetime) -> list[tuple[datetime, str, str]]:
+        """What people did to resources by verbs of their own, no apply among it: time, resource, verb; oldest first."""
+        rows = self.rows(
+            "SELECT s.at, s.resource, s.action FROM steps s JOIN runs r ON r.id = s.run"
+            " WHERE r.project = ? AND s.phase = 'done' AND r.began >= ?"
+            " AND NOT EXISTS (SELECT 1 FROM steps p WHERE p.run = r.id AND p.phase = 'planned') ORDER BY s.at",
+            (project, since.isoformat()),
+        )
+        return [(datetime.fromisoformat(row[0]), str(row[1]), str(row[2])) for row in rows]
+
     def rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         """What a query gives. Raises as ``__init__``."""
         with self._lock, self._understood():
@@ -138,12 +172,34 @@ class Journal:
                 f"the journal cannot be written: {error}", where=str(self.path), hint=hint
             ) from error
         except sqlite3.DatabaseError as error:
-            hint = "move it away: it is only a history"
+            hint = "`bayplan repair` sets it aside and keeps what of it can be read"
             raise CorruptStateError(f"the journal cannot be read: {error}", where=str(self.path), hint=hint) from error
 
     def _end(self, run: int, outcome: str) -> None:
         with self._lock, self._understood():
             self._connection.execute("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (_now(), outcome, run))
+
+
+def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(name, timeout=10, check_same_thread=False, isolation_level=None, uri=uri)
+
+
+def _to_read(path: Path) -> sqlite3.Connection:
+    """The file as it is; in memory where there is none, or an older one that lacks a table."""
+    if not path.exists():
+        return _opened(":memory:")
+    held = _opened(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+    try:
+        found = {row[0] for row in held.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if found >= _TABLES:
+            return held
+        copy = _opened(":memory:")
+        held.backup(copy)
+    except BaseException:
+        held.close()
+        raise
+    held.close()
+    return copy
 
 
 def _now() -> str:

@@ -86,6 +86,12 @@ def _of_file(document: dict[str, Any], registry: str, repository: str) -> Creden
     return None
 
 
+def user_and_password(raw: Any) -> tuple[str, str] | None:
+    """Those of one entry of ``auths``; None for one that has none."""
+    found = _entry(raw)
+    return (found.user, found.password) if found else None
+
+
 def _of_helper(name: str, server: str) -> Credentials | None:
     found = helpers.get(name, server)
     if found is None:

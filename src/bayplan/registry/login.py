@@ -13,7 +13,7 @@ from bayplan.errors import AccessDeniedError, CorruptStateError, DeclarationErro
 from bayplan.models.reference import ImageReference
 from bayplan.models.settings import Settings
 from bayplan.registry import helpers
-from bayplan.registry.auth import Credentials
+from bayplan.registry.auth import Credentials, user_and_password
 from bayplan.registry.client import RegistryClient
 from bayplan.registry.failures import failure
 from bayplan.registry.tokens import Scope
@@ -24,6 +24,21 @@ _REGISTRY = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-
 
 def login(settings: Settings, registry: str, user: str, password: str) -> str:
     """Keep credentials that the registry accepts; returns where. Raises AccessDeniedError; nothing is kept then."""
+    check(settings, registry, user, password)
+    path = _file()
+    document = _read(path)
+    helper = (document.get("credHelpers") or {}).get(registry)
+    if helper:
+        helpers.store(str(helper), registry, user, password)
+        return f"docker-credential-{helper}"
+    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
+    document.setdefault("auths", {})[registry] = {"auth": auth}
+    _write(path, document)
+    return str(path)
+
+
+def check(settings: Settings, registry: str, user: str, password: str) -> None:
+    """Ask the registry whether it accepts them. Raises AccessDeniedError, UnavailableError, DeclarationError."""
     _check(registry)
     if not user or ":" in user or not user.isprintable() or not password:
         raise DeclarationError("a user has no colon, and a password is not empty", where=f"registry {registry}")
@@ -37,16 +52,16 @@ def login(settings: Settings, registry: str, user: str, password: str) -> str:
     if response.status != 200:
         raise failure(response, "login", end.host)
     response.close()
-    path = _file()
-    document = _read(path)
+
+
+def kept(registry: str) -> tuple[str, str] | None:
+    """User and password that ``login`` has kept; None when it has not. Raises CorruptStateError."""
+    _check(registry)
+    document = _read(_file())
     helper = (document.get("credHelpers") or {}).get(registry)
     if helper:
-        helpers.store(str(helper), registry, user, password)
-        return f"docker-credential-{helper}"
-    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
-    document.setdefault("auths", {})[registry] = {"auth": auth}
-    _write(path, document)
-    return str(path)
+        return helpers.get(str(helper), registry)
+    return user_and_password((document.get("auths") or {}).get(registry))
 
 
 def logout(registry: str) -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.errors import CorruptStateError, NotFoundError
+from bayplan.models.image import Pin
 from bayplan.models.reference import ImageReference
 from bayplan.registry.documents import DIGEST
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv8l": "arm", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
+_VARIANTS = {"armv6l": "v6"}
 _NORMAL = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
 """Variants that are what the bare architecture means."""
 
@@ -45,12 +47,27 @@ def choose(index: Mapping[str, Any], platform: str | None, ref: ImageReference, 
     )
 
 
+def pinned(pin: Pin, platform: str | None, ref: ImageReference) -> str:
+    """Digest of the manifest that a pin has for a platform; None is this host. Raises NotFoundError for none."""
+    entries = []
+    for name, digest in pin.platforms.items():
+        system, architecture, variant = (*name.split("/"), "", "")[:3]
+        own = {"os": system, "architecture": architecture, "variant": variant}
+        entries.append({"platform": own, "digest": digest})
+    try:
+        return choose({"manifests": entries}, platform, ref)
+    except NotFoundError as error:
+        error.what = f"{error.what} in the lock"
+        error.hint += "; `bayplan lock --upgrade` asks the registry again"
+        raise
+
+
 def wishes(platform: str | None) -> list[tuple[str, str, str]]:
     """What would do, best first, as os, architecture and normal variant."""
     if platform is None:
         machine = host.machine()
         architecture = _MACHINES.get(machine, machine)
-        variant = {"armv6l": "v6"}.get(machine, "")
+        variant = _VARIANTS.get(machine, "")
         system, higher = "linux", list(_higher()) if architecture == "amd64" else []
     else:
         system, architecture, variant = (*platform.split("/"), "", "")[:3]
@@ -68,6 +85,11 @@ def wishes(platform: str | None) -> list[tuple[str, str, str]]:
 def suits(system: str, architecture: str, variant: str, platform: str | None) -> bool:
     """Whether an image for these runs where ``platform`` is wanted; None is this host."""
     return _normal(system, architecture, variant) in wishes(platform)
+
+
+def of_machine(machine: str) -> str:
+    """``os/architecture[/variant]`` of a machine as uname(2) calls it."""
+    return "/".join(part for part in ("linux", _MACHINES.get(machine, machine), _VARIANTS.get(machine, "")) if part)
 
 
 def _normal(system: str, architecture: str, variant: str) -> tuple[str, str, str]:

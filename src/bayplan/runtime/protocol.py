@@ -91,7 +91,7 @@ class Observed(Model):
     project: str = ""
     managed: bool = True
     superseded: bool = False
-    """A container that an interrupted replacement left beside its successor."""
+    """A container that an interrupted replacement left beside its successor, or its predecessor."""
     defects: Mapping[str, str] = Field(default_factory=dict)
     """Sentence to way of change (a value of ``Change``)."""
     notes: tuple[str, ...] = ()
@@ -135,6 +135,8 @@ class ResolvedImage(Model):
     """Paths at which the image asks for a volume; None while nobody knows."""
     exposed: tuple[str, ...] = ()
     """Ports that the image exposes, as far as they are known."""
+    bases: tuple[str, ...] | None = Field(None, exclude=True)
+    """Full names of the images that a build begins with or copies from; None when that is not known yet."""
     pinned: Image | None = Field(None, exclude=True)
     """The same declaration with what moves held still (commits of Git repositories); None when nothing does."""
 
@@ -155,6 +157,8 @@ class Facts(Model):
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
     network_notes: tuple[str, ...] = ()
     """What this host does to a new network that has a way out, as notes of ``Observed``."""
+    kernel: Mapping[str, str] = Field(default_factory=dict)
+    """What of the engine's host programs can notice: kernel release, architecture, version of cgroups, LSM."""
     key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)
     """Key of the fingerprints of secrets on this host; empty while there are none."""
 
@@ -170,6 +174,8 @@ class Progress:
     message: str = ""
 
 
+STAYS = "stays"
+"""A condition of ``Runtime.wait``."""
 Report = Callable[[Progress], None]
 
 
@@ -278,8 +284,26 @@ class Runtime(Verbs, Protocol):
     def restore(self, aside: str, name: str) -> None:
         """Give a container that was set aside its name and endpoints back and start it if it ran."""
 
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Make a successor beside the container of its name, and do not start it; the name that it has until then.
+
+        It publishes nothing until ``take_over``. One that a kill leaves is ``superseded``.
+        """
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Give a successor that runs the name and published ports of its predecessor, which runs on aside.
+
+        At no moment does a port lead nowhere: new connections go to the successor, those that were begun stay.
+        Returns the predecessor's new name, empty when there was none.
+        """
+
+    def drain(self, name: str) -> None:
+        """Let connections that a container has come to their end, for as long as its stop grace at most."""
+
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait until the container is running, healthy, or ended (values of ``Condition``); a service: until all run.
+
+        ``STAYS``: look at a running one until the time has passed, and fail if it ends or turns unhealthy meanwhile.
 
         Fails fast: RuntimeFailureError with the last log lines when it ends or turns unhealthy meanwhile, or when the
         time has passed. StoppedError when ``stopped`` says so.
@@ -318,6 +342,9 @@ class Runtime(Verbs, Protocol):
         ``privileged``: with every capability that the host can give. ``detach_keys``, typed on its terminal, leave it
         running: the exit code is 0 then.
         """
+
+    def containers_there(self) -> list[Observed]:
+        """Every container this engine has, of whatever project. Raises UnsupportedError where hosts have none."""
 
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every network this engine has, each with the names of the containers that are on it or declare it."""

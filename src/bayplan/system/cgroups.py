@@ -60,10 +60,10 @@ def write(path: str, controller: str, name: str, value: str) -> None:
     (top / path.lstrip("/") / name).write_text(value)
 
 
-def read(path: str, controller: str, name: str) -> str:
-    """A file of a group (``/parent/name``) in one line; empty when there is no such file."""
-    top = ROOT if is_unified() else ROOT / controller
-    return " ".join(read_if_there(f"{top}{path}/{name}").decode().split())
+def read(path: str, controller: str, unified: str, legacy: str) -> str:
+    """What a file of a group (``/parent/name``) says: v2's or v1's; empty where there is none."""
+    top, name = (ROOT, unified) if is_unified() else (ROOT / controller, legacy)
+    return read_if_there(f"{top}/{path.lstrip('/')}/{name}").decode(errors="replace")
 
 
 def all_of_cpuset(kind: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _TCP_LISTEN = "0A"  # proc(5), /proc/net/tcp: the state of a socket; udp sockets have another one for all of theirs
+_OVER = frozenset({"05", "06", "07", _TCP_LISTEN})
+"""States in which nothing is to be sent any more: FIN_WAIT2, TIME_WAIT, CLOSE; and that of a listener."""
 _INODE = 9
 _IPPROTO_SCTP = 132
 
@@ -65,6 +67,21 @@ def listeners(address: str, port: int, protocol: str) -> frozenset[str]:
             if int(number, 16) == port and listens and _overlap(where, address):
                 found.add(fields[_INODE])
     return frozenset(found)
+
+
+def served(pid: int) -> int:
+    """How many TCP connections to listeners in the network namespace of a process are not over; 0 when it ended."""
+    listening, connected = set[str](), list[str]()
+    for family in ("", "6"):
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/tcp{family}").read_text().splitlines()[1:]:
+                _, local, _, state = line.split()[:4]
+                port = local.rpartition(":")[2]
+                if state == _TCP_LISTEN:
+                    listening.add(port)
+                elif state not in _OVER:
+                    connected.append(port)
+    return sum(port in listening for port in connected)
 
 
 def sockets_of(pid: int) -> frozenset[str]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from bayplan.errors import DeclarationError, UnavailableError
+from bayplan.errors import DeclarationError, RuntimeFailureError, UnavailableError
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9a-fA-F:]+\]?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _LOGIN_S = 60.0
+_ANSWER_S = 300.0
 _END_S = 10.0
 
 
@@ -45,6 +49,37 @@ class Remote:
         login = ["-l", self.user] if self.user else []
         port = ["-p", str(self.port)] if self.port else []
         return ["ssh", "-T", "-o", "BatchMode=yes", *options, *port, *login, "--", self.host, *rest]
+
+
+def ask(remote: Remote, command: str, request: Mapping[str, object]) -> dict[str, Any]:
+    """One request to a bridge (``command``) on another host, and its answer.
+
+    Raises UnavailableError with what ssh says when none comes, RuntimeFailureError for what the other side says.
+    """
+    where, text = f"host {remote.host}", json.dumps(request).encode() + b"\n"
+    try:
+        done = subprocess.run(remote.command(command), input=text, capture_output=True, timeout=_ANSWER_S, check=False)
+    except FileNotFoundError:
+        raise DeclarationError("ssh is not installed", hint="install package openssh-client") from None
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"there was no answer within {_ANSWER_S:.0f}s", where=where) from None
+    if not done.stdout.strip():
+        raise UnavailableError(
+            "the bridge there ended without an answer",
+            where=where,
+            hint="is bayplan installed there, and does ssh log in without a question?",
+            output=done.stderr[-4000:].decode(errors="replace"),
+        )
+    try:
+        found = json.loads(done.stdout)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        said = done.stdout[:200].decode(errors="replace")
+        raise RuntimeFailureError(f"what answers is no bridge: {said!r}", where=where)
+    if found.get("failed"):
+        raise RuntimeFailureError(str(found.get("msg")), where=where, output=str(found.get("output") or ""))
+    return found
 
 
 class Tunnel:

@@ -1,29 +1,17 @@
 """Plays on the real core, each test with a core of its own; results come back as a program reads them."""
 
-import json
-import os
 import secrets
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import testinfra
-import yaml
 
 from bayplan.engines import open_runtime
 from bayplan.models import Kind, ResourceId, Settings
+from bayplan.system import cgroups
 from integration.core.test_stack import add_busybox
-
-TOP = Path(__file__).resolve().parents[3]
-BIN = Path(sys.executable).parent
-
-
-def assemble(root):
-    """A copy of the collection, as a release is made."""
-    subprocess.run([sys.executable, TOP / "tools/collection.py", "--copy", root], check=True, capture_output=True)
-    return root / "ansible_collections/bayplan/containers"
+from plays import assemble, play, variables
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +23,7 @@ def collections(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def environment(collections):
-    """Variables for Ansible's commands: this copy of the collection, nothing of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BAYPLAN_"))}
-    return {
-        **kept,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections),
-        "ANSIBLE_HOME": str(collections / "home"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_NOCOLOR": "1",
-        "LC_ALL": "C.UTF-8",
-    }
+    return variables(collections)
 
 
 @pytest.fixture
@@ -72,34 +51,10 @@ class Core:
 
     def play(self, *tasks, arguments=(), code=0, **keywords):
         """Run (module, options[, keywords of the task]) and give each task's result, of failed ones as well."""
-        file, results = self.directory / "play.yml", self.directory / "results.json"
-        steps = [
-            {
-                f"bayplan.containers.{name}": options,
-                "register": f"result_{number}",
-                "ignore_errors": True,
-                **(extra[0] if extra else {}),
-            }
-            for number, (name, options, *extra) in enumerate(tasks)
-        ]
-        listed = ", ".join(f"result_{number}" for number in range(len(tasks)))
-        save = {"content": f"{{{{ [{listed}] | to_json }}}}", "dest": str(results), "mode": "0600"}
-        steps.append({"ansible.builtin.copy": save, "check_mode": False, "diff": False, "no_log": True})
-        book = {
-            "hosts": "localhost",
-            "connection": "local",
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
-            "module_defaults": {"group/bayplan.containers.all": {"settings": self.settings}},
-            "tasks": steps,
-            **keywords,
-        }
-        file.write_text(yaml.safe_dump([book]))
-        argv = [BIN / "ansible-playbook", "-i", "localhost,", file, "--diff", *arguments]
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=False)
-        self.output = done.stdout + done.stderr
-        assert done.returncode == code, self.output
-        return json.loads(results.read_text())
+        results, self.output = play(
+            self.environment, self.directory, tasks, self.settings, arguments=arguments, code=code, **keywords
+        )
+        return results
 
     def one(self, module, /, check=False, **options):
         """The result of one task."""
@@ -131,7 +86,6 @@ def core(environment, tmp_path):
         for kind in (Kind.CONTAINER, Kind.NETWORK, Kind.VOLUME):
             for row in runtime.database.query(f"SELECT name FROM {kind.value}s"):
                 runtime.delete(ResourceId(kind=kind, name=row["name"]))
-    for item in Path("/sys/fs/cgroup").glob(f"**/bayplan-test-{made.tag}"):
-        item.rmdir()
+    cgroups.remove(made.settings["cgroup_parent"])
     shutil.rmtree(made.state, ignore_errors=True)
     shutil.rmtree(made.run, ignore_errors=True)

@@ -91,7 +91,7 @@ def test_container_with_everything_a_host_shows(core, host, tmp_path):
         "published_ports": [f"127.0.0.1:{port}:7000"],
         "volumes": ["bpa-data:/data", f"{tmp_path}/shared:/shared:ro"],
         "networks": ["bpa-back"],
-        "restart": False,
+        "restart_policy": False,
         "resources": {"pids": 50},
         "user": 0,
         "stop_grace_period": "100ms",
@@ -117,11 +117,11 @@ def test_container_with_everything_a_host_shows(core, host, tmp_path):
 def test_what_does_not_exist_is_refused_in_check_mode_as_well(core):
     cases = (
         ({"networks": ["bpa-none"]}, "network bpa-none does not exist"),
-        ({"volumes": ["bpa-none:/data"]}, "volume bpa-none does not exist"),
         ({"volumes": ["/nowhere/bpa:/data:ro"]}, "/nowhere/bpa"),
         ({"ports": ["70000:1"]}, "70000"),
         ({"command": "sh -c 'unclosed"}, "command"),
-        ({"restart": "sometimes"}, "restart"),
+        ({"restart_policy": "sometimes"}, "restart"),
+        ({"restart": "always"}, "use restart_policy"),
     )
     tasks = [("container", {**SLEEP, "name": "bpa-web", **options}) for options, _ in cases]
     for arguments in (["--check"], []):
@@ -133,9 +133,9 @@ def test_what_does_not_exist_is_refused_in_check_mode_as_well(core):
 
 
 def test_a_failed_step_says_what_was_done_before(core):
-    failed = core.one("container", name="bpa-web", image="lab/busybox", command=["/no/such/program"])
+    failed = core.one("container", name="bpa-web", image="lab/busybox", command=["/no/such"], network_mode="none")
     assert failed["failed"]
-    assert "/no/such/program" in failed["msg"] + failed["output"]
+    assert "/no/such" in failed["msg"] + failed["output"]
     assert failed["result"]["failed"] == ["container bpa-web"]
     assert failed["plan"]["steps"][0]["action"] == "create"
     assert failed["changed"] is False
@@ -150,7 +150,7 @@ def test_secrets_are_in_no_output_and_no_log(core):
     shown = re.findall(r'DB_PASSWORD"?: "?([^",\n]*)', core.output)
     assert set(shown) <= {"*" * 8}
     assert shown or "[core 2.1" not in core.output
-    assert first["plan"]["steps"][0]["resource"]["name"] == "bpa-web", "a name that equals a value stays readable"
+    assert first["plan"]["steps"][-1]["resource"]["name"] == "bpa-web", "a name that equals a value stays readable"
     options["env"]["DB_PASSWORD"] = secret + "2"
     core.play(("container", options), arguments=["-vvv"])
     assert secret not in core.output
@@ -169,6 +169,40 @@ def test_arguments_of_more_than_a_pipe_holds(core):
     assert core.both("volume", name="bpa-data", labels=labels)["changed"]
     labels["label7"] = "y"
     assert len(core.both("volume", name="bpa-data", labels=labels)["plan"]["steps"][0]["fields"]) == 1
+
+
+def test_arguments_of_five_megabytes(core):
+    text = "line of a large file\n" * 250_000
+    copy = ("container_copy", {"container": "bpa-web", "container_path": "/etc/large", "content": text})
+    web = {**SLEEP, "name": "bpa-web", "state": "stopped", "network_mode": "none"}
+    _, first, again = core.play(("container", web), copy, copy)
+    assert (first["changed"], again["changed"]) == (True, False), first.get("msg")
+    [kept] = core.state.glob("containers/*/**/etc/large")
+    assert kept.read_text() == text
+    assert len(core.output) < 1_000_000, "a large difference is named, not shown"
+
+
+def test_what_is_wrong_is_one_readable_failure(core, tmp_path):
+    cases = (
+        ("container", {"name": "bpa-web", "image": "lab/busybox", "privileged": "perhaps"}, "privileged"),
+        ("container", {"name": "bpa-web", "image": "lab/busybox", "nonsense": 1}, "nonsense"),
+        ("container", {"name": "bpa-web", "containers": []}, "mutually exclusive"),
+        ("container", {"image": "lab/busybox"}, "name, containers"),
+        ("container", {"name": "bpa-web", "image": "127.0.0.1:9/none:1"}, "127.0.0.1:9"),
+        ("image", {"name": "bpa/x", "load_path": str(tmp_path / "none.tar")}, "none.tar"),
+        ("image", {"name": "bpa/x", "source": "build"}, "needs build"),
+        ("container_exec", {"container": "bpa-web"}, "argv, command"),
+        ("container_copy", {"container": "bpa-web", "container_path": "etc", "content": ""}, "must be absolute"),
+        ("volume_backup", {"volume": "bpa-none", "path": str(tmp_path / "x.tar")}, "bpa-none does not exist"),
+        ("secret", {"name": "bpa-key"}, "data"),
+        ("generation", {"project_name": "bpa", "rollback_to": "soon"}, "no generation"),
+        ("host_info", {"engine": "docker", "engine_address": "unix:///nowhere/docker.sock"}, "/nowhere/docker.sock"),
+    )
+    for refused, (module, options, said) in zip(core.play(*((m, o) for m, o, _ in cases)), cases, strict=True):
+        assert refused["failed"], (module, options)
+        assert said in refused["msg"], (module, refused["msg"])
+        assert not refused.get("changed"), (module, options)
+    assert container(core) is None
 
 
 def test_become(core):

@@ -8,7 +8,7 @@ import yaml
 
 from bayplan.engines import open_runtime
 from bayplan.runtime.protocol import Scope
-from integration.ansible.conftest import BIN
+from plays import BIN
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 COMPOSE = """\

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -23,6 +24,7 @@ def project(tmp_path):
         return done.stdout if ok else done.stdout + done.stderr
 
     call.said, call.command, call.environment = [], made.command, made.environment
+    call.settings = made.settings
     call.run, call.state, call.file = made.settings.run_root, made.settings.state_root, made.file
     try:
         yield call
@@ -30,3 +32,19 @@ def project(tmp_path):
         assert made.left() == []
     finally:
         made.remove()
+
+
+@pytest.fixture
+def run_bayplan():
+    """Runs a verb with its roots below a directory; gives what it says, whatever its exit code."""
+
+    def run(file, directory, *argv):
+        roots = directory / "roots"
+        roots.mkdir(exist_ok=True)
+        places = {"BAYPLAN_STATE_ROOT": str(roots / "state/core"), "BAYPLAN_RUN_ROOT": str(roots / "run/core")}
+        command = [sys.executable, "-m", "bayplan", "-f", str(file), *argv]
+        environ = {**os.environ, **places}
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False, timeout=120)
+        return done.stdout + done.stderr
+
+    return run

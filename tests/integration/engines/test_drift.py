@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from bayplan import app
+from bayplan import app, history
 from bayplan.errors import UnavailableError
 from bayplan.models import Kind
 from bayplan.reconcile.plan import Action
@@ -177,3 +177,24 @@ def test_what_an_engine_left_that_was_stopped_in_the_middle_is_finished(dock):
     assert len(outcome.done) < len(made.steps)
     dock.apply(text)
     assert {dock.container(one).status.state for one in ("web", "db", "more")} == {State.RUNNING}
+
+
+CAUSES = [
+    (["update", "--memory", "80m", "--memory-swap", "80m", "WEB"], "changed through Docker (as `docker update` does)"),
+    (["network", "disconnect", "FRONT", "WEB"], "its networks were changed"),
+    (["pause", "WEB"], "it was paused through Docker (as `docker pause` does) at 2"),
+    (["stop", "-t", "1", "WEB"], "it was stopped through Docker (as `docker stop` does) at 2"),
+    (["kill", "WEB"], "it was stopped through Docker (as `docker kill` does) at 2"),
+    (["rm", "-f", "WEB"], "it was removed through Docker (as `docker rm` does) at 2"),
+]
+
+
+@pytest.mark.parametrize(("argv", "cause"), CAUSES, ids=[" ".join(item[0][:2]) for item in CAUSES])
+def test_the_cause_is_told(made, argv, cause):
+    names = {"WEB": made.name("web"), "FRONT": f"{made.project}_front"}
+    made.engine.call(*(names.get(word, word) for word in argv))
+    found = history.drift(made.project, made.runtime, made.settings)
+    told = {item.resource.name: item.causes for item in found.found}
+    assert any(cause in one for one in told[names["WEB"]]), told
+    made.apply(STACK)
+    assert not history.drift(made.project, made.runtime, made.settings).drifted

@@ -86,6 +86,25 @@ def test_rules_that_are_gone_are_told(made):
     assert not made.plan(STACK).warnings
 
 
+def test_rules_of_ipv6_are_looked_at_where_docker_writes_them(made):
+    if not made.runtime.engine.speaks((1, 46)):  # older ones only where they are told to
+        made.engine.again("--experimental", "--ip6tables")
+    six = STACK.replace("front: {}, back", "front: {enable_ipv6: true}, back")
+    try:
+        made.apply(six)
+        made.inside("ip6tables", "-t", "nat", "-F", "DOCKER")
+        (step,) = made.plan(six).steps
+        assert (step.resource.name, step.action) == (made.name("web"), Action.RESTART)
+        assert "port [::]:18083 leads nowhere" in step.why
+        made.apply(six)
+        made.inside("ip6tables", "-t", "nat", "-F", "POSTROUTING")
+        made.inside("ip6tables", "-F")
+        text = render.as_text(made.plan(six))
+        assert f"network {made.project}_front: its rules are gone from the host's firewall (ip6tables)" in text
+    finally:
+        made.engine.again()
+
+
 def test_nothing_is_read_of_another_namespace(dock):
     dock.apply(STACK)
     dock.inside("iptables", "-F")

@@ -1,4 +1,4 @@
-"""Options that came with later versions of Docker: BAYPLAN_TESTS_DOCKER_ROOT names a root file system with one."""
+"""Options that came with later versions of Docker: `./run engines sid` has one."""
 
 import pytest
 

@@ -11,6 +11,7 @@ from bayplan import app
 from bayplan.load.compose import load_text
 from bayplan.models.swarm import SwarmNode, SwarmStack
 from bayplan.runtime.swarm.runtime import SwarmRuntime
+from integration.swarm.recovery import bring_back
 from swarm import Node, add_busybox, hosts
 
 NEEDED = ("dockerd", "docker", "docker-registry", "iptables", "ip", "ss")
@@ -41,6 +42,11 @@ class Swarm:
 
     def __post_init__(self):
         self.settings = self.hosts[0].settings()
+        self.runtime = SwarmRuntime(self.settings)
+
+    def reopen(self):
+        """Ask its manager anew: it is in another swarm now."""
+        self.runtime.close()
         self.runtime = SwarmRuntime(self.settings)
 
     def declared(self, **changes):
@@ -104,13 +110,14 @@ def three_hosts():
 def whole_swarm(three_hosts):
     found, image = three_hosts
     swarm = Swarm(found, image)
-    swarm.apply(swarm.declared())
     yield swarm
     swarm.runtime.close()
 
 
 @pytest.fixture
 def swarm(whole_swarm):
+    """The three nodes as they were first declared, whatever the test before has left."""
+    bring_back(whole_swarm)
     return whole_swarm
 
 

@@ -1,15 +1,16 @@
 """Nodes of a real swarm: labels, availability, roles, a power cut, leaving and coming back."""
 
 import json
+import threading
 import time
 
-import docker.errors
 import pytest
 
 from bayplan.bridge.main import respond
 from bayplan.errors import BayplanError, ConflictError, DeclarationError, UnsupportedError
 from bayplan.models import Kind, ResourceId
 from bayplan.reconcile.plan import Action
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.swarm.runtime import SwarmRuntime
 from swarm import tasks
 
@@ -24,13 +25,6 @@ services:
     stop_grace_period: 1s
     deploy: {replicas: 3, endpoint_mode: dnsrr, update_config: {monitor: 0s}, restart_policy: {delay: 0s}}
 """
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(swarm):
-    """Every test finds the three nodes as they were first declared."""
-    yield
-    swarm.apply(swarm.declared())
 
 
 def where(swarm, service):
@@ -114,7 +108,7 @@ def _leader(host):
     try:
         with host.client() as client:
             nodes = client.call("GET", "/nodes")
-    except docker.errors.APIError:
+    except AnswerError:
         return False
     return any((node.get("ManagerStatus") or {}).get("Leader") for node in nodes)
 
@@ -133,6 +127,27 @@ def test_a_node_leaves_and_joins_again(swarm, name):
     back = swarm.plan(swarm.declared())
     assert [(step.resource.name, step.action) for step in back.steps] == [("node3", Action.CREATE)]
     swarm.apply(swarm.declared())
+    assert swarm.plan(swarm.declared()).steps == ()
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["asked by us", "asked before"])
+def test_a_join_that_takes_long_is_waited_for(swarm, by_hand):
+    """An engine answers after 20 seconds that it goes on trying."""
+    two = swarm.declared()
+    swarm.apply(two.model_copy(update={"nodes": two.nodes[:2]}), absent=[ResourceId(kind=Kind.NODE, name="node3")])
+    first, last = swarm.hosts[0], swarm.hosts[2]
+    token = first.docker("swarm", "join-token", "-q", "worker").strip()
+    rule = ("OUTPUT", "-p", "tcp", "--dport", "2377", "-j", "DROP")
+    last.run("iptables", "-I", *rule)
+    opened = threading.Timer(25, last.run, ("iptables", "-D", *rule))
+    opened.start()
+    try:
+        if by_hand:
+            with pytest.raises(AssertionError, match="in the background"):
+                last.docker("swarm", "join", "--token", token, f"{first.address}:2377")
+        swarm.apply(swarm.declared())
+    finally:
+        opened.join()
     assert swarm.plan(swarm.declared()).steps == ()
 
 

@@ -18,7 +18,7 @@ services:
     restart: on-failure:3
     stop_grace_period: 0s
     volumes: ["data:/data"]
-    ports: ["127.0.0.1:39881:7000"]
+    ports: ["127.0.0.1:39882:7000"]
     labels: {a: b}
 volumes: {data: {}}
 """
@@ -73,7 +73,7 @@ def test_inspect_has_dockers_shape_and_no_secret(bayplan):
     assert found["Config"]["Labels"]["a"] == "b"
     assert found["HostConfig"]["Memory"] == 64 << 20
     assert found["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
-    assert found["NetworkSettings"]["Ports"] == {"7000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "39881"}]}
+    assert found["NetworkSettings"]["Ports"] == {"7000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "39882"}]}
     assert found["NetworkSettings"]["Networks"]["bpv_default"]["IPAddress"].startswith("10.209.")
     (mount,) = found["Mounts"]
     assert (mount["Type"], mount["Destination"], mount["RW"]) == ("volume", "/data", True)

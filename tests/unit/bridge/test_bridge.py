@@ -11,6 +11,7 @@ import pytest
 from bayplan.bridge.main import respond
 from bayplan.bridge.request import read_resources
 from bayplan.errors import DeclarationError
+from bayplan.models import Container
 from bayplan.runtime.fake import FakeRuntime
 
 TOP = Path(__file__).resolve().parents[3]
@@ -46,6 +47,33 @@ def test_check_changes_nothing_and_foretells_the_apply(ask):
     assert done["plan"]["steps"] == planned["plan"]["steps"]
     assert done["result"]["done"] == ["image lab/web", "container web"]
     assert ask("apply", resources=web())["changed"] is False
+
+
+def test_a_stack_is_held_to_the_lock_beside_its_file(ask, tmp_path):
+    digest = "sha256:" + "a" * 64
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    source = {"project_src": str(tmp_path), "project_name": "shop"}
+    refused = ask("apply", stack={**source, "locked": True})
+    assert "there is no lock beside the declaration" in refused["msg"]
+    lock = tmp_path / "bayplan.lock"
+    lock.write_text(f"version: 1\nimages:\n  docker.io/lab/web:latest:\n    digest: {digest}\n")
+    assert ask("plan", stack={**source, "locked": True})["plan"]["images"]["lab/web"]["digest"] == digest
+    lock.write_text("version: 1\n")
+    assert "image lab/web is not in the lock" in ask("apply", stack={**source, "locked": True})["msg"]
+    found = ask("plan", stack=source)
+    assert "image lab/web is not in the lock" in found["warnings"][0]
+    assert ask.runtime.calls == []
+
+
+def test_a_report_tells_what_is_declared_and_what_runs(ask):
+    assert "there is nothing of project shop" in ask("report", stack={"project_name": "shop"})["msg"]
+    definition = {"services": {"web": {"image": "lab/web", "environment": {"API_KEY": "planted"}}}}
+    ask("apply", stack={"definition": definition, "project_name": "shop"})
+    found = ask("report", stack={"project_name": "shop"})["report"]
+    assert found["declared"]["services.web.image"] == "docker.io/lab/web:latest"
+    assert found["running"]["services.web.state"] == "running"
+    assert found["generation"] == 1
+    assert "planted" not in json.dumps(found)
 
 
 def test_short_spellings_are_the_long_ones(ask):
@@ -154,8 +182,41 @@ def test_a_failed_step_fails_the_request(ask):
     assert failed["result"] == {"done": ["image lab/web"], "failed": ["container web"], "skipped": []}
 
 
-def test_generated_specs_match_the_models():
-    check = subprocess.run([sys.executable, TOP / "tools/specs.py", "--check"], capture_output=True, check=False)
+def test_a_stack_that_fails_goes_back_unless_it_is_told_to_keep_what_was_done(ask, tmp_path):
+    def stack(word, project="shop"):
+        one = {"image": "lab/web", "environment": {"W": word}}
+        services = {"a": one, "b": {**one, "depends_on": ["a"]}}
+        return {"definition": {"services": services}, "project_name": project, "project_src": str(tmp_path)}
+
+    def word(service):
+        found = {key.name: item.actual for key, item in ask.runtime.resources.items()}
+        return found[f"shop-{service}-1"].environment["W"]
+
+    ask("apply", stack=stack("one"))
+    orphan = Container(name="shop-orphan-1", image="lab/web")
+    ask.runtime.create(orphan, project="shop")
+    ask.runtime.fail["start shop-b-1"] = "no such program"
+    more = stack("two")
+    more["definition"]["services"]["new"] = {"image": "lab/web"}
+    failed = ask("apply", stack=more, options={"purge": False})
+    names = {key.name for key in ask.runtime.resources}
+    assert "shop-orphan-1" in names, "it was there before"
+    assert "shop-new-1" not in names
+    ask.runtime.delete(orphan.id)
+    assert "no such program (rolled back to generation 1)" in failed["msg"]
+    assert failed["changed"] is True
+    assert failed["result"]["rolled_back"] == "generation 1"
+    assert (word("a"), word("b")) == ("one", "one")
+    kept = ask("apply", stack=stack("two"), options={"on_failure": "keep"})
+    assert kept["failed"]
+    assert "rolled_back" not in kept["result"]
+    assert (word("a"), word("b")) == ("two", "one")
+    assert "rollback or keep" in ask("apply", stack=stack("two"), options={"on_failure": "x"})["msg"]
+
+
+@pytest.mark.parametrize("tool", ["specs.py", "schemas.py"])
+def test_what_is_generated_matches_the_models(tool):
+    check = subprocess.run([sys.executable, TOP / "tools" / tool, "--check"], capture_output=True, check=False)
     assert check.returncode == 0, check.stderr
 
 

@@ -112,7 +112,6 @@ def test_faults(tmp_path: Path, lines: tuple[str, ...], more: str, said: str) ->
         ("develop: {watch: []}", "services.a.develop"),
         ("deploy: {mode: global}", "services.a.deploy.mode"),
         ("deploy: {placement: {constraints: []}}", "services.a.deploy.placement"),
-        ("deploy: {update_config: {parallelism: 2}}", "services.a.deploy.update_config"),
         ("deploy: {restart_policy: {condition: any, delay: 5s}}", "services.a.deploy.restart_policy.delay"),
         ("deploy: {resources: {reservations: {cpus: '1'}}}", "services.a.deploy.resources.reservations.cpus"),
     ],

@@ -1,6 +1,13 @@
 import pytest
 
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError, RuntimeFailureError, StalePlanError
+from bayplan.errors import (
+    ConflictError,
+    DeclarationError,
+    NotFoundError,
+    RuntimeFailureError,
+    StalePlanError,
+    UnsupportedError,
+)
 from bayplan.models import Build, Container, Image, Kind, Network, ResourceId, Stack, Volume
 from bayplan.reconcile import one_off, render
 from bayplan.reconcile.apply import apply_plan
@@ -185,9 +192,47 @@ def test_network_recreation_takes_its_containers_along(journal):
     moved = stack(networks=[{"name": "demo_front"}, {"name": "demo_back", "internal": False}])
     plan = applied(runtime, journal, moved)
     actions = {step.resource.name: step.action for step in plan.steps}
-    assert actions == dict.fromkeys(("demo_back", "demo-store-1", "demo-web-1"), Action.RECREATE)
+    users = dict.fromkeys(("demo-store-1", "demo-web-1"), Action.UPDATE)
+    assert actions == {"demo_back": Action.RECREATE, **users}
     assert runtime.matches(moved)
     assert not make_plan(moved, runtime).changed
+
+
+def test_what_is_taken_off_a_network_comes_back_though_nothing_declares_it(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    single = one_off.container(stack(), "store", {"name": "demo-single"}, aliases=False, ports=False)
+    runtime.create(single, project="demo")
+    runtime.start("demo-single")
+    moved = stack(networks=[{"name": "demo_front"}, {"name": "demo_back", "internal": False}])
+    plan = applied(runtime, journal, moved)
+    assert single.id in plan.step(Kind.NETWORK, "demo_back").displaces
+    assert runtime.resources[single.id].actual.networks == single.networks
+
+
+def test_a_namespace_that_others_share_is_not_there_twice():
+    shared = Stack(
+        name="p",
+        containers=(
+            Container(name="a", image="x", update_config={"order": "start-first"}),
+            Container(name="b", image="x", network_mode="container:a"),
+        ),
+    )
+    with pytest.raises(UnsupportedError, match="container b shares a namespace of it"):
+        make_plan(shared, FakeRuntime())
+
+
+def test_a_policy_of_replacement_is_noted_and_shown(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    config = {"order": "start-first", "monitor": "3s"}
+    noted = make_plan(stack(web={"update_config": config}), runtime)
+    assert not noted.changed
+    assert [str(note.resource) for note in noted.noted] == ["container demo-web-1"]
+    changed = make_plan(stack(web={"update_config": config, "environment": {"GREETING": "good day"}}), runtime)
+    text = render.as_text(changed)
+    assert "start-first, watched for 3s" in text
+    assert "downtime" not in text
 
 
 def test_what_others_own_is_never_touched(journal):

@@ -2,9 +2,11 @@
 
 import threading
 
+import pytest
+
 from bayplan.errors import RuntimeFailureError, StoppedError
-from bayplan.models import Kind, ResourceId
-from bayplan.reconcile.plan import Action, Step
+from bayplan.models import Duration, Kind, ResourceId
+from bayplan.reconcile.plan import Action, Roll, Step
 from bayplan.reconcile.walk import Phase, Walk
 
 
@@ -21,6 +23,10 @@ class Executor:
 
     def __init__(self, work=lambda name: None):
         self.stop, self.work, self.order = threading.Event(), work, []
+        self.halted = threading.Event()
+
+    def ends(self):
+        return self.stop.is_set() or self.halted.is_set()
 
     def execute(self, step):
         if self.stop.is_set():
@@ -79,6 +85,40 @@ def test_after_a_failure_nothing_begins_and_what_runs_comes_to_its_end():
     assert {item.resource.name for item in walk.skipped} == {"later", "other"}
     assert ("later", Phase.SKIPPED) in told
     assert ("other", Phase.SKIPPED) in told
+
+
+def rolled(name, action, may_fail=0):
+    times = {"delay": Duration(), "monitor": Duration(), "lot": 1, "lots": 1}
+    roll = Roll(service="s", order="stop-first", failure_action=action, may_fail=may_fail, **times)
+    return step(name).model_copy(update={"roll": roll})
+
+
+def refuse(*names):
+    def work(name):
+        if name in names:
+            raise RuntimeFailureError("no")
+
+    return Executor(work)
+
+
+@pytest.mark.parametrize(("action", "may_fail"), [("continue", 0), ("pause", 2), ("rollback", 2)])
+def test_others_go_on_after_failures_that_their_service_allows(action, may_fail):
+    executor = refuse("a", "b")
+    steps = [rolled("a", action, may_fail), rolled("b", action, may_fail), step("c", "a", "b")]
+    walk, _ = walked(steps, executor, workers=1)
+    assert [item.resource.name for item, _ in walk.failed] == ["a", "b"]
+    assert [item.resource.name for item in walk.done] == ["c"]
+    assert not walk.halted
+    assert not executor.halted.is_set()
+
+
+@pytest.mark.parametrize("action", ["pause", "rollback"])
+def test_one_failure_too_many_halts_the_walk(action):
+    executor = refuse("a", "b")
+    walk, _ = walked([rolled("a", action, 1), rolled("b", action, 1), step("c", "b")], executor, workers=1)
+    assert [item.resource.name for item in walk.skipped] == ["c"]
+    assert walk.halted
+    assert executor.halted.is_set()
 
 
 def test_a_stop_begins_nothing_more_and_says_what_was_not_begun():

@@ -52,8 +52,9 @@ def load_stack(
     env_files: Sequence[Path] = (),
     profiles: Sequence[str] = (),
     settings: Settings | None = None,
+    override: str = "",
 ) -> Stack:
-    """The stack that the files declare, later ones over earlier ones.
+    """The stack that the files declare, later ones over earlier ones, the text ``override`` last.
 
     ``environment`` (the process's when None) goes before ``env_files`` (``.env`` of the project directory when empty).
     ``settings`` say where external secrets and configs are, and whether it is for a swarm: then it has services.
@@ -67,6 +68,7 @@ def load_stack(
             texts.append((path.read_text(encoding="utf-8-sig"), str(path)))
         except (OSError, UnicodeDecodeError) as error:
             raise DeclarationError(f"cannot read: {error}", where=str(path)) from error
+    texts += [(override, "override")] if override else []
     directory = (project_directory or files[0].parent).absolute()
     values = _variables(directory, environment, env_files)
     return _load(texts, directory, project_name, profiles, values, settings=settings or Settings())
@@ -82,11 +84,13 @@ def load_text(
     env_files: Sequence[Path] = (),
     profiles: Sequence[str] = (),
     settings: Settings | None = None,
+    override: str = "",
 ) -> Stack:
     """Like ``load_stack`` for one text; ``label`` stands for the file's name in messages."""
     directory = project_directory.absolute()
     values = _variables(directory, environment, env_files)
-    return _load([(text, label)], directory, project_name, profiles, values, settings=settings or Settings())
+    texts = [(text, label), *([(override, "override")] if override else [])]
+    return _load(texts, directory, project_name, profiles, values, settings=settings or Settings())
 
 
 def _load(

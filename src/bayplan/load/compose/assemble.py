@@ -10,6 +10,7 @@ from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import keys
+from bayplan.load.compose.allowances import read_allowances
 from bayplan.load.compose.deploy import replicas, restart
 from bayplan.load.compose.endpoints import bound, endpoints, wanted
 from bayplan.load.compose.environment import environment, label_files
@@ -32,6 +33,7 @@ from bayplan.load.compose.nodes import (
 from bayplan.load.compose.ports import read_ports
 from bayplan.load.compose.references import References
 from bayplan.load.compose.resources import final_name, read_network, read_volume
+from bayplan.load.compose.rolling import update_config
 from bayplan.load.compose.service import simple
 from bayplan.load.compose.validate import make
 from bayplan.models import Container, Mount, Stack, TmpfsMount, Volume, labels
@@ -98,6 +100,8 @@ class Assembler:
             networks=tuple(networks),
             volumes=tuple(volumes),
             containers=tuple(containers),
+            directory=str(self.context.directory),
+            allowed=read_allowances(self.root),
             sources=self.context.sources,
         )
 
@@ -114,6 +118,7 @@ class Assembler:
             "restart": restart(node),
             "resources": resources(node),
             "depends_on": self.references.dependencies(node),
+            "update_config": update_config(node),
         }
         ports = node.get("ports")
         published = read_ports(ports) if ports else ()

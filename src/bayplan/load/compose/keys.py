@@ -135,8 +135,9 @@ BUILD_KNOWN = frozenset(
     ]
 )
 
-DEPLOY_BUILT = frozenset({"replicas", "resources", "restart_policy", "labels"})
-DEPLOY_OF_SWARM = frozenset({"mode", "endpoint_mode", "placement", "update_config", "rollback_config"})
+DEPLOY_BUILT = frozenset({"replicas", "resources", "restart_policy", "labels", "update_config", "rollback_config"})
+POLICY_BUILT = frozenset({"parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order"})
+DEPLOY_OF_SWARM = frozenset({"mode", "endpoint_mode", "placement"})
 """Read by a scheduler of many hosts; on one they mean nothing, and are ignored with a warning, as Compose does."""
 LIMITS_BUILT = frozenset({"cpus", "memory", "pids"})
 RESERVATIONS_BUILT = frozenset({"memory", "devices"})

@@ -3,9 +3,10 @@
 A room of its own, imported where a swarm is spoken of: the models of one host are built by every command.
 """
 
+from bayplan.models.rolling import RollbackPolicy, UpdatePolicy
 from bayplan.models.swarm.node import SwarmNode
 from bayplan.models.swarm.overlay import OverlayNetwork
-from bayplan.models.swarm.rolling import RollbackPolicy, TaskRestart, UpdatePolicy
+from bayplan.models.swarm.rolling import TaskRestart
 from bayplan.models.swarm.secrets import Config, Secret
 from bayplan.models.swarm.service import (
     LogDriver,

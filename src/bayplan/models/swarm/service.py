@@ -12,8 +12,9 @@ from bayplan.models.base import IN_PLACE, NO_CHANGE, RECREATE, SENSITIVE, Kind, 
 from bayplan.models.container import HealthCheck
 from bayplan.models.limits import Ulimit
 from bayplan.models.mounts import BindMount, TmpfsMount, VolumeMount
+from bayplan.models.rolling import RollbackPolicy, UpdatePolicy
 from bayplan.models.secret import FileGrant
-from bayplan.models.swarm.rolling import RollbackPolicy, TaskRestart, UpdatePolicy
+from bayplan.models.swarm.rolling import TaskRestart
 from bayplan.models.swarm.secrets import versioned
 from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
 

@@ -5,40 +5,20 @@ Read where Docker is this host's and in the caller's network namespace, and the 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
 from bayplan.models import Change, Container, Kind, Network
+from bayplan.runtime.docker.rules import Rules
 from bayplan.runtime.engine_api.client import EngineClient
 from bayplan.runtime.protocol import Observed, Snapshot, State
-from bayplan.system import links, sockets, xtables
+from bayplan.system import links, sockets
 
 _HINT = "restart Docker, which writes them anew"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Rules of the tables filter and nat."""
-
-    filter: tuple[str, ...]
-    nat: tuple[str, ...]
-
-    def name(self, bridge: str) -> bool:
-        """Whether any of the filter's is about a bridge."""
-        return any(word == bridge for rule in self.filter for word in rule.split())
-
-    def masquerade(self, bridge: str) -> bool:
-        """Whether what leaves a bridge for elsewhere has the host's address."""
-        return any(f"! -o {bridge} " in f"{rule} " and "MASQUERADE" in rule for rule in self.nat)
-
-    def lead_to(self, target: str) -> bool:
-        """Whether a published port leads to an address and port inside."""
-        return any(rule.endswith(f"--to-destination {target}") for rule in self.nat)
+_FOUR, _SIX = 4, 6
 
 
 def daemon(client: EngineClient) -> int | None:
@@ -53,40 +33,19 @@ def daemon(client: EngineClient) -> int | None:
     return pid if mine.st_ino == its.st_ino else None
 
 
-def rules_of(pid: int) -> Rules | None:
-    """The rules, if Docker writes some at all and they can be read."""
-    if not _writes_rules(pid):
-        return None
-    filters, nat = xtables.rules("filter"), xtables.rules("nat")
-    return None if filters is None or nat is None else Rules(filters, nat)
-
-
-def _writes_rules(pid: int) -> bool:
-    """By its command line and its settings: an administrator may keep it from that (dockerd(8), --iptables)."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        settings = json.loads(Path(f"/proc/{pid}/root/etc/docker/daemon.json").read_text())
-    except FileNotFoundError:
-        settings = {}
-    except (OSError, ValueError):
-        return False
-    backend = settings.get("firewall-backend", "iptables")
-    return b"--iptables=false" not in words and settings.get("iptables", True) is True and backend == "iptables"
-
-
-def seen(snapshot: Snapshot, rules: Rules | None) -> Snapshot:
-    """The snapshot with what the kernel lacks of it."""
+def seen(snapshot: Snapshot, rules: Mapping[int, Rules]) -> Snapshot:
+    """The snapshot with what the kernel lacks of it; ``rules`` by version of IP."""
     bridges = {item.id.name: bridge_of(item) for item in snapshot.of(Kind.NETWORK) if _is_bridge(item)}
     resources = dict(snapshot.resources)
-    cut = set[str]()
+    cut = set[tuple[int, str]]()
     for key, item in snapshot.resources.items():
         if key.kind is not Kind.NETWORK or key.name not in bridges:
             continue
-        defects: dict[str, str] = dict(_of_link(bridges[key.name], six=_has_ipv6(item)))
-        notes: tuple[str, ...] = ()
-        if not defects and rules and (lacking := _lacking(item, bridges[key.name], rules)):
-            notes = (lacking,)
-            cut.add(key.name)
+        bridge, six = bridges[key.name], _has_ipv6(item)
+        defects: dict[str, str] = dict(_of_link(bridge, six=six))
+        lacking = {} if defects else {one: _lacking(item, bridge, rules[one]) for one in rules if one == _FOUR or six}
+        notes = tuple(filter(None, lacking.values()))
+        cut |= {(version, key.name) for version, note in lacking.items() if note}
         if defects or notes:
             resources[key] = item.model_copy(update={"defects": {**item.defects, **defects}, "notes": notes})
     for key, item in snapshot.resources.items():
@@ -141,24 +100,28 @@ def _lacking(network: Observed, bridge: str, rules: Rules) -> str:
     assert isinstance(actual, Network)
     if not rules.name(bridge):
         effect = "it is open to other networks" if actual.internal else "nothing is forwarded for it"
-        return f"its rules are gone from the host's firewall (iptables), {effect}: {_HINT}"
+        return f"its rules are gone from the host's firewall ({rules.program}), {effect}: {_HINT}"
     if actual.forwards and actual.masquerade and not rules.masquerade(bridge):
-        return f"what leaves it has no longer the host's address (iptables), and finds no way back: {_HINT}"
+        return f"what leaves it has no longer the host's address ({rules.program}), and finds no way back: {_HINT}"
     return ""
 
 
-def _of_ports(item: Observed, rules: Rules, cut: Collection[str]) -> Iterator[tuple[str, str]]:
+def _of_ports(
+    item: Observed, rules: Mapping[int, Rules], cut: Collection[tuple[int, str]]
+) -> Iterator[tuple[str, str]]:
     """Published ports that lead nowhere; where a network's own rules are gone, a start would not bring them back."""
     actual = item.actual
     if not isinstance(actual, Container) or item.status.state is not State.RUNNING:
         return
-    addresses = [address for name, address in item.status.addresses.items() if name not in cut]
+    places = {_FOUR: item.status.addresses, _SIX: item.status.addresses_v6}
     for port in item.status.ports:
         host, _, target = port.partition("->")
         number, _, protocol = target.partition("/")
-        if host.startswith("[") or protocol not in ("tcp", "udp", "sctp") or not addresses:
+        version = _SIX if host.startswith("[") else _FOUR
+        known = rules.get(version)
+        if known is None or protocol not in ("tcp", "udp", "sctp") or not places[version]:
             continue
-        if len(addresses) == len(item.status.addresses) and not any(
-            rules.lead_to(f"{address}:{number}") for address in addresses
-        ):
+        if any((version, name) in cut for name in places[version]):
+            continue
+        if not any(known.lead_to(address, number) for address in places[version].values()):
             yield f"its published port {host} leads nowhere: the rule is gone", Change.RESTART.value

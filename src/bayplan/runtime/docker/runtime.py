@@ -5,6 +5,7 @@ from __future__ import annotations
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Change, Container, Kind, Resource, ResourceId
 from bayplan.runtime.docker import kernel
+from bayplan.runtime.docker.rules import rules_of
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.runtime import EngineRuntime
 from bayplan.runtime.protocol import Observed, Scope, Snapshot
@@ -18,7 +19,7 @@ class DockerRuntime(EngineRuntime):
     def observe(self, scope: Scope) -> Snapshot:
         """What Docker says, held against the kernel where that is this host's."""
         pid = kernel.daemon(self.client)
-        rules = self.pool.submit(kernel.rules_of, pid) if pid else None
+        rules = self.pool.submit(rules_of, pid, self.engine) if pid else None
         found = super().observe(scope)
         return found if rules is None else kernel.seen(found, rules.result())
 

@@ -1,1 +1,1 @@
-"""What Docker and Podman share: both answer Docker's Engine API. The docker SDK is imported here alone."""
+"""What Docker and Podman share: both answer Docker's Engine API."""

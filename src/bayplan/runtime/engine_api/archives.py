@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import docker.errors
-
 from bayplan.errors import ConflictError, NotFoundError
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.system import copying
 
@@ -106,7 +105,7 @@ def _is_directory(client: EngineClient, found: Mapping[str, Any], path: str) -> 
     for _ in range(_MOST_LINKS):
         try:
             stat = _stat(client, found, path)
-        except docker.errors.NotFound:
+        except AbsentError:
             return None
         if not int(stat["mode"]) & _LINK:
             return bool(int(stat["mode"]) & _DIRECTORY)

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-import docker.errors
-
 from bayplan.models import ImageReference
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.client import EngineClient
 from bayplan.runtime.engine_api.options.shape import NOTHING
 
@@ -35,7 +34,7 @@ class Bases:
     def _inspect(self, image_id: str) -> Mapping[str, Any]:
         try:
             found: Mapping[str, Any] = self.client.call("GET", f"/images/{image_id}/json")
-        except docker.errors.NotFound:
+        except AbsentError:
             found = NOTHING
         with self._lock:
             self._known[image_id] = found

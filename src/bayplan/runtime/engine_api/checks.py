@@ -10,6 +10,7 @@ from typing import Any
 
 from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
 from bayplan.models import BindMount, Container, Kind, Network, Resource, ResourceId, VolumeMount
+from bayplan.runtime import start_first
 from bayplan.runtime.engine_api import options
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options import networks
@@ -47,6 +48,7 @@ def check(
     }
     listed = {name: one for one in there[Kind.CONTAINER] for name in names_of(one)}
     for container in containers:
+        start_first.check(container, engine.name, shares_ports=False)
         _check_named(container, names, {*listed, *(one.name for one in containers)})
         if engine.local:
             _check_files(container)

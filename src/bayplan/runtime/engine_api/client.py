@@ -1,6 +1,5 @@
-"""The connection to an engine: the docker SDK's low-level client, with errors of ours.
+"""The connection to an engine: its API as JSON and streams, with errors of ours.
 
-The SDK does transport, TLS, streams and the framing of attached ones; ``call`` is for what it has no words for.
 Versions: Docker Engine API 1.41 (20.10) is the oldest, Podman answers as 1.40 or 1.41 whatever it is.
 """
 
@@ -8,15 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from ssl import SSLError
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
-
-import docker
-import requests
-import urllib3
-from docker import errors as sdk
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from bayplan.errors import (
     AccessDeniedError,
@@ -29,20 +24,31 @@ from bayplan.errors import (
 )
 from bayplan.models import Settings
 from bayplan.runtime.engine_api import places
+from bayplan.runtime.engine_api.answers import AbsentError, AnswerError, TransportError
+from bayplan.runtime.engine_api.transport import Answer, Transport
 from bayplan.system.ssh import Remote, Tunnel
 
 OLDEST_API = (1, 40)
 NEWEST_API = (1, 51)
 """The newest that this was written for (Docker 28.3): a newer engine is asked in this version's words."""
-_TIMEOUT_S = 120
-_SOCKET, _OK = "http+docker://localhost", 200
+TIMEOUT_S = 120.0
+"""How long an engine may say nothing."""
+_AGENT = {"User-Agent": "bayplan"}
+_REFUSED, _ABSENT = 400, 404
+_PATH = "/:@!$&'()*+,;=~%"
+"""What stays as it is in a path; those who made it have quoted the rest where a name may hold it."""
 _OLDEST = {"docker": "Docker 20.10", "podman": "Podman 4.3"}
 
 
-class EngineClient(docker.APIClient):
+class EngineClient:
     """One engine. Safe to use from many threads. ``kind`` is what the service itself says it is."""
 
-    def __init__(self, place: places.Place, *, api: str = "auto") -> None:
+    kind: str
+    engine_version: str
+    api_version: str
+
+    def __init__(self, place: places.Place) -> None:
+        """Raises TransportError when nobody answers, AnswerError, UnsupportedError for an API that is too old."""
         self.place = place
         self._tunnel: Tunnel | None = None
         address = place.address
@@ -51,19 +57,16 @@ class EngineClient(docker.APIClient):
             remote = Remote.parse(urlunsplit((parts.scheme, parts.netloc, "", "", "")))
             self._tunnel = Tunnel(remote, parts.path)
             address = f"unix://{self._tunnel.path}"
+        self._transport = Transport(address, place.tls)
         try:
-            # The version is asked for below, where an old one can be told from a broken one.
-            super().__init__(base_url=address, version="1.40", timeout=_TIMEOUT_S, tls=place.tls or False)
-            # A socket has no proxy: the environment is not asked for one at each call, a quarter of its time.
-            self.trust_env = place.scheme not in ("unix", "ssh")
-            self._know(api)
+            self._know()
         except BaseException:
             self.close()
             raise
 
-    def _know(self, api: str) -> None:
+    def _know(self) -> None:
         """Ask what it is, and settle on an API version both know."""
-        found = self.version(api_version=False)
+        found = self._json("GET", "/version")
         names = {str(part.get("Name", "")): part for part in found.get("Components") or ()}
         podman = names.get("Podman Engine")
         self.kind = "podman" if podman else "docker"
@@ -76,8 +79,7 @@ class EngineClient(docker.APIClient):
                 where=self.place.address,
                 hint=f"{_OLDEST[self.kind]} is the oldest that is supported",
             )
-        chosen = min(newest, NEWEST_API) if api == "auto" else _numbers(api)
-        self._version = ".".join(map(str, chosen))
+        self.api_version = ".".join(map(str, min(newest, NEWEST_API)))
 
     @property
     def is_local(self) -> bool:
@@ -92,34 +94,19 @@ class EngineClient(docker.APIClient):
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: float | None = TIMEOUT_S,
     ) -> Any:
-        """JSON of Docker's API; ``path`` without version. None for an empty answer. Raises the SDK's errors."""
-        return self._answer(method, f"{self.base_url}/v{self._version}{path}", body, query, headers)
+        """JSON of Docker's API; ``path`` without version. None for an empty answer.
+
+        ``timeout``: seconds in which nothing comes, None for ever. Raises AnswerError, TransportError.
+        """
+        return self._json(
+            method, f"/v{self.api_version}{path}", body=body, query=query, headers=headers, timeout=timeout
+        )
 
     def libpod(self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """JSON of Podman's own API in the words of its oldest version; as ``call``."""
-        return self._answer(method, f"{self.base_url}/v4.0.0/libpod{path}", body, query)
-
-    def _answer(
-        self,
-        method: str,
-        url: str,
-        body: Any,
-        query: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        given = {"User-Agent": "bayplan", **(headers or {})}
-        if method == "GET" and not body and url.startswith(_SOCKET):
-            with suppress(urllib3.exceptions.HTTPError):
-                answer = self._asked(url, query, given)
-                if answer.status == _OK:
-                    return _read(answer.data)
-        response = self.request(method, url, params=_flat(query or {}), json=body, timeout=self.timeout, headers=given)
-        try:
-            response.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            sdk.create_api_error_from_http_exception(error)  # it raises
-        return _read(response.content)
+        return self._json(method, f"/v4.0.0/libpod{path}", body=body, query=query)
 
     def streamed(
         self,
@@ -133,58 +120,78 @@ class EngineClient(docker.APIClient):
     ) -> Iterator[bytes]:
         """An answer in the pieces in which it comes, however long that takes. ``data`` is a file or an iterator.
 
-        ``own``: of Podman's own API.
-
-        Raises the SDK's errors; the first of them at once.
+        ``own``: of Podman's own API. Raises AnswerError, TransportError; the first of them at once.
         """
-        version = "v4.0.0/libpod" if own else f"v{self._version}"
-        response = self.request(
-            method,
-            f"{self.base_url}/{version}{path}",
-            params=_flat(query or {}),
-            headers={"User-Agent": "bayplan", **(headers or {})},
-            data=data,
-            stream=True,
-            timeout=None,
-        )
-        try:
-            response.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            sdk.create_api_error_from_http_exception(error)  # it raises
-        return self._pieces(response)
+        version = "v4.0.0/libpod" if own else f"v{self.api_version}"
+        return self._open(method, f"/{version}{path}", data, query, headers, timeout=None).pieces()
 
     def headers_of(self, path: str, *, query: Mapping[str, Any] | None = None) -> Mapping[str, str]:
-        """The headers of an answer without a body. Raises the SDK's errors."""
-        url = f"{self.base_url}/v{self._version}{path}"
-        response = self.head(url, params=_flat(query or {}), timeout=self.timeout, headers={"User-Agent": "bayplan"})
-        try:
-            response.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            sdk.create_api_error_from_http_exception(error)  # it raises
-        return response.headers
+        """The headers of an answer without a body. Raises AnswerError, TransportError."""
+        answer = self._open("HEAD", f"/v{self.api_version}{path}", None, query)
+        answer.read()
+        self._transport.give_back(answer)
+        return dict(answer.headers)
 
-    @staticmethod
-    def _pieces(response: requests.Response) -> Iterator[bytes]:
+    def upgraded(self, path: str, *, body: Any, query: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+        """An answer whose connection belongs to both sides from then on. Raises AnswerError, TransportError."""
+        data = None if body is None else json.dumps(body).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        return self._open("POST", f"/v{self.api_version}{path}", data, query, {**kind, **headers})
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = TIMEOUT_S,
+    ) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        answer = self._open(method, path, data, query, {**kind, **(headers or {})}, timeout=timeout)
         try:
-            yield from response.iter_content(None)
+            return _read(answer.read())
         finally:
-            response.close()
+            self._transport.give_back(answer)
 
-    def _asked(self, url: str, query: Mapping[str, Any] | None, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        """A question by a socket without what requests does around it, which takes longer than an engine's answer.
-
-        Whatever is not answered well is asked again the long way, which says what is wrong.
-        """
-        pool: urllib3.HTTPConnectionPool = self.get_adapter(url).get_connection(url)  # type: ignore[attr-defined]
-        path = url.removeprefix(_SOCKET) + (f"?{urlencode(_flat(query))}" if query else "")
-        return pool.urlopen("GET", path, headers={"Host": "localhost", **headers}, timeout=self.timeout, retries=False)
+    def _open(
+        self,
+        method: str,
+        path: str,
+        data: Any,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = TIMEOUT_S,
+    ) -> Answer:
+        whole = quote(path, safe=_PATH) + (f"?{urlencode(given)}" if (given := _flat(query or {})) else "")
+        answer = self._transport.ask(method, whole, body=data, headers={**_AGENT, **(headers or {})}, timeout=timeout)
+        if answer.status < _REFUSED:
+            return answer
+        try:
+            text = _explanation(answer.read()) or f"status {answer.status}"
+        finally:
+            self._transport.give_back(answer)
+        raise (AbsentError if answer.status == _ABSENT else AnswerError)(answer.status, text)
 
     def close(self) -> None:
         """Close its connections, and the tunnel to its host."""
-        super().close()
+        self._transport.close()
         if self._tunnel is not None:
             self._tunnel.close()
             self._tunnel = None
+
+
+def _explanation(content: bytes) -> str:
+    """What an engine says of an error: JSON with a message (Podman: and a cause), or plain text."""
+    text = content.decode(errors="replace").strip()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return str(found.get("message", text)) if isinstance(found, dict) else text
 
 
 def _read(content: bytes) -> Any:
@@ -226,23 +233,19 @@ def _check_socket(place: places.Place, kind: str) -> None:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Errors of the SDK and its transport as errors of ours; ``what`` is the resource or engine they are about."""
+    """Errors of the API and its transport as errors of ours; ``what`` is the resource or engine they are about."""
     try:
         yield
     except BayplanError:
         raise
-    except sdk.APIError as error:
+    except AnswerError as error:
         raise _of_status(error, what) from error
-    except requests.exceptions.InvalidJSONError as error:
-        raise RuntimeFailureError(f"the engine's answer is not understood: {error}", where=what) from error
-    except requests.exceptions.SSLError as error:
-        raise AccessDeniedError(f"TLS: {_innermost(error)}", where=what, hint="see engine_tls") from error
-    except requests.exceptions.RequestException as error:
-        raise _of_transport(_innermost(error), what) from error
-    except (sdk.DockerException, json.JSONDecodeError) as error:
-        inner = error.__cause__ or error.__context__
-        if isinstance(inner, requests.exceptions.RequestException):
-            raise _of_transport(_innermost(inner), what) from error
+    except TransportError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, SSLError):
+            raise AccessDeniedError(f"TLS: {cause}", where=what, hint="see engine_tls") from error
+        raise _of_transport(cause, what) from error
+    except json.JSONDecodeError as error:
         raise RuntimeFailureError(f"the engine's answer is not understood: {error}", where=what) from error
 
 
@@ -257,10 +260,8 @@ _KINDS: Mapping[int, type[BayplanError]] = {
 }
 
 
-def _of_status(error: sdk.APIError, what: str) -> BayplanError:
-    status = error.status_code or 500
-    text = str(error.explanation or f"status {status}").strip()
-    return _KINDS.get(status, RuntimeFailureError)(text, where=what)
+def _of_status(error: AnswerError, what: str) -> BayplanError:
+    return _KINDS.get(error.status_code, RuntimeFailureError)(error.explanation, where=what)
 
 
 def _of_transport(error: BaseException, what: str) -> BayplanError:
@@ -271,20 +272,6 @@ def _of_transport(error: BaseException, what: str) -> BayplanError:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return UnavailableError("nobody answers", where=what, hint="is the engine started?")
     return UnavailableError(f"the connection failed: {error}", where=what, hint="did the engine stop? apply again")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The fault below the layers of the transport: they wrap it in arguments and reasons."""
-    seen = error
-    for _ in range(10):
-        inner = getattr(seen, "reason", None) or next((a for a in seen.args if isinstance(a, BaseException)), None)
-        inner = inner or seen.__cause__ or seen.__context__
-        if not isinstance(inner, BaseException):
-            break
-        seen = inner
-        if isinstance(seen, OSError) and seen.errno:
-            break
-    return seen
 
 
 def _numbers(version: str) -> tuple[int, ...]:

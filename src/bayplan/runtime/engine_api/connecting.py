@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import docker.errors
-
 from bayplan.models import Container, Endpoint
+from bayplan.runtime.engine_api.answers import AbsentError, AnswerError
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.containers import Containers
 from bayplan.runtime.engine_api.engine import Engine
@@ -27,7 +26,7 @@ def disconnect(client: EngineClient, container_id: str, network: str, *, force: 
     with told(f"network {network}"):
         try:
             client.call("POST", f"/networks/{network}/disconnect", body={"Container": container_id, "Force": force})
-        except docker.errors.APIError:
+        except AnswerError:
             if not force:
                 raise
 
@@ -57,5 +56,5 @@ def _is(containers: Containers, name: str, network_id: str) -> bool:
     with told(f"network {name}"):
         try:
             return bool(containers.client.call("GET", f"/networks/{name}")["Id"] == network_id)
-        except docker.errors.NotFound:
+        except AbsentError:
             return False

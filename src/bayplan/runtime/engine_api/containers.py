@@ -7,12 +7,11 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
-import docker.errors
-
 from bayplan.errors import NotFoundError
 from bayplan.models import BindMount, Container, FileGrant, VolumeMount, labels
 from bayplan.runtime.engine_api import grants as grant_files
 from bayplan.runtime.engine_api import options
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.bases import Bases, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
@@ -22,9 +21,8 @@ from bayplan.runtime.engine_api.options.option import Option, build
 from bayplan.runtime.engine_api.options.shape import Shape
 from bayplan.runtime.engine_api.status import status_of
 from bayplan.runtime.protocol import Observed, State
+from bayplan.runtime.spare import is_spare, is_spare_of
 
-ASIDE = ".superseded-"
-"""In the name of a container that makes room for its successor; the id's beginning follows."""
 _GIVEN = ("secrets", "configs")
 
 
@@ -53,7 +51,7 @@ class Containers:
         with told(f"container {name}"):
             try:
                 found: Mapping[str, Any] = self.client.call("GET", f"/containers/{name}/json")
-            except docker.errors.NotFound:
+            except AbsentError:
                 return None
         # The API takes the beginning of an id for a name, too.
         return found if str(found["Name"]).lstrip("/") == name else None
@@ -83,7 +81,7 @@ class Containers:
         wanted = [
             str(one["Id"])
             for one in listed
-            if any(name in names for name in _names(one))
+            if any(name in names or is_spare_of(name, names) for name in _names(one))
             or (project is not None and project_of(one.get("Labels"), notes.get(str(one["Id"]), NO_NOTE)) == project)
         ]
         inspected = [one for one in self.pool.map(self._inspect, wanted) if one is not None]
@@ -95,7 +93,7 @@ class Containers:
     def _inspect(self, container_id: str) -> Mapping[str, Any] | None:
         try:
             found: Mapping[str, Any] = self.client.call("GET", f"/containers/{container_id}/json")
-        except docker.errors.NotFound:
+        except AbsentError:
             return None  # it went away meanwhile
         return found
 
@@ -130,7 +128,7 @@ class Containers:
             image_digest=self.bases.digest(image, actual.image),
             project=project_of(own, note),
             managed=managed,
-            superseded=managed and ASIDE in name,
+            superseded=managed and is_spare(name),
         )
 
     def aligned(self, desired: Container, observed: Observed) -> Observed:

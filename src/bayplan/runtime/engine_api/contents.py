@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, BinaryIO
 
-from docker import errors as sdk
-
 from bayplan.errors import ConflictError, UnsupportedError
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.images.transfer import lines
@@ -136,7 +135,7 @@ def clear(client: EngineClient) -> None:
     for found in client.call("GET", "/images/json", query=marked):
         try:
             client.call("DELETE", f"/images/{found['Id']}", query={"force": True})
-        except sdk.NotFound:
+        except AbsentError:
             continue
 
 

@@ -124,8 +124,9 @@ class Declarations:
         except sqlite3.OperationalError as error:
             raise UnsupportedError(str(error), where=str(self.path), hint="see its permissions and space") from error
         except sqlite3.DatabaseError as error:
+            hint = "`bayplan repair` sets it aside; labels of what is there say most of it"
             raise CorruptStateError(
-                f"the record file cannot be read: {error}", where=str(self.path), hint="restore a backup of it"
+                f"the record file cannot be read: {error}", where=str(self.path), hint=hint
             ) from error
 
 

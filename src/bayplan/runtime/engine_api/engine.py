@@ -57,6 +57,8 @@ class Engine:
     runtime: str = "runc"
     runtimes: frozenset[str] = frozenset()
     log_driver: str = "json-file"
+    kernel: Mapping[str, str] = field(default_factory=dict)
+    """What of its host programs can notice (``Facts.kernel``)."""
     storage: str = ""
     """File system below its images, such as ``extfs``."""
     lacking: frozenset[str] = field(default_factory=frozenset)
@@ -78,13 +80,19 @@ class Engine:
 
 
 def ask(client: EngineClient) -> Engine:
-    """One call. Raises the SDK's errors."""
+    """One call. Raises AnswerError."""
     info: Mapping[str, Any] = client.call("GET", "/info")
     security = {part.partition("=")[2].partition(",")[0] for part in info.get("SecurityOptions") or ()}
     lacking = {name for name, flag in _FLAGS.items() if info.get(flag) is False}
     unified = str(info.get("CgroupVersion", "1")) == "2"
     if client.is_local and not _weighs_devices(unified=unified):
         lacking.add("blkio.weight")
+    kernel = {
+        "release": str(info.get("KernelVersion", "")),
+        "architecture": str(info.get("Architecture", "")),
+        "cgroup": "2" if unified else "1",
+        "lsm": ",".join(sorted(security & {"apparmor", "selinux"})),
+    }
     storage = {pair[0]: pair[1] for pair in info.get("DriverStatus") or ()}
     return Engine(
         kind=client.kind,
@@ -94,6 +102,7 @@ def ask(client: EngineClient) -> Engine:
         id=str(info.get("ID", "")),
         local=client.is_local,
         rootless="rootless" in security,
+        kernel={name: value for name, value in kernel.items() if value},
         unified=unified,
         private_cgroups="cgroupns" in security,
         runtime=str(info.get("DefaultRuntime") or "runc"),

@@ -9,10 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docker import errors as sdk
-
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Duration
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.streams import Connection
 from bayplan.runtime.protocol import ExecResult
@@ -76,7 +75,7 @@ def run(
                 except TimeoutError:
                     left = b"" if _killed(client, made) else _GOES_ON
                     return ExecResult(TIMED_OUT, b"", left)
-        except sdk.APIError as error:
+        except AnswerError as error:
             code = _refused(str(error.explanation or error))
             if code is None:
                 raise

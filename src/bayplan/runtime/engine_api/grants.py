@@ -11,14 +11,16 @@ import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-import docker.errors
 from pydantic import SecretBytes
 
 from bayplan.errors import NotFoundError
 from bayplan.models import Container, FileGrant
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.engine import Engine
 from bayplan.runtime.engine_api.options import mounts
+
+_TAR = {"Content-Type": "application/x-tar"}
 
 
 def put(client: EngineClient, engine: Engine, container_id: str, container: Container) -> None:
@@ -28,7 +30,9 @@ def put(client: EngineClient, engine: Engine, container_id: str, container: Cont
     if not given:
         return
     with told(str(container.id)):
-        client.put_archive(container_id, "/", archive(given))
+        path = f"/containers/{container_id}/archive"
+        for _ in client.streamed("PUT", path, query={"path": "/"}, headers=_TAR, data=archive(given)):
+            pass
 
 
 def archive(grants: Sequence[FileGrant]) -> bytes:
@@ -57,9 +61,9 @@ def content_of(client: EngineClient, container_id: str, grant: FileGrant) -> Sec
     import tarfile
 
     try:
-        chunks, _ = client.get_archive(container_id, grant.target)
-        packed = io.BytesIO(b"".join(chunks))
-    except docker.errors.NotFound:
+        path = f"/containers/{container_id}/archive"
+        packed = io.BytesIO(b"".join(client.streamed("GET", path, query={"path": grant.target})))
+    except AbsentError:
         return None
     with tarfile.open(fileobj=packed) as tar:
         member = tar.next()

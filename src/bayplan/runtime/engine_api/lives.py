@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import docker.errors
-
 from bayplan.errors import ConflictError, UnsupportedError
 from bayplan.models import Container, Duration, ImageReference, Settings, VolumeMount, labels, with_exposed_ports
-from bayplan.runtime import seal
+from bayplan.runtime import seal, start_first
 from bayplan.runtime.engine_api import connecting, grants, hooks, options
-from bayplan.runtime.engine_api.client import told
-from bayplan.runtime.engine_api.containers import ASIDE, Containers
+from bayplan.runtime.engine_api.answers import AbsentError, AnswerError
+from bayplan.runtime.engine_api.client import TIMEOUT_S, told
+from bayplan.runtime.engine_api.containers import Containers
 from bayplan.runtime.engine_api.images.images import Images
 from bayplan.runtime.engine_api.networks import marks
 from bayplan.runtime.engine_api.options.limits import limits, policy
 from bayplan.runtime.engine_api.options.process import grace_seconds
 from bayplan.runtime.engine_api.status import status_of
 from bayplan.runtime.protocol import Report, State
+from bayplan.runtime.spare import ASIDE, BESIDE, spare_name
 
 _ENDPOINTS_AT_ONCE = (1, 44)
 
@@ -41,12 +42,27 @@ class Lives:
             if not _is_ours(earlier) and self.containers.declared(earlier) is None:
                 raise ConflictError(f"{container.id} exists and is not ours", hint="choose another name")
             self.delete(container.name)
-        container = _with_data_of(container, self._aside.pop(container.name, {}))
+        self._complete(
+            _with_data_of(container, self._aside.pop(container.name, {})), container.name, project, digest, report
+        )
+
+    def create_beside(self, container: Container, project: str, digest: str, report: Report) -> str:
+        """Make its successor under a name of its own; what is recorded of it has the other name already."""
+        beside = spare_name(container.name, BESIDE, secrets.token_hex(6))
+        held = _with_data_of(container, self.containers.inspect(container.name) or {})
+        try:
+            self._complete(held, beside, project, digest, report)
+        except BaseException:
+            self.delete(beside)
+            raise
+        return beside
+
+    def _complete(self, container: Container, name: str, project: str, digest: str, report: Report) -> None:
         image = self.images.image_id(container.image, digest, report)
         container = with_exposed_ports(container, self.containers.bases.config(image).get("ExposedPorts") or ())
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
-        container_id = self._make(container, project, image)
+        container_id = self._make(container, name, project, image)
         later = container.networks[1:] if not self.containers.engine.speaks(_ENDPOINTS_AT_ONCE) else ()
         for endpoint in later:
             connecting.connect(self.client, self.containers.engine, container_id, endpoint)
@@ -54,7 +70,7 @@ class Lives:
             grants.put(self.client, self.containers.engine, container_id, container)
             self.declarations.note_whole(container_id)
 
-    def _make(self, container: Container, project: str, image: str) -> str:
+    def _make(self, container: Container, name: str, project: str, image: str) -> str:
         """The create call itself; the new id. An image whose name has moved since the plan is named by its id."""
         config = self.containers.bases.config(image)
         body = options.written(container, self.containers.engine, config, self.containers.table)
@@ -65,7 +81,7 @@ class Lives:
         at_once = body.endpoints if self.containers.engine.speaks(_ENDPOINTS_AT_ONCE) else first
         document = {**body.config, "HostConfig": body.host, "NetworkingConfig": {"EndpointsConfig": at_once}}
         with told(str(container.id)):
-            made = self.client.call("POST", "/containers/create", body=document, query={"name": container.name})
+            made = self.client.call("POST", "/containers/create", body=document, query={"name": name})
         container_id = str(made["Id"])
         if dropped := [text for text in made.get("Warnings") or () if "discarded" in text.lower()]:
             with told(str(container.id)):
@@ -124,21 +140,26 @@ class Lives:
         with told(f"container {name}"):
             # Without a number the engine takes the container's own, and the client must know how long to wait.
             given = (found.get("Config") or {}).get("StopTimeout")
-            self.client.stop(found["Id"], timeout=grace_seconds(grace) if grace is not None else given or 10)
+            wait_s = grace_seconds(grace) if grace is not None else given or 10
+            path = f"/containers/{found['Id']}/stop"
+            self.client.call("POST", path, query={"t": wait_s}, timeout=TIMEOUT_S + wait_s)
+
+    def _rename(self, found: Mapping[str, Any], name: str) -> None:
+        self.client.call("POST", f"/containers/{found['Id']}/rename", query={"name": name})
 
     def _kill(self, name: str) -> None:
         with told(f"container {name}"):
-            self.client.kill(name)
+            self.client.call("POST", f"/containers/{name}/kill")
 
     def supersede(self, name: str) -> str:
         """Rename it, then stop it: from then on its name is free, and it is known for what it is."""
         found = self.containers.inspect(name)
         if found is None:
             return ""
-        aside = f"{name[:100]}{ASIDE}{str(found['Id'])[:12]}"
+        aside = spare_name(name, ASIDE, str(found["Id"]))
         self._ran[aside] = status_of(found).state in (State.RUNNING, State.RESTARTING, State.PAUSED)
         with told(f"container {name}"):
-            self.client.rename(found["Id"], aside)
+            self._rename(found, aside)
         self._aside[name] = found
         self._stop({**found, "Name": f"/{aside}"})
         return aside
@@ -148,9 +169,31 @@ class Lives:
         found = self.containers.get(aside)
         self._aside.pop(name, None)
         with told(f"container {name}"):
-            self.client.rename(found["Id"], name)
+            self._rename(found, name)
         if self._ran.pop(aside, True):
             self.start(name)
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Two renames: a name is one container's. When the second fails, the first is taken back."""
+        successor, found = self.containers.get(beside), self.containers.inspect(name)
+        aside = spare_name(name, ASIDE, str(found["Id"])) if found else ""
+        with told(f"container {name}"):
+            if found:
+                self._rename(found, aside)
+            try:
+                self._rename(successor, name)
+            except BaseException:
+                if found:
+                    self._rename(found, name)
+                raise
+        return aside
+
+    def drain(self, name: str) -> None:
+        """Let its connections end; of a container elsewhere nobody knows them."""
+        found = self.containers.get(name)
+        declared = self.containers.declared(found)
+        if self.containers.engine.local and declared is not None:
+            start_first.drain(lambda: status_of(self.containers.get(name)).pid, declared.stop_grace_period)
 
     def delete(self, name: str) -> None:
         """Stop and remove it; absent is no error. Its volumes stay."""
@@ -161,14 +204,15 @@ class Lives:
         with told(f"container {name}"):
             try:
                 self.client.call("DELETE", f"/containers/{found['Id']}", query={"force": True})
-            except docker.errors.NotFound:
+            except AbsentError:
                 pass
-            except docker.errors.APIError as error:
+            except AnswerError as error:
                 if error.status_code != 409:
                     raise
                 # Somebody else is removing it already.
-                with suppress(docker.errors.NotFound):
-                    self.client.wait(found["Id"], condition="removed")
+                with suppress(AbsentError):
+                    path = f"/containers/{found['Id']}/wait"
+                    self.client.call("POST", path, query={"condition": "removed"}, timeout=None)
         self.declarations.forget(str(found["Id"]))
 
 

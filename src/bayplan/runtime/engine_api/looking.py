@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import docker.errors
-
 from bayplan.errors import UnsupportedError
 from bayplan.models import Settings, labels
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.engine_api.client import EngineClient, connect, told
 
 
@@ -37,7 +36,7 @@ def _is_stack(client: EngineClient, project: str) -> bool:
     """Only a manager of a swarm answers."""
     try:
         return bool(client.call("GET", "/services", query={"filters": {"label": [f"{labels.STACK}={project}"]}}))
-    except docker.errors.APIError as error:
+    except AnswerError as error:
         if error.status_code in (406, 503):
             return False
         raise

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import docker.errors
-
 from bayplan.errors import ConflictError
 from bayplan.models import Change, Network, labels
+from bayplan.runtime.engine_api.answers import AbsentError, AnswerError
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text, to_text
 from bayplan.runtime.engine_api.engine import Engine
@@ -60,7 +59,7 @@ class Networks:
         with told(str(network.id)):
             try:
                 made = self.client.call("POST", "/networks/create", body=body)
-            except docker.errors.APIError as error:
+            except AnswerError as error:
                 # It was still being made for a change that was killed when this one looked.
                 if error.status_code != HTTPStatus.CONFLICT or not self.named(network.name):
                     raise
@@ -101,9 +100,9 @@ class Networks:
         while True:
             try:
                 self.client.call("DELETE", f"/networks/{network_id}")
-            except docker.errors.NotFound:
+            except AbsentError:
                 break
-            except docker.errors.APIError as error:
+            except AnswerError as error:
                 users = self._users(network_id)
                 if users:
                     where, hint = f"network {name}", "remove those first"
@@ -121,7 +120,7 @@ class Networks:
         """Names of the containers that are there and have a place on it."""
         try:
             places = self.client.call("GET", f"/networks/{network_id}").get("Containers") or {}
-        except docker.errors.NotFound:
+        except AbsentError:
             return []
         there = {str(one["Id"]) for one in self.client.call("GET", "/containers/json")} if places else set()
         return sorted(str(place.get("Name")) for container_id, place in places.items() if container_id in there)

@@ -6,19 +6,19 @@ What names it, the first that is there: the settings, then the environment as th
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import urlsplit
 
 from bayplan.errors import DeclarationError, NotFoundError, UnsupportedError
 from bayplan.models import Settings
-
-if TYPE_CHECKING:
-    from docker.tls import TLSConfig
+from bayplan.runtime.engine_api.transport import Certificates
 
 _SOCKETS = {"docker": "/var/run/docker.sock", "podman": "/run/podman/podman.sock"}
 _OWN_SOCKETS = {"docker": "docker.sock", "podman": "podman/podman.sock"}
@@ -31,7 +31,7 @@ class Place:
 
     address: str
     named_by: str
-    tls: TLSConfig | None = None
+    tls: Certificates | None = None
 
     @property
     def scheme(self) -> str:
@@ -102,38 +102,48 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _tls(directory: Path | None) -> TLSConfig | None:
+def _tls(directory: Path | None, *, verify: bool = True) -> Certificates | None:
     if directory is None:
         return None
-    from docker.tls import TLSConfig
-
     found = [directory / name for name in ("ca.pem", "cert.pem", "key.pem")]
     for path in found:
         if not path.is_file():
             raise NotFoundError(f"{path} does not exist", where="engine_tls", hint="it has ca.pem, cert.pem, key.pem")
-    ca, certificate, key = map(str, found)
-    return TLSConfig(client_cert=(certificate, key), ca_cert=ca, verify=True)
+    ca, certificate, key = found
+    return Certificates(ca, certificate, key, verify)
 
 
 def _chosen_context(environ: Mapping[str, str]) -> tuple[str, str] | None:
     """Name of the context that the docker command would use, and who chose it; None for its own default."""
-    from docker.context.config import get_current_context_name
-
     name = environ.get("DOCKER_CONTEXT")
     by = "variable DOCKER_CONTEXT" if name else "`docker context use`"
-    name = name or get_current_context_name()
+    name = name or _document(_configuration() / "config.json").get("currentContext")
     return (name, by) if name and name != "default" else None
 
 
 def _context(name: str, named_by: str) -> Place:
-    from docker.context import ContextAPI
-
+    """What docker keeps of a context (docker/cli, cli/context/store), by a hash of its name."""
     if name == "default":
         return Place(f"unix://{_SOCKETS['docker']}", named_by)
-    try:
-        found = ContextAPI.get_context(name)
-    except Exception as error:  # the SDK raises Exception itself for a file it cannot read
-        raise DeclarationError(f"Docker context {name}: {error}", where=named_by) from error
-    if found is None or not found.Host:
+    key, top = hashlib.sha256(name.encode()).hexdigest(), _configuration() / "contexts"
+    found = (_document(top / "meta" / key / "meta.json").get("Endpoints") or {}).get("docker") or {}
+    if not found.get("Host"):
         raise NotFoundError(f"Docker context {name} does not exist", where=named_by, hint="see `docker context ls`")
-    return Place(found.Host, f"{named_by}: context {name}", found.TLSConfig)
+    files = top / "tls" / key / "docker"
+    tls = _tls(files, verify=not found.get("SkipTLSVerify")) if files.is_dir() else None
+    return Place(str(found["Host"]), f"{named_by}: context {name}", tls)
+
+
+def _configuration() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """A file of Docker's own; empty where it is not there. Raises DeclarationError for one that is not understood."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DeclarationError(f"it cannot be read: {error}", where=str(path)) from error
+    return found if isinstance(found, dict) else {}

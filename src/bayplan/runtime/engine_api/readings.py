@@ -86,6 +86,13 @@ class EngineReadings(EngineParts):
         with told(f"container {name}"):
             return masked(found, self.containers.bases.config(str(found["Image"])))
 
+    def containers_there(self) -> list[Observed]:
+        """Every container, ours or not."""
+        with told(f"{self.engine.name}: containers"):
+            names = [_name(one) for one in self.containers.all()]
+        found = self.observe(Scope(names=tuple(ResourceId(kind=Kind.CONTAINER, name=name) for name in names)))
+        return [item for item in found.of(Kind.CONTAINER) if not item.superseded]
+
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every network, with the containers that have a place on it."""
         with told(f"{self.engine.name}: networks"):

@@ -46,6 +46,7 @@ class EngineRuntime(EngineVerbs):
             host=self.engine.host,
             in_place=frozenset({"restart", "networks", "post_start", "pre_stop", *named}),
             resets=frozenset(resets),
+            kernel=self.engine.kernel,
             key=SecretBytes(seal.key(self.settings)),
         )
 
@@ -166,6 +167,18 @@ class EngineRuntime(EngineVerbs):
     def restore(self, aside: str, name: str) -> None:
         """Give it its name back and start it."""
         self.lives.restore(aside, name)
+
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Make a successor beside it."""
+        return self.lives.create_beside(container, project, digest, report)
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Rename both."""
+        return self.lives.take_over(beside, name)
+
+    def drain(self, name: str) -> None:
+        """Wait for the end of its connections."""
+        self.lives.drain(name)
 
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import requests
-from docker import errors as sdk
-
 from bayplan.errors import UnsupportedError
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.engine_api.client import EngineClient
 
 _HEADER = struct.Struct(">BxxxL")
 _BYTES = 65536
-_UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp", "User-Agent": "bayplan"}
+_UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 
 class Frames:
@@ -60,28 +59,18 @@ class Connection:
         query: Mapping[str, Any] | None = None,
         ends: bool = True,
     ) -> None:
-        """``ends``: the end of the caller's input is told. Raises the SDK's errors."""
+        """``ends``: the end of the caller's input is told. Raises AnswerError."""
         self._client, self._tty, self._sized, self._ends = client, tty, sized, ends
-        self._response = client.request(
-            "POST",
-            f"{client.base_url}/v{client.api_version}{path}",
-            params=dict(query or {}),
-            json=body,
-            headers=_UPGRADE,
-            stream=True,
-            timeout=client.timeout,
-        )
-        try:
-            self._response.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            sdk.create_api_error_from_http_exception(error)  # it raises
-        # What the answer's head was read through: it may hold the first bytes of the stream.
-        reader: Any = self._response.raw._fp.fp  # type: ignore[union-attr]
+        self._answer = client.upgraded(path, body=body, query=query or {}, headers=_UPGRADE)
+        reader = self._answer.reader
         self._socket: socket.socket = reader.raw._sock
+        self._first = b""
         self._socket.setblocking(False)
-        with suppress(ValueError):
+        with suppress(ValueError, ssl.SSLWantReadError):
             self._first = bytes(reader.peek())
         self._socket.setblocking(True)
+        if isinstance(self._socket, ssl.SSLSocket) and (held := self._socket.pending()):
+            self._first += self._socket.recv(held)  # decrypted already: no select(2) would tell of it
         self._frames = Frames()
 
     def fileno(self) -> int:
@@ -130,12 +119,12 @@ class Connection:
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the size of the caller's terminal; one that has ended has none."""
-        with suppress(sdk.APIError):
+        with suppress(AnswerError):
             self._client.call("POST", self._sized, query={"h": rows, "w": columns})
 
     def close(self) -> None:
         """Let go of it."""
-        self._response.close()
+        self._answer.close()
         with suppress(OSError):
             self._socket.close()
 

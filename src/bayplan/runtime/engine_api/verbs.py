@@ -45,7 +45,7 @@ class EngineVerbs(EngineReadings):
             self.await_end(name)
 
     def send_signal(self, found: Mapping[str, Any], number: int, *, ends: bool) -> None:
-        """The call itself; ``ends``: a paused one goes on, so that it can end. Raises the SDK's errors."""
+        """The call itself; ``ends``: a paused one goes on, so that it can end. Raises AnswerError."""
         self.client.call("POST", f"/containers/{found['Id']}/kill", query={"signal": number})
 
     def pause(self, name: str) -> None:

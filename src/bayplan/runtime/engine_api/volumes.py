@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import docker.errors
-
 from bayplan.models import Volume, labels
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.client import EngineClient, told
 from bayplan.runtime.engine_api.declarations import NO_NOTE, Declarations, Note, from_text
 from bayplan.runtime.engine_api.networks import marks, project_of
@@ -58,7 +57,7 @@ class Volumes:
             try:
                 found = self.client.call("GET", f"/volumes/{name}")
                 self.client.call("DELETE", f"/volumes/{name}")
-            except docker.errors.NotFound:
+            except AbsentError:
                 return
         self.declarations.forget(handle_of(found))
 

@@ -11,6 +11,7 @@ from pydantic import SecretBytes
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Duration, Image, Kind, Network, Resource, ResourceId, Volume
+from bayplan.runtime import start_first
 from bayplan.runtime.fake.images import FakeImageVerbs
 from bayplan.runtime.fake.verbs import FakeVerbs
 from bayplan.runtime.protocol import (
@@ -34,6 +35,7 @@ IN_PLACE = frozenset(
     )
 )
 _ASIDE = ".superseded"
+_BESIDE = ".successor"
 
 
 @dataclass
@@ -73,6 +75,10 @@ class FakeRuntime(FakeVerbs):
             digest = self.local_images.get(made)
             present = digest is not None and self.local_images.get(image.name) == digest
             return ResolvedImage(name=image.name, digest=digest or made, present=present, origin=ImageOrigin.BUILD)
+        if image.pin is not None:
+            there = self.local_images.get(image.name) == image.pin.digest
+            origin = ImageOrigin.REGISTRY
+            return ResolvedImage(name=image.name, digest=image.pin.digest, present=there, origin=origin)
         if self.registry and image.name not in self.registry:
             raise NotFoundError(f"image {image.name} does not exist", hint="check its name and tag")
         digest = self.registry.get(image.name) or _digest(image.name)
@@ -94,6 +100,8 @@ class FakeRuntime(FakeVerbs):
             if not port.chosen
         }
         for resource in resources:
+            if isinstance(resource, Container):
+                start_first.check(resource, "fake", shares_ports=True)
             for port in resource.ports if isinstance(resource, Container) else ():
                 name = (isinstance(resource, Container) and resource.service) or resource.name
                 owner = name if port.chosen else taken.setdefault((port.published, port.protocol), name)
@@ -180,6 +188,33 @@ class FakeRuntime(FakeVerbs):
             actual = held.actual.model_copy(update={"name": name})
             self.resources[actual.id] = held.model_copy(update={"actual": actual, "superseded": False})
         self._set(name, state=State.RUNNING)
+
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Record it under a name of its own."""
+        beside = container.model_copy(update={"name": container.name + _BESIDE})
+        self.create(beside, project=project, digest=digest)
+        with self._mutex:
+            self.resources[beside.id] = self.resources[beside.id].model_copy(update={"superseded": True})
+        return beside.name
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Rename both."""
+        self._call("take_over", name)
+        with self._mutex:
+            new, old = (self.resources.pop(ResourceId(kind=Kind.CONTAINER, name=one), None) for one in (beside, name))
+            if old is not None:
+                aside = old.actual.model_copy(update={"name": name + _ASIDE})
+                self.resources[aside.id] = old.model_copy(update={"actual": aside, "superseded": True})
+            assert new is not None
+            actual = new.actual.model_copy(update={"name": name})
+            self.resources[actual.id] = new.model_copy(
+                update={"actual": actual, "declared": actual, "superseded": False}
+            )
+        return name + _ASIDE if old else ""
+
+    def drain(self, name: str) -> None:
+        """Nobody is connected."""
+        self._call("drain", name)
 
     def start_attached(self, name: str, *, stdin: bool = True, detach_keys: bytes = b"\x10\x11") -> int | None:
         """It ends at once."""

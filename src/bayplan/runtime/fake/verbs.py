@@ -130,6 +130,10 @@ class FakeVerbs(Memory):
         self._call("exec", name)
         return ExecResult(0)
 
+    def containers_there(self) -> list[Observed]:
+        """Those that were made."""
+        return [item for item in self.resources.values() if item.actual.kind is Kind.CONTAINER]
+
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Those that were made, each with the containers that declare it."""
         kept = [item.actual for item in self.resources.values() if isinstance(item.actual, Container)]

@@ -20,6 +20,7 @@ from bayplan.models import (
     Volume,
     VolumeMount,
 )
+from bayplan.runtime import start_first
 from bayplan.runtime.native.containers import grants, storage
 from bayplan.runtime.native.containers.records import Records, declaration
 from bayplan.runtime.native.containers.spec import sharing, users
@@ -60,6 +61,7 @@ def check(
         if isinstance(resource, Volume):
             volumes.check(resource)
         if isinstance(resource, Container):
+            start_first.check(resource, "native", shares_ports=True)
             check_options(resource, database.path.parent / "seccomp", settings.oci_runtime)
             storage.check(resource, settings.state_root)
             _check_owners(resource, resources, database)
@@ -76,7 +78,8 @@ def check(
 
 def _check_space(root: Path) -> None:
     """Room for the records and bundles of a change: one that stops half-way for want of it could not be undone."""
-    found = os.statvfs(root)
+    # Before the first change of a host its directory is not there yet.
+    found = os.statvfs(next(path for path in (root, *root.parents) if path.exists()))
     if found.f_bavail * found.f_frsize < _ROOM_BYTES or (found.f_files and found.f_favail < _ROOM_FILES):
         raise RuntimeFailureError(
             f"no space is left: a change needs {_ROOM_BYTES >> 20} MiB and {_ROOM_FILES} files",

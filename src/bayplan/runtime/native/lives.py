@@ -22,15 +22,18 @@ from bayplan.models import (
     with_exposed_ports,
     with_image_volumes,
 )
+from bayplan.runtime import start_first
 from bayplan.runtime.native.containers import Containers, hooks
 from bayplan.runtime.native.containers.spec import users
 from bayplan.runtime.native.containers.spec.image_mounts import mounted_images
 from bayplan.runtime.native.containers.starting import NOBODY, Caller
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.networks import Networks
+from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import pause_s
 from bayplan.runtime.native.volumes import Volumes
-from bayplan.runtime.protocol import Health, Report, State, Status, never
+from bayplan.runtime.protocol import STAYS, Health, Report, State, Status, never
+from bayplan.runtime.spare import ASIDE, BESIDE, spare_name
 
 _WAIT_RESTARTS = 6
 """Starts that an apply gives a container it waits for, besides the first: pauses of 6.3 s in all."""
@@ -52,12 +55,30 @@ class Lives:
         earlier = self.containers.find(container.name)
         if earlier is not None:
             self.delete(earlier)
+        self._make((secrets.token_hex(32), container.name), container, project, digest, report)
+
+    def create_beside(self, container: Container, project: str, digest: str, report: Report) -> str:
+        """Make its successor under a name of its own; see ``Runtime.create_beside``."""
+        container_id = secrets.token_hex(32)
+        beside = spare_name(container.name, BESIDE, container_id)
+        try:
+            self._make((container_id, beside), container, project, digest, report)
+        except BaseException:
+            if self.containers.find(beside) is not None:
+                self.delete(container_id)
+            raise
+        return beside
+
+    def _make(self, made: tuple[str, str], container: Container, project: str, digest: str, report: Report) -> None:
+        """``made`` are the id and the name that it gets."""
+        container_id, name = made
         stored, lowerdirs = self.images.rootfs(container.image, digest, report)
         container = self._with_image_volumes(container, stored.config.volumes, project)
         container = with_exposed_ports(container, stored.config.exposed_ports)
         container, mounted = mounted_images(container, lambda name, known: self.images.rootfs(name, known, report))
-        container_id = secrets.token_hex(32)
-        self.containers.reserve(container_id, container, project, stored.digest)
+        # Volumes of its image are called by its own name.
+        is_spare, container = name != container.name, container.model_copy(update={"name": name})
+        self.containers.reserve(container_id, container, project, stored.digest, spare=is_spare)
         volumes = {
             mount.source: self.volumes.path(mount.source)
             for mount in container.mounts
@@ -87,7 +108,7 @@ class Lives:
             if state is not State.PAUSED:
                 hooks.after_start(self.containers, container_id, declared)
             return
-        ports = self.networks.able(declared)
+        ports = () if self.containers.is_spare(container_id) else self.networks.able(declared)
         attached = self.networks.prepare(container_id, declared.networks)
         try:
             if users.is_own(declared):
@@ -116,7 +137,7 @@ class Lives:
 
     def supersede(self, container_id: str, name: str) -> str:
         """Stop it, free its addresses and ports, and give it another name until its successor runs."""
-        aside = f"{name[:100]}.superseded-{container_id[:12]}"
+        aside = spare_name(name, ASIDE, container_id)
         hooks.before_stop(self.containers, container_id)
         self.containers.rename(container_id, aside, superseded=True)
         self.networks.leave(container_id)
@@ -129,6 +150,34 @@ class Lives:
         self.containers.rename(container_id, name, superseded=False)
         self.start(container_id, 0)
 
+    def take_over(self, container_id: str, name: str) -> str:
+        """Names and ports in one transaction, then the kernel's rules in one; names of peers follow.
+
+        What a kill between them leaves, the records tell: the next plan finds the ports elsewhere than they say.
+        """
+        placed, predecessor = self.containers.placed(container_id), self.containers.find(name) or ""
+        aside = spare_name(name, ASIDE, predecessor) if predecessor else ""
+        self.networks.take_over(
+            container_id,
+            predecessor,
+            self.networks.able(placed),
+            lambda tx: self.containers.records.swap(tx, container_id, name, predecessor, aside),
+        )
+        self.networks.tell_peers()
+        client.wake(self.containers.settings)
+        return aside
+
+    def drain(self, container_id: str) -> None:
+        """Let its connections end, when all know that its names are another's."""
+        self.networks.names.recover()
+        self.networks.name_server.settle()
+
+        def pid() -> int | None:
+            process = self.containers.process(container_id)
+            return process.pid if process else None
+
+        start_first.drain(pid, self.containers.declared(container_id).stop_grace_period)
+
     def wait(self, container_id: str, condition: str, timeout: Duration, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast. What waits for a container finds it by name afterwards.
 
@@ -136,6 +185,8 @@ class Lives:
         leave it to the change that holds the host.
         """
         self.networks.name_server.settle()
+        if condition == STAYS:
+            return self.containers.wait(container_id, condition, timeout, stopped)
         pause = 0.0
         deadline = time.monotonic() + timeout.total_seconds()
         for tries_left in reversed(range(_WAIT_RESTARTS + 1)):

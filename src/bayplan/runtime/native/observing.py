@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from bayplan.models import Change, Container, RestartCondition, Settings
-from bayplan.runtime.native.containers import Containers, joining
+from bayplan.runtime.native.containers import Containers, held, joining
 from bayplan.runtime.native.containers.drift.inside import keeps_network
 from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.reconnect import joined
@@ -34,6 +34,8 @@ def with_endpoints(
         if not declared.network_mode:
             defects |= networks.names_defects(item.handle, kernel, [str(one) for one in declared.dns])
         defects |= dict.fromkeys(joining.lost(declared, process, containers.running), Change.RESTART.value)
+        changed = held.other_limits(declared, containers.settings, item.handle)
+        defects |= dict.fromkeys(changed, Change.IN_PLACE.value)
     kept = isinstance(declared, Container) and declared.restart.condition is not RestartCondition.NO
     cut = isinstance(declared, Container) and _log_is_cut(declared, containers.settings)
     watched = kept or item.status.health is not Health.NONE or cut
@@ -42,6 +44,8 @@ def with_endpoints(
     ports = tuple(str(port) for port in kernel.ports.get(item.handle, ()))
     status = item.status.model_copy(update={**places, "ports": ports})
     actual = joined(item.actual, places.get("addresses", {}))
+    if isinstance(actual, Container):
+        actual = held.as_held(actual, containers.settings, item.handle)
     return item.model_copy(update={"actual": actual, "defects": {**item.defects, **defects}, "status": status})
 
 

@@ -96,6 +96,8 @@ class NativeRuntime(NativeVerbs):
         """What the native core changes in place."""
         import platform
 
+        from bayplan.system import kernel
+
         key = SecretBytes(seal.key(self.settings))
         return Facts(
             engine="native",
@@ -103,6 +105,7 @@ class NativeRuntime(NativeVerbs):
             host=platform.node(),
             in_place=IN_PLACE,
             network_notes=self.networks.closed_for_new(),
+            kernel=kernel.facts(),
             key=key,
         )
 
@@ -122,9 +125,11 @@ class NativeRuntime(NativeVerbs):
                 self.lives.changing = False
                 self.containers.runtime.discarded.begin()
                 self.networks.settle()
+                self.networks.forget_gone()
                 self.networks.names.recover()
                 self.networks.name_server.settle(anyway=True)
                 self.database.keep_copy(outline)
+                self.database.keep_cards()
                 self.containers.runtime.discarded.settle()
                 client.settle(self.settings, self.database)
 
@@ -268,6 +273,18 @@ class NativeRuntime(NativeVerbs):
     def restore(self, aside: str, name: str) -> None:
         """Give it its name back and start it."""
         self.lives.restore(self._id(aside), name)
+
+    def create_beside(self, container: Container, *, project: str, digest: str = "", report: Report = silent) -> str:
+        """Make a successor beside it."""
+        return self.lives.create_beside(container, project, digest, report)
+
+    def take_over(self, beside: str, name: str) -> str:
+        """Names and ports move at once."""
+        return self.lives.take_over(self._id(beside), name)
+
+    def drain(self, name: str) -> None:
+        """Wait for the end of its connections."""
+        self.lives.drain(self._id(name))
 
     def wait(self, name: str, condition: str, timeout: Duration, *, stopped: Callable[[], bool] = never) -> Status:
         """Wait for a condition; fails fast."""

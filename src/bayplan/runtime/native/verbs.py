@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError
-from bayplan.models import Duration, Endpoint, Settings, VolumeMount
+from bayplan.models import Duration, Endpoint, Kind, ResourceId, Settings, VolumeMount
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers import verbs as hand
 from bayplan.runtime.native.containers.paths import Paths
@@ -22,7 +22,7 @@ from bayplan.runtime.native.lives import Lives
 from bayplan.runtime.native.networks import Networks
 from bayplan.runtime.native.state import Database, happenings
 from bayplan.runtime.native.volumes import Volumes
-from bayplan.runtime.protocol import Observed, never
+from bayplan.runtime.protocol import Observed, Scope, Snapshot, never
 from bayplan.runtime.verbs import Finding, Happening
 from bayplan.system import cgroups
 
@@ -204,6 +204,12 @@ class NativeVerbs:
 
         copy.with_root(self.containers, container_id, path, work, self._volumes_of(container_id))
 
+    def containers_there(self) -> list[Observed]:
+        """Every container, but for those that an interrupted replacement left."""
+        names = [row["name"] for row in self.database.query("SELECT name FROM containers")]
+        found = self.observe(Scope(names=tuple(ResourceId(kind=Kind.CONTAINER, name=name) for name in names)))
+        return [item for item in found.of(Kind.CONTAINER) if not item.superseded]
+
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Every network, with its users."""
         from bayplan.runtime.native.networks import shown
@@ -228,6 +234,10 @@ class NativeVerbs:
     def import_volume(self, name: str, source: BinaryIO, *, replace: bool = False) -> None:
         """Its content from a tar archive."""
         self.volumes.load(name, source, replace=replace)
+
+    def observe(self, scope: Scope) -> Snapshot:
+        """What is there."""
+        raise NotImplementedError  # pragma: no cover - NativeRuntime has it
 
     def lock(self, purpose: str, timeout: Duration | None = None) -> AbstractContextManager[None]:
         """Hold the host for a change."""

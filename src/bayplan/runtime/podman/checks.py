@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from docker import errors as sdk
-
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.engine_api.client import EngineClient
 
 _SYSTEMD = Path("/run/systemd/system")
@@ -31,6 +30,6 @@ class Checks:
         """Run the check if its time has come, and nobody else does."""
         if self._timed or time.monotonic() < self._next:
             return
-        with suppress(sdk.APIError):  # it ended meanwhile, which whoever waits sees
+        with suppress(AnswerError):  # it ended meanwhile, which whoever waits sees
             self._client.libpod("GET", f"/containers/{self._id}/healthcheck")
         self._next = time.monotonic() + self._period_s

@@ -67,6 +67,18 @@ class Recorded(Option):
 
 
 @frozen
+class WholeCheck(Recorded):
+    """A health check with all that the image says of it: since 5.0 Podman takes no rhythm without a test."""
+
+    def write(self, wanted: Container, body: Body) -> None:
+        """Without a test on either side there is nothing to check."""
+        super().write(wanted, body)
+        whole = {**(body.image.get("Healthcheck") or NOTHING), **body.config.pop("Healthcheck", NOTHING)}
+        if wanted.healthcheck and whole.get("Test"):
+            body.config["Healthcheck"] = whole
+
+
+@frozen
 class PodmanLimits(Limits):
     """Without the defaults that Podman shows as limits."""
 
@@ -147,4 +159,8 @@ def _plain(shape: Shape) -> Shape:
 PODMAN_TABLE: Mapping[str, Option] = {
     name: option if name in _CHANGING or option.kept else Recorded(name, option.since, option=option)
     for name, option in TABLE.items()
-} | {"networks": PodmanNetworks("networks"), "resources": PodmanLimits("resources")}
+} | {
+    "healthcheck": WholeCheck("healthcheck", option=TABLE["healthcheck"]),
+    "networks": PodmanNetworks("networks"),
+    "resources": PodmanLimits("resources"),
+}

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import docker.errors
-
 from bayplan.errors import BayplanError, ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import labels
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.client import EngineClient, told
 
 Entry = dict[str, Any]
@@ -220,7 +219,7 @@ def absent(call: Callable[[], object], what: str, *, in_use: str = "") -> None:
         with told(what):
             try:
                 call()
-            except docker.errors.NotFound:
+            except AbsentError:
                 return
     except RuntimeFailureError as error:
         if in_use and in_use in error.what:

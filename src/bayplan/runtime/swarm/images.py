@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-import docker.errors
-
 from bayplan.errors import (
     AccessDeniedError,
     BayplanError,
@@ -16,6 +14,7 @@ from bayplan.errors import (
 )
 from bayplan.models import Image, ImageReference, PullPolicy, Settings
 from bayplan.runtime.asked import Asked
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.engine_api.images.remote import Distribution
 from bayplan.runtime.protocol import ImageOrigin, ResolvedImage
@@ -41,6 +40,8 @@ class Images:
             raise UnsupportedError(
                 "a swarm builds no images", where=f"image {image.name}", hint="build and push it, and name it"
             )
+        if image.pin is not None:
+            return _resolved(image, image.pin.digest, ImageOrigin.REGISTRY)
         if image.reference.digest:
             return _resolved(image, image.reference.digest, ImageOrigin.REGISTRY)
         due = image.pull_every is not None and self._asked.is_due(image, image.pull_every)
@@ -63,7 +64,7 @@ class Images:
         with told(f"image {reference.familiar}"):
             try:
                 return bool(self.cluster.client.call("GET", f"/images/{reference}/json"))
-            except docker.errors.NotFound:
+            except AbsentError:
                 return False
 
     def _pinned(self, wanted: ImageReference) -> str:

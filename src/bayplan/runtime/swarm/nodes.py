@@ -22,7 +22,9 @@ from bayplan.runtime.swarm.declared import from_text, to_text
 
 _PORT = 2377
 _POLL_S = 0.3
-_JOIN = timedelta(seconds=60)
+_JOIN = timedelta(minutes=2)
+_GOES_ON = "will continue in the background"
+"""What an engine answers when it has not joined within 20 seconds."""
 _DRAIN = timedelta(minutes=5)
 
 
@@ -70,7 +72,7 @@ class Nodes:
 
     def _check_new(self, node: SwarmNode) -> None:
         with self._engine(node) as engine:
-            if engine.state != "inactive":
+            if engine.state != "inactive" and not self._is_coming(engine):
                 raise ConflictError(
                     f"its engine is in a swarm already ({engine.state})",
                     where=str(node.id),
@@ -122,16 +124,30 @@ class Nodes:
     def _join(self, node: SwarmNode) -> None:
         with told("swarm"):
             tokens = self.cluster.client.call("GET", "/swarm")["JoinTokens"]
-        managers = [one["ManagerStatus"]["Addr"] for one in self.cluster.nodes() if _is_reachable(one)]
         body = {
             "ListenAddr": f"0.0.0.0:{_PORT}",
             "AdvertiseAddr": node.advertise or "",
-            "RemoteAddrs": managers,
+            "RemoteAddrs": self._managers(),
             "JoinToken": tokens["Manager" if node.role == "manager" else "Worker"],
             "Availability": node.availability,
         }
-        with self._engine(node) as engine, told(str(node.id)):
-            engine.client.call("POST", "/swarm/join", body=body)
+        with self._engine(node) as engine:
+            if self._is_coming(engine):
+                return
+            try:
+                with told(str(node.id)):
+                    engine.client.call("POST", "/swarm/join", body=body)
+            except UnavailableError as error:
+                if _GOES_ON not in error.what:
+                    raise
+
+    def _managers(self) -> list[str]:
+        return [one["ManagerStatus"]["Addr"] for one in self.cluster.nodes() if _is_reachable(one)]
+
+    def _is_coming(self, engine: Cluster) -> bool:
+        """Whether an engine is on its way into this very swarm: asked earlier, and held up."""
+        asked = {one["Addr"] for one in engine.info["Swarm"].get("RemoteManagers") or ()}
+        return engine.state == "pending" and bool(asked) and asked <= set(self._managers())
 
     def update(self, node: SwarmNode) -> None:
         """Change role, availability and labels, and record the declaration."""

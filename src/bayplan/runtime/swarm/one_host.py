@@ -39,6 +39,18 @@ class OfOneHost:
         """Refused."""
         _refuse("come back")
 
+    def create_beside(self, container: Container, **_: Any) -> NoReturn:
+        """Refused."""
+        _refuse("make way")
+
+    def take_over(self, beside: str, name: str) -> NoReturn:
+        """Refused."""
+        _refuse("make way")
+
+    def drain(self, name: str) -> None:
+        """Refused."""
+        _refuse("make way")
+
     def kill(self, name: str, signal: str = "SIGKILL") -> None:
         """Refused."""
         _refuse("end")

@@ -185,6 +185,10 @@ class SwarmRuntime(OfOneHost):
         """The service as `docker service inspect`."""
         return self.services.get(name)
 
+    def containers_there(self) -> list[Observed]:
+        """Refused: a swarm has services, and each node the containers of its tasks."""
+        raise UnsupportedError("a swarm has services, not containers", hint="ask a node, with engine: docker")
+
     def networks_there(self) -> list[tuple[Observed, tuple[str, ...]]]:
         """Overlay networks, with the services that are on them."""
         names = self.cluster.names()

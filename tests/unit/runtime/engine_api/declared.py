@@ -100,6 +100,7 @@ SAMPLES = {
     "cgroup_parent": ["/parent"],
     "storage_opt": [{"size": "10g"}],
     "depends_on": [[{"service": "db"}]],
+    "update_config": [{"order": "start-first", "monitor": "2s", "rollback": {"parallelism": 0}}],
     "secrets": [[{"source": "s", "target": "/run/secrets/s", "fingerprint": "f"}]],
     "configs": [[{"source": "c", "target": "/c", "mode": 0o400, "fingerprint": "f"}]],
     "post_start": [[{"command": ["true"]}]],

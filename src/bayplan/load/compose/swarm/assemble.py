@@ -7,6 +7,7 @@ from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.load.compose import keys as compose_keys
+from bayplan.load.compose.allowances import read_allowances
 from bayplan.load.compose.assemble import Context
 from bayplan.load.compose.environment import environment, label_files
 from bayplan.load.compose.grants import Places, grant_values
@@ -72,6 +73,8 @@ class _Assembler:
             secrets=tuple(read_kept(Secret, "secrets", kept["secrets"], project, self.places).values()),
             configs=tuple(read_kept(Config, "configs", kept["configs"], project, self.places).values()),
             services=services,
+            directory=str(self.context.directory),
+            allowed=read_allowances(self.root),
             sources=self.context.sources,
         )
 

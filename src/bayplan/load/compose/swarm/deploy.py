@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from bayplan.load.compose.limits import as_size, parsed
 from bayplan.load.compose.nodes import (
@@ -18,12 +18,12 @@ from bayplan.load.compose.nodes import (
     texts,
     wrong,
 )
+from bayplan.load.compose.rolling import policy
 from bayplan.load.compose.swarm import keys
 from bayplan.load.compose.validate import make
 from bayplan.models import Duration
 from bayplan.models.swarm import Placement, RollbackPolicy, TaskLimits, TaskReservations, TaskRestart, UpdatePolicy
 
-_P = TypeVar("_P", bound=RollbackPolicy)
 _CONDITIONS = {"no": "none", "always": "any", "unless-stopped": "any", "on-failure": "on-failure"}
 """``restart`` to ``deploy.restart_policy.condition``: a swarm has no stop that a policy could mind."""
 _EMPTY: dict[str, Node] = {}
@@ -40,9 +40,9 @@ def deploy(service: Node) -> dict[str, Any]:
     if found := given.get("placement"):
         values["placement"] = _placement(found)
     if found := given.get("update_config"):
-        values["update"] = _policy(UpdatePolicy, found)
+        values["update"] = policy(UpdatePolicy, found)
     if found := given.get("rollback_config"):
-        values["rollback"] = _policy(RollbackPolicy, found)
+        values["rollback"] = policy(RollbackPolicy, found)
     if found := given.get("endpoint_mode"):
         values["endpoint_mode"] = as_text(found)
     return values
@@ -144,14 +144,3 @@ def _placement(node: Node) -> Placement:
             spread += [as_text(one) for one in as_map(item).values()]
         values["spread"] = tuple(spread)
     return make(Placement, node, values)
-
-
-def _policy(model: type[_P], node: Node) -> _P:
-    check_keys(node, built=keys.POLICY)
-    values: dict[str, Any] = {key: as_text(one) for key in ("failure_action", "order") if (one := node.get(key))}
-    values |= {key: parsed(one, Duration.parse) for key in ("delay", "monitor") if (one := node.get(key))}
-    if found := node.get("parallelism"):
-        values["parallelism"] = as_integer(found)
-    if found := node.get("max_failure_ratio"):
-        values["max_failure_ratio"] = as_number(found)
-    return make(model, node, values)

@@ -33,7 +33,6 @@ REFUSED = {
 }
 
 DEPLOY = keys.DEPLOY_BUILT | keys.DEPLOY_OF_SWARM
-POLICY = frozenset({"parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order"})
 LIMITS = frozenset({"cpus", "memory", "pids"})
 RESERVATIONS = frozenset({"cpus", "memory", "generic_resources"})
 RESERVATIONS_REFUSED = {

@@ -11,6 +11,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 from bayplan.errors import RuntimeFailureError, StalePlanError
@@ -31,7 +32,8 @@ _OUTPUT_LINES = 30
 
 Local = Callable[[ImageReference, str | None], Mapping[str, Any] | None]
 """What the engine has under a name, for a platform (ImageInspect)."""
-Pull = Callable[[Image, Report], None]
+Pull = Callable[[Image, Report, str], None]
+"""Brings an image: what its name means, or a digest."""
 
 
 class Builds:
@@ -50,16 +52,15 @@ class Builds:
         recipe = _recipe(image, declared, context)
         held = self._local(image.reference, image.platform)
         known = _known(held)
-        why = self._why(declared, recipe, known, instructions) if held else "not built yet"
+        why = self._why(declared, recipe, known) if held else "not built yet"
+        bases = tuple(str(ImageReference.parse(name)) for name in _sources(instructions, declared))
         if held and not why:
             volumes = tuple(sorted((held.get("Config") or {}).get("Volumes") or ()))
             digest = digest_of(held, image.name)
-            return ResolvedImage(
-                name=image.name, digest=digest, present=True, origin=ImageOrigin.BUILD, volumes=volumes
-            )
-        return ResolvedImage(
-            name=image.name, digest=f"fingerprint:{recipe}", present=False, origin=ImageOrigin.BUILD, why=why
-        )
+            found = {"digest": digest, "present": True, "volumes": volumes}
+        else:
+            found = {"digest": f"fingerprint:{recipe}", "present": False, "why": why}
+        return ResolvedImage(name=image.name, origin=ImageOrigin.BUILD, bases=bases, **found)
 
     def create(self, image: Image, declared: Build, digest: str, report: Report) -> None:
         """Build it and give it its name. Raises StalePlanError when what it is built from is no longer as planned."""
@@ -68,10 +69,13 @@ class Builds:
         if digest.startswith("fingerprint:") and digest != f"fingerprint:{recipe}":
             raise StalePlanError(f"what image {image.name} is built from changed", hint="make a new plan")
         bases: dict[str, str] = {}
-        for name in _bases(instructions, declared):
+        for name in _sources(instructions, declared):
             base = Image(name=name, platform=image.platform)
-            if declared.pull or self._local(base.reference, base.platform) is None:
-                self._pull(base, report)
+            pin = declared.bases.get(str(base.reference))
+            if pin is not None:
+                self._pull(base, report, pin.digest)
+            elif declared.pull or self._local(base.reference, base.platform) is None:
+                self._pull(base, report, "")
             held = self._local(base.reference, base.platform)
             bases[name] = str(held["Id"]) if held else ""
         with tempfile.TemporaryFile() as tar:
@@ -121,14 +125,17 @@ class Builds:
         kind, version = self._client.kind, self._client.engine_version
         return context, refusals.check(declared, context.text, context.file, kind=kind, version=version)
 
-    def _why(
-        self, declared: Build, recipe: str, known: Mapping[str, Any], instructions: tuple[Instruction, ...]
-    ) -> str:
+    def _why(self, declared: Build, recipe: str, known: Mapping[str, Any]) -> str:
         """Why what is here is not what would be built; empty when it is."""
         if known.get("recipe") != recipe:
             return "its Dockerfile, arguments or files changed" if known else "was not built by Bayplan"
         for name, began in (known.get("bases") or {}).items():
             base = Image(name=name)
+            if pin := declared.bases.get(str(base.reference)):
+                locked = self._local(base.reference.with_digest(pin.digest), None)
+                if began and (locked is None or locked["Id"] != began):
+                    return f"its base image {name} is not the locked one"
+                continue
             held = self._local(base.reference, None)
             if held and began and held["Id"] != began:
                 return f"its base image {name} is another"
@@ -192,6 +199,22 @@ def _known(held: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _digests(held: Mapping[str, Any]) -> set[str]:
     """Every digest by which a registry knows it, and its own id."""
     return {str(item).rpartition("@")[2] for item in held.get("RepoDigests") or ()} | {str(held["Id"])}
+
+
+def _sources(instructions: tuple[Instruction, ...], declared: Build) -> Iterator[str]:
+    """Those that its stages begin with, then further ones that files are copied from."""
+    begun = list(_bases(instructions, declared))
+    yield from begun
+    stages = {item.text.split()[-1].lower() for item in instructions if item.name == "FROM"}
+    seen = {name.lower() for name in begun} | stages
+    for item in instructions:
+        name = item.flag("from") if item.name in ("COPY", "ADD") else None
+        if not name or name.isdecimal() or name.lower() in seen:
+            continue
+        seen.add(name.lower())
+        with suppress(ValueError):
+            ImageReference.parse(name)
+            yield name
 
 
 def _bases(instructions: tuple[Instruction, ...], declared: Build) -> Iterator[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import ImageNotFound, NotFound
-
 from bayplan.errors import ConflictError, NotFoundError
-from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.models import Image, ImageReference, Pin, PullPolicy, Settings
 from bayplan.registry import platforms
 from bayplan.runtime.asked import Asked
+from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.bases import digest_of, whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
-from bayplan.runtime.engine_api.images.remote import Distribution, Remote, credentials
-from bayplan.runtime.engine_api.images.transfer import checked, progress, told_of_registry
+from bayplan.runtime.engine_api.images.remote import Distribution, Remote, header
+from bayplan.runtime.engine_api.images.transfer import checked, lines, progress, told_of_registry
 from bayplan.runtime.protocol import ImageOrigin, Observed, Progress, Report, ResolvedImage, State, Status, silent
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Images:
         self._remote = remote or Distribution(client)
         self._asked = Asked(settings.state_root / "asked")
         self._lent, self._changed = lent, changed
+        self._removing = threading.Lock()  # of two names that go at once Podman 4 keeps one
 
     @cached_property
     def _builds(self) -> Builds:
@@ -92,6 +94,8 @@ class Images:
             if self._lent is not None:
                 return self._lent.resolve(image, self.local)
             return self._builds.resolve(image, image.build)
+        if image.pin is not None:
+            return self._pinned(image, image.pin)
         here = self.local(image.reference, image.platform)
         due = image.pull_every and self._asked.is_due(image, image.pull_every)
         if here and image.pull is not PullPolicy.ALWAYS and not due:
@@ -108,6 +112,21 @@ class Images:
             present = here is not None and here["Id"] == same["Id"]
             return _found(image, same, present=present, origin=ImageOrigin.REGISTRY, why="" if present else why)
         return ResolvedImage(name=image.name, digest=digest, present=False, origin=ImageOrigin.REGISTRY, why=why)
+
+    def _pinned(self, image: Image, pin: Pin) -> ResolvedImage:
+        """At the digest that a lock holds it to; no registry is asked what the name means now."""
+        here = self.local(image.reference, image.platform)
+        found = (self.holding(image.name, digest, image.platform) for digest in _digests(image, pin))
+        same = next(filter(None, found), None)
+        if same:
+            present = here is not None and here["Id"] == same["Id"]
+            why = "" if present else "its name has to mean the locked image"
+            return _found(image, same, present=present, origin=ImageOrigin.LOCAL, why=why)
+        if image.pull is PullPolicy.NEVER:
+            what = f"image {image.name} is not on the engine's host as it is locked, {pin.digest[:19]}"
+            raise NotFoundError(what, hint="its pull policy is `never`: load it, or lock what is there")
+        why = "the lock names another image" if here else "not on the host"
+        return ResolvedImage(name=image.name, digest=pin.digest, present=False, origin=ImageOrigin.REGISTRY, why=why)
 
     def observe(self, names: Sequence[str]) -> list[Observed]:
         """Those of the named images that are here."""
@@ -147,21 +166,16 @@ class Images:
             if held is None:
                 raise NotFoundError(f"image {image.name} was pulled and is not there", hint="apply again")
             if reference.tag and not reference.digest:
-                self._client.tag(held["Id"], reference.name, reference.tag)
+                named = {"repo": reference.name, "tag": reference.tag}
+                self._client.call("POST", f"/images/{held['Id']}/tag", query=named)
 
     def _transfer(self, reference: ImageReference, tag: str, platform: str | None, report: Report) -> None:
         what = f"image {reference.familiar}"
         report(Progress(what, message=f"pull {tag}"))
         with told_of_registry(what):
-            stream = self._client.pull(
-                reference.name,
-                tag=tag,
-                stream=True,
-                decode=True,
-                auth_config=credentials(reference) or {},
-                platform=platform,
-            )
-            for event in checked(stream, what):
+            wanted = {"fromImage": reference.name, "tag": tag, "platform": platform}
+            stream = self._client.streamed("POST", "/images/create", query=wanted, headers=header(reference))
+            for event in checked(lines(stream), what):
                 progress(event, "pull", report)
         self._changed()
 
@@ -172,8 +186,8 @@ class Images:
         if held is None:
             return
         try:
-            with told(f"image {name}"):
-                self._client.remove_image(str(reference))
+            with told(f"image {name}"), self._removing:
+                self._client.call("DELETE", f"/images/{reference}")
         except NotFoundError:
             return
         except ConflictError as error:
@@ -184,11 +198,19 @@ class Images:
             with told(f"image {named}"):
                 found: dict[str, Any] = self._client.call("GET", f"/images/{named}/json")
         except NotFoundError as error:
-            if isinstance(error.__cause__, ImageNotFound | NotFound):
+            if isinstance(error.__cause__, AbsentError | AbsentError):
                 return None
             raise
         found["Id"] = whole_id(str(found["Id"]))
         return found
+
+
+def _digests(image: Image, pin: Pin) -> Iterator[str]:
+    """By what an engine may know a pinned image: the digest it was pulled by, or what a loaded archive had."""
+    yield pin.digest
+    for known in (pin.platforms, pin.ids):
+        with suppress(NotFoundError):
+            yield platforms.pinned(pin.model_copy(update={"platforms": known}), image.platform, image.reference)
 
 
 def _suits(held: Mapping[str, Any], platform: str) -> bool:

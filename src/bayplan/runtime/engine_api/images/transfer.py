@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from docker.errors import APIError
-
 from bayplan.errors import AccessDeniedError, BayplanError, NotFoundError, RuntimeFailureError, UnavailableError
+from bayplan.runtime.engine_api.answers import AnswerError
 from bayplan.runtime.engine_api.client import told
 from bayplan.runtime.protocol import Progress, Report
 
@@ -74,6 +73,6 @@ def told_of_registry(what: str) -> Iterator[None]:
         with told(what):
             yield
     except BayplanError as error:
-        if isinstance(error.__cause__, APIError):
+        if isinstance(error.__cause__, AnswerError):
             raise failure(error.what, what) from error
         raise

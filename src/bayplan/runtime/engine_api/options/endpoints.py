@@ -51,6 +51,16 @@ class Networks(Option):
             settled.append(endpoint if seen == wanted else seen)
         return (*settled, *(one.model_copy(update={"mac_address": None}) for one in there.values()))
 
+    def foreign(self, wanted: Container, actual: Container) -> Any:
+        """Its own name needs no alias: an engine finds it by that."""
+        asked = {one.network for one in wanted.networks if wanted.name in one.aliases}
+        return tuple(
+            one.model_copy(update={"aliases": tuple(sorted({*one.aliases, wanted.name}))})
+            if one.network in asked
+            else one
+            for one in actual.networks
+        )
+
     def gaps(self, wanted: Container, engine: Engine) -> Iterator[Gap]:
         """Settings of a link that came with later versions."""
         for position, one in enumerate(wanted.networks):

@@ -26,6 +26,13 @@ class Labels(Option):
         found = public_labels(shape.config.get("Labels"))
         return {name: value for name, value in found.items() if image.get(name) != value}
 
+    def foreign(self, wanted: Container, actual: Container) -> Any:
+        """One of no project lacks none of its marks: they cannot be put on it, and whose it is will be recorded."""
+        if labels.PROJECT in actual.labels:
+            return super().foreign(wanted, actual)
+        marks = {name: one for name, one in wanted.labels.items() if name.startswith((labels.OWN, labels.COMPOSE))}
+        return {**actual.labels, **marks}
+
 
 def public_labels(found: Mapping[str, str] | None) -> dict[str, str]:
     """Labels without our own marks and what Compose notes for itself (its hash, its files, ``oneoff=False``)."""

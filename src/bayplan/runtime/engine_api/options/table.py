@@ -20,7 +20,10 @@ from bayplan.runtime.engine_api.options import (
 from bayplan.runtime.engine_api.options.option import UNREADABLE, Gap, Kept, Option, default_of
 from bayplan.runtime.engine_api.options.shape import NOTHING, Body, Shape
 
-KEPT = ("depends_on", "secrets", "configs", "post_start", "pre_stop", "publish_all_ports", "volumes_from")
+KEPT = (
+    *("depends_on", "secrets", "configs", "post_start", "pre_stop", "publish_all_ports", "volumes_from"),
+    "update_config",
+)
 """Fields that guide us and not the engine; what is given as files is put into the container, not asked for."""
 TABLE: Mapping[str, Option] = {
     option.field: option

@@ -21,6 +21,7 @@ from bayplan.runtime.native.containers import (
     grants,
     groups,
     health,
+    held,
     lifecycle,
     making,
     resolver,
@@ -71,15 +72,17 @@ class Containers(Observations):
         """The same on the networks that it is on, also by hand. Raises NotFoundError."""
         return placed(self.records.get(container_id))
 
-    def reserve(self, container_id: str, container: Container, project: str, image_digest: str) -> None:
-        """Record the intent to make a container.
+    def reserve(
+        self, container_id: str, container: Container, project: str, image_digest: str, *, spare: bool = False
+    ) -> None:
+        """Record the intent to make a container; ``spare``: beside another, whose place it will take.
 
         Its secrets are in memory from here on. Raises ConflictError for a name that is taken.
         """
         cgroups.expect_move()
         if container.secrets or container.configs:
             container = container.sealed(seal.key(self.settings, make=True))
-        self.records.add(container_id, container, project, image_digest)
+        self.records.add(container_id, container, project, image_digest, spare=spare)
         grants.write(container, self.settings, container_id)
 
     def create(
@@ -246,6 +249,10 @@ class Containers(Observations):
         renamed = declared.model_copy(update={"name": name}).model_dump_json()
         self.records.set(container_id, name=name, declared=renamed, superseded_by="successor" if superseded else None)
 
+    def is_spare(self, container_id: str) -> bool:
+        """Whether it is beside another container of its name."""
+        return self.records.get(container_id)["superseded_by"] is not None
+
     def update(self, container_id: str, container: Container) -> None:
         """Change limits in place if they differ, and record the declaration. Raises RuntimeFailureError."""
         row = self.records.get(container_id)
@@ -271,16 +278,21 @@ class Containers(Observations):
 
     def drift(self, container_id: str, container: Container, process: Process) -> dict[str, str]:
         """What a running container has lost of what it was started with; see the package ``drift``."""
-        return drift.defects(container, process, container_id, self._paths(container_id), self.settings)
+        return drift.defects(container, process, self.settings)
 
     def mend(self, container_id: str) -> None:
         """Bring limits and kernel settings of a running container back in place."""
-        container, process, paths = self.declared(container_id), self.process(container_id), self._paths(container_id)
-        if process is None:
-            return
-        if drift.groups.defects(container, paths):
-            namespaces.in_private_mounts(lambda: self.runtime.update(container_id, limits(container.resources)))
-        drift.heal(container, process)
+        self.mend_limits(container_id)
+        process = self.process(container_id)
+        if process:
+            drift.heal(self.declared(container_id), process)
+
+    def mend_limits(self, container_id: str) -> None:
+        """Set the limits of its cgroup as they were applied, where they are others by now and it runs."""
+        wanted = self.declared(container_id)
+        if self._runs(container_id) and any(held.other_limits(wanted, self.settings, container_id)):
+            given = limits(wanted.resources)
+            namespaces.in_private_mounts(lambda: self.runtime.update(container_id, given))
 
     def note(self, container_id: str, action: str, detail: str = "") -> None:
         """Tell those who ask for events."""

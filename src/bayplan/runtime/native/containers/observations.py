@@ -21,7 +21,7 @@ from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import Policy
 from bayplan.runtime.native.supervisor.records import note_end
-from bayplan.runtime.protocol import ExecResult, Health, LogLine, Observed, State, Status, never
+from bayplan.runtime.protocol import STAYS, ExecResult, Health, LogLine, Observed, State, Status, never
 from bayplan.system import cgroups, freezer
 from bayplan.system.processes import Process, boot_id
 
@@ -85,7 +85,10 @@ class Observations:
         """
         row = self.records.get(container_id)
         deadline = time.monotonic() + timeout.total_seconds()
-        probe = self._probe(row) if condition == Condition.HEALTHY else None
+        watched = condition == STAYS and self._check(row) is not None
+        probe = self._probe(row) if watched or condition == Condition.HEALTHY else None
+        # The supervisor looks after those that have their names.
+        spare = row["superseded_by"] is not None
         while True:
             status = self.status(container_id)
             running = status.state is State.RUNNING
@@ -93,14 +96,15 @@ class Observations:
             if running and probe:
                 # One of the two checks, never both: the supervisor may come or go meanwhile.
                 try:
-                    verdict = status.health if client.is_alive(self.settings) else probe.look()
+                    others = not spare and client.is_alive(self.settings)
+                    verdict = status.health if others else probe.look()
                 except RuntimeFailureError:
                     dying = self.process(container_id)
                     if dying and not dying.wait(_DYING_S):
                         raise
                     continue  # it ended meanwhile: say that, not that a check could not be run in it
                 status = status.model_copy(update={"health": verdict})
-            if running and (condition == Condition.STARTED or verdict is Health.HEALTHY):
+            if running and (condition == Condition.STARTED or (verdict is Health.HEALTHY and condition != STAYS)):
                 return status
             if status.state is State.EXITED and condition == Condition.COMPLETED and status.exit_code == 0:
                 return status
@@ -112,6 +116,8 @@ class Observations:
             if stopped():
                 raise StoppedError(f"no longer waiting for container {row['name']}")
             if time.monotonic() >= deadline:
+                if condition == STAYS:
+                    return status
                 raise self._failure(row, f"did not reach {condition} within {timeout}")
             time.sleep(_POLL_S)
 

@@ -15,6 +15,7 @@ from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Container, Endpoint, ImageMount
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor.records import begin_health
+from bayplan.runtime.spare import is_spare_of
 
 
 def now() -> str:
@@ -45,13 +46,16 @@ class Records:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def add(self, container_id: str, container: Container, project: str, digest: str) -> None:
-        """Note the intent to make a container. Raises ConflictError when the name is taken."""
+    def add(self, container_id: str, container: Container, project: str, digest: str, *, spare: bool = False) -> None:
+        """Note the intent to make a container. Raises ConflictError when the name is taken.
+
+        ``spare``: it is beside another, whose place it will take.
+        """
         try:
             with self.database.transaction() as tx:
                 tx.execute(
-                    "INSERT INTO containers (id, name, project, service, declared, image_digest, phase, created_at)"
-                    " VALUES (?, ?, ?, ?, ?, ?, 'creating', ?)",
+                    "INSERT INTO containers (id, name, project, service, declared, image_digest, phase, created_at,"
+                    " superseded_by) VALUES (?, ?, ?, ?, ?, ?, 'creating', ?, ?)",
                     (
                         container_id,
                         container.name,
@@ -60,6 +64,7 @@ class Records:
                         container.model_dump_json(),
                         digest,
                         now(),
+                        "predecessor" if spare else None,
                     ),
                 )
         except sqlite3.IntegrityError as error:
@@ -80,9 +85,15 @@ class Records:
         return rows[0] if rows else None
 
     def select(self, project: str | None, names: Collection[str]) -> list[sqlite3.Row]:
-        """A project's rows and those that are named."""
+        """A project's rows and those that are named, with what a replacement that was cut has left of these."""
         rows, asked = self.database.query("SELECT * FROM containers ORDER BY name"), frozenset(names)
-        return [row for row in rows if (project is not None and row["project"] == project) or row["name"] in asked]
+        return [
+            row
+            for row in rows
+            if (project is not None and row["project"] == project)
+            or row["name"] in asked
+            or (row["superseded_by"] is not None and is_spare_of(row["name"], names))
+        ]
 
     def set(self, container_id: str, **values: object) -> sqlite3.Row | None:
         """Change columns (their names are the code's own, never a user's). Gives the new row, if there is one."""
@@ -91,6 +102,16 @@ class Records:
         with self.database.transaction() as tx:
             rows: list[sqlite3.Row] = tx.execute(sql, (*values.values(), container_id)).fetchall()
         return rows[0] if rows else None
+
+    def swap(self, tx: sqlite3.Connection, successor: str, name: str, predecessor: str, aside: str) -> None:
+        """Give ``successor`` the name, and its predecessor, if there is one, another, inside a transaction."""
+        for container_id, called, spare in ((predecessor, aside, "successor"), (successor, name, None)):
+            for row in tx.execute("SELECT declared FROM containers WHERE id = ?", (container_id,)).fetchall():
+                declared = declaration(row["declared"]).model_copy(update={"name": called}).model_dump_json()
+                tx.execute(
+                    "UPDATE containers SET name = ?, declared = ?, superseded_by = ? WHERE id = ?",
+                    (called, declared, spare, container_id),
+                )
 
     def join(self, container_id: str, networks: Sequence[Endpoint]) -> None:
         """Note on which networks a verb puts it; an apply that changes its networks forgets that."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
-from bayplan.models import Image, ImageReference, PullPolicy, Settings
+from bayplan.models import Image, ImageReference, Pin, PullPolicy, Settings
+from bayplan.registry.platforms import pinned
 from bayplan.runtime.asked import Asked
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.soundness import damage
@@ -60,6 +61,8 @@ class Images:
         """What the image stands for, by its pull policy. Asks the registry only when the policy or absence says so."""
         if image.build is not None:
             return self._with_wishes(self.builder.resolve(image, image.build))
+        if image.pin is not None:
+            return self._pinned(image, image.pin)
         local = self.store.find(image.reference)
         # Asked for anew it is to be whole; else it is enough that what is missing was unpacked before.
         unpacked = None if image.pull is PullPolicy.ALWAYS else self.layers
@@ -82,9 +85,38 @@ class Images:
         if local == digest:
             found = ResolvedImage(name=image.name, digest=digest, present=True, origin=ImageOrigin.REGISTRY)
             return self._with_wishes(found)
-        config = _config(image, self.client.config(image.reference, manifest))
         gone = f"a blob of it {damaged}" if damaged else "not on the host"
         why = gone if local is None else "the registry has another image under this name"
+        return self._offered(image, digest, manifest, why)
+
+    def _pinned(self, image: Image, pin: Pin) -> ResolvedImage:
+        """At the digest that a lock holds it to; the registry is asked only for that, when it is not here."""
+        digest = pinned(pin, image.platform, image.reference)
+        local = self.store.find(image.reference)
+        if local and local != digest and pin.ids and self._id(local) in pin.ids.values():
+            digest = local  # another engine packed its layers otherwise: the image is the same
+        damaged = next((what for _, what in damage(self.store, digest, deep=False, layers=self.layers)), "")
+        if self.store.blob(digest).is_file() and not damaged:
+            here = local == digest
+            why = "" if here else "its name has to mean the locked image"
+            found = ResolvedImage(name=image.name, digest=digest, present=here, origin=ImageOrigin.LOCAL, why=why)
+            return self._with_wishes(found, here=True)
+        if image.pull is PullPolicy.NEVER:
+            what = f"image {image.name} is not on this host as it is locked, {digest[:19]}"
+            raise NotFoundError(what, hint="its pull policy is `never`: load it, or lock what is here")
+        _, _, manifest = self.client.select(image.reference.with_digest(digest), image.platform)
+        return self._offered(image, digest, manifest, "the lock names another image" if local else "not on the host")
+
+    def _id(self, digest: str) -> str:
+        """Digest of the configuration of an image that is here; empty when it is broken."""
+        try:
+            return str(self.store.document(digest)["config"]["digest"])
+        except BayplanError:
+            return ""
+
+    def _offered(self, image: Image, digest: str, manifest: Mapping[str, Any], why: str) -> ResolvedImage:
+        """What a registry has, with what its configuration says before a pull."""
+        config = _config(image, self.client.config(image.reference, manifest))
         return ResolvedImage(
             name=image.name,
             digest=digest,
@@ -96,9 +128,9 @@ class Images:
             exposed=config.exposed_ports,
         )
 
-    def _with_wishes(self, found: ResolvedImage) -> ResolvedImage:
+    def _with_wishes(self, found: ResolvedImage, *, here: bool = False) -> ResolvedImage:
         """With the paths at which it asks for volumes, and the ports it exposes, when it is here."""
-        if not found.present:
+        if not (found.present or here):
             return found
         try:
             config = self.store.get(found.digest).config

@@ -22,7 +22,12 @@ class Layers:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        private_directory(root)
+        if root.is_dir():
+            self.make()
+
+    def make(self) -> None:
+        """Make the directory, for a change that needs it."""
+        private_directory(self.root)
 
     def path(self, chain_id: str) -> Path:
         """Where the layer of that chain id is, or will be. Raises CorruptStateError for what is not a sha256 digest."""

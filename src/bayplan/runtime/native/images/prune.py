@@ -88,9 +88,10 @@ class Lease:
     """Held while a list is made and deleted: no pull, build or load is under way then, and none begins."""
 
     def __init__(self, store: ImageStore) -> None:
-        self._path = store.root / ".use"
+        self._store, self._path = store, store.root / ".use"
 
     def __enter__(self) -> None:
+        self._store.make()
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -102,7 +102,7 @@ def _copied(source: object, target: object) -> None:
         target.write(piece)  # type: ignore[attr-defined]  # anything that writes
 
 
-class _GuardedInfo(tarfile.TarInfo):
+class GuardedInfo(tarfile.TarInfo):
     """An entry whose headers are bounded, and whose damage is an error: tarfile takes it for the archive's end."""
 
     @classmethod
@@ -153,7 +153,7 @@ class _Tar:
         self._where = where
         self._members: dict[str, tarfile.TarInfo] = {}
         try:
-            self._tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_GuardedInfo)  # noqa: SIM115 - the file is the caller's
+            self._tar = tarfile.open(fileobj=file, mode="r:", tarinfo=GuardedInfo)  # noqa: SIM115 - the file is the caller's
             for count, info in enumerate(self._tar):
                 if count >= _MAX_MEMBERS:
                     raise CorruptStateError(f"more than {_MAX_MEMBERS} entries", where=where)

@@ -84,8 +84,26 @@ def _oci(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Op
     entries.sort(key=lambda item: (str(item.get("annotations")), str(item["digest"])))
     yield "oci-layout", _bytes(b'{"imageLayoutVersion":"1.0.0"}')
     yield "index.json", _bytes(encoded({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}))
+    yield "manifest.json", _bytes(encoded(_for_docker(store, images)))
     for digest in sorted(blobs):
         yield f"blobs/sha256/{digest.removeprefix('sha256:')}", blobs[digest]
+
+
+def _for_docker(store: ImageStore, images: Named) -> list[dict[str, Any]]:
+    """What Docker looks for in a layout that it loads: the same blobs, as its own archives list them."""
+    tags: dict[str, list[str]] = {}
+    for ref, digest, _ in images:  # Docker loads one platform of each
+        tags.setdefault(digest, []).extend([str(ref)] if ref else [])
+    rows = []
+    for digest, names in sorted(tags.items(), key=lambda item: (item[1], item[0])):
+        config, layers = store.document(digest)["config"], store.document(digest)["layers"]
+        row = {"Config": _path(config), "RepoTags": sorted(names), "Layers": [_path(item) for item in layers]}
+        rows.append(row)
+    return rows
+
+
+def _path(blob: dict[str, Any]) -> str:
+    return f"blobs/sha256/{str(blob['digest']).removeprefix('sha256:')}"
 
 
 def _docker(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Opened]]]:

@@ -45,17 +45,25 @@ class Needs:
 
 
 class ImageStore:
-    """OCI layout at ``root``. Safe among threads and processes; the lock is freed when its holder dies."""
+    """OCI layout at ``root``, made by the first change. Safe among threads and processes.
+
+    A lock is freed when its holder dies.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.blobs = root / "blobs" / "sha256"
         self._index = root / "index.json"
         self._lock = root / ".lock"
+        if root.is_dir():
+            self.make()
+
+    def make(self) -> None:
+        """Make what is missing of the layout, for a change that needs it."""
         private_directory(self.root)
         private_directory(self.blobs)
-        if not (root / "oci-layout").exists():
-            atomic_write(root / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        if not (self.root / "oci-layout").exists():
+            atomic_write(self.root / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
 
     def blob(self, digest: str) -> Path:
         """Path of a blob, there or not. Raises CorruptStateError for what is not a sha256 digest."""
@@ -75,6 +83,7 @@ class ImageStore:
         Raises CorruptStateError on another content.
         """
         target = self.blob(digest)
+        self.make()
         fd, name = tempfile.mkstemp(prefix=_PART, dir=self.blobs)
         found = hashlib.sha256()
         try:
@@ -167,8 +176,9 @@ class ImageStore:
 
     def remove(self, ref: ImageReference) -> None:
         """Forget a name; ``collect`` frees the space. Absent is no error."""
-        with locked(self._lock, "image index"):
-            self._replace([entry for entry in self._read() if _name(entry) != str(ref)])
+        if self.root.is_dir():
+            with locked(self._lock, "image index"):
+                self._replace([entry for entry in self._read() if _name(entry) != str(ref)])
 
     def list(self) -> dict[str, str]:
         """Full reference to manifest digest."""
@@ -195,6 +205,7 @@ class ImageStore:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep ``collect`` away while blobs and layers without a name are being made (shared flock(2))."""
+        self.make()
         with (self.root / ".use").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
             yield
@@ -210,6 +221,8 @@ class ImageStore:
 
         Returns the number of things removed. Does nothing while a pull or an unpacking runs; the next call does it.
         """
+        if not self.root.is_dir():
+            return 0
         with (self.root / ".use").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

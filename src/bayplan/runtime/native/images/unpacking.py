@@ -18,7 +18,7 @@ from bayplan.runtime.native.images.stored import Descriptor
 from bayplan.runtime.protocol import Progress, Report
 from bayplan.system import trees
 from bayplan.system.beneath import syncfs
-from bayplan.system.files import fsync_dir, locked
+from bayplan.system.files import fsync_dir, locked, private_directory
 
 PART = ".part-"
 
@@ -30,6 +30,7 @@ class Unpacking:
     """
 
     def __init__(self, root: Path) -> None:
+        private_directory(root)
         self._root = root
         self._locks = ExitStack()
         self._guard = threading.Lock()

@@ -60,10 +60,10 @@ class Balance:
                 self.settle_now(keys)
 
     def settle_now(self, keys: Iterable[Key]) -> None:
-        """The same, for who has its turn."""
-        for key in keys:
-            members = self.members(key)
-            self.firewall.route(key, members)
+        """The same, for who has its turn: all of them in one transaction of the kernel."""
+        found = {key: self.members(key) for key in keys}
+        self.firewall.route(found)
+        for key, members in found.items():
             every = [Published(*key, row["address"], row["target"]) for row in self.database.query(_MEMBERS, key)]
             conntrack.forget([item for item in every if item not in members])
 

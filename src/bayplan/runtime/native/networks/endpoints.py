@@ -162,6 +162,11 @@ class Endpoints(Ports):
         self.names.write(container_id)
         self.names.changed()
 
+    def tell_peers(self) -> None:
+        """Records of who is called what have changed: all learn of it soon."""
+        self.names.changed()
+        self.name_server.changed()
+
     def detach(self, container_id: str, *, ended: bool = False) -> None:
         """Take a container off: ports, links, addresses, names; absent is no error.
 

@@ -11,7 +11,7 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bayplan.runtime.native.networks.held import (
@@ -82,32 +82,35 @@ class Firewall:
         gone = [port for port in ports if key_of(port) in held[map_of(port)]]
         self._run(f"delete element inet {self.table} {map_of(port)} {{ {key_of(port)} }}" for port in gone)
 
-    def route(self, key: Key, members: Sequence[Published]) -> None:
-        """Lead a port of the host to these places in turn, new connections only, whatever it led to before.
+    def route(self, wanted: Mapping[Key, Sequence[Published]]) -> None:
+        """Lead ports of the host to these places in turn, new connections only, whatever they led to before.
 
-        One transaction: at no moment does it lead nowhere. None closes it.
+        One transaction for all: at no moment do they lead nowhere. No place closes one.
         """
-        port, chain = Published(*key, "", 0), chain_of(key)
-        held = self.holds()
-        table, commands = f"inet {self.table}", list[str]()
+        if wanted:
+            held = self.holds()
+            self._run(line for key, members in wanted.items() for line in self._led(key, members, held))
+
+    def _led(self, key: Key, members: Sequence[Published], held: Held) -> Iterator[str]:
+        port, chain, table = Published(*key, "", 0), chain_of(key), f"inet {self.table}"
         for name in (map_of(port), shared_of(port)):
             if key_of(port) in held.sets.get(name, ()):
-                commands.append(f"delete element {table} {name} {{ {key_of(port)} }}")
+                yield f"delete element {table} {name} {{ {key_of(port)} }}"
         if len(members) > 1:
             places = ", ".join(f"{at} : {item.address} . {item.target}" for at, item in enumerate(members))
-            commands += [
-                f"add chain {table} {chain}",
-                f"flush chain {table} {chain}",
+            yield f"add chain {table} {chain}"
+            yield f"flush chain {table} {chain}"
+            yield (
                 f"add rule {table} {chain} meta l4proto {port.protocol}"
-                f" dnat {'ip6' if port.six else 'ip'} to numgen inc mod {len(members)} map {{ {places} }}",
-                f"add element {table} {shared_of(port)} {{ {key_of(port)} : jump {chain} }}",
-            ]
+                f" dnat {'ip6' if port.six else 'ip'} to numgen inc mod {len(members)} map {{ {places} }}"
+            )
+            yield f"add element {table} {shared_of(port)} {{ {key_of(port)} : jump {chain} }}"
         elif chain in held.members:
-            commands += [f"flush chain {table} {chain}", f"delete chain {table} {chain}"]
+            yield f"flush chain {table} {chain}"
+            yield f"delete chain {table} {chain}"
         if len(members) == 1:
             only = members[0]
-            commands.append(f"add element {table} {map_of(port)} {{ {key_of(port)} : {only.address} . {only.target} }}")
-        self._run(commands)
+            yield f"add element {table} {map_of(port)} {{ {key_of(port)} : {only.address} . {only.target} }}"
 
     def holds(self) -> Held:
         """What of it the kernel has now."""

@@ -32,7 +32,7 @@ _OWN = """
     WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id, e.position
 """
 _MEMBERS = """
-    SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service
+    SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service, c.superseded_by
     FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY c.id
 """
 _HOSTNAME = "SELECT json_extract(declared, '$.hostname') FROM containers WHERE id = ?"

@@ -29,8 +29,15 @@ from bayplan.runtime.native.networks.nameserver import Finding
 from bayplan.runtime.native.networks.places import ranges_of, recorded
 from bayplan.runtime.native.networks.published import Families
 from bayplan.runtime.protocol import Observed, State, Status
+from bayplan.runtime.spare import BESIDE
 
 T = TypeVar("T", IPv4Network, IPv6Network)
+_GONE = """
+    SELECT rowid FROM last_addresses WHERE network NOT IN (SELECT name FROM networks)
+    OR (instr(container, ?) AND container NOT IN (SELECT name FROM containers))
+    UNION ALL SELECT NULL FROM last_ranges
+"""
+"""Rows of ``last_addresses``; one without a number tells that there are ranges too."""
 BUILD_PREFIX = "bayplan.build."
 """Begin of the names of networks made for the steps of one image build."""
 
@@ -157,8 +164,17 @@ class Networks(MendedEndpoints):
                 self.links.remove([row["bridge"]])
             with self.database.transaction() as tx:
                 tx.execute("DELETE FROM leases WHERE network = ?", (name,))
-                tx.execute("DELETE FROM last_addresses WHERE network = ?", (name,))
+                # One that is made anew by the same change is to have the same ranges and addresses.
+                ranges = (name, row["subnet"], row["subnet6"])
+                tx.execute("INSERT OR REPLACE INTO last_ranges VALUES (?, ?, ?)", ranges)
                 tx.execute("DELETE FROM networks WHERE name = ?", (name,))
+
+    def forget_gone(self) -> None:
+        """At the end of a change: what networks and containers had that have not come back."""
+        if gone := self.database.query(_GONE, (BESIDE,)):
+            with self.database.transaction() as tx:
+                tx.execute("DELETE FROM last_ranges")
+                tx.executemany("DELETE FROM last_addresses WHERE rowid = ?", [(row[0],) for row in gone])
 
     def users(self, name: str) -> list[str]:
         """Names of the containers that are on it."""
@@ -259,7 +275,10 @@ class Networks(MendedEndpoints):
             return "", ""
         subnet = network.subnet
         if subnet is None:
-            subnet = choose_subnet(self.settings.address_pool, [item for _, item, _ in self._taken()])
+            taken, last = [item for _, item, _ in self._taken()], self._last_range(network.name, "subnet")
+            if last and not any(IPv4Network(last).overlaps(item) for item in taken):
+                subnet = IPv4Network(last)
+            subnet = subnet or choose_subnet(self.settings.address_pool, taken)
         return str(subnet), str(gateway_of(network, subnet))
 
     def _choose_v6(self, network: Network) -> tuple[str, str]:
@@ -268,8 +287,16 @@ class Networks(MendedEndpoints):
             return "", ""
         subnet = network.ipv6_subnet
         if subnet is None:
-            subnet = choose_subnet_v6(pool_v6(self.settings), [item for _, item, _ in self._taken_v6()])
+            taken, last = [item for _, item, _ in self._taken_v6()], self._last_range(network.name, "subnet6")
+            if last and not any(IPv6Network(last).overlaps(item) for item in taken):
+                subnet = IPv6Network(last)
+            subnet = subnet or choose_subnet_v6(pool_v6(self.settings), taken)
         return str(subnet), str(gateway_v6_of(network, subnet))
+
+    def _last_range(self, name: str, family: str) -> str:
+        """What a network of this name had that this change has removed; empty when there was none."""
+        rows = self.database.query("SELECT subnet, subnet6 FROM last_ranges WHERE network = ?", (name,))
+        return str(rows[0][family]) if rows else ""
 
     def _taken_v6(self, *, routes: bool = True) -> list[tuple[str, IPv6Network, str]]:
         rows = self.database.query("SELECT * FROM networks WHERE subnet6 != ''")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection, Row
 
 from bayplan.errors import ConflictError, NotFoundError
@@ -16,6 +16,10 @@ from bayplan.runtime.native.networks.places import recorded
 from bayplan.runtime.native.state import Database
 
 _DRAIN_S = 0.2
+_LAST_ADDRESSES = """
+    INSERT OR REPLACE INTO last_addresses SELECT e.network, c.name, coalesce(nullif(e.address, ''), e.address6)
+    FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE c.id = ?
+"""
 
 
 class Ports:
@@ -31,12 +35,8 @@ class Ports:
         held = set(self.published_of(container_id))
         if not ports and not held:
             return
-        rows = self.database.query(
-            "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
-        )
-        rows = [row for row in rows if self._publishes(row["network"])]
-        address, address6 = (next((row[name] for row in rows if row[name]), "") for name in ("address", "address6"))
-        if ports and not rows:
+        address, address6 = self._leads(container_id)
+        if ports and not (address or address6):
             raise ConflictError("ports can be published only from a bridge network that is not internal")
         with self.balance.turn():
             before = set(self.balance.shared(container_id))
@@ -53,12 +53,37 @@ class Ports:
                     )
                 for port in wanted - held:
                     published.refuse_holder(tx, container_id, port.published, port.protocol, port.host_ip)
-                    row = (*port.key, container_id, port.target, port.address)
-                    tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)
+                _record(tx, container_id, wanted - held)
             after = set(self.balance.shared(container_id))
             self.firewall.publish(port for port in wanted if port.key not in after | before)
             self.balance.settle_now(before | after)
         conntrack.forget(gone, wanted - held)
+
+    def take_over(
+        self, successor: str, predecessor: str, ports: Sequence[Port], swap: Callable[[Connection], None]
+    ) -> None:
+        """Lead all ports of ``predecessor`` (empty: nobody's) to ``successor``, in one transaction of the kernel.
+
+        ``swap`` changes their other records, in the same transaction as those of the ports. Ports that the successor
+        has not are closed; the predecessor's are forgotten when they are. Raises ConflictError naming a port's holder.
+        """
+        address, address6 = self._leads(successor)
+        with self.balance.turn():
+            held = set(self.published_of(predecessor))
+            with self.database.transaction() as tx:
+                swap(tx)
+                # Away for the moment in which the successor's are chosen: it shall have the same.
+                tx.execute("DELETE FROM ports WHERE container_id = ?", (predecessor,))
+                wanted = self._wanted(tx, successor, ports, address, address6)
+                for port in wanted:
+                    published.refuse_holder(tx, successor, port.published, port.protocol, port.host_ip)
+                _record(tx, successor, wanted)
+                _record(tx, predecessor, held)
+                tx.execute(_LAST_ADDRESSES, (successor,))
+            self.balance.settle_now({port.key for port in held | wanted})
+            with self.database.transaction() as tx:
+                tx.execute("DELETE FROM ports WHERE container_id = ?", (predecessor,))
+        conntrack.forget(held, wanted - held)
 
     def able(self, container: Container) -> tuple[Port, ...]:
         """The ports of a container, none when it has left every network that ports can be published from."""
@@ -96,6 +121,15 @@ class Ports:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
+    def _leads(self, container_id: str) -> tuple[str, str]:
+        """The addresses that ports of a container lead to, of each family; empty where it has none."""
+        rows = self.database.query(
+            "SELECT address, address6, network FROM endpoints WHERE container_id = ? ORDER BY position", (container_id,)
+        )
+        rows = [row for row in rows if self._publishes(row["network"])]
+        first, second = (next((str(row[name]) for row in rows if row[name]), "") for name in ("address", "address6"))
+        return first, second
+
     def _wanted(
         self, tx: Connection, container_id: str, ports: Sequence[Port], address: str, address6: str
     ) -> set[Published]:
@@ -127,3 +161,9 @@ class Ports:
         if row is None:
             raise NotFoundError(f"network {name} does not exist")
         return row
+
+
+def _record(tx: Connection, container_id: str, ports: Iterable[Published]) -> None:
+    for port in ports:
+        row = (*port.key, container_id, port.target, port.address)
+        tx.execute("INSERT INTO ports VALUES (?, ?, ?, ?, ?, ?)", row)

@@ -24,7 +24,7 @@ _NOWHERE = "255.255.255.255"  # refused at once by the kernel (ip(7), SO_BROADCA
 _RECORDED = """
     SELECT n.name AS network, n.bridge, coalesce(nullif(n.gateway, ''), n.gateway6) AS gateway,
            n.declared AS network_declared, e.container_id, e.aliases,
-           e.address, e.address6, c.id, c.name, c.service,
+           e.address, e.address6, c.id, c.name, c.service, c.superseded_by,
            json_extract(c.declared, '$.hostname') AS hostname
     FROM endpoints e JOIN networks n ON n.name = e.network LEFT JOIN containers c ON c.id = e.container_id
     WHERE coalesce(json_extract(n.declared, '$.driver'), 'bridge') = 'bridge'
@@ -67,8 +67,11 @@ class Zone:
 def names_of(row: Row, hostname: str | None) -> tuple[str, ...]:
     """What a container is called on a network: service, name, aliases, first digits of its id, host name.
 
-    What is no name (a space would end it in hosts(5)) is left out.
+    What is no name (a space would end it in hosts(5)) is left out. One that waits beside its predecessor, or its
+    successor, is called by its id alone.
     """
+    if row["superseded_by"] is not None:
+        return (str(row["id"][:_SHORT_ID]),)
     aliases = json.loads(row["aliases"])
     every = (row["service"], row["name"], *aliases, row["id"][:_SHORT_ID], hostname)
     return tuple(dict.fromkeys(name for name in every if name and _NAME.fullmatch(name)))

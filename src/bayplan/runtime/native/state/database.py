@@ -19,11 +19,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bayplan.errors import BayplanError, BusyError, CorruptStateError, RuntimeFailureError, UnsupportedError
+from bayplan.runtime.native.state import cards
 from bayplan.runtime.native.state.schema import MIGRATIONS
 from bayplan.system.files import private_directory
 
 _log = logging.getLogger(__name__)
 _BUSY_MS = 10_000
+REPAIR = "`bayplan repair` sets it aside and makes another of what runs and lies on disk"
 _SHARED = "/dev/shm"  # noqa: S108 - a directory of our own in it
 _SHARED_MEMORY_BYTES = 64 << 10
 
@@ -42,7 +44,7 @@ def explain(error: sqlite3.DatabaseError, path: Path) -> BayplanError:
             return UnsupportedError(f"the record file cannot be written: {text}", where=where, hint="run as root")
         if "I/O" in text:
             return RuntimeFailureError(f"the record cannot be stored: {text}", where=where, hint="look at the disk")
-    return CorruptStateError(f"the record file cannot be read: {text}", where=where, hint="restore a backup of it")
+    return CorruptStateError(f"the record file cannot be read: {text}", where=where, hint=REPAIR)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -99,25 +101,57 @@ def _restore(path: Path) -> None:
 class Database:
     """The record file, opened and brought to the current schema. Safe to use from many threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create ``path`` (mode 0600). Raises CorruptStateError, or UnsupportedError for a newer schema."""
-        self.path = path
+    def __init__(self, path: Path, *, rebuilding: bool = False) -> None:
+        """Open ``path``. Raises CorruptStateError, or UnsupportedError for a newer schema.
+
+        A file that is not there is made (mode 0600) by the first change: who only reads leaves nothing behind.
+        ``rebuilding``: an empty one beside containers is no fault.
+        """
+        self.path, self._rebuilding = path, rebuilding
         self._lock = threading.RLock()
+        self._watching = False
         try:
-            private_directory(path.parent, tighten=False)
-            _restore(path)
-            if not path.exists() and os.access(path.parent, os.W_OK):
-                # SQLite would make it by the umask, and its other files like it.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if not rebuilding:
+                _restore(path)
         except PermissionError as error:
             raise UnsupportedError(f"no permission: {error.strerror}", where=str(path), hint="run as root") from error
+        self._vacant = not path.exists()
         with self._understood():
-            self._connection = _opened(path)
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+            self._connection = self._vacancy() if self._vacant else self._open()
+
+    def _vacancy(self) -> sqlite3.Connection:
+        """What is read where there is no file: an empty record."""
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self._prepare()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            private_directory(self.path.parent, tighten=False)
+            if not self.path.exists() and os.access(self.path.parent, os.W_OK):
+                # SQLite would make it by the umask, and its other files like it.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except PermissionError as error:
+            what = f"no permission: {error.strerror}"
+            raise UnsupportedError(what, where=str(self.path), hint="run as root") from error
+        self._connection = _opened(self.path)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+        return self._connection
+
+    def _held(self, *, to_write: bool = False) -> sqlite3.Connection:
+        """The connection; that to the file as soon as there is one, or is to be."""
+        if self._vacant and (to_write or self.path.exists()):
+            self._connection.close()
+            self._open()
+            self._vacant = False
+        if to_write and not self._watching:
+            cards.watch(self._connection)
+            self._watching = True
+        return self._connection
 
     def _prepare(self) -> None:
         self._connection.isolation_level = None
@@ -137,16 +171,16 @@ class Database:
             raise UnsupportedError(
                 f"the record file has schema {version}, this version knows {len(MIGRATIONS)}",
                 where=str(self.path),
-                hint="use a newer bayplan",
+                hint="use a newer bayplan; `bayplan repair` sets the file aside and makes another of what is here",
             )
         if version == len(MIGRATIONS):
             return
         if version:
             self._back_up(self.path.with_suffix(f".schema-{version}.backup"))
-        elif any(self.path.parent.glob("containers/*")):
-            # Records come before what they name: an empty file beside containers has lost them.
-            raise sqlite3.DatabaseError("it is empty, and yet there are containers")
-        with self.transaction() as tx:
+        elif cards.left(self.path.parent) and not self._rebuilding:
+            # Records come before what they name: an empty file, or none, beside containers has lost them.
+            raise sqlite3.DatabaseError("it is empty, and yet there are containers, networks or volumes")
+        with self._transaction(self._connection) as tx:
             # Another process may have migrated while this one waited for the write lock.
             for number, script in enumerate(MIGRATIONS[self._version() :], start=self._version() + 1):
                 for statement in filter(str.strip, script.split(";")):
@@ -164,8 +198,16 @@ class Database:
         part of the change: what cannot be written now is written after the next one.
         """
         with self._lock, suppress(sqlite3.Error, OSError, BayplanError):
+            if self._vacant:
+                return
             if self.outline() != outline or not _copy_of(self.path).exists():
                 self._back_up(_copy_of(self.path), durable=False)
+
+    def keep_cards(self) -> None:
+        """Bring the cards of what this process has changed up to date; what cannot be written now is left out."""
+        with self._lock, suppress(sqlite3.Error, OSError):
+            if self._watching:
+                cards.write(self._connection, self.path.parent)
 
     def _back_up(self, path: Path, *, durable: bool = True) -> None:
         """A whole copy under its name, or none: what is still in the write-ahead log is in it too.
@@ -193,21 +235,25 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside is stored whole or not at all. Not nested."""
-        with self._lock, self._understood():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with self._lock, self._understood(), self._transaction(self._held(to_write=True)) as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Rows of a SELECT."""
         with self._lock:
             try:
-                return self._connection.execute(sql, parameters).fetchall()
+                return self._held().execute(sql, parameters).fetchall()
             except sqlite3.DatabaseError as error:
                 raise explain(error, self.path) from error
 

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bayplan.runtime.native.state.database import Database
+from bayplan.runtime.spare import plain_name
 from bayplan.runtime.verbs import Happening
 
 _NAME = "happenings.jsonl"
 _MOST_BYTES = 4 << 20
 _LONGEST_DETAIL = 500
-_ASIDE = ".superseded-"
 
 
 def note(database: Database, container_id: str, action: str, detail: str = "") -> None:
@@ -31,7 +31,7 @@ def note(database: Database, container_id: str, action: str, detail: str = "") -
 
 def append(state_root: Path, project: str, name: str, action: str, detail: str = "") -> None:
     """Add a line, whatever the record says."""
-    entry = [datetime.now(UTC).isoformat(), project, name.partition(_ASIDE)[0], action, detail[:_LONGEST_DETAIL]]
+    entry = [datetime.now(UTC).isoformat(), project, plain_name(name), action, detail[:_LONGEST_DETAIL]]
     path = f"{state_root}/{_NAME}"
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -86,4 +86,9 @@ MIGRATIONS: tuple[str, ...] = (
         owner TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (owner, digest)
     ) STRICT;
     """,
+    """
+    CREATE TABLE last_ranges (
+        network TEXT PRIMARY KEY, subnet TEXT NOT NULL, subnet6 TEXT NOT NULL
+    ) STRICT;
+    """,
 )

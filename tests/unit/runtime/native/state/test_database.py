@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import stat
 import threading
@@ -32,8 +33,8 @@ def test_a_failed_transaction_leaves_nothing(tmp_path):
 def test_newer_schema_is_refused_untouched(tmp_path):
     """Fault row 15."""
     path = tmp_path / "s.db"
-    Database(path).close()
     connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
@@ -90,6 +91,10 @@ def test_a_copy_is_kept_when_resources_changed_and_is_whole(tmp_path):
     database = Database(path)
     outline = database.outline()
     database.keep_copy(outline)
+    assert list(tmp_path.iterdir()) == [], "who only reads leaves nothing"
+    with database.transaction():
+        pass
+    database.keep_copy(outline)
     first = copy.stat().st_ino
     database.keep_copy(outline)
     assert copy.stat().st_ino == first
@@ -103,3 +108,45 @@ def test_a_copy_is_kept_when_resources_changed_and_is_whole(tmp_path):
     again = Database(path)
     assert [row[0] for row in again.query("SELECT name FROM volumes")] == ["v"]
     again.close()
+
+
+def test_who_only_reads_makes_nothing_and_sees_what_another_makes(tmp_path):
+    path = tmp_path / "state" / "s.db"
+    reader = Database(path)
+    assert reader.query("SELECT name FROM volumes") == []
+    assert list(tmp_path.iterdir()) == []
+    writer = Database(path)
+    with writer.transaction() as tx:
+        tx.execute("INSERT INTO volumes VALUES ('v', 'p', '{}', 'now')")
+    assert [row[0] for row in reader.query("SELECT name FROM volumes")] == ["v"]
+    writer.close()
+    reader.close()
+
+
+def test_a_record_that_is_gone_beside_containers_is_no_empty_one(tmp_path):
+    (tmp_path / "containers/abc").mkdir(parents=True)
+    with pytest.raises(CorruptStateError, match="there are containers"):
+        Database(tmp_path / "s.db")
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_cards_follow_every_kind_of_change_and_go_with_what_they_are_of(tmp_path):
+    database, card = Database(tmp_path / "state.db"), tmp_path / "volumes/v/card.json"
+    card.parent.mkdir(parents=True)
+    with database.transaction() as tx:
+        for declared in ("1", "2"):
+            tx.execute(
+                "INSERT INTO volumes VALUES ('v', 'p', ?, 'now') ON CONFLICT (name) DO UPDATE SET declared = ?",
+                (declared, declared),
+            )
+        tx.execute("INSERT OR REPLACE INTO volumes VALUES ('v', 'p', '3', 'now')")
+    database.keep_cards()
+    assert (json.loads(card.read_bytes())["rows"]["volumes"][0]["declared"], card.stat().st_mode & 0o777) == (
+        "3",
+        0o600,
+    )
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM volumes")
+    database.keep_cards()
+    database.close()
+    assert not card.exists()

@@ -30,6 +30,8 @@ def test_a_record_that_is_busy_or_damaged_does_not_end_the_watch_over_all(place)
     said: list[str] = []
     os.mkfifo(Files.of(place).wake)
     database = Database(place.state_root / "state.db")
+    with database.transaction():  # a supervisor is started when there is something to watch
+        pass
     supervisor = Supervisor(place, database, said.append)
     try:
         database._connection.execute("PRAGMA busy_timeout = 10")

@@ -32,6 +32,8 @@ def supervisor(tmp_path):
     files.settings.write_text(settings.model_dump_json())
     os.mkfifo(files.wake)
     database = Database(settings.state_root / "state.db")
+    with database.transaction():  # a supervisor is started when there is something to watch
+        pass
     made = loop.Supervisor(Place.read(files.settings), database, lambda _: None)
     yield made
     made.close()

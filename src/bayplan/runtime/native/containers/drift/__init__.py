@@ -7,20 +7,17 @@ capability that it gives up, its hosts file beside our lines) is no drift: it wo
 from __future__ import annotations
 
 from bayplan.models import Container, Settings
-from bayplan.runtime.native.containers.drift import contents, groups, inside, limits, privileges, settings
-from bayplan.runtime.native.containers.paths import Paths
+from bayplan.runtime.native.containers.drift import inside, limits, privileges, settings
 from bayplan.system.processes import Process
 
 
-def defects(container: Container, process: Process, container_id: str, paths: Paths, made: Settings) -> dict[str, str]:
+def defects(container: Container, process: Process, made: Settings) -> dict[str, str]:
     """Sentence to way of change (a value of ``Change``), of a container whose first process runs."""
     found = {
         **privileges.defects(container, process, made),
-        **groups.defects(container, paths),
         **limits.defects(container, process),
         **settings.defects(container, process),
         **inside.defects(container, process, made),
-        **contents.defects(container, container_id, made),
     }
     # A process that ended meanwhile has lost nothing: its end is what is to be mended.
     return found if found and process.alive else {}

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bayplan.errors import CorruptStateError, DeclarationError, Location, NotFoundError
+from bayplan.models.image import Pin
 from bayplan.models.reference import ImageReference
+from bayplan.registry.platforms import pinned
 from bayplan.runtime.native.images.build import platforms
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.runtime.native.images.stored import Descriptor, descriptor, image_config, layer_ids
@@ -61,9 +63,20 @@ class Bringing:
 class Bases:
     """Looks images up for one build, each once: here, else in the registry; there first with ``newest``."""
 
-    def __init__(self, store: ImageStore, client: Callable[[], RegistryClient], *, newest: bool) -> None:
+    def __init__(
+        self,
+        store: ImageStore,
+        client: Callable[[], RegistryClient],
+        *,
+        newest: bool,
+        pins: Mapping[str, Pin] | None = None,
+    ) -> None:
+        """``pins`` hold images, by their full names, to digests."""
         self._store, self._client, self._newest = store, client, newest
+        self._pins = pins or {}
         self._known: dict[str, Base] = {}
+        self.asked: dict[str, None] = {}
+        """Full names of the images that were looked up."""
 
     def get(self, spelling: str, where: Location, platform: str = "") -> Base:
         """The image for a platform; empty for the host's, or whatever is here under the name.
@@ -75,6 +88,7 @@ class Bases:
             reference = ImageReference.parse(spelling)
         except ValueError as error:
             raise DeclarationError(str(error), where=where) from error
+        self.asked[str(reference)] = None
         key = f"{reference} {platform}"
         found = self._known.get(key)
         if found is None:
@@ -86,7 +100,18 @@ class Bases:
                 raise CorruptStateError(f"base image: {error.what}", where=where, hint=error.hint) from error
         return found
 
+    def _pinned(self, reference: ImageReference, digest: str) -> Base:
+        """The image of a digest, under its name when that stands for it."""
+        try:
+            return self._stored(reference, digest)
+        except (NotFoundError, CorruptStateError):
+            exact = reference.with_digest(digest)
+            _, _, manifest = self._client().select(exact)
+            return _base(exact, digest, manifest, self._client().config(exact, manifest))
+
     def _find(self, reference: ImageReference, platform: str) -> Base:
+        if pin := self._pins.get(str(reference)):
+            return self._pinned(reference, pinned(pin, platform or None, reference))
         local = self._local(reference, platform)
         if local and not self._newest:
             return self._stored(reference, local)

@@ -66,8 +66,9 @@ class Builder:
         told = [(part, one) for part, one in zip(found, done, strict=True) if one.why]
         whys = [f"{part.platform}: {one.why}" if declared.platforms else one.why for part, one in told]
         whys += self._untagged(image, declared) if not whys else []
-        update = {"present": not whys, "why": "; ".join(dict.fromkeys(whys))}
-        return done[main].model_copy(update={**update, "pinned": sources.pinned(image)})
+        update: dict[str, object] = {"present": not whys, "why": "; ".join(dict.fromkeys(whys))}
+        update |= {"pinned": sources.pinned(image), "bases": None if sources.missing else tuple(sources.bases)}
+        return done[main].model_copy(update=update)
 
     def _untagged(self, image: Image, declared: Declared) -> list[str]:
         """Which further names the image has not, as sentences."""
@@ -83,7 +84,9 @@ class Builder:
             digest = sources.unread(part.platform)
             return ResolvedImage(name=image.name, digest=digest, present=False, origin=ImageOrigin.BUILD, why=why)
         declared = sources.declared
-        found = sources.recipe(Bases(self.store, self._client, newest=declared.pull), part.platform)
+        bases = self._bases(declared)
+        found = sources.recipe(bases, part.platform)
+        sources.bases |= bases.asked
         digest, present = found.fingerprint.digest, False
         if part.local and part.earlier == str(found.fingerprint):
             digest, present = part.local, True
@@ -123,7 +126,7 @@ class Builder:
     def _build(self, image: Image, sources: Sources, part: Part, digest: str, report: Report) -> Build:
         """The build for one platform, ready to run."""
         name, declared = str(image.reference), sources.declared
-        bases = Bases(self.store, self._client, newest=declared.pull)
+        bases = self._bases(declared)
         found = sources.recipe(bases, part.platform)
         context, urls = Path(declared.context), sources.urls
         build = Build(self._room, found, name, context, use_cache=not declared.no_cache, urls=urls)
@@ -175,6 +178,9 @@ class Builder:
 
     def _sources(self, declared: Declared) -> Sources:
         return Sources(self._settings, declared, self._contexts)
+
+    def _bases(self, declared: Declared) -> Bases:
+        return Bases(self.store, self._client, newest=declared.pull, pins=declared.bases)
 
     def _bring(self, base: Base, report: Report) -> None:
         from bayplan.runtime.native.images.pull import pull

@@ -50,6 +50,8 @@ class Pending:
     """What one build made. Safe among its threads; ``commit`` or ``discard`` at its end."""
 
     def __init__(self, store: ImageStore, layers: Layers, cache: Cache) -> None:
+        store.make()
+        layers.make()
         self._store, self._layers, self._cache = store, layers, cache
         self._rows: list[_Row] = []
         self._trees: dict[str, Path] = {}

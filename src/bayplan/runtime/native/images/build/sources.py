@@ -29,6 +29,8 @@ class Sources:
         self._records, self._contexts = state / "build-cache", contexts
         self.urls = Urls(self._records / "urls", state / MOUNTS, _web, newest=declared.pull)
         self.repositories = Repositories(state / MOUNTS, declared.commits, _tokens(declared))
+        self.bases: dict[str, None] = {}
+        """Full names of the images that it begins with or copies from, once its recipe was read."""
         self._declared, self._url = declared, repository(declared.context)
         self._commit = self.repositories.commit(self._url) if self._url else ""
         self._tree = self.repositories.tree(self._url, self._commit) if self._url else None
@@ -57,7 +59,7 @@ class Sources:
 
     def unread(self, platform: str) -> str:
         """The name in a plan of an image whose context is not here."""
-        kept = self._declared.model_dump(mode="json", exclude={"commits"})
+        kept = self._declared.model_dump(mode="json", exclude={"commits", "bases", "inputs"})
         return f"fingerprint:{digest_of([kept, self._commit, platform])}"
 
     def bring(self) -> None:

@@ -1,0 +1,65 @@
+#!/usr/bin/python
+# Copyright: the Bayplan contributors. Apache-2.0
+"""A volume filled from a tar file."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: volume_restore
+short_description: A volume filled from a tar file
+description:
+  - Fill a volume from a tar file of the target, all of it or nothing, unless it holds the same already.
+  - No running container may use it.
+  - Runs C(bayplan bridge) on the target, as root.
+version_added: 0.1.0
+author:
+  - Bayplan contributors (@bayplan)
+requirements:
+  - bayplan on the target
+extends_documentation_fragment:
+  - bayplan.containers.volume_restore
+  - bayplan.containers.engine
+"""
+
+EXAMPLES = r"""
+- name: What the backup holds
+  bayplan.containers.volume_restore:
+    volume: shop_data
+    path: /srv/backup/shop_data.tar
+    replace: true
+"""
+
+RETURN = r"""
+entries:
+  description: How many files, directories and links the archive holds.
+  returned: always
+  type: int
+path:
+  description: The file.
+  returned: always
+  type: str
+where:
+  description: File and line, resource or setting that is wrong.
+  returned: failure
+  type: str
+hint:
+  description: What to do next.
+  returned: failure
+  type: str
+output:
+  description: Last output of the program that failed.
+  returned: failure
+  type: str
+"""
+
+from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, call
+from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS
+
+
+def main() -> None:
+    """Ask the bridge."""
+    call(Module(argument_spec=SPECS["volume_restore"]), "volume_restore")
+
+
+if __name__ == "__main__":
+    main()

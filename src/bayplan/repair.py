@@ -1,0 +1,109 @@
+"""``repair``: damaged or lost records made anew of what runs and lies on disk. Beside ``app``, in the same manner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bayplan import engines
+from bayplan.errors import CorruptStateError
+from bayplan.models import Container, Image, Kind, Network, Settings, Stack, Volume
+from bayplan.reconcile import generations as room
+from bayplan.reconcile.plan import Plan
+from bayplan.record import repair as journal_room
+from bayplan.record.generations import Generations
+from bayplan.record.journal import Journal
+from bayplan.runtime.protocol import Runtime, Scope
+from bayplan.runtime.repairs import Repair, set_aside
+
+
+def repair(settings: Settings, project: str) -> list[Repair]:
+    """Repair the records of the engine that the settings name, and the journal. ``project``: the one at hand, if any.
+
+    Nothing is removed, started or stopped; each damaged file is set aside.
+    """
+    done = [_engine_record(settings)]
+    with engines.open_runtime(settings) as runtime:
+        projects = _projects(runtime, project)
+        name = runtime.facts().engine
+        done.append(journal_room.repair(settings.state_root / "record.db", projects, name))
+        if done[-1].fault:
+            done[-1] = _with_generations(done[-1], projects, runtime, settings)
+    return done
+
+
+def _engine_record(settings: Settings) -> Repair:
+    """Of the native core all that it knows; of another engine what is beside its labels."""
+    if settings.engine == "native":
+        from bayplan.runtime.native.repair import repair as repair_native
+
+        return repair_native(settings)
+    from bayplan.runtime.engine_api.declarations import Declarations
+
+    path = settings.state_root / "engines.db"
+    try:
+        held = Declarations(path)
+        held.all()
+        held.close()
+    except CorruptStateError as error:
+        found = ("labels of containers, networks and volumes: they say what was applied when each was made",)
+        return Repair(str(path), error.what, set_aside(path), found)
+    return Repair(str(path))
+
+
+def _projects(runtime: Runtime, project: str) -> Sequence[str]:
+    """Those of which something of ours is here."""
+    from bayplan.runtime.native.runtime import NativeRuntime
+
+    here = runtime.observe(Scope(project=project)).resources.values() if project else ()
+    known = {project} if any(item.managed for item in here) else set()
+    if isinstance(runtime, NativeRuntime):
+        rows = runtime.database.query("SELECT project FROM containers UNION SELECT project FROM networks")
+        known |= {str(row[0]) for row in rows} - {""}
+    return sorted(known)
+
+
+def _with_generations(done: Repair, projects: Sequence[str], runtime: Runtime, settings: Settings) -> Repair:
+    """A generation of what is there for each project of which none could be read."""
+    journal = Journal(settings.state_root / "record.db")
+    made, missing = [], []
+    try:
+        for project in projects:
+            if Generations(journal).numbers(project):
+                continue
+            plan = _as_it_is(project, runtime)
+            if plan is None:
+                missing.append(f"anything that was applied of project {project}")
+                continue
+            room.remember(plan, runtime, Generations(journal), keep=settings.generations_kept)
+            made.append(f"project {project} as it is now, kept as its first generation")
+    finally:
+        journal.close()
+    return Repair(done.file, done.fault, done.aside, (*done.found, *made), (*done.missing, *missing))
+
+
+def _as_it_is(project: str, runtime: Runtime) -> Plan | None:
+    """What is recorded of a project, as an apply would have left it; None when nothing is."""
+    found = runtime.observe(Scope(project=project))
+    declared = [item.declared for item in found.resources.values() if item.declared and not item.superseded]
+    containers = tuple(item for item in declared if isinstance(item, Container))
+    if not containers:
+        return None
+    stack = Stack(
+        name=project,
+        images=tuple(Image(name=name) for name in dict.fromkeys(item.image for item in containers)),
+        networks=tuple(item for item in declared if isinstance(item, Network)),
+        volumes=tuple(item for item in declared if isinstance(item, Volume)),
+        containers=containers,
+    )
+    facts = runtime.facts()
+    unchanged = tuple(item.id for item in stack.resources() if item.kind is not Kind.IMAGE)
+    return Plan(
+        project=project,
+        engine=facts.engine,
+        host=facts.host,
+        scope=Scope(project=project),
+        basis="",
+        unchanged=unchanged,
+        stack=stack,
+        note="made by a repair",
+    )

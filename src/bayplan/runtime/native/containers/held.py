@@ -1,0 +1,87 @@
+"""What a running container has by now of what it was given: limits of its cgroup, and files of secrets and configs.
+
+A program or a person on the host may have changed either (``echo 1 > pids.max``); no record says so, the kernel does.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bayplan.models import Container, FileGrant, Settings
+from bayplan.models.types import ByteSize
+from bayplan.runtime.native.containers import grants, groups
+from bayplan.runtime.native.containers.spec.resources import limits
+from bayplan.runtime.seal import key
+from bayplan.system import cgroups
+
+_NONE = -1
+
+
+def other_limits(container: Container, settings: Settings, container_id: str) -> Iterator[str]:
+    """Sentences on limits that are not those that were applied. What the host's cgroups do not have is left out."""
+    group = groups.of(container, settings, container_id)
+    wanted = limits(container.resources)
+    memory = wanted.get("memory", {}).get("limit")
+    if memory is not None:
+        found = _number(cgroups.read(group, "memory", "memory.max", "memory.limit_in_bytes"))
+        page = os.sysconf("SC_PAGE_SIZE")  # the kernel keeps whole pages (kernel: page_counter_memparse)
+        if found is not None and found != memory // page * page:
+            yield f"its memory limit is {_size(found)}, not {ByteSize(memory)}"
+    pids = wanted.get("pids", {}).get("limit")
+    if pids is not None:
+        found = _number(cgroups.read(group, "pids", "pids.max", "pids.max"))
+        if found is not None and found != pids:
+            yield f"it may have {'any number of' if found == _NONE else found} processes, not {pids}"
+    yield from _of_cpu(group, wanted.get("cpu", {}))
+
+
+def _of_cpu(group: str, wanted: Mapping[str, Any]) -> Iterator[str]:
+    quota, period = wanted.get("quota"), wanted.get("period")
+    if quota is None or period is None:
+        return
+    if cgroups.is_unified():
+        parts = cgroups.read(group, "cpu", "cpu.max", "cpu.max").split()
+        found = [_number(part) for part in parts]
+    else:
+        found = [_number(cgroups.read(group, "cpu", name, name)) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+    if len(found) == 2 and None not in found and found != [quota, period]:
+        now = "all processors" if found[0] == _NONE else f"{found[0]} of {found[1]} µs"
+        yield f"its CPU time is {now}, not {quota} of {period} µs"
+
+
+def as_held(container: Container, settings: Settings, container_id: str) -> Container:
+    """The container with the fingerprints of what its files hold now; of one that is not there as it was."""
+    if not container.secrets and not container.configs:
+        return container
+    own = key(settings)
+    held = [_as_held(grant, file, own) for grant, file in grants.entries(container, settings, container_id)]
+    if all(new is old for new, old in zip(held, (*container.secrets, *container.configs), strict=True)):
+        return container
+    count = len(container.secrets)
+    return container.model_copy(update={"secrets": tuple(held[:count]), "configs": tuple(held[count:])})
+
+
+def _as_held(grant: FileGrant, file: os.PathLike[str], own: bytes) -> FileGrant:
+    if not grant.fingerprint or not own:
+        return grant
+    try:
+        with open(file, "rb") as source:  # noqa: PTH123 - any path
+            found = hmac.new(own, source.read(), "sha256").hexdigest()[: len(grant.fingerprint)]
+    except OSError:
+        return grant
+    return grant if found == grant.fingerprint else grant.model_copy(update={"fingerprint": found})
+
+
+def _number(text: str) -> int | None:
+    """A limit; -1 for none, None where there is no such file."""
+    word = text.strip()
+    if not word:
+        return None
+    return _NONE if word == "max" or int(word) >= 1 << 62 else int(word)
+
+
+def _size(found: int) -> str:
+    return "none" if found == _NONE else str(ByteSize(found))

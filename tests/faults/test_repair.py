@@ -1,0 +1,128 @@
+"""Records that are torn, lost or of a newer version: told, touched by nothing, and made anew by ``bayplan repair``."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from faults.core import ask
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+RECORD, JOURNAL = "state.db", "record.db"
+
+
+def settled(core, name):
+    """The record file with all that is in its write-ahead log, which nobody holds."""
+    if name == RECORD:
+        core.stop_supervisor()
+    path = core.settings.state_root / name
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+def deleted(path):
+    path.unlink()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def garbage(path):
+    data = path.read_bytes()
+    middle = len(data) // 2 // 4096 * 4096
+    path.write_bytes(data[:middle] + b"\x5a" * 4096 + data[middle + 4096 :])
+
+
+def newer(path):
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+DAMAGES = [deleted, truncated, garbage, newer]
+
+
+def goes_on(core, before):
+    """What runs is what ran, and the plan of the unchanged declaration needs no more than a change in place."""
+    planned = core.call("apply", "--json")
+    assert {step["action"] for step in planned["plan"]["steps"]} <= {"heal", "update"}
+    assert planned["failed"] == []
+    assert core.pids() == before
+    assert core.call("plan", "--json")["steps"] == []
+    assert ask(int(core.variables["PORT"])) == b"hello\n"
+
+
+def test_the_record_of_the_core_comes_back_from_cards_alone(up):
+    """Its copy is lost too: what it was made of is beside each thing."""
+    up.call("exec", "-T", "store", "sh", "-c", "echo kept > /data/mine")
+    before = up.pids()
+    for damage in DAMAGES:
+        path = settled(up, RECORD)
+        damage(path)
+        path.with_suffix(".copy").unlink()
+        damaged = path.read_bytes() if path.exists() else None
+        for verb in ("plan", "apply", "destroy") if damage is garbage else ("destroy",):
+            said = up.call(verb, code=2 if damage is newer else 1)
+            assert said.count("bayplan repair") == 1, said
+            assert "Traceback" not in said
+        (record, journal) = up.call("repair", "--json")
+        assert f"container shop-api-1: runs as process {before['shop-api-1']}" in record["found"]
+        assert {"network shop_front", "network shop_back", "volume shop_data"} <= set(record["found"])
+        assert (record["missing"], journal["fault"]) == ([], "")
+        assert damaged is None or Path(record["aside"]).read_bytes() == damaged
+        goes_on(up, before)
+    assert up.call("exec", "-T", "store", "cat", "/data/mine") == "kept\n"
+    assert up.call("repair") == "Nothing is damaged.\n"
+    up.call("apply", GREETING="bonjour")
+    assert ask(int(up.variables["PORT"])) == b"bonjour\n"
+
+
+def test_what_changed_since_the_copy_was_kept_is_not_lost(up):
+    """A declaration of the same length leaves the copy as it was."""
+    up.file.write_text(up.file.read_text().replace("stop_grace_period: 50ms", "stop_grace_period: 70ms"))
+    up.call("apply")
+    before = up.pids()
+    garbage(settled(up, RECORD))
+    up.call("repair")
+    assert up.call("plan", "--json")["counts"].keys() <= {"heal"}
+    goes_on(up, before)
+
+
+def test_a_card_that_is_lost_too_is_told_and_its_container_runs_on(up):
+    before, handle = up.pids(), up.status()["shop-web-1"]["id"]
+    path = settled(up, RECORD)
+    card = path.parent / f"containers/{handle}/card.json"
+    held = card.read_bytes()
+    for file in (path, path.with_suffix(".copy"), card):
+        file.unlink()
+    said = up.call("repair", code=1)
+    assert f"not found  directory {path.parent}/containers/{handle}: what it is of cannot be told" in said
+    assert up.pids() == {name: pid for name, pid in before.items() if name != "shop-web-1"}
+    assert Path(f"/proc/{before['shop-web-1']}").is_dir()
+    card.write_bytes(held)  # somebody has it in a backup
+    up.call("repair")
+    goes_on(up, before)
+
+
+def test_the_journal_comes_back_with_what_can_be_read(up):
+    up.call("apply", GREETING="bonjour")
+    before = up.pids()
+    for damage in DAMAGES:
+        path = settled(up, JOURNAL)
+        damage(path)
+        if damage is not deleted:
+            said = up.call("apply", code=2 if damage is newer else 1, GREETING="ciao")
+            assert said.count("bayplan repair") == 1, said
+        (record, journal) = up.call("repair", "--json")
+        assert (record["fault"], bool(journal["fault"])) == ("", True)
+        assert up.pids() == before
+        assert up.call("plan", "--json", GREETING="bonjour")["counts"].keys() <= {"heal"}
+        if damage is newer:
+            assert "generation 1 of shop" in journal["found"], "nothing of it was torn"
+        assert "No drift" in up.call("drift", GREETING="bonjour")
+    up.call("apply", GREETING="ciao")
+    assert ask(int(up.variables["PORT"])) == b"ciao\n"
