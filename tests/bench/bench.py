@@ -1,8 +1,10 @@
-"""Figures of the native core on this machine: ``bench.py [start|stack|residents] [--count N] [--json]``.
+"""Figures of the native core on this machine: ``bench.py [start|stack|residents|planning] [--count N] [--json]``.
 
     loop    the machine itself: three million additions in Python, before and after the others
     start   one container with network, published port and volume, made and started in this process
-    stack   N containers (100) of one Compose file by the command line: up, up again, plan (nothing to do), down
+    stack   N containers (100) of one Compose file by the command line: up, up again, plan (nothing to do), down, and
+            the memory that the plan takes
+    planning    plans of 1,000, 3,000 and 10,000 resources on the fake runtime: processor time and memory
     residents   memory of monitors and supervisor, its share of a core with N health checks every 10 s
 
 Needs root. Everything is made in a core of its own and removed again. No bar is asserted: figures go with date and
@@ -24,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import planning
 import residents
 
 from bayplan.models import Container, Endpoint, Network, Port, ResourceId, Settings, Volume, VolumeMount
@@ -121,7 +124,10 @@ volumes: {{data: {{}}}}
 
 @contextmanager
 def project(text):
-    """Settings of a core of its own, and a function that calls the command on a stack and gives the seconds."""
+    """Settings of a core of its own, and a function that calls the command on a stack.
+
+    It gives the seconds, and the most that the process itself had in memory (MiB).
+    """
     with core() as settings, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "compose.yaml")
         file.write_text(text)
@@ -131,24 +137,28 @@ def project(text):
         def call(*arguments):
             argv = [sys.executable, "-m", "bayplan", "-f", str(file), *arguments]
             began = time.perf_counter()
-            subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            return time.perf_counter() - began
+            with subprocess.Popen(
+                argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as process:
+                _, status, usage = os.wait4(process.pid, 0)  # of this child alone (wait4(2))
+                process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise subprocess.CalledProcessError(process.returncode, argv)
+            return time.perf_counter() - began, usage.ru_maxrss / 1024
 
         yield settings, call
 
 
 def stack(count):
-    """Seconds of wall time for the command line: up, up again (nothing to do), down."""
+    """Seconds of wall time for the command line: up, up again and plan (nothing to do), down; the memory of plan."""
     text = STACK.format(count=count)
     if count > _CROWD:
         text += f"networks: {{default: {{ipam: {{config: [{{subnet: 10.218.{_WIDE}}}]}}}}}}\n"
     with project(text) as (_, call):
-        return {
-            "up_s": [call("apply")],
-            "again_s": [call("apply")],
-            "plan_s": [call("plan")],
-            "down_s": [call("destroy", "--volumes")],
-        }
+        up, again = call("apply")[0], call("apply")[0]
+        plan_s, plan_mib = call("plan")
+        down = call("destroy", "--volumes")[0]
+        return {"up_s": [up], "again_s": [again], "plan_s": [plan_s], "plan_mib": [plan_mib], "down_s": [down]}
 
 
 def loop():
@@ -173,13 +183,13 @@ def main():
     """Run what is asked for, print minimum, median and maximum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "what", nargs="*", metavar="start|stack|residents", help="what to measure; all when none is named"
+        "what", nargs="*", metavar="start|stack|residents|planning", help="what to measure; all when none is named"
     )
     parser.add_argument("--count", type=int, default=100, help="containers of the stack")
     parser.add_argument("--runs", type=int, default=5, help="how often the stack is brought up")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    unknown = set(options.what) - {"start", "stack", "residents"}
+    unknown = set(options.what) - {"start", "stack", "residents", "planning"}
     if unknown:
         parser.error(f"nothing is measured under the name {', '.join(sorted(unknown))}")
     figures = {"loop_ms": [loop()]}
@@ -191,6 +201,9 @@ def main():
                 figures.setdefault(f"stack_{options.count}_{name}", []).extend(values)
     if not options.what or "residents" in options.what:
         figures |= watched(options.count)
+    if not options.what or "planning" in options.what:
+        for size, found in planning.sizes().items():
+            figures |= {f"plan_{size}_{name}": [value] for name, value in found.items()}
     figures["loop_ms"].append(loop())
     if options.json:
         print(json.dumps(figures))

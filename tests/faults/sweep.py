@@ -1,13 +1,15 @@
 """Kill -9 of an apply or a destroy at any moment, then apply again: it converges, and nothing is left.
 
-    python -m faults.sweep [ROUNDS] [--demo] [--seed N] [--points [STEP]]
+    python -m faults.sweep [ROUNDS] [--demo] [--seed N] [--points [STEP] | --syscalls [STEP]]
 
 The stack is one of three busybox services, or with ``--demo`` the shop of ``examples/shop`` on the lab's images, built
 and pulled anew in every round that brings it up first.
 
 Each round brings a stack up through the command, with one change of it killed; see ``Sweep.round`` for what must hold
 then. Rounds of the random sweep kill at a moment drawn evenly from the time a clean run takes; ``--points`` kills
-instead at every STEP-th change of the host, before and after each (``points.py``). The same seed draws the same rounds.
+instead at every STEP-th change of the host, before and after each (``points.py``); ``--syscalls`` at every STEP-th
+system call that changes the host (``syscalls.py``), and with ``--fail`` that call fails instead. The same seed draws
+the same rounds.
 Zero failures in n random rounds mean at most 3/n at 95 %.
 """
 
@@ -142,8 +144,8 @@ class Sweep:
         try:
             for scenario in SCENARIOS:
                 before, verb, edit = self._plan(scenario)
-                for earlier in before:
-                    core.call(*earlier)
+                for earlier, variables in before:
+                    core.call(*earlier, **variables)
                 began = time.monotonic()
                 core.call(*verb, **edit)
                 self.durations[scenario] = time.monotonic() - began
@@ -158,8 +160,8 @@ class Sweep:
         core = self._core(scenario)
         try:
             before, verb, edit = self._plan(scenario)
-            for earlier in before:
-                core.call(*earlier)
+            for earlier, variables in before:
+                core.call(*earlier, **variables)
             marker = self._mark(core) if before else None
             self._kill(core, verb, edit, victim, moment_s, point)
             if scenario == "destroy with volumes":
@@ -188,13 +190,16 @@ class Sweep:
 
     def _plan(self, scenario):
         """What comes before, the verb that is killed, and the variables it and the applies after it have."""
+        up = (("apply",), {})
         if scenario == "first apply":
             return [], ("apply",), {}
         if scenario == "edit":
-            return [("apply",)], ("apply",), self.subject.edit
+            return [up], ("apply",), self.subject.edit
         if scenario == "start-first edit":
-            return [("apply",)], ("apply",), {**self.subject.edit, "ORDER": "start-first"}
-        return [("apply",)], ("destroy", *(["--volumes"] if "volumes" in scenario else [])), {}
+            return [up], ("apply",), {**self.subject.edit, "ORDER": "start-first"}
+        if scenario == "rollback":
+            return [up, (("apply",), self.subject.edit)], ("rollback", "1"), {}
+        return [up], ("destroy", *(["--volumes"] if "volumes" in scenario else [])), {}
 
     def _kill(self, core, verb, edit, victim, moment_s, point):
         if point is not None:
@@ -219,8 +224,8 @@ class Sweep:
         core, place = self._core(scenario), self.subject.file.parent / "count"
         try:
             before, verb, edit = self._plan(scenario)
-            for earlier in before:
-                core.call(*earlier)
+            for earlier, variables in before:
+                core.call(*earlier, **variables)
             command = (sys.executable, str(POINTS), "0", str(place))
             core.call(*verb, command=command, **edit, BAYPLAN_WORKERS="1")
             return int(place.read_text())
@@ -244,7 +249,7 @@ class Sweep:
         assert left == [], f"left on the host: {left}"
 
     def _try(self, number, scenario, victim, **moment):
-        shown = json.dumps({"round": number, "scenario": scenario, "victim": victim, **moment})
+        shown = json.dumps({"round": number, "scenario": scenario, "victim": victim, **moment}, default=vars)
         try:
             self.round(scenario, victim, **moment)
         except AssertionError as error:
@@ -269,6 +274,8 @@ def main():
     parser.add_argument("rounds", nargs="?", type=int, default=50)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--points", nargs="?", type=int, const=1, help="instead: at every STEP-th change of the host")
+    parser.add_argument("--syscalls", nargs="?", type=int, const=1, help="instead: at every STEP-th such system call")
+    parser.add_argument("--fail", default="", choices=["ENOSPC", "EIO"], help="with --syscalls: the call fails so")
     parser.add_argument("--offset", type=int, default=0, help="the first of these changes")
     parser.add_argument("--demo", action="store_true", help="sweep the demo's shop")
     options = parser.parse_args()
@@ -276,6 +283,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as directory:
         subject = (demo_stack if options.demo else small_stack)(Path(directory))
+        if options.syscalls:
+            from faults.syscalls import SyscallSweep
+
+            swept = SyscallSweep(subject, options.seed)
+            return 0 if swept.run_calls(options.syscalls, options.offset, options.fail) else 1
         sweep = Sweep(subject, options.seed)
         good = sweep.run_points(options.points, options.offset) if options.points else sweep.run(options.rounds)
     return 0 if good else 1

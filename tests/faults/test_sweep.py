@@ -1,10 +1,12 @@
 """A few rounds of the sweeps; ``./run sweep`` runs the whole."""
 
 import os
+import random
 
 import pytest
 
 from faults.sweep import Sweep, small_stack
+from faults.syscalls import SyscallSweep
 
 pytestmark = [
     pytest.mark.host,
@@ -25,3 +27,18 @@ def test_a_kill_at_single_changes_of_the_host_is_healed_too(tmp_path):
     said = []
     sweep = Sweep(small_stack(tmp_path), seed=0, say=said.append)
     assert sweep.run_points(step=331, offset=int.from_bytes(os.urandom(2)) % 331), "\n".join(said)
+
+
+def test_a_kill_at_single_system_calls_is_healed_as_well(tmp_path):
+    """Some of those of a first apply, a replacement and a rollback; volumes stay the same to the byte."""
+    said = []
+    sweep = SyscallSweep(small_stack(tmp_path), seed=0, say=said.append)
+    assert sweep.run_calls(step=311, offset=int.from_bytes(os.urandom(2)) % 311), "\n".join(said)
+
+
+def test_a_write_that_fails_damages_nothing(tmp_path):
+    """A full disk, or a broken one, at single writes: one message, and the next apply goes through."""
+    said = []
+    sweep = SyscallSweep(small_stack(tmp_path), seed=0, say=said.append)
+    error = random.choice(("ENOSPC", "EIO"))
+    assert sweep.run_calls(step=600, offset=int.from_bytes(os.urandom(2)) % 600, error=error), "\n".join(said)

@@ -78,16 +78,17 @@ def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[Reso
 def needs_first(edges: Mapping[ResourceId, Iterable[ResourceId]]) -> list[ResourceId]:
     """A stable order in which every need comes first."""
     placed: dict[ResourceId, None] = {}
-
-    def place(item: ResourceId) -> None:
-        if item in placed:
-            return
-        for need in edges.get(item, ()):
-            place(need)
-        placed.setdefault(item)
-
-    for item in edges:
-        place(item)
+    for first in edges:
+        # No recursion: a chain of needs may be longer than Python's stack is deep.
+        waiting = [] if first in placed else [(first, iter(edges[first]))]
+        while waiting:
+            item, needs = waiting[-1]
+            need = next((one for one in needs if one not in placed), None)
+            if need is not None:
+                waiting.append((need, iter(edges.get(need, ()))))
+            else:
+                placed.setdefault(item)
+                waiting.pop()
     return [item for item in placed if item in edges]
 
 

@@ -54,7 +54,8 @@ def make_plan(
     images = _images(stack, runtime, pinned or {})
     declared, stack = stack, image_mounts.complete(others_mounts.complete(stack, runtime), images)
     scope = scope or default_scope(stack)
-    added = (item.id for item in stack.volumes if item not in declared.volumes)
+    before = {item.id for item in declared.volumes}
+    added = (item.id for item in stack.volumes if item.id not in before)
     named = () if callable(absent) else tuple(absent)
     scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *named))))
     snapshot = runtime.observe(scope)

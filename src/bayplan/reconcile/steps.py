@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Change, Condition, Container, Kind, Resource, ResourceId, RestartCondition, Stack
@@ -199,13 +200,18 @@ class Steps:
 
     def _is_one_shot(self, container: Container) -> bool:
         """Whether an end with success is its goal: somebody waits for that, or it must not be restarted."""
-        names = (container.service, container.name)
-        waited = any(
-            dependency.condition is Condition.COMPLETED and dependency.service in names
+        waited = not self._awaited_ends.isdisjoint((container.service, container.name))
+        return waited or container.restart.condition is RestartCondition.ON_FAILURE
+
+    @cached_property
+    def _awaited_ends(self) -> frozenset[str]:
+        """Services and containers whose end somebody waits for: found once, as many may ask."""
+        return frozenset(
+            dependency.service
             for other in self.stack.containers
             for dependency in other.depends_on
+            if dependency.condition is Condition.COMPLETED
         )
-        return waited or container.restart.condition is RestartCondition.ON_FAILURE
 
     def _waits(self, resource: Resource) -> tuple[Wait, ...]:
         """What it waits for before it runs: nothing when it shall not, and for none that shall not."""

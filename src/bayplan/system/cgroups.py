@@ -39,8 +39,9 @@ def _tops() -> tuple[str, ...]:
     return tuple(map(str, hierarchies()))
 
 
+@functools.cache
 def controllers() -> frozenset[str]:
-    """The controllers that this host can limit by: v2's own on a unified host, else those mounted as v1."""
+    """The controllers that this host can limit by: v2's own on a unified host, else those mounted as v1. Found once."""
     if is_unified():
         return frozenset((ROOT / "cgroup.controllers").read_text().split())
     return frozenset(name for top in hierarchies() for name in top.name.split(",")) - {"unified", "systemd"}

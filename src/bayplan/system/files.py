@@ -82,6 +82,18 @@ def create_once(path: Path, data: bytes) -> bytes:
     return path.read_bytes()
 
 
+def read_begin(path: str, most: int) -> bytes | None:
+    """At most so many bytes of a file that somebody else may have written; None when it is gone, or a link."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return os.pread(fd, most, 0)
+    finally:
+        os.close(fd)
+
+
 def read_if_there(path: str) -> bytes:
     """The content of a small file, as of proc(5) or a cgroup; empty when it is gone, as its process or group may be.
 

@@ -104,6 +104,26 @@ def in_network(namespace: Path, work: Callable[[], T]) -> T:
     return in_thread(body)
 
 
+def in_kernel_settings(process: Process, work: Callable[[], T]) -> T:
+    """Run ``work`` where /proc/sys shows what the namespaces of a process have. Raises FileNotFoundError when it ended.
+
+    Settings are those of the namespaces of whoever reads (namespaces(7)): network, IPC and UTS.
+    """
+
+    def body() -> T:
+        for kind in ("net", "ipc", "uts"):
+            fd = os.open(f"/proc/{process.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if not process.alive:
+                    raise FileNotFoundError(process.pid)
+                _call("setns", fd, 0)
+            finally:
+                os.close(fd)
+        return work()
+
+    return in_thread(body)
+
+
 class NetworkNamespace:
     """A network namespace, held by a descriptor.
 

@@ -53,12 +53,13 @@ class FakeRuntime(FakeVerbs):
 
     def observe(self, scope: Scope) -> Snapshot:
         """What was made before, within the scope."""
+        named = frozenset(scope.names)
         with self._mutex:
             return Snapshot(
                 {
                     key: item
                     for key, item in self.resources.items()
-                    if key in scope.names or (scope.project is not None and item.project == scope.project)
+                    if key in named or (scope.project is not None and item.project == scope.project)
                 }
                 | {key: self._image(key.name) for key in scope.names if self._has_image(key)}
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bayplan.models import Change, Container, RestartCondition, Settings
 from bayplan.runtime.native.containers import Containers, held, joining
+from bayplan.runtime.native.containers.drift.inside import keeps_network
 from bayplan.runtime.native.networks import Kernel, Networks
 from bayplan.runtime.native.reconnect import joined
 from bayplan.runtime.native.supervisor import client
@@ -26,6 +27,12 @@ def with_endpoints(
     # By its number, not by its record: a change that is under way may have removed that meanwhile.
     process = Process.of(item.status.pid) if item.status.pid else None
     if isinstance(declared, Container) and process:
+        defects |= containers.drift(item.handle, declared, process)
+        # A link that is gone took its addresses along: that says it all.
+        if keeps_network(declared) and not any(text.startswith("its link") for text in defects):
+            defects |= networks.inside_defects(item.handle, kernel, process.pid)
+        if not declared.network_mode:
+            defects |= networks.names_defects(item.handle, kernel, [str(one) for one in declared.dns])
         defects |= dict.fromkeys(joining.lost(declared, process, containers.running), Change.RESTART.value)
         changed = held.other_limits(declared, containers.settings, item.handle)
         defects |= dict.fromkeys(changed, Change.IN_PLACE.value)
@@ -40,6 +47,14 @@ def with_endpoints(
     if isinstance(actual, Container):
         actual = held.as_held(actual, containers.settings, item.handle)
     return item.model_copy(update={"actual": actual, "defects": {**item.defects, **defects}, "status": status})
+
+
+def with_layers(item: Observed, lost: Collection[str]) -> Observed:
+    """The same; ``lost`` are digests of images that have lost a layer: what was in it is gone from the container."""
+    if item.image_digest not in lost:
+        return item
+    defects = {**item.defects, "a layer of its image is gone": Change.RECREATE.value}
+    return item.model_copy(update={"defects": defects})
 
 
 def _log_is_cut(container: Container, settings: Settings) -> bool:

@@ -34,7 +34,7 @@ from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.images.kept import KeptImages
 from bayplan.runtime.native.lives import Lives
 from bayplan.runtime.native.networks import Networks
-from bayplan.runtime.native.observing import with_endpoints
+from bayplan.runtime.native.observing import with_endpoints, with_layers
 from bayplan.runtime.native.reconnect import reconnect
 from bayplan.runtime.native.state import Database
 from bayplan.runtime.native.supervisor import client
@@ -138,12 +138,14 @@ class NativeRuntime(NativeVerbs):
         names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
         kernel, places = self.networks.kernel(), self.networks.addresses()
         containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
+        lost = self.images.lost(item.image_digest for item in containers)
+        whole = (with_layers(item, lost) for item in containers)
         found: list[Observed] = [
             *self.networks.observe(scope.project, names[Kind.NETWORK], kernel),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
             *(
                 with_endpoints(item, kernel, places.get(item.handle, {}), self.networks, self.containers)
-                for item in containers
+                for item in whole
             ),
             *self.images.observe(names[Kind.IMAGE]),
         ]
@@ -212,14 +214,24 @@ class NativeRuntime(NativeVerbs):
         elif target.kind is Kind.VOLUME:
             self.volumes.heal(target.name)
         elif target.kind is Kind.CONTAINER:
-            container_id = self._id(target.name)
-            process = self.containers.process(container_id)
-            self.containers.mend_limits(container_id)
-            netns = NetworkNamespace.of(process) if process else None
-            if netns and self.networks.endpoint_defects(
-                container_id, self.networks.kernel(), process.pid if process else None
-            ):
-                self.networks.heal_endpoints(container_id, netns)
+            self._heal_container(self._id(target.name))
+
+    def _heal_container(self, container_id: str) -> None:
+        self.containers.mend(container_id)
+        process = self.containers.process(container_id)
+        netns = NetworkNamespace.of(process) if process else None
+        if process is None or netns is None:
+            return
+        kernel = self.networks.kernel()
+        declared = self.containers.placed(container_id)
+        if self.networks.names_defects(container_id, kernel, [str(one) for one in declared.dns]):
+            told = self.networks.told(container_id, netns)
+            self.containers.retell(container_id, declared, told.own, told.name_server)
+            self.networks.names.write(container_id)
+        if self.networks.endpoint_defects(container_id, kernel, process.pid) or (
+            self.networks.inside_defects(container_id, kernel, process.pid)
+        ):
+            self.networks.heal_endpoints(container_id, netns)
 
     def delete(self, target: ResourceId, *, image_too: bool = False) -> None:
         """Remove a resource and all it holds; absent is no error."""

@@ -17,6 +17,7 @@ from bayplan.errors import RuntimeFailureError, UnsupportedError
 from bayplan.models import Container, Duration
 from bayplan.runtime import seal
 from bayplan.runtime.native.containers import (
+    drift,
     grants,
     groups,
     health,
@@ -274,6 +275,17 @@ class Containers(Observations):
             with self.records.database.transaction() as tx:
                 begin_health(tx, container_id, checked=checked)
         client.wake(self.settings)
+
+    def drift(self, container_id: str, container: Container, process: Process) -> dict[str, str]:
+        """What a running container has lost of what it was started with; see the package ``drift``."""
+        return drift.defects(container, process, self.settings)
+
+    def mend(self, container_id: str) -> None:
+        """Bring limits and kernel settings of a running container back in place."""
+        self.mend_limits(container_id)
+        process = self.process(container_id)
+        if process:
+            drift.heal(self.declared(container_id), process)
 
     def mend_limits(self, container_id: str) -> None:
         """Set the limits of its cgroup as they were applied, where they are others by now and it runs."""

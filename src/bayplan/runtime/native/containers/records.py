@@ -86,12 +86,12 @@ class Records:
 
     def select(self, project: str | None, names: Collection[str]) -> list[sqlite3.Row]:
         """A project's rows and those that are named, with what a replacement that was cut has left of these."""
-        rows = self.database.query("SELECT * FROM containers ORDER BY name")
+        rows, asked = self.database.query("SELECT * FROM containers ORDER BY name"), frozenset(names)
         return [
             row
             for row in rows
             if (project is not None and row["project"] == project)
-            or row["name"] in names
+            or row["name"] in asked
             or (row["superseded_by"] is not None and is_spare_of(row["name"], names))
         ]
 

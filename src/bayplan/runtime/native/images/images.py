@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +188,17 @@ class Images:
                 status = Status(state=State.READY)
                 found.append(Observed(actual=image, declared=image, status=status, image_digest=digest))
         return found
+
+    def lost(self, digests: Iterable[str]) -> frozenset[str]:
+        """Which of these images have a layer that is not unpacked any more."""
+        return frozenset(digest for digest in set(digests) if digest and self._has_lost(digest))
+
+    def _has_lost(self, digest: str) -> bool:
+        try:
+            chains = self.store.get(digest).chain_ids
+        except BayplanError:  # its documents are gone: `check` says so, and what runs goes on
+            return False
+        return not all(self.layers.path(chain).is_dir() for chain in chains)
 
     def delete(self, name: str, used: Collection[str], kept: Collection[str] = ()) -> None:
         """Remove a name and what only it used, but what is ``kept``.

@@ -13,6 +13,7 @@ from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
 from bayplan.runtime.native.networks.held import Held, Key, Published
 from bayplan.runtime.native.networks.links import Links
+from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.netlink import Link
 from bayplan.runtime.native.networks.places import SENDERS
 from bayplan.runtime.native.state.database import Database
@@ -21,8 +22,9 @@ from bayplan.runtime.native.state.database import Database
 class Kernel:
     """Links and rules as they were at the first question."""
 
-    def __init__(self, links: Links, firewall: Firewall, guard: Guard, database: Database) -> None:
+    def __init__(self, links: Links, firewall: Firewall, guard: Guard, database: Database, names: Names) -> None:
         self._links, self._firewall, self._guard, self._database = links, firewall, guard, database
+        self._names = names
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -40,6 +42,11 @@ class Kernel:
         return self._guard.holds()
 
     @cached_property
+    def stale_names(self) -> frozenset[str]:
+        """Containers whose hosts file has lost its peers."""
+        return self._names.stale(list(self.places))
+
+    @cached_property
     def senders(self) -> Mapping[str, Sequence[Sender]]:
         """What the links of each container may call themselves, by its id."""
         found = defaultdict(list)
@@ -54,8 +61,8 @@ class Kernel:
         """Recorded links, networks and bridges of each container by its id."""
         found = defaultdict(list)
         for row in self._database.query(
-            "SELECT e.container_id, e.link, e.network, e.interface, e.position, n.bridge, n.declared"
-            " FROM endpoints e JOIN networks n ON n.name = e.network"
+            "SELECT e.*, n.bridge, n.declared, n.subnet, n.gateway, n.subnet6, n.gateway6"
+            " FROM endpoints e JOIN networks n ON n.name = e.network ORDER BY e.position"
         ):
             found[row["container_id"]].append(row)
         return found

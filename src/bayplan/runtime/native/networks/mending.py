@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bayplan.models import Change
+from bayplan.runtime.native.networks import seen_inside
 from bayplan.runtime.native.networks.endpoints import Endpoints
 from bayplan.runtime.native.networks.inside import configure_inside, links_inside
 from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.netlink import Link
-from bayplan.runtime.native.networks.places import PLACES, inside_name, place_of, recorded, ways
+from bayplan.runtime.native.networks.places import PLACES, Attachment, inside_name, place_of, recorded, ways
 from bayplan.system.namespaces import NetworkNamespace
 from bayplan.system.processes import Process
 
@@ -17,7 +20,7 @@ class MendedEndpoints(Endpoints):
 
     def kernel(self) -> Kernel:
         """What the kernel has now, to hold many records against."""
-        return Kernel(self.links, self.firewall, self.guard, self.database)
+        return Kernel(self.links, self.firewall, self.guard, self.database, self.names)
 
     def endpoint_defects(self, container_id: str, kernel: Kernel, pid: int | None = None) -> dict[str, str]:
         """What a running container lacks in the kernel, with the way it is mended. ``pid`` is its first process."""
@@ -46,8 +49,35 @@ class MendedEndpoints(Endpoints):
                 found[f"port {port.published}/{port.protocol} is not open{where}"] = Change.IN_PLACE.value
         return found
 
+    def inside_defects(self, container_id: str, kernel: Kernel, pid: int) -> dict[str, str]:
+        """Addresses and ways out that a running container has lost. ``pid`` is its first process."""
+        rows = kernel.places.get(container_id, ())
+        return dict.fromkeys(seen_inside.lost(pid, rows, ways(rows)), Change.IN_PLACE.value) if rows else {}
+
+    def names_defects(self, container_id: str, kernel: Kernel, servers: Sequence[str]) -> dict[str, str]:
+        """Names that a running container was told and no longer has; ``servers`` are those declared for it."""
+        found = ["its hosts file lost its peers"] if container_id in kernel.stale_names else []
+        rows = [row for row in kernel.places.get(container_id, ()) if recorded(row["declared"]).bridged]
+        if not servers and rows:
+            gateways = (str(row["gateway"] or row["gateway6"]) for row in rows)
+            servers = [gateway for gateway in gateways if self.name_server.serves(gateway)]
+            told = any(seen_inside.asks(self.settings, container_id, server) for server in servers) or not servers
+        else:
+            told = all(seen_inside.asks(self.settings, container_id, server) for server in servers)
+        if not told:
+            found.append(f"its resolv.conf lost name server {servers[0]}")
+        place = self.settings.run_root / "containers" / container_id
+        if found and not all((place / name).exists() for name in ("hosts", "resolv.conf")):
+            # The container has an inode that nobody can reach any more.
+            return {"its files of names are gone": Change.RESTART.value}
+        return dict.fromkeys(found, Change.IN_PLACE.value)
+
+    def told(self, container_id: str, netns: NetworkNamespace) -> Attachment:
+        """What a running container is to be told of its place."""
+        return self._attachment(container_id, netns)
+
     def heal_endpoints(self, container_id: str, netns: NetworkNamespace) -> None:
-        """Put a running container's links back on their bridges, and open its recorded ports again.
+        """Put a running container's links back on their bridges, its addresses and ways out, and its open ports.
 
         ``netns`` is the namespace it runs in.
         """
@@ -61,8 +91,7 @@ class MendedEndpoints(Endpoints):
             elif place.bridged or place.name not in there:
                 lost.append(place)
         self.links.attach(netns, lost)
-        down = [place for place in map(place_of, rows) if not place.bridged]
-        configure_inside(netns, [*lost, *(place for place in down if place not in lost)], ways(rows))
+        configure_inside(netns, [place_of(row) for row in rows], ways(rows))
         shared = self.balance.shared(container_id)
         self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
         self.balance.settle(shared)

@@ -21,6 +21,7 @@ from sqlite3 import Row
 from bayplan.models import Settings
 from bayplan.runtime.native.networks.zones import names_of
 from bayplan.runtime.native.state import Database
+from bayplan.system.files import read_begin
 
 _log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
@@ -85,6 +86,20 @@ class Names:
                     if len(container_ids) == 1:
                         raise
                     _log.warning("hosts file of container %.12s: %s", container_id, error)
+
+    def stale(self, container_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these have a hosts file without the peers that are recorded; none while lists are being written.
+
+        What a container has written beside them is its own affair.
+        """
+        if self._open.exists() or self._begun.exists():
+            return frozenset()
+        wanted = self._peers(container_ids)
+        return frozenset(item for item, peers in wanted.items() if peers not in self._held(item, len(peers)))
+
+    def _held(self, container_id: str, length: int) -> bytes:
+        path = f"{self.settings.run_root}/containers/{container_id}/hosts"
+        return read_begin(path, _OWN_BYTES + length) or b""
 
     def changed(self) -> None:
         """Records changed: every hosts file is brought up to them soon, at the latest by ``close``."""

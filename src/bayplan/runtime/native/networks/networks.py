@@ -189,7 +189,8 @@ class Networks(MendedEndpoints):
         """The networks of a project and those that are named, held against the kernel as it is or was seen."""
         found = []
         rows = self.database.query("SELECT * FROM networks ORDER BY name")
-        wanted = [row for row in rows if row["name"] in names or (project is not None and row["project"] == project)]
+        asked = frozenset(names)
+        wanted = [row for row in rows if row["name"] in asked or (project is not None and row["project"] == project)]
         named = self.name_server.observe([row["name"] for row in wanted])
         kernel = kernel or self.kernel()
         closed = self.closed(wanted)

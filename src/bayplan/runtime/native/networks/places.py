@@ -101,8 +101,11 @@ def _ranges(declared: str, subnet: str, subnet6: str) -> tuple[AddressRange, ...
 
 def range_of(row: Row, address: str) -> AddressRange:
     """The range of a recorded network that an address is of."""
+    known = ranges_of(row)
+    if len(known) == 1:
+        return known[0]
     wanted = ip_address(address)
-    return next(one for one in ranges_of(row) if wanted in one.subnet)
+    return next(one for one in known if wanted in one.subnet)
 
 
 def inside_name(row: Row) -> str:

@@ -107,9 +107,9 @@ class Volumes:
 
     def observe(self, project: str | None, names: Collection[str] = (), *, everything: bool = False) -> list[Observed]:
         """A project's volumes, and those that are named; or all there are."""
-        found = []
+        found, asked = [], frozenset(names)
         for row in self.database.query("SELECT * FROM volumes ORDER BY name"):
-            if not everything and (project is None or row["project"] != project) and row["name"] not in names:
+            if not everything and (project is None or row["project"] != project) and row["name"] not in asked:
                 continue
             declared = Volume.model_validate_json(row["declared"])
             defects = self._defects(declared)

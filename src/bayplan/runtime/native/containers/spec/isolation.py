@@ -85,7 +85,7 @@ def apparmor_profile(container: Container) -> str:
 def seccomp_annotation(container: Container, held: frozenset[str], cache: Path) -> dict[str, str]:
     """The compiled filter for crun; nothing when system calls are not filtered."""
     given = option(container, "seccomp")
-    if not _is_filtered(container):
+    if not is_filtered(container):
         return {}
     if given is None or given == "builtin":
         return {ANNOTATION: seccomp.filter_for(held, cache)}
@@ -95,14 +95,15 @@ def seccomp_annotation(container: Container, held: frozenset[str], cache: Path) 
 def seccomp_section(container: Container, held: frozenset[str]) -> dict[str, Any]:
     """``linux.seccomp`` for every other runtime: none knows crun's annotation, and each would run unfiltered."""
     given = option(container, "seccomp")
-    if not _is_filtered(container):
+    if not is_filtered(container):
         return {}
     if given is None or given == "builtin":
         return {"seccomp": seccomp.section(held)}
     return {"seccomp": profiles.section(Path(given), held)}
 
 
-def _is_filtered(container: Container) -> bool:
+def is_filtered(container: Container) -> bool:
+    """Whether its system calls are filtered."""
     given = option(container, "seccomp")
     return given != "unconfined" and not (given is None and container.privileged)
 

@@ -66,7 +66,7 @@ def section(  # noqa: PLR0917 - the parts in the order of the specification
             "inheritable": [],
             "ambient": [],
         },
-        "rlimits": _rlimits(container),
+        "rlimits": rlimits(container),
         "noNewPrivileges": isolation.no_new_privileges(container),
     }
     if container.oom_score_adj is not None:
@@ -76,7 +76,7 @@ def section(  # noqa: PLR0917 - the parts in the order of the specification
     return found
 
 
-def _rlimits(container: Container) -> list[dict[str, Any]]:
+def rlimits(container: Container) -> list[dict[str, Any]]:
     """Declared limits, held to our own hard limit: without CAP_SYS_RESOURCE none can be raised (setrlimit(2))."""
     found = []
     for name, wanted in sorted(container.ulimits.items()):
