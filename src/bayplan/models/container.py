@@ -17,7 +17,16 @@ from bayplan.models.mounts import Mount
 from bayplan.models.network import Endpoint
 from bayplan.models.rolling import UpdateConfig
 from bayplan.models.secret import FileGrant
-from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
+from bayplan.models.types import (
+    AbsolutePath,
+    ByteSize,
+    Capability,
+    Duration,
+    EnvName,
+    HostName,
+    ResourceName,
+    SignalName,
+)
 
 _RUNTIME_ANNOTATIONS = ("run.oci.", "org.systemd.property.")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound
@@ -259,7 +268,9 @@ class Container(Resource):
     oom_score_adj: Annotated[int | None, RECREATE] = Field(
         None, ge=-1000, le=1000, description="How readily the kernel kills it when memory is short (proc(5))."
     )
-    stop_signal: Annotated[str | None, IN_PLACE] = Field(None, description="Signal that asks it to end; SIGTERM.")
+    stop_signal: Annotated[SignalName | None, IN_PLACE] = Field(
+        None, description="Signal that asks it to end; SIGTERM."
+    )
     stop_grace_period: Annotated[Duration, IN_PLACE] = Field(
         Duration(seconds=10), description="Time between the stop signal and SIGKILL."
     )

@@ -7,6 +7,7 @@ Spellings follow the Compose specification: durations need a unit (``1m30s``), s
 from __future__ import annotations
 
 import re
+import signal
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -150,6 +151,16 @@ def _capability(value: object) -> str:
 
 Capability = Annotated[str, BeforeValidator(_capability)]
 """A capability by its name in capabilities(7) without ``CAP_``, or ``ALL``."""
+
+
+def _signal_name(value: object) -> str:
+    text = str(value).upper()
+    named = {str(int(one)): one.name for one in signal.Signals}.get(text, text)
+    return named if named.startswith("SIG") or named.isdigit() else f"SIG{named}"
+
+
+SignalName = Annotated[str, BeforeValidator(_signal_name)]
+"""A signal as SIGNAME, however it was spelled: ``term``, ``SIGTERM`` and ``15`` are one (signal(7))."""
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,252}$")]
 """A name by which a container is found: what hosts(5) and DNS both hold, in practice with underscores."""

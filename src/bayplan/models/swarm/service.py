@@ -16,7 +16,16 @@ from bayplan.models.rolling import RollbackPolicy, UpdatePolicy
 from bayplan.models.secret import FileGrant
 from bayplan.models.swarm.rolling import TaskRestart
 from bayplan.models.swarm.secrets import versioned
-from bayplan.models.types import AbsolutePath, ByteSize, Capability, Duration, EnvName, HostName, ResourceName
+from bayplan.models.types import (
+    AbsolutePath,
+    ByteSize,
+    Capability,
+    Duration,
+    EnvName,
+    HostName,
+    ResourceName,
+    SignalName,
+)
 
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$")]
 """At most 63 characters that a name server can hold (SwarmKit, "validateAnnotations")."""
@@ -146,7 +155,9 @@ class Service(Resource):
     init: Annotated[bool | None, IN_PLACE] = Field(None, description="A small init as PID 1; the engine's if unset.")
     tty: Annotated[bool, IN_PLACE] = Field(False, description="A terminal for standard input and output.")
     stdin_open: Annotated[bool, IN_PLACE] = Field(False, description="Keep standard input open.")
-    stop_signal: Annotated[str | None, IN_PLACE] = Field(None, description="Signal that asks it to end; the image's.")
+    stop_signal: Annotated[SignalName | None, IN_PLACE] = Field(
+        None, description="Signal that asks it to end; the image's."
+    )
     stop_grace_period: Annotated[Duration, IN_PLACE] = Field(
         Duration(seconds=10), description="Time between the stop signal and SIGKILL."
     )
