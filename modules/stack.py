@@ -9,6 +9,7 @@ module: stack
 short_description: All that a Compose file declares, on a host
 description:
   - Make a host match a Compose file, in one task, or remove a project.
+  - One that fails on the way is taken back to what was before; C(result.rolled_back) says to what.
   - Runs C(bayplan bridge) on the target, as root.
 version_added: 0.1.0
 author:
@@ -92,9 +93,7 @@ plan:
       type: list
       elements: str
 result:
-  description:
-    - Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
-    - After a failure, C(rolled_back) is what the stack was taken back to.
+  description: Names of the resources whose steps are C(done), C(failed) and C(skipped); unset in check mode.
   returned: when the declaration was understood
   type: dict
 where:

@@ -27,6 +27,7 @@ SCHEMAS = Path(__file__).parent.parent / "docs/schemas"
 WAIT_S = 3.0  # conmon and the kernel remove cgroups, links and lazily unmounted trees a moment after the call returns
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     lanes.mark(items)
 

@@ -95,7 +95,8 @@ def look(top):
     store, layers = ImageStore(top / "images"), Layers(top / "layers")
     for blob in store.blobs.glob("[0-9a-f]*"):
         assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
-    trees = [path for path in layers.root.iterdir() if path.is_dir() and not path.name.startswith(".part-")]
+    # Reading makes no directory: the power may have gone before there was one.
+    trees = [path for path in layers.root.glob("*") if path.is_dir() and not path.name.startswith(".part-")]
     for tree in trees:
         found = {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
         wanted = [

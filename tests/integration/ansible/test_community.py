@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from integration.ansible.conftest import BIN, TOP
+from plays import BIN, TOP
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 NAMES = {

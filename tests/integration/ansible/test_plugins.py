@@ -11,7 +11,7 @@ import sys
 import pytest
 import yaml
 
-from integration.ansible.conftest import BIN, TOP
+from plays import BIN, TOP
 from sshd import MISSING, sshd
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from integration.ansible.conftest import BIN, TOP
 from integration.images.conftest import serve
+from plays import BIN, TOP
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 TARGETS = TOP / "tests/integration/targets"

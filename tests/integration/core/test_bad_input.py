@@ -72,8 +72,9 @@ def refused(core, match, *verb):
     assert len(lines) == 1, said
     assert lines[0].startswith("Error: ")
     assert re.search(match, lines[0]), said
-    assert core.query("SELECT count(*) FROM containers") == [(0,)]
-    assert core.query("SELECT count(*) FROM networks") == [(0,)]
+    # What only reads makes no record; one that is there has nothing.
+    assert core.query("SELECT count(*) FROM containers") in ([], [(0,)])
+    assert core.query("SELECT count(*) FROM networks") in ([], [(0,)])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -81,7 +81,7 @@ def test_one_that_is_a_mount_gets_what_the_image_has(core, tmp_path):
     core.call("apply")
     assert core.call("exec", "-T", "app", "cat", "/data/file") == "of the image"
     assert (place / "file").read_text() == "of the image"
-    assert sorted(item.name for item in core.data.parent.iterdir()) == ["_data"]
+    assert sorted(item.name for item in core.data.parent.iterdir()) == ["_data", "card.json"]
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def lease_v6(
         chosen = wanted
     else:
         found = tx.execute("SELECT container, address FROM last_addresses WHERE network = ?", (network.name,))
-        last = dict(found) if name else {}
+        # Of a network that had IPv4 before, the last addresses are of that.
+        last = {str(one): str(address) for one, address in found if ":" in address} if name else {}
         own = [IPv6Address(last[name])] if name in last and last[name] not in held else []
         parts, edges = ranges_v6(network, subnet), unusable_v6(network, subnet)
         own = [item for item in own if any(item in part.subnet for part in parts)]
@@ -172,7 +173,8 @@ def _offers(tx: sqlite3.Connection, network: Network, subnet: IPv4Network, name:
     held, last = _listed(tx, "leases", network.name), _listed(tx, "last_addresses", network.name)
     key = (network.name, name)
     own = tx.execute("SELECT address FROM last_addresses WHERE network = ? AND container = ?", key).fetchone()
-    if own and own[0] not in held and _holds(network, subnet, IPv4Address(own[0])):
+    # That of a network which had IPv6 alone before is none of these.
+    if own and ":" not in own[0] and own[0] not in held and _holds(network, subnet, IPv4Address(own[0])):
         yield IPv4Address(own[0])
     yield from _candidates(network, subnet, held | last)
     yield from _candidates(network, subnet, held)
