@@ -10,9 +10,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import lanes
 from bayplan.models import Settings
 from bayplan.reconcile.plan import Plan
+from lanes import Lanes
 from leaks import DEFAULTS, leaks, namespace_fds
 from told import pytest_runtest_logreport, pytest_terminal_summary
 
@@ -27,9 +27,8 @@ SCHEMAS = Path(__file__).parent.parent / "docs/schemas"
 WAIT_S = 3.0  # conmon and the kernel remove cgroups, links and lazily unmounted trees a moment after the call returns
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    lanes.mark(items)
+def pytest_xdist_make_scheduler(config, log):
+    return Lanes(config, log)
 
 
 @pytest.fixture(autouse=True)

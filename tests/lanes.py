@@ -4,11 +4,10 @@ A group runs in one process, one test after the other. It is a directory, as its
 of the host; directories that share them with each other are one group.
 """
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TOP = Path(__file__).parent
 TOGETHER = (
     # The engines of tests are started once for a run and bind ports of the host; the address pool 10.209.0.0/16.
     ("contract", "integration/engines", "integration/swarm", "integration/verbs"),
@@ -16,14 +15,15 @@ TOGETHER = (
 )
 
 
-def group_of(path):
-    """The group of a test's file."""
-    folder = path.relative_to(TOP).parts[:-1]
+def group_of(nodeid):
+    """The group of a test, by the path of its file below this directory."""
+    folder = PurePosixPath(nodeid.partition("::")[0].removeprefix("tests/")).parts[:-1]
     name = "/".join(folder[: 2 if folder[:1] == ("integration",) else 1])
     return next((names[0] for names in TOGETHER if name in names), name)
 
 
-def mark(items):
-    """Give each its group, as pytest-xdist reads it."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+class Lanes(LoadScopeScheduling):
+    """Gives each process a whole group at a time, those with the most tests first."""
+
+    def _split_scope(self, nodeid):
+        return group_of(nodeid)
