@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import subprocess
 import tarfile
 from pathlib import Path
@@ -30,7 +31,7 @@ def disk(tmp_path):
     """An ext4 of its own; ``disk.cut()`` takes its power, ``disk.again()`` gives what a boot finds."""
 
     class Disk:
-        top = tmp_path / "mnt"
+        top, file = tmp_path / "mnt", tmp_path / "disk"
 
         def cut(self):
             fd = os.open(self.top, os.O_RDONLY)
@@ -40,21 +41,23 @@ def disk(tmp_path):
                 os.close(fd)
 
         def mount(self):
-            done = subprocess.run(
-                ["mount", "-o", "loop", tmp_path / "disk", self.top], check=False, capture_output=True
-            )
+            done = subprocess.run(["mount", "-o", "loop", self.file, self.top], check=False, capture_output=True)
             if done.returncode:
                 pytest.skip(f"no loop devices: {done.stderr.decode().strip()}")
 
         def again(self):
+            """A mount of the same device would be that without power, while another process's mounts still have it."""
             subprocess.run(["umount", self.top], check=True, timeout=60)
+            old, self.file = self.file, self.file.with_suffix(f".{secrets.token_hex(4)}")
+            subprocess.run(["cp", "--sparse=always", old, self.file], check=True, timeout=60)
+            old.unlink()
             self.mount()
 
     made = Disk()
     made.top.mkdir()
-    with (tmp_path / "disk").open("wb") as file:
+    with made.file.open("wb") as file:
         file.truncate(64 << 20)
-    subprocess.run(["mkfs.ext4", "-q", tmp_path / "disk"], check=True, timeout=60)
+    subprocess.run(["mkfs.ext4", "-q", made.file], check=True, timeout=60)
     made.mount()
     yield made
     subprocess.run(["umount", made.top], check=True, timeout=60)
