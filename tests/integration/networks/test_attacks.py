@@ -20,6 +20,7 @@ from bayplan.models import Endpoint, Network
 from bayplan.runtime.native.networks.inside import addresses_v6
 from bayplan.system import namespaces, nftables
 from bayplan.system.namespaces import NetworkNamespace
+from contract.hosts import eventually
 from integration.networks.test_networks import container, networks
 
 __all__ = ["networks"]
@@ -90,7 +91,7 @@ def listening(netns, port, family=socket.AF_INET):
     def body():
         made = socket.socket(family, socket.SOCK_DGRAM)
         made.bind(("", port))
-        made.settimeout(0.5)
+        made.settimeout(2.0)  # a busy host takes its time
         return made
 
     with namespaces.in_network(netns.path, body) as made:
@@ -188,7 +189,7 @@ def test_neighbour_and_router_advertisements_are_not_heeded(networks, free):
     three = Three(networks, free=free, enable_ipv6=True)
     victim, peer, attacker = three.places
     talk6(three.victim, peer.address6)
-    assert six_neighbour(three.victim, peer.address6) == peer.mac
+    assert eventually(lambda: six_neighbour(three.victim, peer.address6) == peer.mac)
     override = struct.pack(">BBHI", 136, 0, 0, 0x20000000) + peer.address6.packed
     advert = icmp6(attacker.address6, victim.address6, override + b"\2\1" + packed(attacker.mac))
     send(three.attacker, ethernet(attacker.mac, victim.mac, IPV6, advert))
