@@ -315,6 +315,10 @@ networks:
 """
 
 
+# The server may have been started a moment ago only.
+ASK = "for again in 1 2 3 4 5 6 7 8 9; do nc -w 3 web 7000 && break; sleep 0.2; done"
+
+
 @macvlan
 def test_a_stack_on_a_link_of_the_host(project, networks, lan):
     port = free_port()
@@ -323,7 +327,7 @@ def test_a_stack_on_a_link_of_the_host(project, networks, lan):
     assert json.loads(project("plan", "--json"))["steps"] == []
     found = json.loads(project("network", "inspect", "mv_lan"))[0]
     assert (found["Driver"], found["Options"]) == ("macvlan", {"parent": lan[0]})
-    assert project("exec", "-T", "peer", "nc", "-w", "3", "web", "7000") == "hello\n"
+    assert project("exec", "-T", "peer", "sh", "-c", ASK) == "hello\n"
     assert ask("127.0.0.1", port) == b"hello\n"
     text = project("exec", "-T", "web", "cat", "/proc/net/route")
     assert [line.split()[0] for line in text.splitlines() if line.split()[1] == "00000000"] == ["eth0"]
@@ -334,6 +338,6 @@ def test_a_stack_on_a_link_of_the_host(project, networks, lan):
     assert (step["action"], step["why"]) == ("heal", "drift: its link to network mv_lan is gone")
     project("apply")
     assert json.loads(project("inspect", "web"))[0]["State"]["Pid"] == pid
-    assert project("exec", "-T", "peer", "nc", "-w", "3", "web", "7000") == "hello\n"
+    assert project("exec", "-T", "peer", "sh", "-c", ASK) == "hello\n"
     project.file.write_text(COMPOSE.format(parent="nowhere0", port=port))
     assert "parent nowhere0 does not exist" in project("plan", ok=False)
