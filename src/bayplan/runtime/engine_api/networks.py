@@ -60,8 +60,10 @@ class Networks:
             try:
                 made = self.client.call("POST", "/networks/create", body=body)
             except AnswerError as error:
-                # It was still being made for a change that was killed when this one looked.
-                if error.status_code != HTTPStatus.CONFLICT or not self.named(network.name):
+                # It was still being made for a change that was killed when this one looked; and Podman 4.3, asked for
+                # several at once, may find what it is just making, and says so by another status.
+                taken = error.status_code == HTTPStatus.CONFLICT or "already exists" in str(error)
+                if not taken or not self.named(network.name):
                     raise
                 self._take(network, project)
                 return
