@@ -14,7 +14,7 @@ from bayplan.models import Image, Pin, Stack
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.registry import platforms
-from bayplan.resolve import lockfile
+from bayplan.resolve.beside import beside
 from bayplan.resolve.bundle import archive, making, opening, reading
 from bayplan.resolve.bundle.contents import IMAGES, Bundle
 from bayplan.resolve.bundle.opening import Given
@@ -39,7 +39,7 @@ def make(stack: Stack, runtime: Runtime, path: Path, report: Report = silent) ->
     _check_engine(runtime)
     if path.exists() or path.is_symlink():
         raise ConflictError("exists already", where=str(path), hint="name another place, or remove it first")
-    lock = lockfile.beside(stack)
+    lock = beside(stack)
     assert lock is not None  # it was held to one
     pieces = list(making.pieces_of(stack, lock.read_bytes()))
     images = {str(image.reference): _pin(image, runtime) for image in stack.images}

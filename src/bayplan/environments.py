@@ -12,6 +12,7 @@ from bayplan.reconcile.planner import default_scope
 from bayplan.record.generations import Generation, Generations
 from bayplan.record.journal import Journal
 from bayplan.resolve import lockfile, pins
+from bayplan.resolve.beside import beside
 from bayplan.resolve.lockfile import Lock
 from bayplan.resolve.locking import Locker, Moved, moved, of_services
 from bayplan.resolve.report import Report, of_host
@@ -27,7 +28,7 @@ def held(stack: Stack, *, strict: bool = False) -> Stack:
 
     ``strict`` refuses what the lock has not; else a warning says so. Raises DeclarationError, NotFoundError.
     """
-    path = lockfile.beside(stack)
+    path = beside(stack)
     if path is None or not path.is_file():
         if strict:
             where = str(path) if path else "declaration"
@@ -99,7 +100,7 @@ def remote_report(project: str, remote: Remote, bridge: str) -> Report:
 
 
 def _old(stack: Stack) -> tuple[Path, Lock]:
-    path = lockfile.beside(stack)
+    path = beside(stack)
     if path is None:
         raise DeclarationError("a declaration that was read from no file has no place for a lock")
     return path, lockfile.read(path) if path.is_file() else Lock()

@@ -9,9 +9,10 @@ from bayplan import app, bundles, environments
 from bayplan.reconcile.plan import Action
 from bayplan.registry.client import RegistryClient
 from bayplan.resolve import pins
+from bayplan.resolve.beside import NAME
 from bayplan.resolve.bundle.opening import Given
 from bayplan.resolve.compare import compare
-from bayplan.resolve.lockfile import NAME, Lock
+from bayplan.resolve.lockfile import Lock
 from bayplan.resolve.locking import Locker
 from bayplan.resolve.report import of_declaration
 from contract.hosts import Host

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
-from bayplan import __version__, app, engines, environments, recovery
+from bayplan import __version__, app, engines, recovery
 from bayplan.bridge import images, sent, waiting
 from bayplan.bridge.answers import done as _done
 from bayplan.bridge.answers import failure as _failure
@@ -30,6 +30,7 @@ from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.plan import Plan
+from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Runtime, Scope
 
 VERBS = ("plan", "apply", "destroy", "info", "report", *ROOMS)
@@ -138,11 +139,13 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
     if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
-        stack = environments.held(stack, strict=bool(request["stack"].get("locked")))
+        stack = _locked(stack, strict=bool(request["stack"].get("locked")))
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
         if request["verb"] == "report":
+            from bayplan import environments
+
             name = stack if isinstance(stack, str) else stack.name
             return {"report": environments.report(name, runtime, settings).model_dump(mode="json")}
 
@@ -195,6 +198,15 @@ def _handle_sent(request: Mapping[str, Any], settings: Settings, opener: Opener)
             there.forget()
     changed = bool(response.get("changed") or there.changed)
     return {**response, "changed": changed, "sent": {"written": there.written, "removed": there.removed}}
+
+
+def _locked(stack: Stack, *, strict: bool) -> Stack:
+    """At the digests of the lock beside it; there is none most of the time."""
+    if not (strict or is_there(stack)):
+        return stack
+    from bayplan import environments
+
+    return environments.held(stack, strict=strict)
 
 
 def _kinds(stack: Stack) -> list[Kind]:

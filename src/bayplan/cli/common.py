@@ -13,6 +13,7 @@ from typing import Any, cast
 from bayplan import engines
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
+from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
 _HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle"})
@@ -81,8 +82,7 @@ def stack(options: Namespace) -> Stack:
 def _locked(found: Stack, options: Namespace) -> Stack:
     """At the digests of the lock beside it; there is none most of the time."""
     strict = getattr(options, "locked", False)
-    there = any((Path(source).parent / "bayplan.lock").exists() for source in found.sources[:1])
-    if getattr(options, "no_lock", False) or not (strict or there):
+    if getattr(options, "no_lock", False) or not (strict or is_there(found)):
         return found
     from bayplan import environments
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bayplan import environments
 from bayplan.cli.common import opened, show, stack
-from bayplan.resolve.locking import Moved
+
+if TYPE_CHECKING:
+    from bayplan.resolve.locking import Moved
 
 CHANGED = 5
 """Exit code of a look that found a difference, as that of ``plan --detailed-exitcode``."""
@@ -37,6 +38,8 @@ def options_of(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Write the lock, or say what moved since."""
+    from bayplan import environments  # not for those that only take options from here
+
     options.no_lock, options.profile = True, ["*"]  # one lock for all that the files declare
     with opened(options) as (runtime, settings):
         declared = stack(options)

@@ -2,6 +2,7 @@
 
 In order of dependency:
 
+    beside       where the lock of a declaration lies
     lockfile     the file itself
     upstream     what a registry has under a name, for every platform
     inputs       the files of a build as one digest

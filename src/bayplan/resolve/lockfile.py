@@ -11,10 +11,9 @@ from pydantic import Field, ValidationError
 from bayplan.errors import DeclarationError, Location, UnsupportedError
 from bayplan.load.compose.nodes import Node
 from bayplan.load.compose.yaml_text import parse
-from bayplan.models import Digest, ImageReference, Model, Pin, Stack
+from bayplan.models import Digest, ImageReference, Model, Pin
 from bayplan.system.files import atomic_write
 
-NAME = "bayplan.lock"
 VERSION = 1
 _HEAD = "# Written by `bayplan lock`. Commit it beside the declaration; docs/parity.md says what it holds.\n"
 _AGAIN = "make it anew with `bayplan lock --upgrade`, or take it from version control"
@@ -50,12 +49,6 @@ class Lock(Model):
         filled = {name: value for name, value in rows.items() if value}
         rest = yaml.safe_dump(filled, sort_keys=True, width=200, default_flow_style=False) if filled else ""
         return f"{_HEAD}version: {self.version}\n{rest}"
-
-
-def beside(stack: Stack) -> Path | None:
-    """Where the lock of a declaration lies; None for one that was read from no file."""
-    first = Path(stack.sources[0]) if stack.sources else None
-    return first.parent / NAME if first is not None and first.is_file() else None
 
 
 def read(path: Path) -> Lock:
