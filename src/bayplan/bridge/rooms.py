@@ -27,6 +27,7 @@ ROOMS: Mapping[str, str] = {
     "registry_login": "logins",
     "containers": "listing",
     "send": "sent",
+    **dict.fromkeys(("singles", "observed", "reached"), "singles"),
 }
 
 

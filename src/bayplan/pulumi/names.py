@@ -54,6 +54,12 @@ def members(of: Any) -> dict[str, FieldInfo]:
     return {name: info for model in found for name, info in model.model_fields.items()}
 
 
+def items(of: Any) -> Any:
+    """The annotation of each item of a list, or of each value of a map; None for another annotation."""
+    kind, inner = _taken_apart(of)
+    return inner if kind == "items" else None
+
+
 def _step(shown: str | int, *, first: bool) -> str:
     if isinstance(shown, int):
         return f"[{shown}]"

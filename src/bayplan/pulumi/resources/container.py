@@ -1,0 +1,51 @@
+"""Containers, which beside their own fields take when they count as made, and how their image is had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan.models import Duration
+from bayplan.pulumi.resources import told
+from bayplan.pulumi.resources.base import Task
+from bayplan.pulumi.resources.single import Single
+from bayplan.pulumi.shapes import Shape
+
+_OF_IMAGE = ("pull", "platform")
+_DEFAULT_NETWORK = [{"network": "bridge"}]
+"""What containers are on that name no network (``bayplan.bridge.containers``)."""
+_WAIT_S = 300.0
+
+
+class ContainerResource(Single):
+    """A container."""
+
+    controls = frozenset((*_OF_IMAGE, "running", "wait", "wait_timeout"))
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, told.container)
+
+    def item(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """With its image's options, and whether it runs."""
+        image = {name: values[name] for name in _OF_IMAGE if values.get(name) is not None}
+        return {
+            **super().item(values),
+            "image": image,
+            "state": "stopped" if values.get("running") is False else "started",
+        }
+
+    def imported(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Without the network that it is on when none is named."""
+        inputs = super().imported(row)
+        if inputs.get("networks") == _DEFAULT_NETWORK:
+            del inputs["networks"]
+        return inputs
+
+    def finish(self, task: Task, values: Mapping[str, Any]) -> None:
+        """Wait for its health, or for its end with success."""
+        wait = values.get("wait", "running")
+        if wait == "running" or values.get("running") is False:
+            return
+        limit = Duration.parse(values["wait_timeout"]).total_seconds() if "wait_timeout" in values else _WAIT_S
+        options = {"name": values["name"], "condition": wait, "timeout_s": limit}
+        task.session.connection.ask("reached", options)
