@@ -201,7 +201,7 @@ def resource(token: str, spec: Spec, *, provider: bool = False) -> str:
     name = "Provider" if provider else last(token)
     given, needs = spec["inputProperties"], spec.get("requiredInputs", ())
     base, kind = ("ProviderResource", "bayplan") if provider else ("CustomResource", token)
-    outs = [snake(one) for one in sorted(spec["properties"]) if one not in given]
+    every = [snake(one) for one in sorted(spec["properties"])]
     secrets = [snake(one) for one in sorted(given) if given[one].get("secret")]
     encoded = [snake(one) for one in sorted(given) if provider and not plain(given[one])]
     text = f'{HEAD}"""{"The provider" if provider else f"The resource {name}"} of the package."""\n{IMPORTS}'
@@ -218,20 +218,26 @@ def resource(token: str, spec: Spec, *, provider: bool = False) -> str:
     text += f"    @overload\n    def __init__(self, resource_name: str, args: {name}Args, {options}) -> None: ...\n\n"
     text += "    def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:\n"
     text += f"        props, opts = _utilities.prepared(\n            {name}Args, args, kwargs,\n"
-    text += f"            outputs={outs!r}, secrets={secrets!r}, encoded={encoded!r},\n        )\n"
+    text += f"            every=[\n{listed(every, 16)}\n            ],\n"
+    text += f"            secrets={secrets!r}, encoded={encoded!r},\n        )\n"
     text += f'        super().__init__("{kind}", resource_name, props, opts)\n'
     if not provider:
-        text += getter(name, [snake(one) for one in sorted(spec["properties"])])
+        text += getter(name, every)
     return text
+
+
+def listed(names: Iterable[str], indent: int) -> str:
+    """Names as items of a list, wrapped."""
+    text = textwrap.fill(", ".join(f'"{one}"' for one in names), WIDTH - indent, break_on_hyphens=False)
+    return textwrap.indent(f"{text},", " " * indent)
 
 
 def getter(name: str, every: list[str]) -> str:
     """``get`` of a resource: one that is there already."""
-    listed = textwrap.fill(", ".join(f'"{one}"' for one in every), WIDTH - 12, break_on_hyphens=False)
     text = "\n    @staticmethod\n    def get(\n        resource_name: str, id: pulumi.Input[str], "
     text += f"opts: pulumi.ResourceOptions | None = None\n    ) -> {name}:\n"
     text += docstring(f"A {name} that is on the host, by its id; nothing of it is changed.", 8)
-    text += f"        props = _utilities.unknown({name}Args, [\n{textwrap.indent(listed, ' ' * 12)},\n        ])\n"
+    text += f"        props = _utilities.unknown({name}Args, [\n{listed(every, 12)}\n        ])\n"
     text += "        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(id=id))\n"
     text += f"        make: Any = {name}  # what must be given to make one is known here\n"
     return text + f"        found: {name} = make(resource_name, opts, __props__=props)\n        return found\n"

@@ -25,13 +25,14 @@ def prepared(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
-    outputs: Sequence[str],
+    every: Sequence[str],
     secrets: Sequence[str],
     encoded: Sequence[str],
 ) -> tuple[Any, pulumi.ResourceOptions]:
     """Arguments and options of a resource, however its constructor was called.
 
-    ``secrets`` are inputs that are marked as such, ``encoded`` travel as JSON (configuration of a provider is text).
+    ``every`` property is an output of it from now on, also one that is not given. ``secrets`` are inputs that are
+    marked as such, ``encoded`` travel as JSON (configuration of a provider is text).
     """
     rest, given = list(args), dict(kwargs)
     bag = rest.pop(0) if rest and isinstance(rest[0], args_type) else given.pop("args", None)
@@ -55,7 +56,7 @@ def prepared(
         if name in values:
             values[name] = pulumi.Output.secret(values[name])
     opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=list(secrets)))
-    return _bag(args_type, {**dict.fromkeys(outputs), **values}), opts
+    return _bag(args_type, {**dict.fromkeys(every), **values}), opts
 
 
 def unknown(args_type: type[T], names: Sequence[str]) -> T:

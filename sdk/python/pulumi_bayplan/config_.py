@@ -69,7 +69,10 @@ class Config(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             ConfigArgs, args, kwargs,
-            outputs=['path'], secrets=[], encoded=[],
+            every=[
+                "content", "content_base64", "labels", "name", "path",
+            ],
+            secrets=[], encoded=[],
         )
         super().__init__("bayplan:index:Config", resource_name, props, opts)
 

@@ -381,7 +381,19 @@ class Container(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             ContainerArgs, args, kwargs,
-            outputs=['addresses', 'addresses_v6', 'bound_ports', 'container_id', 'defects', 'exit_code', 'health', 'image_digest', 'notes', 'state'], secrets=['environment'], encoded=[],
+            every=[
+                "addresses", "addresses_v6", "annotations", "bound_ports", "cap_add", "cap_drop", "cdi_devices",
+                "cgroup", "cgroup_parent", "command", "configs", "container_id", "defects", "device_cgroup_rules",
+                "devices", "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "environment", "exit_code",
+                "expose", "extra_hosts", "group_add", "health", "healthcheck", "hostname", "image", "image_digest",
+                "init", "ipc", "labels", "logging", "mounts", "name", "network_mode", "networks", "notes",
+                "oom_score_adj", "pid", "platform", "ports", "post_start", "pre_stop", "privileged",
+                "publish_all_ports", "pull", "read_only", "resources", "restart", "running", "runtime", "secrets",
+                "security_opt", "shm_size", "state", "stdin_once", "stdin_open", "stop_grace_period", "stop_signal",
+                "storage_opt", "sysctls", "tty", "ulimits", "user", "userns_mode", "uts", "volumes_from", "wait",
+                "wait_timeout", "working_dir",
+            ],
+            secrets=['environment'], encoded=[],
         )
         super().__init__("bayplan:index:Container", resource_name, props, opts)
 

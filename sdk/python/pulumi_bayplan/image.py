@@ -85,7 +85,11 @@ class Image(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             ImageArgs, args, kwargs,
-            outputs=['digest', 'fingerprint', 'image_id', 'reference'], secrets=[], encoded=[],
+            every=[
+                "build", "digest", "fingerprint", "image_id", "keep_locally", "name", "platform", "pull",
+                "pull_every", "reference",
+            ],
+            secrets=[], encoded=[],
         )
         super().__init__("bayplan:index:Image", resource_name, props, opts)
 

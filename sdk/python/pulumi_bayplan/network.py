@@ -162,7 +162,13 @@ class Network(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             NetworkArgs, args, kwargs,
-            outputs=['defects', 'gateways', 'link', 'network_id', 'subnets'], secrets=[], encoded=[],
+            every=[
+                "aux_addresses", "bridge_name", "defects", "driver", "enable_ipv4", "enable_ipv6", "further_ranges",
+                "gateway", "gateways", "icc", "internal", "ip_range", "ipv6_gateway", "ipv6_range", "ipv6_subnet",
+                "labels", "link", "masquerade", "mode", "mtu", "name", "network_id", "parent", "source_check",
+                "subnet", "subnets",
+            ],
+            secrets=[], encoded=[],
         )
         super().__init__("bayplan:index:Network", resource_name, props, opts)
 

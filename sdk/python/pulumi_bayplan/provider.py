@@ -211,6 +211,12 @@ class Provider(pulumi.ProviderResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             ProviderArgs, args, kwargs,
-            outputs=[], secrets=['registries'], encoded=['generations_kept', 'log_max_file', 'registries', 'registries_conf', 'ssh_options', 'workers'],
+            every=[
+                "address_pool", "address_pool_v6", "cgroup_parent", "configs_root", "connect_timeout",
+                "engine_address", "engine_context", "engine_tls", "host", "interface_prefix", "lock_timeout",
+                "log_max_size", "name_server", "nft_table", "oci_runtime", "remote_command", "run_root",
+                "secrets_root", "signature_policy", "state_root", "timeout",
+            ],
+            secrets=['registries'], encoded=['generations_kept', 'log_max_file', 'registries', 'registries_conf', 'ssh_options', 'workers'],
         )
         super().__init__("bayplan", resource_name, props, opts)

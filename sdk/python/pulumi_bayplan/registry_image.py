@@ -66,7 +66,10 @@ class RegistryImage(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             RegistryImageArgs, args, kwargs,
-            outputs=['digest', 'reference'], secrets=[], encoded=[],
+            every=[
+                "digest", "keep_remotely", "name", "reference", "source",
+            ],
+            secrets=[], encoded=[],
         )
         super().__init__("bayplan:index:RegistryImage", resource_name, props, opts)
 

@@ -69,7 +69,10 @@ class Secret(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             SecretArgs, args, kwargs,
-            outputs=['path'], secrets=['content', 'content_base64'], encoded=[],
+            every=[
+                "content", "content_base64", "labels", "name", "path",
+            ],
+            secrets=['content', 'content_base64'], encoded=[],
         )
         super().__init__("bayplan:index:Secret", resource_name, props, opts)
 

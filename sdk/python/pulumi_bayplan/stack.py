@@ -122,7 +122,12 @@ class Stack(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             StackArgs, args, kwargs,
-            outputs=['generation', 'images', 'services'], secrets=['environment'], encoded=[],
+            every=[
+                "definition", "directory", "environment", "files", "generation", "images", "locked", "on_failure",
+                "profiles", "project", "remove_images", "remove_volumes", "scale", "services", "wait",
+                "wait_timeout",
+            ],
+            secrets=['environment'], encoded=[],
         )
         super().__init__("bayplan:index:Stack", resource_name, props, opts)
 

@@ -69,7 +69,10 @@ class Volume(pulumi.CustomResource):
     def __init__(self, resource_name: str, *args: Any, **kwargs: Any) -> None:
         props, opts = _utilities.prepared(
             VolumeArgs, args, kwargs,
-            outputs=['defects'], secrets=[], encoded=[],
+            every=[
+                "defects", "driver", "driver_opts", "labels", "name",
+            ],
+            secrets=[], encoded=[],
         )
         super().__init__("bayplan:index:Volume", resource_name, props, opts)
 

@@ -138,6 +138,7 @@ def test_functions_are_asked_plainly_and_with_outputs(sdk, engine):
         found = sdk.get_container(name="web")
         assert found.state == "running"
         assert found.bound_ports[0].host_ip == "::"
+        assert isinstance(image.platform, pulumi.Output), "what nobody gave is one too"
         later = sdk.get_container_output(name=image.name)
         return pulumi.Output.all(later.image_digest).apply(seen.extend)
 
