@@ -208,6 +208,11 @@ def function(asked: type[Model], found: type[Model], known_types: Types) -> dict
     }
 
 
+def is_text(spec: Mapping[str, Any]) -> bool:
+    """Whether a property is a string, and no enum."""
+    return spec["type"] == "string" and "oneOf" not in spec
+
+
 def schema() -> dict[str, Any]:
     """The whole package."""
     known_types = Types()
@@ -226,7 +231,8 @@ def schema() -> dict[str, Any]:
         "provider": {
             "description": "One host, and the engine on it.",
             "inputProperties": configured,
-            "properties": {name: spec for name, spec in configured.items() if spec["type"] == "string"},
+            # Configuration travels as text: what else it is cannot be read back from a provider.
+            "properties": {name: spec for name, spec in configured.items() if is_text(spec)},
         },
         "types": {token(name): spec for name, spec in sorted(known_types.found.items())},
         "resources": resources,

@@ -1,22 +1,100 @@
-"""A plugin for each test, on a native core of its own."""
+"""Programs as users write them, through an engine of Pulumi, the real plugin and a core of its own."""
 
-import os
+import secrets
+import shutil
+import textwrap
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from plugin import Core, plugin
+from bayplan import engines
+from bayplan.models import Settings
+from busybox import APPLETS, add_busybox
+from pulumi_engine import Engine
+from pulumi_engine.cli import MISSING, Pulumi
+
+ROOT = Path("/var/lib/bayplan-tests")
+CONFIGURED = {
+    "state_root": "stateRoot",
+    "run_root": "runRoot",
+    "address_pool": "addressPool",
+    "interface_prefix": "interfacePrefix",
+    "nft_table": "nftTable",
+    "cgroup_parent": "cgroupParent",
+    "secrets_root": "secretsRoot",
+    "configs_root": "configsRoot",
+}
+HEAD = """\
+import pulumi
+import pulumi_bayplan as bayplan
+"""
+
+
+class Host:
+    """A core of its own on this host, with the image lab/busybox in two versions."""
+
+    def __init__(self, tag):
+        self.settings = Settings(
+            state_root=ROOT / f"u{tag}",
+            run_root=Path(f"/run/bayplan-tests/u{tag}"),
+            address_pool="10.208.0.0/16",
+            interface_prefix=f"u{tag[:3]}",
+            nft_table=f"bayplan_test_u{tag}",
+            cgroup_parent=f"/bayplan-test-u{tag}",
+            secrets_root=ROOT / f"u{tag}/secrets",
+            configs_root=ROOT / f"u{tag}/configs",
+            engine="native",
+        )
+        add_busybox(self.settings.state_root / "images", (*APPLETS, "httpd", "wget", "env", "id", "stat"))
+
+    @property
+    def config(self):
+        """The stack's configuration that leads the provider here."""
+        found = {f"bayplan:{name}": str(getattr(self.settings, field)) for field, name in CONFIGURED.items()}
+        return {**found, "bayplan:engine": "native", "bayplan:lockTimeout": "60s"}
+
+    @contextmanager
+    def runtime(self):
+        with engines.open_runtime(self.settings) as runtime:
+            yield runtime
+
+    def containers(self):
+        """Name to each container that is there."""
+        with self.runtime() as runtime:
+            return {item.id.name: item for item in runtime.containers_there()}
+
+    def clear(self):
+        with self.runtime() as runtime:
+            for item in runtime.containers_there():
+                runtime.delete(item.id)
+            for item, _ in (*runtime.networks_there(), *runtime.volumes_there()):
+                runtime.delete(item.id)
+        shutil.rmtree(self.settings.state_root)
+        shutil.rmtree(self.settings.run_root, ignore_errors=True)
 
 
 @pytest.fixture
-def core():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    made = Core()
+def host():
+    made = Host(secrets.token_hex(2))
     yield made
-    made.clean()
+    made.clear()
 
 
-@pytest.fixture
-def pulumi(core):
-    with plugin(core.configuration) as started:
-        yield started
+@pytest.fixture(params=["engine", "pulumi"])
+def ship(request, host, tmp_path):
+    """``ship(TEXT)`` writes the program, and gives who runs it: the small engine, and the real one where it is."""
+    if request.param == "pulumi" and MISSING:
+        pytest.skip(f"not in PATH: {', '.join(MISSING)}")
+    folder = tmp_path / "program"
+    folder.mkdir()
+    program = folder / "__main__.py"
+    engine = (Engine if request.param == "engine" else Pulumi)(tmp_path, program, host.config)
+
+    def write(text):
+        program.write_text(HEAD + textwrap.dedent(text))
+        return engine
+
+    yield write
+    if engine.state_file.exists():
+        assert engine.destroy().ok

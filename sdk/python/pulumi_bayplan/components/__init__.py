@@ -1,0 +1,1 @@
+"""Components for the everyday, made of the package's resources."""
