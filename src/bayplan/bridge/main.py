@@ -1,8 +1,8 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
 Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
-``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for
-the apply of a stack: rollback or keep), ``collection`` (its version).
+``check``, ``options`` (``state: stopped`` for containers; ``text``: the plan as a terminal shows it too; ``volumes``
+and ``images`` for destroy; ``on_failure`` for the apply of a stack: rollback or keep), ``collection`` (its version).
 Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``image_receive`` is another request, with its own answers (``bridge.images``). ``bridge --serve`` answers many requests
 (``bridge.serving``).
@@ -31,6 +31,7 @@ from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
 from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
 from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.plan import Plan
+from bayplan.reconcile.render import as_text
 from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Runtime, Scope
 
@@ -177,7 +178,9 @@ def _handle(request: Mapping[str, Any], opener: Opener) -> dict[str, Any]:
             return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
 
         if request.get("check") or request["verb"] == "plan":
-            return {**_shown(make()), "result": None}
+            made = make()
+            text = {"text": as_text(made)} if options.get("text") else {}
+            return {**_shown(made), **text, "result": None}
         settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings)
         response = {**_shown(plan), **_done(outcome, back)}

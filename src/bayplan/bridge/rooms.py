@@ -27,7 +27,8 @@ ROOMS: Mapping[str, str] = {
     "registry_login": "logins",
     "containers": "listing",
     "send": "sent",
-    **dict.fromkeys(("singles", "observed", "reached"), "singles"),
+    **dict.fromkeys(("singles", "observed", "held", "reached"), "singles"),
+    **dict.fromkeys(("resolved", "pushed"), "registries"),
 }
 
 

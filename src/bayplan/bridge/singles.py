@@ -11,17 +11,26 @@ A check has the plan alone.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bayplan import app
+from bayplan import app, engines, kept
 from bayplan.bridge.answers import failure, shown
 from bayplan.bridge.containers import await_health, plan_of
 from bayplan.bridge.declared import read
 from bayplan.bridge.request import read_ids
 from bayplan.bridge.rooms import Asked
 from bayplan.bridge.wanted import Wanted
-from bayplan.errors import BayplanError, BusyError, DeclarationError, NotFoundError, RuntimeFailureError, StoppedError
+from bayplan.errors import (
+    BayplanError,
+    BusyError,
+    DeclarationError,
+    NotFoundError,
+    RuntimeFailureError,
+    StoppedError,
+    UnsupportedError,
+)
 from bayplan.models import Condition, Duration, Kind, ResourceId, Settings
 from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.plan import Plan
@@ -48,6 +57,17 @@ def observed(asked: Asked) -> dict[str, Any]:
     """What is there of each."""
     with asked.opened() as (runtime, _):
         return {"changed": False, "answers": _answers(list(asked.options.get("resources") or ()), {}, runtime)}
+
+
+def held(asked: Asked) -> dict[str, Any]:
+    """What a secret or config (``kind``, ``name``) of this host holds, as base64; null for none."""
+    settings = engines.chosen(asked.settings)
+    if settings.engine == "swarm":
+        raise UnsupportedError("a swarm tells nobody what its secrets hold", where=f"{asked.text('kind')} of a swarm")
+    kind, name = Kind(asked.text("kind")), asked.text("name")
+    content = kept.read(kind, name, settings)
+    text = None if content is None else base64.b64encode(content).decode()
+    return {"changed": False, "content_base64": text, "path": str(kept.path_of(kind, name, settings))}
 
 
 def reached(asked: Asked) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from bayplan.pulumi.connection import Connection
+from bayplan.pulumi.failures import LostError
 
 _GATHER_S = 0.004
 """How long the first waits for others; they come within one or two milliseconds of each other."""
@@ -25,48 +27,49 @@ class Batches:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._gathering, self._sending = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._left: list[tuple[Mapping[str, Any], Future[Answer]]] = []
 
     def ask(self, item: Mapping[str, Any], timeout_s: float | None = None) -> Answer:
-        """The answer for one resource (``bayplan.bridge.singles``). Raises what the whole request raised."""
+        """The answer for one resource (``bayplan.bridge.singles``).
+
+        Raises what the whole request raised; LostError when ``timeout_s`` has passed, as it goes on.
+        """
         mine: Future[Answer] = Future()
-        with self._gathering:
+        with self._lock:
             self._left.append((item, mine))
-            is_first = len(self._left) == 1
-        if is_first:
-            time.sleep(_GATHER_S)
-        with self._sending:
-            if not mine.done():
-                self._send(self._taken(), timeout_s)
-        return mine.result()
+        self._sender.submit(self._send)
+        try:
+            return mine.result(timeout_s)
+        except FutureTimeoutError:
+            where = f"{item['kind']} {item['name']}"
+            raise LostError(f"not done within {timeout_s:.0f}s, and still under way", where=where) from None
+
+    def _send(self) -> None:
+        if not self._left:
+            return  # it went with the batch before
+        time.sleep(_GATHER_S)
+        batch = self._taken()
+        options = {"resources": [item for item, _ in batch], "lock_timeout": self._connection.place.lock_timeout}
+        try:
+            answers = self._connection.ask("singles", options)["answers"]
+            for (_, waiting), found in zip(batch, answers, strict=True):
+                waiting.set_result(found)
+        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+            for _, waiting in batch:
+                if not waiting.done():
+                    waiting.set_exception(error)
 
     def _taken(self) -> list[tuple[Mapping[str, Any], Future[Answer]]]:
         """What goes together: of two requests for one resource the later one waits for the next batch."""
         taken: list[tuple[Mapping[str, Any], Future[Answer]]] = []
         later: list[tuple[Mapping[str, Any], Future[Answer]]] = []
         names: set[tuple[str, str]] = set()
-        with self._gathering:
+        with self._lock:
             for item, answer in self._left:
                 name = (item["kind"], item["name"])
-                fits = name not in names and len(taken) < _MOST
-                (taken if fits else later).append((item, answer))
+                (taken if name not in names and len(taken) < _MOST else later).append((item, answer))
                 names.add(name)
             self._left = later
         return taken
-
-    def _send(self, batch: list[tuple[Mapping[str, Any], Future[Answer]]], timeout_s: float | None) -> None:
-        try:
-            options = {
-                "resources": [item for item, _ in batch],
-                "lock_timeout": self._connection.place.lock_timeout,
-            }
-            answer = self._connection.ask("singles", options, timeout_s=timeout_s)
-            for (_, waiting), found in zip(batch, answer["answers"], strict=True):
-                waiting.set_result(found)
-        except BaseException as error:
-            for _, waiting in batch:
-                if not waiting.done():
-                    waiting.set_exception(error)
-            if not isinstance(error, Exception):
-                raise

@@ -22,10 +22,12 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from bayplan.errors import DeclarationError, UnavailableError
-from bayplan.pulumi.failures import RefusedError
+from bayplan.errors import DeclarationError, StoppedError, UnavailableError
+from bayplan.pulumi.failures import LostError, RefusedError
 from bayplan.system.ssh import Remote
 
+_LOOKS = frozenset(("observed", "held", "stack_info", "generation"))
+"""Verbs that are still asked after a stop: what there is has to be told."""
 _END_S = 10.0
 _SHOWN_BYTES = 4000
 
@@ -41,6 +43,7 @@ class Place:
     credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     connect_timeout_s: float = 60.0
     timeout_s: float = 900.0
+    """Longest wait for what neither pulls nor builds nor waits for a container."""
     lock_timeout: str = "5m"
 
     @property
@@ -67,6 +70,7 @@ class Connection:
         self.place = place
         self._lock, self._numbers = threading.Lock(), itertools.count(1)
         self._process: _Process | None = None
+        self._is_stopped = False
 
     def ask(
         self,
@@ -77,7 +81,12 @@ class Connection:
         timeout_s: float | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """The answer to one request. Raises RefusedError for a failure, UnavailableError when none comes."""
+        """The answer to one request.
+
+        Raises RefusedError for a failure, UnavailableError when nobody is there, LostError when no answer comes.
+        """
+        if self._is_stopped and not check and verb not in _LOOKS:
+            raise StoppedError(f"{verb} was not begun, as Pulumi was told to stop", hint="run it again to go on")
         request = {"verb": verb, "options": options or {}, "check": check, "settings": self.place.settings, **more}
         answer = self._begun().ask(next(self._numbers), request, timeout_s)
         if answer.get("failed"):
@@ -85,7 +94,8 @@ class Connection:
         return answer
 
     def stop(self) -> None:
-        """What is under way ends between two steps."""
+        """What is under way ends between two steps, and no further change is begun."""
+        self._is_stopped = True
         with self._lock:
             if self._process is not None:
                 self._process.send({"stop": True})
@@ -140,9 +150,7 @@ class _Process:
         except FutureTimeoutError:
             with self._lock:
                 self._waiting.pop(number, None)
-            raise UnavailableError(
-                f"{request['verb']} was not done within {timeout_s:.0f}s", where=self._place.name
-            ) from None
+            raise LostError(f"{request['verb']} was not done within {timeout_s:.0f}s", where=self._place.name) from None
 
     def send(self, message: Mapping[str, Any]) -> None:
         data = json.dumps(message).encode() + b"\n"
@@ -191,7 +199,7 @@ class _Process:
             left = list(self._waiting.values())
             self._waiting.clear()
         for answer in left:
-            error = UnavailableError("the bridge ended", where=self._place.name, output=self._output())
+            error = LostError("the bridge ended", where=self._place.name, output=self._output())
             answer.set_exception(error)
 
     def _output(self, first: bytes = b"") -> str:

@@ -6,20 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.errors import BayplanError
+from bayplan.errors import BayplanError, UnavailableError
 
 
 class RefusedError(BayplanError):
-    """The engine said no, or failed: its sentence, with the last output of what failed."""
+    """The engine said no, or failed: its sentence, and the last output of what failed."""
 
     @classmethod
     def of(cls, failure: Mapping[str, Any]) -> RefusedError:
         """From a failure as the bridge has it; where and what next stand in its sentence already."""
         return cls(str(failure.get("msg")), output=str(failure.get("output") or ""))
 
-    def __str__(self) -> str:
-        text, output = super().__str__(), self.output.strip()
-        return f"{text}\n{output}" if output and output not in text else text
+
+def told(error: BayplanError) -> str:
+    """An error as Pulumi shows it: what, where, what next, and the last output of a program that failed."""
+    text, output = str(error), error.output.strip()
+    return f"{text}\n{output}" if output and output not in text else text
+
+
+class LostError(UnavailableError):
+    """It was asked, and no answer came: it may have been done, or be under way."""
 
 
 class PartlyMadeError(BayplanError):

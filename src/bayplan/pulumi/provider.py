@@ -30,7 +30,7 @@ class Provider:
         resource = self._resource(urn)
         inputs = _named(resource.shape, urn, news, olds, seed=seed, proposed=proposed)
         values = checking.fields(resource.shape, {k: v for k, v in inputs.items() if k != naming.DEFAULTS})
-        wrong = checking.wrong(resource.shape, values)
+        wrong = checking.wrong(resource.shape, values) or resource.wrong(values)
         return secrecy.wrapped(resource.shape.fields, inputs), wrong
 
     def diff(

@@ -26,10 +26,10 @@ def wrapped(of: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 def _field(info: FieldInfo, value: Any) -> Any:
     if isinstance(value, Secret):
         return value
-    if is_secret(info):
-        return Secret(value)
     if is_sensitive(info) and isinstance(value, Mapping):
         return {key: _value(key, item) for key, item in value.items()}
+    if is_sensitive(info) or is_secret(info):
+        return Secret(value)
     return _inside(info.annotation, value)
 
 

@@ -7,7 +7,6 @@ damaged. What was half made is told with what there is of it, so that nothing is
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 
 from bayplan import __version__
 from bayplan.errors import BayplanError, DeclarationError, UnavailableError
-from bayplan.pulumi.failures import PartlyMadeError, Wrong
+from bayplan.pulumi.failures import PartlyMadeError, Wrong, told
 from bayplan.pulumi.values import any_of, decode, empty, encode
 
 T = TypeVar("T")
@@ -41,7 +40,7 @@ def answered(method: Callable[[Any, Any, grpc.ServicerContext], T]) -> Callable[
             _tell_partly(context, error)
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.reason)
         except BayplanError as error:
-            context.abort(_code(error), str(error))
+            context.abort(_code(error), told(error))
         except Exception as error:  # noqa: BLE001 - see the module
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, _unforeseen(method.__name__, error))
         raise AssertionError("abort raises")
@@ -87,7 +86,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Changes that are under way end between two steps."""
         if self._configured is not None:
-            self._configured.session.connection.stop()
+            self._configured.session.cancel()
         return empty()
 
     def close(self) -> None:
@@ -241,10 +240,12 @@ def _tell_partly(context: grpc.ServicerContext, error: PartlyMadeError) -> None:
 
 def _unforeseen(method: str, error: Exception) -> str:
     """The kind of an error and its place in the program. Its text may hold values, which may be secret."""
-    trace, place = error.__traceback__, ""
+    trace, place, own = error.__traceback__, "", Path(__file__).parent.parent
     while trace is not None:
-        file = os.path.relpath(trace.tb_frame.f_code.co_filename, Path(__file__).parent.parent)
-        place, trace = f"{file}:{trace.tb_lineno}", trace.tb_next
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(own):
+            place = f"{file.relative_to(own)}:{trace.tb_lineno}"
+        trace = trace.tb_next
     sentence = f"{method}: {type(error).__name__} at {place} (this is a mistake in Bayplan: please report it)"
     print(sentence, file=sys.stderr)
     return sentence

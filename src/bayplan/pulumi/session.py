@@ -26,18 +26,27 @@ class Session:
         """Whether files of the program are not files of the host."""
         return self.connection.place.remote is not None
 
+    def cancel(self) -> None:
+        """What is under way ends between two steps, and nothing more is begun: Pulumi is about to end."""
+        self.connection.stop()
+
+    def ask(self, verb: str, options: Mapping[str, Any], *, check: bool = False, **more: Any) -> dict[str, Any]:
+        """A question that is answered soon. Raises RefusedError, UnavailableError."""
+        limit = self.connection.place.timeout_s
+        return self.connection.ask(verb, options, check=check, timeout_s=limit, **more)
+
     def plan(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """The engine's plan for single resources, as JSON. Changes nothing."""
-        found: Mapping[str, Any] = self.connection.ask("singles", {"resources": list(items)}, check=True)["plan"]
+        found: Mapping[str, Any] = self.ask("singles", {"resources": list(items)}, check=True)["plan"]
         return found
 
     def carry_out(self, item: Item, timeout_s: float | None = None) -> Answer:
         """Make one as it says, together with others that are asked for at the same time."""
-        return self._batches.ask(item, timeout_s or self.connection.place.timeout_s)
+        return self._batches.ask(item, timeout_s)
 
     def observed(self, kind: str, name: str) -> Mapping[str, Any] | None:
         """What is on the host of one."""
-        answer = self.connection.ask("observed", {"resources": [{"kind": kind, "name": name}]})
+        answer = self.ask("observed", {"resources": [{"kind": kind, "name": name}]})
         found: Mapping[str, Any] | None = answer["answers"][0]["observed"]
         return found
 

@@ -15,13 +15,15 @@ from bayplan.values import frozen
 class Shape:
     """One type of resource. ``kind`` is the engine's word; ``name`` the field of its identity on the host.
 
-    ``named``: a name is made for one that is given none.
+    ``named``: a name is made for one that is given none. ``renews``: what cannot be changed in place needs another
+    resource; else it is made anew under its name, as an image is.
     """
 
     of: package.Resource
     kind: str
     name: str = "name"
     named: bool = True
+    renews: bool = True
 
     @property
     def model(self) -> type[Model] | None:
@@ -46,21 +48,23 @@ class Shape:
     def change(self, field: str) -> Change:
         """How a change of an input is applied."""
         found = self.of.inputs.get(field)
-        return Change.RECREATE if field == self.name else change_of(found) if found else Change.NONE
+        if field == self.name:
+            return Change.RECREATE
+        return change_of(found) if found and self.renews else Change.IN_PLACE
 
 
 @functools.cache
 def shapes() -> dict[str, Shape]:
     """By their tokens."""
     found = (
-        Shape(_of("Image"), "image", named=False),
+        Shape(_of("Image"), "image", named=False, renews=False),
         Shape(_of("Container"), "container"),
         Shape(_of("Network"), "network"),
         Shape(_of("Volume"), "volume"),
         Shape(_of("Secret"), "secret"),
         Shape(_of("Config"), "config"),
         Shape(_of("Stack"), "stack", name="project"),
-        Shape(_of("RegistryImage"), "registry image", named=False),
+        Shape(_of("RegistryImage"), "registry image", named=False, renews=False),
     )
     return {shape.of.token: shape for shape in found}
 

@@ -6,7 +6,7 @@ below one, the path goes on to what differs: ``ports[0].hostIp``, ``labels["a.b"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,12 +87,13 @@ def of_fields(
     return verdict
 
 
-def of_inputs(shape: Shape, olds: Mapping[str, Any], news: Mapping[str, Any], how: Callable[[str], Change]) -> Verdict:
-    """Inputs of the package that no plan compares, and ones that are not known yet."""
+def of_inputs(shape: Shape, olds: Mapping[str, Any], news: Mapping[str, Any]) -> Verdict:
+    """Inputs that no plan compares, and ones that are not known yet."""
     verdict = Verdict()
     for name in sorted({*olds, *news}):
-        for place, way in _differing(olds.get(name), news.get(name), (name,)):
-            verdict.add(names.path(shape.fields, place), way, replaces=how(name) is Change.RECREATE)
+        replaces = shape.change(name) is Change.RECREATE
+        for place, way in _differing(*_alike(olds.get(name), news.get(name)), (name,)):
+            verdict.add(names.path(shape.fields, place), way, replaces=replaces)
     return verdict
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bayplan.pulumi import checking, names, secrecy
+from bayplan.pulumi.failures import Wrong
 from bayplan.pulumi.naming import DEFAULTS
 from bayplan.pulumi.session import Session
 from bayplan.pulumi.shapes import Shape
@@ -45,6 +46,9 @@ class Resource(Protocol):
     """One kind of resource. Methods raise errors of ``bayplan.errors``."""
 
     shape: Shape
+
+    def wrong(self, values: Values) -> list[Wrong]:
+        """What of its fields cannot be beside what their models say."""
 
     def diff(self, task: Task) -> Verdict:
         """What differs between what is there and ``task.inputs``. Changes nothing."""

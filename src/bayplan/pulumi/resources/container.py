@@ -25,11 +25,11 @@ class ContainerResource(Single):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, told.container)
 
-    def item(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def item(self, task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
         """With its image's options, and whether it runs."""
         image = {name: values[name] for name in _OF_IMAGE if values.get(name) is not None}
         return {
-            **super().item(values),
+            **super().item(task, values),
             "image": image,
             "state": "stopped" if values.get("running") is False else "started",
         }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bayplan.models import Change
+from bayplan.errors import BayplanError
 from bayplan.pulumi import claims, names, naming, secrecy, verdict
-from bayplan.pulumi.failures import PartlyMadeError, RefusedError
+from bayplan.pulumi.failures import LostError, PartlyMadeError, RefusedError, Wrong, told
 from bayplan.pulumi.resources.base import Found, Task, Values, fields, foreseen, outputs
 from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import Secret
 from bayplan.pulumi.verdict import Verdict
 
-_REMADE = frozenset(("create", "re-create"))
+_REMADE = frozenset(("create", "re-create", "pull", "build"))
 _FOLLOWS: Mapping[str, frozenset[str]] = {
     "addresses": frozenset(("networks",)),
     "addressesV6": frozenset(("networks",)),
@@ -27,26 +28,31 @@ _MOVING = frozenset(("state", "health", "exitCode", "defects", "notes"))
 
 
 class Single:
-    """A resource that the engine has a model of. ``told`` gives what the host says of it."""
+    """A resource that the engine has a model of. ``seen`` gives what the host says of it."""
 
     controls: frozenset[str] = frozenset()
     """Inputs that are no fields of the model."""
 
-    def __init__(self, shape: Shape, told: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
-        self.shape, self.told = shape, told
+    def __init__(self, shape: Shape, seen: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        self.shape, self.seen = shape, seen
 
-    def item(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def item(self, task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
         """The request for it, of its fields."""
         own = {name: value for name, value in values.items() if name not in self.controls and name != "name"}
         return {"kind": self.shape.kind, "name": values.get("name"), "fields": own}
+
+    def wrong(self, values: Values) -> list[Wrong]:
+        """The model says all of it."""
+        del values
+        return []
 
     def diff(self, task: Task) -> Verdict:
         """The engine's plan as Pulumi has it."""
         olds, news = fields(self.shape, task.old_inputs), fields(self.shape, task.inputs)
         wanted = verdict.unknown_filled(news, olds)
-        plan = task.session.plan([self.item(wanted)])
+        plan = task.session.plan([self.item(task, wanted)])
         if wanted.get("name") != olds.get("name"):
-            found = verdict.of_inputs(self.shape, olds, news, self._how)
+            found = verdict.of_inputs(self.shape, olds, news)
         else:
             found = verdict.of_fields(self.shape, self.changes(plan, olds, wanted), olds, wanted)
             self._beside(found, olds, news)
@@ -74,7 +80,7 @@ class Single:
         values = fields(self.shape, task.inputs)
         if task.is_preview:
             olds = fields(self.shape, task.old_inputs)
-            plan = task.session.plan([self.item(verdict.unknown_filled(values, olds))])
+            plan = task.session.plan([self.item(task, verdict.unknown_filled(values, olds))])
             return foreseen(self.shape, task.inputs, self._kept(task, plan, values))
         return self._done(task, values)
 
@@ -85,7 +91,7 @@ class Single:
             return None
         inputs = self._drifted(task, row) if task.old_inputs else self.imported(row)
         kept = {name: task.old[name] for name in self._unseen() if name in task.old}
-        return Found(outputs(self.shape, {**kept, **inputs}, self.told(row)), inputs)
+        return Found(outputs(self.shape, {**kept, **inputs}, self.seen(row)), inputs)
 
     def delete(self, task: Task) -> None:
         """Absent is no error."""
@@ -102,33 +108,34 @@ class Single:
 
     def _done(self, task: Task, values: Mapping[str, Any]) -> Values:
         name = str(values["name"])
-        answer = task.session.carry_out(self.item(values), task.timeout_s)
+        try:
+            answer = task.session.carry_out(self.item(task, values), task.timeout_s)
+        except LostError as lost:
+            raise PartlyMadeError(told(lost), name, outputs(self.shape, task.inputs, {}), task.inputs) from lost
         row, error = answer["observed"], answer["error"]
         if error:
             if row is None or not row["managed"] or row["project"]:
                 raise RefusedError.of(error)
-            raise self._partly(task, name, row, str(RefusedError.of(error)))
+            raise self._partly(task, name, row, told(RefusedError.of(error)))
         try:
             self.finish(task, values)
-        except RefusedError as failed:
-            row = task.session.observed(self.shape.kind, name) or row
-            raise self._partly(task, name, row, str(failed)) from failed
+        except BayplanError as failed:
+            with contextlib.suppress(BayplanError):
+                row = task.session.observed(self.shape.kind, name) or row
+            raise self._partly(task, name, row, told(failed)) from failed
         if self._waits(values):
             row = task.session.observed(self.shape.kind, name) or row
-        return outputs(self.shape, task.inputs, self.told(row))
+        return outputs(self.shape, task.inputs, self.seen(row))
 
     def _waits(self, values: Mapping[str, Any]) -> bool:
         return "wait" in values
 
     def _partly(self, task: Task, name: str, row: Mapping[str, Any], reason: str) -> PartlyMadeError:
-        return PartlyMadeError(reason, name, outputs(self.shape, task.inputs, self.told(row)), task.inputs)
+        return PartlyMadeError(reason, name, outputs(self.shape, task.inputs, self.seen(row)), task.inputs)
 
     def _is_own(self, step: Mapping[str, Any], values: Values) -> bool:
         resource = step["resource"]
         return bool(resource["kind"] == self.shape.kind and resource["name"] == values.get("name"))
-
-    def _how(self, field: str) -> Change:
-        return self.shape.change(field)
 
     def _beside(self, found: Verdict, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
         """What no plan compares: inputs of the package, and values that are not known yet."""
@@ -136,7 +143,7 @@ class Single:
         names_beside = {*self.controls, *unknown}
         before = {name: value for name, value in olds.items() if name in names_beside}
         after = {name: value for name, value in news.items() if name in names_beside}
-        more = verdict.of_inputs(self.shape, before, after, self._how)
+        more = verdict.of_inputs(self.shape, before, after)
         for path, one in more.differences.items():
             found.add(path, one.way, replaces=one.replaces)
 
@@ -155,7 +162,7 @@ class Single:
         inputs = dict(task.old_inputs)
         values = fields(self.shape, inputs)
         try:
-            plan = task.session.plan([self.item(values)])
+            plan = task.session.plan([self.item(task, values)])
         except RefusedError:  # what cannot be planned can be looked at
             return inputs
         own = {change["path"].partition("[")[0] for change in self.changes(plan, values, values)}
