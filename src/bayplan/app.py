@@ -52,7 +52,7 @@ def plan(
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
-    if settings is not None:
+    if settings is not None and stack.name:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
     made = make_plan(
         stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans

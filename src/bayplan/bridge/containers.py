@@ -64,8 +64,7 @@ def plan_of(
     looked = [ids[one.name] for one in wanted if one.state == "present" or one.rules or one.restart]
     there = runtime.observe(Scope(names=(*looked, *_named(stack)))) if looked or _named(stack) else Snapshot()
     stack = completed(stack, there)
-    if runtime.facts().engine == "native":
-        stack = _with_bridge(stack)
+    stack = _with_bridge(stack, runtime)
     stack = _with_missing(stack, there)
     stopped = [
         ids[one.name]
@@ -95,9 +94,9 @@ def _named(stack: Stack) -> tuple[ResourceId, ...]:
     return (*(ResourceId(kind=Kind.VOLUME, name=name) for name in volumes), *bridge)
 
 
-def _with_bridge(stack: Stack) -> Stack:
+def _with_bridge(stack: Stack, runtime: Runtime) -> Stack:
     """Containers that name no network on the one that is for them, as on the engines that have such a network."""
-    if all(item.networks or item.network_mode for item in stack.containers):
+    if all(item.networks or item.network_mode for item in stack.containers) or runtime.facts().engine != "native":
         return stack
     on_it = {"networks": (Endpoint(network=BRIDGE),)}
     placed = tuple(

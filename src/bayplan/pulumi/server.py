@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from bayplan.bridge import starting
 from bayplan.pulumi.servicer import Servicer
 
 MESSAGE_BYTES = 400 << 20
@@ -58,9 +56,3 @@ def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, port
-
-
-def entry() -> int:
-    """The executable ``pulumi-resource-bayplan``."""
-    starting.quickly()  # nothing so far has loaded pydantic
-    return main(sys.argv[1:])

@@ -2,6 +2,6 @@
 
 import sys
 
-from bayplan.pulumi.server import entry
+from bayplan.pulumi.launch import entry
 
 sys.exit(entry())
