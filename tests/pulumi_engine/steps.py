@@ -100,7 +100,10 @@ class Steps:
         elif not self.preview:
             old.aside = True
         try:
-            return self._create(goal, plugin, inputs, options, "create-replacement")
+            made = self._create(goal, plugin, inputs, options, "create-replacement")
+            if self.preview and not before:
+                self.result.note("delete-replaced", goal.name)
+            return made
         except StepError:
             if not before and not self.preview and self.state.find(goal.urn) is None:
                 old.aside = False  # it is still what there is

@@ -135,7 +135,8 @@ def test_import_takes_over_what_is_there(ship, host):
     inputs = first.import_("bayplan:index:Container", "old", id_)
     assert inputs["name"] == "old"
     assert inputs["labels"] == {"a.b": "c"}
-    assert first.up().changes == {}
+    again = first.up()
+    assert again.changes == {}, again
     first.state_forgets("old")
     done = ship(program.format(f', opts=pulumi.ResourceOptions(import_="{id_}")')).up()
     assert done.ok, done
@@ -165,7 +166,8 @@ def test_a_failure_in_the_middle_leaves_a_state_from_which_it_goes_on(ship, host
     assert done.ok, done.errors
     assert done.changes["third"] == ["create"]
     assert "first" not in done.changes
-    assert engine.up().changes == {}
+    again = engine.up()
+    assert again.changes == {}, again
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_failure_in_the_middle_leaves_a_state_from_which_it_goes_on(ship, host
 def test_bad_input_is_refused_with_its_place(ship, host, text, words):
     engine = ship(text)
     for done in (engine.preview(), engine.up()):
-        assert not done.ok
+        assert not done.ok, done
         assert all(word in "\n".join(done.errors) for word in words), done.errors
     assert host.containers() == {}
 
