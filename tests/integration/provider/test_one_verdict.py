@@ -110,9 +110,7 @@ class Asked:
             return {state["state"] for _, state in pool.map(lambda one: self.pulumi.create("Container", one), wanted)}
 
     def _compose(self, edited, *verb):
-        services = {
-            edit: {"container_name": f"cli-{edit}", **(_edited(edit, 0) if edited else BASE)} for edit in EDITS
-        }
+        services = {edit: {"container_name": f"cli-{edit}", **(_edited(edit, 0) if edited else BASE)} for edit in EDITS}
         file = self.directory / "compose.yaml"
         file.write_text(json.dumps({"name": "verdict", "services": services}))
         settings = {f"BAYPLAN_{name.upper()}": str(value) for name, value in self.core.values.items()}
