@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import Secret
 from bayplan.pulumi.verdict import Verdict
 
-_REMADE = frozenset(("create", "re-create", "pull", "build"))
+REMADE = frozenset(("create", "re-create", "pull", "build"))
+"""Actions of a plan after which a resource is another one."""
 _FOLLOWS: Mapping[str, frozenset[str]] = {
     "addresses": frozenset(("networks",)),
     "addressesV6": frozenset(("networks",)),
@@ -35,6 +37,13 @@ class Single:
 
     def __init__(self, shape: Shape, seen: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         self.shape, self.seen = shape, seen
+
+    @functools.cached_property
+    def usual(self) -> dict[str, Any]:
+        """Controls as they are when nobody gives them: SDKs send defaults of the schema, and an import has none."""
+        of = self.shape.of.given
+        values = of.model_construct().model_dump(mode="json")
+        return {name: value for name, value in values.items() if name in self.controls and value is not None}
 
     def item(self, task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
         """The request for it, of its fields."""
@@ -149,8 +158,8 @@ class Single:
         """What no plan compares: inputs of the package, and values that are not known yet."""
         unknown = verdict.unknown_fields(news)
         names_beside = {*self.controls, *unknown}
-        before = {name: value for name, value in olds.items() if name in names_beside}
-        after = {name: value for name, value in news.items() if name in names_beside}
+        before, after = ({**self.usual, **values} for values in (olds, news))
+        before, after = ({k: v for k, v in values.items() if k in names_beside} for values in (before, after))
         more = verdict.of_inputs(self.shape, before, after)
         for path, one in more.differences.items():
             found.add(path, one.way, replaces=one.replaces)
@@ -158,7 +167,7 @@ class Single:
     def _kept(self, task: Task, plan: Mapping[str, Any], values: Values) -> dict[str, Any]:
         """Outputs that stay as they are, as far as the plan tells."""
         own = [step for step in plan["steps"] if self._is_own(step, values)]
-        if any(step["action"] in _REMADE for step in own):
+        if any(step["action"] in REMADE for step in own):
             return {}
         touched = {change["path"].partition("[")[0] for step in own for change in step["fields"]}
         touched |= set(verdict.unknown_fields(values))
