@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from bayplan.errors import DeclarationError, StoppedError, UnavailableError
+from bayplan import __version__
+from bayplan.errors import DeclarationError, StoppedError, UnavailableError, UnsupportedError
 from bayplan.pulumi.failures import LostError, RefusedError
 from bayplan.system.ssh import Remote
 
@@ -66,8 +67,8 @@ class Place:
 class Connection:
     """A bridge begun at the first request, and again at the next one after it has ended. Any thread may ask."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, place: Place, warn: Callable[[str], None]) -> None:
+        self.place, self.warn = place, warn
         self._lock, self._numbers = threading.Lock(), itertools.count(1)
         self._process: _Process | None = None
         self._is_stopped = False
@@ -89,6 +90,8 @@ class Connection:
             raise StoppedError(f"{verb} was not begun, as Pulumi was told to stop", hint="run it again to go on")
         request = {"verb": verb, "options": options or {}, "check": check, "settings": self.place.settings, **more}
         answer = self._begun().ask(next(self._numbers), request, timeout_s)
+        for warning in (*answer.get("warnings", ()), *(answer.get("plan") or {}).get("warnings", ())):
+            self.warn(str(warning))
         if answer.get("failed"):
             raise RefusedError.of(answer)
         return answer
@@ -178,10 +181,22 @@ class _Process:
             line = self._process.stdout.readline()
         finally:
             giving_up.cancel()
-        if not line.startswith(b'{"bayplan":'):
+        if line.startswith(b'{"bayplan":'):
+            self._refuse_older(str(json.loads(line)["bayplan"]))
+        else:
             self.close()
             hint = "is bayplan installed there, and does ssh log in without a question?" if self._place.remote else ""
             raise UnavailableError("no bridge answers", where=self._place.name, hint=hint, output=self._output(line))
+
+    def _refuse_older(self, version: str) -> None:
+        """A bridge knows nothing of what a later provider asks for."""
+        if _numbers(version) < _numbers(__version__):
+            self.close()
+            raise UnsupportedError(
+                f"bayplan {version} there is older than the provider, {__version__}",
+                where=self._place.name,
+                hint="upgrade the package there to that version or a later one",
+            )
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -206,3 +221,7 @@ class _Process:
         self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, self._said.tell() - _SHOWN_BYTES))
         return (first + self._said.read()).decode(errors="replace").strip()
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.partition("+")[0].split(".") if part.isdigit()]

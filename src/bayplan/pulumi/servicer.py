@@ -18,7 +18,9 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 
 from bayplan import __version__
 from bayplan.errors import BayplanError, DeclarationError, UnavailableError
+from bayplan.pulumi import naming
 from bayplan.pulumi.failures import PartlyMadeError, Wrong, told
+from bayplan.pulumi.logs import Logs
 from bayplan.pulumi.values import any_of, decode, empty, encode
 
 T = TypeVar("T")
@@ -51,7 +53,8 @@ def answered(method: Callable[[Any, Any, grpc.ServicerContext], T]) -> Callable[
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """One provider of one program."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, engine: str = "") -> None:
+        self._logs = Logs(engine)
         self._directory = directory or Path.cwd()
         self._configured: Any = None
         self._lock = threading.Lock()
@@ -61,6 +64,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @answered
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - a name of the service
         """Where the program is, and what is understood."""
+        self._logs.address = request.engine_address or self._logs.address
         if request.program_directory:
             self._directory = Path(request.program_directory)
         return provider_pb2.ProviderHandshakeResponse(
@@ -69,7 +73,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @answered
     def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The engine says where it is: nothing is asked of it."""
+        """The engine says where it is."""
+        self._logs.address = request.address
         return empty()
 
     @answered
@@ -93,6 +98,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """End the connection."""
         if self._configured is not None:
             self._configured.session.close()
+        self._logs.close()
 
     # -- configuration -----------------------------------------------------------------------------------------
 
@@ -116,7 +122,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Take the configuration. Nothing is connected to: the host may not be there yet."""
         from bayplan.pulumi.provider import Provider
 
-        provider = Provider(decode(request.args), self._directory)
+        provider = Provider(decode(request.args), self._directory, self._logs.warn)
         with self._lock:
             earlier, self._configured = self._configured, provider
         if earlier is not None:
@@ -128,9 +134,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @answered
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Inputs with what is made for those that were not given, and what is wrong with them."""
-        proposed = request.autonaming.proposed_name if request.HasField("autonaming") else ""
         inputs, wrong = self._provider.check(
-            request.urn, decode(request.news), decode(request.olds), request.randomSeed, proposed
+            request.urn, decode(request.news), decode(request.olds), functools.partial(_name, request)
         )
         return _checked(inputs, wrong)
 
@@ -194,6 +199,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if self._configured is None:
             raise DeclarationError("the provider is not configured yet", where="provider bayplan")
         return self._configured
+
+
+def _name(request: Any) -> str | None:
+    """A name for a resource that is given none, as the user's configuration of Pulumi has it."""
+    wished = request.autonaming if request.HasField("autonaming") else None
+    if wished is not None and wished.mode == wished.DISABLE:
+        return None
+    if wished is not None and wished.proposed_name:
+        return str(wished.proposed_name)
+    return naming.automatic(naming.logical_name(request.urn), request.urn, request.randomSeed)
 
 
 def _checked(inputs: Mapping[str, Any], wrong: list[Wrong]) -> Any:

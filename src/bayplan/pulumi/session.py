@@ -19,10 +19,10 @@ _TRIES = 3
 class Session:
     """Nothing is begun before the first question: the host may be one that the same program makes."""
 
-    def __init__(self, place: Place, directory: Path) -> None:
+    def __init__(self, place: Place, directory: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.directory = directory
         """Where relative paths of the program are."""
-        self.connection = Connection(place)
+        self.connection = Connection(place, warn)
         self._batches, self._sending = Batches(self.connection), threading.Lock()
 
     @property

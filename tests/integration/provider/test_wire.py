@@ -5,16 +5,19 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import plugin_pb2, provider_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2
 
 from bayplan import __version__
 from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
 from plugin import CallError, Plugin, kinds, plugin
 
 SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stopGracePeriod": "100ms", "networkMode": "none"}
+PLUGIN = (sys.executable, "-m", "bayplan.pulumi")
 host = pytest.mark.host
 
 
@@ -108,6 +111,41 @@ def test_a_host_that_is_not_there():
             with pytest.raises(CallError, match=r"(?s)host 127.0.0.1: no bridge answers.*Connection refused") as told:
                 started.create("Volume", inputs)
             assert (told.value.code, told.value.partly) == ("UNAVAILABLE", None)
+
+
+@host
+def test_warnings_reach_the_engine(core):
+    said = []
+
+    class Engine(engine_pb2_grpc.EngineServicer):
+        def Log(self, request, context):  # noqa: N802 - a name of the service
+            said.append((request.severity, request.message))
+            return Empty()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    engine_pb2_grpc.add_EngineServicer_to_server(Engine(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        service = {"image": "lab/busybox", "network_mode": "none", "command": ["echo", "${NOT_SET_HERE}"]}
+        definition = {"services": {"web": service}}
+        with plugin(core.configuration, argv=[*PLUGIN, "--tracing", "x", f"127.0.0.1:{port}"]) as started:
+            for _ in range(2):
+                started.invoke("getPlan", {"project": "shop", "definition": definition})
+    finally:
+        server.stop(None)
+    ((severity, sentence),) = said
+    assert (severity, "NOT_SET_HERE" in sentence) == (engine_pb2.WARNING, True)
+
+
+def test_a_bridge_that_is_older_is_refused(tmp_path):
+    old = tmp_path / "bridge"
+    old.write_text('#!/bin/sh\necho \'{"bayplan": "0.0.9"}\'\nexec cat >/dev/null\n')
+    old.chmod(0o755)
+    with plugin({"remoteCommand": str(old)}) as started:
+        inputs = started.checked("Volume", {"name": "data"})
+        with pytest.raises(CallError, match=r"bayplan 0\.0\.9 there is older than the provider"):
+            started.create("Volume", inputs)
 
 
 @host

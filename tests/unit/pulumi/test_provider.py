@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,6 +14,7 @@ from bayplan.pulumi.batches import Batches
 from bayplan.pulumi.configuration import Configuration
 from bayplan.pulumi.connection import Place
 from bayplan.pulumi.failures import LostError, PartlyMadeError
+from bayplan.pulumi.provider import Provider
 from bayplan.pulumi.servicer import Servicer
 from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
 
@@ -44,7 +46,19 @@ def test_names_are_of_the_program_and_the_seed():
     assert first != naming.automatic("web", URN, b"2")
     assert naming.automatic("Großer Hafen/1", URN, b"").startswith("Gro-er-Hafen-1-")
     assert len(naming.automatic("x" * 300, URN, b"")) == 128
-    assert naming.automatic("Shop", URN, b"", lower=True).startswith("shop-")
+    assert naming.of_project("My.Shop-1234567") == "my-shop-1234567"
+    assert naming.of_project("s" * 80 + "-1234567") == "s" * 55 + "-1234567"
+
+
+def test_the_user_may_switch_names_off():
+    servicer = Servicer()
+    servicer._configured = Provider({}, Path(), print)
+    request = provider_pb2.CheckRequest(urn=URN, news=encode({"image": "lab/web"}), randomSeed=b"1")
+    request.autonaming.mode = request.autonaming.DISABLE
+    (wrong,) = servicer.Check(request, Context()).failures
+    assert (wrong.property, "automatic names are off" in wrong.reason) == ("name", True)
+    request.autonaming.mode, request.autonaming.proposed_name = request.autonaming.ENFORCE, "web-of-mine"
+    assert decode(servicer.Check(request, Context()).inputs)["name"] == "web-of-mine"
 
 
 def test_secrets_are_marked_by_what_they_are():
