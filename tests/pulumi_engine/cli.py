@@ -125,8 +125,8 @@ def _read(event, result):
         return
     about = event["resourcePreEvent"]["metadata"]
     name = about["urn"].rpartition("::")[2]
-    custom = "$" not in about["type"] and not about["type"].startswith(_APART)
-    if not custom or about["op"] == "replace":  # of a replacement, the two parts are told as well
+    is_custom = (about.get("new") or about.get("old") or {}).get("custom") and not about["type"].startswith(_APART)
+    if not is_custom or about["op"] == "replace":  # of a replacement, the two parts are told as well
         return
     result.note(about["op"], name)
     if about.get("detailedDiff"):

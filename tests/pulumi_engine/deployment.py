@@ -91,7 +91,6 @@ def _refreshed(run, old):
     run.result.note("refresh", old.name)
     if found is None:
         run.state.drop(old)
-        run.result.note("delete", old.name)
     else:
         run.state.put(replace(old, inputs=found[1] or old.inputs, outputs=found[2], init_errors=[]), old)
 
