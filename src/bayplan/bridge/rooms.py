@@ -27,6 +27,7 @@ ROOMS: Mapping[str, str] = {
     "registry_login": "logins",
     "containers": "listing",
     "send": "sent",
+    "context": "contexts",
     **dict.fromkeys(("singles", "observed", "held", "reached"), "singles"),
     **dict.fromkeys(("resolved", "pushed"), "registries"),
 }

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import DeclarationError
 from bayplan.pulumi.files import Tree, placed
 from bayplan.pulumi.session import Session
 
@@ -41,13 +40,8 @@ class Project:
         if tree is None:
             return self._session.connection.ask(verb, options, timeout_s=timeout_s, stack=stack)
         stack["sent"] = tree.request(str(self._values["project"]))
-        for _ in range(2):
-            answer = self._session.connection.ask(verb, options, timeout_s=timeout_s, stack=stack)
-            if "missing" not in answer:
-                return answer
-            for contents in tree.batches(answer["missing"]):
-                self._session.connection.ask("send", {"contents": contents})
-        raise DeclarationError("files were changed while they were sent", where=str(tree.top), hint="run it again")
+        ask = self._session.connection.ask
+        return self._session.with_files(tree, lambda: ask(verb, options, timeout_s=timeout_s, stack=stack))
 
     def _stack(self) -> tuple[dict[str, Any], Tree | None]:
         values = self._values

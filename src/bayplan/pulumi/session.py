@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bayplan.errors import DeclarationError
 from bayplan.pulumi.batches import Answer, Batches
 from bayplan.pulumi.connection import Connection, Place
+from bayplan.pulumi.files import Tree
 
 Item = Mapping[str, Any]
+_TRIES = 3
 
 
 class Session:
@@ -19,7 +23,7 @@ class Session:
         self.directory = directory
         """Where relative paths of the program are."""
         self.connection = Connection(place)
-        self._batches = Batches(self.connection)
+        self._batches, self._sending = Batches(self.connection), threading.Lock()
 
     @property
     def is_remote(self) -> bool:
@@ -34,6 +38,20 @@ class Session:
         """A question that is answered soon. Raises RefusedError, UnavailableError."""
         limit = self.connection.place.timeout_s
         return self.connection.ask(verb, options, check=check, timeout_s=limit, **more)
+
+    def with_files(self, tree: Tree, question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The answer to a question about a tree, once what the host lacks of it was sent.
+
+        One tree at a time: what waits there for its question is thrown away by the next. Raises DeclarationError.
+        """
+        with self._sending:
+            for _ in range(_TRIES):
+                answer = question()
+                if "missing" not in answer:
+                    return answer
+                for contents in tree.batches(answer["missing"]):
+                    self.connection.ask("send", {"contents": contents})
+        raise DeclarationError("files were changed while they were sent", where=str(tree.top), hint="run it again")
 
     def plan(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """The engine's plan for single resources, as JSON. Changes nothing."""

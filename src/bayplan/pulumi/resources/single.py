@@ -55,11 +55,19 @@ class Single:
         del values
         return []
 
+    def plan(self, task: Task, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The engine's plan for it."""
+        return task.session.plan([self.item(task, values)])
+
+    def carry_out(self, task: Task, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Apply it; what came of it."""
+        return task.session.carry_out(self.item(task, values), task.timeout_s)
+
     def diff(self, task: Task) -> Verdict:
         """The engine's plan as Pulumi has it."""
         olds, news = fields(self.shape, task.old_inputs), fields(self.shape, task.inputs)
         wanted = verdict.unknown_filled(news, olds)
-        plan = task.session.plan([self.item(task, wanted)])
+        plan = self.plan(task, wanted)
         if wanted.get("name") != olds.get("name"):
             found = verdict.of_inputs(self.shape, olds, news)
         else:
@@ -89,7 +97,7 @@ class Single:
         values = fields(self.shape, task.inputs)
         if task.is_preview:
             olds = fields(self.shape, task.old_inputs)
-            plan = task.session.plan([self.item(task, verdict.unknown_filled(values, olds))])
+            plan = self.plan(task, verdict.unknown_filled(values, olds))
             return foreseen(self.shape, task.inputs, self._kept(task, plan, values))
         return self._done(task, values)
 
@@ -118,7 +126,7 @@ class Single:
     def _done(self, task: Task, values: Mapping[str, Any]) -> Values:
         name = str(values["name"])
         try:
-            answer = task.session.carry_out(self.item(task, values), task.timeout_s)
+            answer = self.carry_out(task, values)
         except LostError as lost:
             raise PartlyMadeError(told(lost), name, outputs(self.shape, task.inputs, {}), task.inputs) from lost
         row, error = answer["observed"], answer["error"]
@@ -171,7 +179,7 @@ class Single:
         inputs = dict(task.old_inputs)
         values = fields(self.shape, inputs)
         try:
-            plan = task.session.plan([self.item(task, values)])
+            plan = self.plan(task, values)
         except RefusedError:  # what cannot be planned can be looked at
             return inputs
         own = {change["path"].partition("[")[0] for change in self.changes(plan, values, values)}
