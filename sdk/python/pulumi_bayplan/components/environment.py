@@ -117,7 +117,7 @@ def _covers(rule: list[str], place: list[str]) -> bool:
 
 
 def _places(base: Any, over: Any, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    if isinstance(over, Mapping) and (isinstance(base, Mapping) or base is _ABSENT) and over:
+    if isinstance(over, Mapping) and (isinstance(base, Mapping) or (base is _ABSENT and over)):
         for name, item in over.items():
             below = base.get(name, _ABSENT) if isinstance(base, Mapping) else _ABSENT
             yield from _places(below, item, (*place, str(name)))
