@@ -25,12 +25,12 @@ PYTHONPATH={path} exec {python} -m bayplan.pulumi "$@"
 class Pulumi(Engine):
     """A project of the real command, in a directory of its own."""
 
-    def __init__(self, *given, **options):
-        super().__init__(*given, **options)
+    def begin(self, project, stack, config):
+        super().begin(project, stack, config)
         home = self.directory / "pulumi"
         plugins, backend = home / "plugin", home / "backend"
-        plugins.mkdir(parents=True)
-        backend.mkdir()
+        for folder in (plugins, backend):
+            folder.mkdir(parents=True, exist_ok=True)
         plugin = plugins / "pulumi-resource-bayplan"
         plugin.write_text(_PLUGIN.format(path=TOP / "src", python=sys.executable))
         plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)
@@ -48,7 +48,7 @@ class Pulumi(Engine):
             "plugins": {"providers": [{"name": "bayplan", "path": str(plugins)}]},
         }
         (self.program.parent / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-        self._ask("stack", "init", self.stack)
+        self._ask("stack", "init", self.stack, check=False)  # it may be there
         self.state_file = backend / f".pulumi/stacks/{self.project}/{self.stack}.json"
 
     def preview(self):
@@ -125,8 +125,8 @@ def _read(event, result):
         return
     about = event["resourcePreEvent"]["metadata"]
     name = about["urn"].rpartition("::")[2]
-    custom = "$" not in about["type"] and not about["type"].startswith(_APART)
-    if not custom or about["op"] == "replace":  # of a replacement, the two parts are told as well
+    is_custom = (about.get("new") or about.get("old") or {}).get("custom") and not about["type"].startswith(_APART)
+    if not is_custom or about["op"] == "replace":  # of a replacement, the two parts are told as well
         return
     result.note(about["op"], name)
     if about.get("detailedDiff"):

@@ -30,12 +30,16 @@ class Engine:
 
     def __init__(self, directory, program, config=None, *, stack="dev", project="ship", environment=None):
         self.directory, self.program = Path(directory), Path(program)
-        self.config, self.secret_config = dict(config or {}), {}
-        self.stack, self.project = stack, project
         self.plugin_command = [sys.executable, "-m", "bayplan.pulumi"]
         paths = os.pathsep.join([str(TOP / "src"), str(TOP / "sdk/python"), os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": paths.rstrip(os.pathsep), **(environment or {})}
-        self.state_file = self.directory / f"{stack}.json"
+        self.begin(project, stack, config or {})
+
+    def begin(self, project, stack, config):
+        """Go to a stack, which is made if there is none of that name."""
+        self.project, self.stack = project, stack
+        self.config, self.secret_config = dict(config), {}
+        self.state_file = self.directory / f"{project}-{stack}.json"
 
     def preview(self):
         """What ``up`` would do. Changes nothing."""
@@ -91,7 +95,6 @@ def _refreshed(run, old):
     run.result.note("refresh", old.name)
     if found is None:
         run.state.drop(old)
-        run.result.note("delete", old.name)
     else:
         run.state.put(replace(old, inputs=found[1] or old.inputs, outputs=found[2], init_errors=[]), old)
 
@@ -170,8 +173,8 @@ class _Run:
         if given:
             return given
         package = token.partition(":")[0]
-        config = {name.partition(":")[2]: value for name, value in self.engine.config.items()}
-        config = config if package == "bayplan" else {}
+        own = f"{package}:"
+        config = {name.removeprefix(own): value for name, value in self.engine.config.items() if name.startswith(own)}
         with self._lock:
             goal = Resource(
                 self.urn(f"{PROVIDER}{package}", "default", ""), f"{PROVIDER}{package}", True, inputs=config

@@ -101,13 +101,13 @@ class Steps:
             old.aside = True
         try:
             made = self._create(goal, plugin, inputs, options, "create-replacement")
-            if self.preview and not before:
-                self.result.note("delete-replaced", goal.name)
-            return made
         except StepError:
             if not before and not self.preview and self.state.find(goal.urn) is None:
                 old.aside = False  # it is still what there is
             raise
+        if self.preview and not before:
+            self.result.note("delete-replaced", goal.name)
+        return made
 
     def _import(self, goal, plugin, options):
         self.result.note("import", goal.name)

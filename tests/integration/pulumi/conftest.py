@@ -25,6 +25,7 @@ CONFIGURED = {
     "secrets_root": "secretsRoot",
     "configs_root": "configsRoot",
 }
+MORE = ("httpd", "wget", "env", "id", "stat", "hostname", "mkdir")
 HEAD = """\
 import pulumi
 import pulumi_bayplan as bayplan
@@ -34,11 +35,11 @@ import pulumi_bayplan as bayplan
 class Host:
     """A core of its own on this host, with the image lab/busybox in two versions."""
 
-    def __init__(self, tag):
+    def __init__(self, tag, pool="10.208.0.0/16"):
         self.settings = Settings(
             state_root=ROOT / f"u{tag}",
             run_root=Path(f"/run/bayplan-tests/u{tag}"),
-            address_pool="10.208.0.0/16",
+            address_pool=pool,
             interface_prefix=f"u{tag[:3]}",
             nft_table=f"bayplan_test_u{tag}",
             cgroup_parent=f"/bayplan-test-u{tag}",
@@ -46,13 +47,18 @@ class Host:
             configs_root=ROOT / f"u{tag}/configs",
             engine="native",
         )
-        add_busybox(self.settings.state_root / "images", (*APPLETS, "httpd", "wget", "env", "id", "stat"))
+        add_busybox(self.settings.state_root / "images", (*APPLETS, *MORE))
 
     @property
     def config(self):
         """The stack's configuration that leads the provider here."""
         found = {f"bayplan:{name}": str(getattr(self.settings, field)) for field, name in CONFIGURED.items()}
         return {**found, "bayplan:engine": "native", "bayplan:lockTimeout": "60s"}
+
+    @property
+    def arguments(self):
+        """The same as arguments of a Provider."""
+        return {**{field: str(getattr(self.settings, field)) for field in CONFIGURED}, "engine": "native"}
 
     @contextmanager
     def runtime(self):
@@ -79,6 +85,18 @@ def host():
     made = Host(secrets.token_hex(2))
     yield made
     made.clear()
+
+
+@pytest.fixture
+def hosts():
+    """Three cores on this machine."""
+    made = [Host(secrets.token_hex(2), pool=f"10.208.{64 * number}.0/18") for number in range(1, 4)]
+    for one in made:
+        with one.runtime() as runtime:
+            runtime.image_verbs.tag("lab/busybox", "busybox:stable")
+    yield made
+    for one in made:
+        one.clear()
 
 
 @pytest.fixture(params=["engine", "pulumi"])

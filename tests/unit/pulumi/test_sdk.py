@@ -1,6 +1,5 @@
 """The Python SDK: as the schema says, and programs written with it."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -11,15 +10,6 @@ import pytest
 
 TOP = Path(__file__).parents[3]
 SDK = TOP / "sdk/python"
-
-
-@pytest.fixture(scope="module")
-def sdk():
-    sys.path.insert(0, str(SDK))
-    try:
-        yield importlib.import_module("pulumi_bayplan")
-    finally:
-        sys.path.remove(str(SDK))
 
 
 class Engine(pulumi.runtime.Mocks):
