@@ -9,8 +9,9 @@ from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.pulumi.batches import Answer, Batches
-from bayplan.pulumi.connection import Connection, Place
+from bayplan.pulumi.connection import Connection
 from bayplan.pulumi.files import Tree
+from bayplan.pulumi.place import Place
 
 Item = Mapping[str, Any]
 _TRIES = 3

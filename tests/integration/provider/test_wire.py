@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -234,6 +235,20 @@ def test_cancel_ends_what_is_waited_for(pulumi):
     thread.join(30)
     assert not thread.is_alive()
     assert told[0].partly.id == "slow"
+
+
+@host
+def test_a_plugin_that_is_killed_takes_its_bridge_along(core):
+    with plugin(core.configuration) as started:
+        started.read("Volume", "data")
+        tasks = Path(f"/proc/{started.process.pid}/task").glob("*/children")
+        (bridge,) = (int(number) for task in tasks for number in task.read_text().split())
+        started.process.kill()
+        started.process.wait()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{bridge}/cmdline").exists() and Path(f"/proc/{bridge}/cmdline").read_bytes():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @host

@@ -12,8 +12,8 @@ from bayplan.models import Container
 from bayplan.pulumi import config, naming, secrecy
 from bayplan.pulumi.batches import Batches
 from bayplan.pulumi.configuration import Configuration
-from bayplan.pulumi.connection import Place
 from bayplan.pulumi.failures import LostError, PartlyMadeError
+from bayplan.pulumi.place import Place
 from bayplan.pulumi.provider import Provider
 from bayplan.pulumi.servicer import Servicer
 from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
