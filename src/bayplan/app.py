@@ -103,7 +103,7 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     """What removes a project (a stack, or a project's name). Volumes and images only when asked."""
     name = target if isinstance(target, str) else target.name
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
-    scope = Scope(project=name, names=wanted)
+    scope = Scope(project=name, names=wanted, presence=True)
     gone = {Kind.CONTAINER, Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE}
     gone |= ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
 

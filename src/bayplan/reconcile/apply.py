@@ -88,7 +88,7 @@ def apply_plan(
             with stop.walking():
                 walk.run(plan.steps)
         if plan.project and all(item.action is Action.DELETE for item in plan.steps):
-            left = runtime.observe(Scope(project=plan.project)).resources.values()
+            left = runtime.observe(Scope(project=plan.project, presence=True)).resources.values()
             if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
                 engines.release(journal, plan.project)
                 generations.forget(plan.project, runtime, Generations(journal))
