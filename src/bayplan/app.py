@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import remembering
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -125,6 +126,7 @@ def apply(
 ) -> Outcome:
     """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
     if not wanted.changed and not wanted.noted:
+        remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
     journal = Journal(settings.state_root / "record.db")
     try:

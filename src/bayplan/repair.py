@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bayplan import engines
 from bayplan.errors import CorruptStateError
 from bayplan.models import Container, Image, Kind, Network, Settings, Stack, Volume
-from bayplan.reconcile import generations as room
+from bayplan.reconcile import remembering
 from bayplan.reconcile.plan import Plan
 from bayplan.record import repair as journal_room
 from bayplan.record.generations import Generations
@@ -74,7 +74,7 @@ def _with_generations(done: Repair, projects: Sequence[str], runtime: Runtime, s
             if plan is None:
                 missing.append(f"anything that was applied of project {project}")
                 continue
-            room.remember(plan, runtime, Generations(journal), keep=settings.generations_kept)
+            remembering.remember(plan, runtime, Generations(journal), keep=settings.generations_kept)
             made.append(f"project {project} as it is now, kept as its first generation")
     finally:
         journal.close()
