@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -273,14 +273,17 @@ def commit_container(runtime: Runtime, container: str, name: str, comment: str, 
 
 
 def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
-    """Free what nothing needs, or only list it; no change of the host comes between."""
-    with runtime.lock("image prune"):
+    """Free what nothing needs, or only list it; no change of the host comes between.
+
+    A ``dry_run`` waits for no other change, and makes none: what a lock tidies away stays too.
+    """
+    with nullcontext() if dry_run else runtime.lock("image prune"):
         return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)
 
 
 def prune_builds(runtime: Runtime, *, results: bool, dry_run: bool) -> Sequence[Freed]:
-    """Free the caches of builds, with ``results`` those of their steps too, or only list it."""
-    with runtime.lock("builder prune"):
+    """Free the caches of builds, with ``results`` those of their steps too, or only list it, as ``prune_images``."""
+    with nullcontext() if dry_run else runtime.lock("builder prune"):
         return runtime.image_verbs.prune_builds(results=results, dry_run=dry_run)
 
 

@@ -152,7 +152,7 @@ class NativeImageVerbs:
 
     def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
         """List and deletion under one lease, so that the one is the other."""
-        with Lease(self.store):
+        with Lease(self.store, to_read=dry_run):
             pruner = Pruner(self.store, self.images.layers.root, self._needed())
             made = list(self.images.builder.cache.kept())
             chains, blobs = {item.chain for item in made}, {item.digest for item in made}
@@ -167,7 +167,7 @@ class NativeImageVerbs:
     def prune_builds(self, *, results: bool, dry_run: bool) -> list[Freed]:
         """Under the collector's lease: no build is under way."""
         cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
-        with Lease(self.store):
+        with Lease(self.store, to_read=dry_run):
             found = caches(top)
             pruner = Pruner(self.store, self.images.layers.root, self._needed())
             rest = pruner.find(unused=False, chains=self._mounted_chains(), blobs=()) if results else []
