@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+from collections.abc import Sequence
 from pathlib import Path
 
 from bayplan.errors import BayplanError
-from bayplan.models import Kind
+from bayplan.models import Kind, ResourceId
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.diff import DRIFT
 from bayplan.reconcile.plan import Action, Plan
@@ -60,6 +61,27 @@ def catch_up(plan: Plan, runtime: Runtime, path: Path, *, keep: int) -> None:
             journal.close()
     except BayplanError as error:
         _warn(error)
+
+
+def remember_less(plan: Plan, gone: Sequence[ResourceId], runtime: Runtime, journal: Journal, *, keep: int) -> None:
+    """Record what the last generation declares without what a prune has removed: drift would bring it back."""
+    generations = Generations(journal)
+    try:
+        last = generations.last(plan.project)
+    except BayplanError:
+        return  # there is none that declares it
+    update = {
+        name: kept
+        for name in ("networks", "volumes", "containers", "services")
+        if (held := getattr(last.stack, name, ()))
+        and len(kept := tuple(item for item in held if item.id not in gone)) < len(held)
+    }
+    if update:
+        stack = last.stack.model_copy(update=update)
+        told = {"made_at": now(), "by": _user(), "summary": summary(plan), "note": plan.note}
+        generations.add(last.model_copy(update={"stack": stack, **told}))
+        generations.forget(plan.project, keep=keep)
+        runtime.image_verbs.keep(plan.project, generations.digests(plan.project))
 
 
 def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: int) -> bool:

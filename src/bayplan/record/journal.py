@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bayplan.errors import CorruptStateError, RuntimeFailureError, UnsupportedError
 
-RECORDED, FAILED, ENDED = "recorded", "failed", "ended"
-"""Outcomes of a run: what it left is the last generation, it did not come to that, and all others."""
+RECORDED, FAILED, REPAIRED, ENDED = "recorded", "failed", "repaired", "ended"
+"""Outcomes of a run: what it left is the last generation; it did not come to that; that may be lost; all others."""
 VERSION = 1
 """Of the schema below; an older file has none, and is the same."""
 _SCHEMA = """
