@@ -177,7 +177,7 @@ class NativeImageVerbs:
         """List and deletion under one lease, so that the one is the other."""
         from bayplan.runtime.native.images.prune import Lease, Pruner
 
-        with Lease(self.store):
+        with Lease(self.store, to_read=dry_run):
             pruner = Pruner(self.store, self.images.layers.root, self._needed())
             made = list(self.images.builder.cache.kept())
             chains, blobs = {item.chain for item in made}, {item.digest for item in made}
@@ -195,7 +195,7 @@ class NativeImageVerbs:
         from bayplan.runtime.native.images.prune import Lease, Pruner, caches, delete_caches
 
         cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
-        with Lease(self.store):
+        with Lease(self.store, to_read=dry_run):
             found = caches(top)
             pruner = Pruner(self.store, self.images.layers.root, self._needed())
             rest = pruner.find(unused=False, chains=self._mounted_chains(), blobs=()) if results else []
