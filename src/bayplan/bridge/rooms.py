@@ -25,6 +25,7 @@ ROOMS: Mapping[str, str] = {
     **dict.fromkeys(("volume_backup", "volume_restore"), "volumes"),
     **dict.fromkeys(("secret", "config"), "kept"),
     "registry_login": "logins",
+    "registry": "registries",
     "containers": "listing",
     "send": "sent",
 }
