@@ -587,7 +587,7 @@ SPECS = {
     ),
     'stack_info': dict(
         ENGINE,
-        **{'project_name': {'type': 'str', 'required': True}},
+        **{'project_name': {'type': 'str', 'required': True}, 'report': {'type': 'bool', 'default': False}},
     ),
     'generation': dict(
         ENGINE,
