@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan import app, kept, recovery
-from bayplan.bridge import registry_files, registry_stack
+from bayplan.bridge import registry_files, registry_stack, telling
 from bayplan.bridge.answers import done, failure, shown
 from bayplan.bridge.rooms import Asked
 from bayplan.bridge.sent import Sent, keep
@@ -57,7 +57,7 @@ def _present(asked: Asked, name: str, runtime: Runtime, settings: Settings) -> d
     for part, text in texts.items():
         if kept.read(Kind.SECRET, f"{name}-{part}", settings) != text.encode():
             kept.write(Kind.SECRET, f"{name}-{part}", text.encode(), settings)
-    plan, outcome, back = recovery.converge(make, runtime, settings)
+    plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report)
     response = {**shown(plan), **done(outcome, back)}
     if not response.get("failed") and settings.engine_address is None:
         response |= _answered(asked, name, runtime)

@@ -28,6 +28,7 @@ ROOMS: Mapping[str, str] = {
     "registry": "registries",
     "containers": "listing",
     "send": "sent",
+    "told": "telling",
 }
 
 
