@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import remembering
 from bayplan.reconcile.apply import Outcome, apply_plan
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -105,7 +106,7 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     """What removes a project (a stack, or a project's name). Volumes and images only when asked."""
     name = target if isinstance(target, str) else target.name
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
-    scope = Scope(project=name, names=wanted)
+    scope = Scope(project=name, names=wanted, presence=True)
     gone = {Kind.CONTAINER, Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE}
     gone |= ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
 
@@ -127,6 +128,7 @@ def apply(
 ) -> Outcome:
     """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
     if not wanted.changed and not wanted.noted:
+        remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
     journal = Journal(settings.state_root / "record.db")
     try:
@@ -292,14 +294,17 @@ def commit_container(runtime: Runtime, container: str, name: str, comment: str, 
 
 
 def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
-    """Free what nothing needs, or only list it; no change of the host comes between."""
-    with runtime.lock("image prune"):
+    """Free what nothing needs, or only list it; no change of the host comes between.
+
+    A ``dry_run`` waits for no other change, and makes none: what a lock tidies away stays too.
+    """
+    with nullcontext() if dry_run else runtime.lock("image prune"):
         return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)
 
 
 def prune_builds(runtime: Runtime, *, results: bool, dry_run: bool) -> Sequence[Freed]:
-    """Free the caches of builds, with ``results`` those of their steps too, or only list it."""
-    with runtime.lock("builder prune"):
+    """Free the caches of builds, with ``results`` those of their steps too, or only list it, as ``prune_images``."""
+    with nullcontext() if dry_run else runtime.lock("builder prune"):
         return runtime.image_verbs.prune_builds(results=results, dry_run=dry_run)
 
 

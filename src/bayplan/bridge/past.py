@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayplan import app, history
+from bayplan.bridge import telling
 from bayplan.bridge.answers import done, shown
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import BayplanError, DeclarationError
@@ -27,7 +28,7 @@ def generation(asked: Asked) -> dict[str, Any]:
 
         if asked.check:
             return {**shown(make()), "result": None, "generations": _kept(project, settings)}
-        plan, outcome = app.converge(make, runtime, settings)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
         return {**shown(plan), **done(outcome), "generations": _kept(project, settings)}
 
 

@@ -25,11 +25,13 @@ ROOMS: Mapping[str, str] = {
     **dict.fromkeys(("volume_backup", "volume_restore"), "volumes"),
     **dict.fromkeys(("secret", "config"), "kept"),
     "registry_login": "logins",
+    "registry": "registries",
     "containers": "listing",
     "send": "sent",
     "context": "contexts",
     **dict.fromkeys(("singles", "observed", "held", "reached"), "singles"),
-    **dict.fromkeys(("resolved", "pushed"), "registries"),
+    **dict.fromkeys(("resolved", "pushed"), "pushes"),
+    "told": "telling",
 }
 
 
