@@ -117,7 +117,7 @@ class Plugin:
         self._channel.close()
         self.process.terminate()
         try:
-            assert self.process.wait(30) == 0
+            assert self.process.wait(30) in (0, -9)  # a test may have killed it
         finally:
             self.process.kill()
             self.process.stdout.close()

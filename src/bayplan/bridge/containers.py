@@ -145,7 +145,9 @@ def await_health(name: str, timeout: Duration, runtime: Runtime) -> None:
     found = runtime.observe(Scope(names=(item,))).get(item)
     if found is not None and found.status.health is Health.NONE:
         raise RuntimeFailureError(
-            "it has no health check, its image neither", where=str(item), hint="declare healthcheck, or state: started"
+            "it has no health check, its image neither",
+            where=str(item),
+            hint="declare a healthcheck, or do not wait for it to be healthy",
         )
     runtime.wait(name, Condition.HEALTHY.value, timeout, stopped=app.is_stopped)
 

@@ -11,8 +11,8 @@ from bayplan.errors import DeclarationError
 from bayplan.models import Duration, Settings
 from bayplan.pulumi import checking, names
 from bayplan.pulumi.configuration import Configuration
-from bayplan.pulumi.connection import Place
 from bayplan.pulumi.failures import Wrong
+from bayplan.pulumi.place import Place
 from bayplan.pulumi.values import is_known, plain
 from bayplan.pulumi.verdict import Verdict, Way
 from bayplan.system.ssh import Remote

@@ -17,15 +17,23 @@ DEFAULTS = "__defaults"
 """Input that lists the properties which were not given: Pulumi keeps it with the others."""
 _DIGITS = 7
 _MOST = 128
+_MOST_OF_A_PROJECT = 63
+_NOT_OF_A_PROJECT = re.compile(r"[^a-z0-9_-]+")
 _NOT_OF_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
-def automatic(logical: str, urn: str, seed: bytes, *, lower: bool = False) -> str:
+def automatic(logical: str, urn: str, seed: bytes) -> str:
     """A name of the host for a resource that the program calls ``logical``."""
     cleaned = _NOT_OF_A_NAME.sub("-", logical).strip("-._") or "resource"
-    cleaned = cleaned.lower() if lower else cleaned
     digest = hashlib.sha256(urn.encode() + b"\0" + seed).hexdigest()[:_DIGITS]
     return f"{cleaned[: _MOST - _DIGITS - 1]}-{digest}"
+
+
+def of_project(name: str) -> str:
+    """A name as projects may have it (Compose specification, "name"): its end is what makes it another."""
+    cleaned = _NOT_OF_A_PROJECT.sub("-", name.lower())
+    end = _DIGITS + 1
+    return cleaned if len(cleaned) <= _MOST_OF_A_PROJECT else cleaned[: _MOST_OF_A_PROJECT - end] + cleaned[-end:]
 
 
 def logical_name(urn: str) -> str:

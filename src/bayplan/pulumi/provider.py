@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,20 @@ from bayplan.pulumi.verdict import Verdict
 class Provider:
     """One provider, which is one host. Raises errors of ``bayplan.errors``."""
 
-    def __init__(self, args: Mapping[str, Any], directory: Path) -> None:
-        self.session = Session(config.place(config.read(args)), directory)
+    def __init__(self, args: Mapping[str, Any], directory: Path, warn: Callable[[str], None]) -> None:
+        self.session = Session(config.place(config.read(args)), directory, warn)
 
     def check(
-        self, urn: str, news: Values, olds: Values, seed: bytes, proposed: str = ""
+        self, urn: str, news: Values, olds: Values, make: Callable[[], str | None]
     ) -> tuple[dict[str, Any], list[Wrong]]:
-        """Inputs with a name and what is secret marked; and what is wrong with them."""
+        """Inputs with a name and what is secret marked; and what is wrong with them.
+
+        ``make`` gives a name for one that has none; None where the user has switched that off.
+        """
         resource = self._resource(urn)
-        inputs = _named(resource.shape, urn, news, olds, seed=seed, proposed=proposed)
+        inputs = _named(resource.shape, news, olds, make)
+        if resource.shape.named and inputs.get(resource.shape.name) is None:
+            return inputs, [Wrong(resource.shape.name, "is missing, and automatic names are off")]
         values = checking.fields(resource.shape, {k: v for k, v in inputs.items() if k != naming.DEFAULTS})
         wrong = checking.wrong(resource.shape, values) or resource.wrong(values)
         return secrecy.wrapped(resource.shape.fields, inputs), wrong
@@ -84,13 +89,12 @@ class Provider:
         return found
 
 
-def _named(shape: Shape, urn: str, news: Values, olds: Values, *, seed: bytes, proposed: str) -> dict[str, Any]:
+def _named(shape: Shape, news: Values, olds: Values, make: Callable[[], str | None]) -> dict[str, Any]:
     """Inputs with a name: the given one, the one that was made before, or a new one; and a note of the latter."""
     inputs = {name: value for name, value in news.items() if name != naming.DEFAULTS}
     if not shape.named or plain(inputs.get(shape.name)) is not None:
         return inputs
-    if naming.is_automatic(olds, shape.name) and plain(olds.get(shape.name)) not in (None, UNKNOWN):
-        name = plain(olds[shape.name])
-    else:
-        name = proposed or naming.automatic(naming.logical_name(urn), urn, seed, lower=shape.name == "project")
-    return {**inputs, shape.name: name, naming.DEFAULTS: [shape.name]}
+    before = plain(olds.get(shape.name)) if naming.is_automatic(olds, shape.name) else None
+    name = before if before not in (None, UNKNOWN) else make()
+    name = naming.of_project(name) if name is not None and shape.name == "project" else name
+    return {**inputs, shape.name: name, naming.DEFAULTS: [shape.name]} if name is not None else inputs

@@ -30,11 +30,10 @@ _LOOK_S = 5.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Pulumi ends the process, or is gone itself."""
-    del arguments  # flags of logging and tracing, and an address of which nothing is asked
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     port_line = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever is printed from now on is a log
-    servicer = Servicer()
+    servicer = Servicer(engine=_engine(arguments or ()))
     server, port = serve(servicer)
     port_line.write(f"{port}\n")
     port_line.flush()
@@ -47,6 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server.stop(_END_S).wait()
     servicer.close()
     return 0
+
+
+def _engine(arguments: Sequence[str]) -> str:
+    """The address of the engine: what is neither a flag nor a flag's value."""
+    left = list(arguments)
+    if "--tracing" in left:
+        del left[left.index("--tracing") : left.index("--tracing") + 2]
+    return next((one for one in left if not one.startswith("-")), "")
 
 
 def serve(servicer: Servicer) -> tuple[grpc.Server, int]:

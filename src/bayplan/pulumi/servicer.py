@@ -1,57 +1,30 @@
-"""The gRPC service that Pulumi's engine calls: messages in, plain values to the rooms beside, messages out.
-
-Every method catches everything: an error that gRPC calls UNKNOWN or INTERNAL would have Pulumi take its state for
-damaged. What was half made is told with what there is of it, so that nothing is orphaned.
-"""
+"""The gRPC service that Pulumi's engine calls: messages in, plain values to the rooms beside, messages out."""
 
 from __future__ import annotations
 
 import functools
-import sys
 import threading
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from bayplan import __version__
-from bayplan.errors import BayplanError, DeclarationError, UnavailableError
-from bayplan.pulumi.failures import PartlyMadeError, Wrong, told
-from bayplan.pulumi.values import any_of, decode, empty, encode
+from bayplan.errors import DeclarationError
+from bayplan.pulumi import naming
+from bayplan.pulumi.answers import answered, checked, differing, failures
+from bayplan.pulumi.logs import Logs
+from bayplan.pulumi.values import decode, empty, encode
 
-T = TypeVar("T")
 SCHEMA = Path(__file__).with_name("schema.json")
 _ACCEPTS = {"acceptSecrets": True, "acceptResources": True, "acceptOutputs": False}
-_KINDS = {("add", False): 0, ("add", True): 1, ("delete", False): 2, ("delete", True): 3}
-_KINDS |= {("update", False): 4, ("update", True): 5}
-"""``PropertyDiff.Kind`` by way and whether it replaces."""
-
-
-def answered(method: Callable[[Any, Any, grpc.ServicerContext], T]) -> Callable[..., T]:
-    """Errors as statuses that Pulumi shows, and that say nothing of values."""
-
-    @functools.wraps(method)
-    def caught(self: Any, request: Any, context: grpc.ServicerContext) -> T:
-        try:
-            return method(self, request, context)
-        except PartlyMadeError as error:
-            _tell_partly(context, error)
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.reason)
-        except BayplanError as error:
-            context.abort(_code(error), told(error))
-        except Exception as error:  # noqa: BLE001 - see the module
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, _unforeseen(method.__name__, error))
-        raise AssertionError("abort raises")
-
-    return caught
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """One provider of one program."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, engine: str = "") -> None:
+        self._logs = Logs(engine)
         self._directory = directory or Path.cwd()
         self._configured: Any = None
         self._lock = threading.Lock()
@@ -61,6 +34,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @answered
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - a name of the service
         """Where the program is, and what is understood."""
+        self._logs.address = request.engine_address or self._logs.address
         if request.program_directory:
             self._directory = Path(request.program_directory)
         return provider_pb2.ProviderHandshakeResponse(
@@ -69,7 +43,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @answered
     def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The engine says where it is: nothing is asked of it."""
+        """The engine says where it is."""
+        self._logs.address = request.address
         return empty()
 
     @answered
@@ -93,6 +68,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """End the connection."""
         if self._configured is not None:
             self._configured.session.close()
+        self._logs.close()
 
     # -- configuration -----------------------------------------------------------------------------------------
 
@@ -102,21 +78,21 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         from bayplan.pulumi import config
 
         given = decode(request.news)
-        return _checked(given, config.wrong(config.read(given)))
+        return checked(given, config.wrong(config.read(given)))
 
     @answered
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Another host or engine needs every resource anew."""
         from bayplan.pulumi import config
 
-        return _differing(config.differing(decode(request.old_inputs or request.olds), decode(request.news)))
+        return differing(config.differing(decode(request.old_inputs or request.olds), decode(request.news)))
 
     @answered
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Take the configuration. Nothing is connected to: the host may not be there yet."""
         from bayplan.pulumi.provider import Provider
 
-        provider = Provider(decode(request.args), self._directory)
+        provider = Provider(decode(request.args), self._directory, self._logs.warn)
         with self._lock:
             earlier, self._configured = self._configured, provider
         if earlier is not None:
@@ -128,11 +104,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @answered
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Inputs with what is made for those that were not given, and what is wrong with them."""
-        proposed = request.autonaming.proposed_name if request.HasField("autonaming") else ""
         inputs, wrong = self._provider.check(
-            request.urn, decode(request.news), decode(request.olds), request.randomSeed, proposed
+            request.urn, decode(request.news), decode(request.olds), functools.partial(_name, request)
         )
-        return _checked(inputs, wrong)
+        return checked(inputs, wrong)
 
     @answered
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -141,7 +116,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         found = self._provider.diff(
             request.urn, request.id, decode(request.news), inputs or olds, olds, ignored=list(request.ignoreChanges)
         )
-        return _differing(found)
+        return differing(found)
 
     @answered
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -185,7 +160,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
         """A function of the package."""
         found, wrong = self._provider.invoke(request.tok, decode(request.args))
-        response = provider_pb2.InvokeResponse(failures=_failures(wrong))
+        response = provider_pb2.InvokeResponse(failures=failures(wrong))
         getattr(response, "return").CopyFrom(encode(found))
         return response
 
@@ -196,56 +171,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return self._configured
 
 
-def _checked(inputs: Mapping[str, Any], wrong: list[Wrong]) -> Any:
-    return provider_pb2.CheckResponse(inputs=encode(inputs), failures=_failures(wrong))
-
-
-def _failures(wrong: list[Wrong]) -> list[Any]:
-    return [provider_pb2.CheckFailure(property=one.property, reason=one.reason) for one in wrong]
-
-
-def _differing(found: Any) -> Any:
-    kinds = provider_pb2.DiffResponse
-    detailed = {
-        path: provider_pb2.PropertyDiff(kind=_KINDS[one.way.value, one.replaces], inputDiff=one.of_input)  # type: ignore[arg-type]
-        for path, one in found.differences.items()
-    }
-    return provider_pb2.DiffResponse(
-        changes=kinds.DIFF_SOME if found.changed else kinds.DIFF_NONE,
-        diffs=found.top_level,
-        replaces=found.replaces,
-        deleteBeforeReplace=found.delete_first,
-        detailedDiff=detailed,
-        hasDetailedDiff=True,
-    )
-
-
-def _code(error: BayplanError) -> grpc.StatusCode:
-    if isinstance(error, UnavailableError):
-        return grpc.StatusCode.UNAVAILABLE
-    if isinstance(error, DeclarationError):
-        return grpc.StatusCode.INVALID_ARGUMENT
-    return grpc.StatusCode.FAILED_PRECONDITION
-
-
-def _tell_partly(context: grpc.ServicerContext, error: PartlyMadeError) -> None:
-    """What there is of it, packed where Pulumi looks (``grpc-status-details-bin``)."""
-    detail = provider_pb2.ErrorResourceInitFailed(
-        id=error.id, properties=encode(error.outputs), inputs=encode(error.inputs), reasons=[error.reason]
-    )
-    code = grpc.StatusCode.FAILED_PRECONDITION.value[0]
-    status = status_pb2.Status(code=code, message=error.reason, details=[any_of(detail)])
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-
-
-def _unforeseen(method: str, error: Exception) -> str:
-    """The kind of an error and its place in the program. Its text may hold values, which may be secret."""
-    trace, place, own = error.__traceback__, "", Path(__file__).parent.parent
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if file.is_relative_to(own):
-            place = f"{file.relative_to(own)}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    sentence = f"{method}: {type(error).__name__} at {place} (this is a mistake in Bayplan: please report it)"
-    print(sentence, file=sys.stderr)
-    return sentence
+def _name(request: Any) -> str | None:
+    """A name for a resource that is given none, as the user's configuration of Pulumi has it."""
+    wished = request.autonaming if request.HasField("autonaming") else None
+    if wished is not None and wished.mode == wished.DISABLE:
+        return None
+    if wished is not None and wished.proposed_name:
+        return str(wished.proposed_name)
+    return naming.automatic(naming.logical_name(request.urn), request.urn, request.randomSeed)

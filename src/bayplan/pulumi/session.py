@@ -9,8 +9,9 @@ from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.pulumi.batches import Answer, Batches
-from bayplan.pulumi.connection import Connection, Place
+from bayplan.pulumi.connection import Connection
 from bayplan.pulumi.files import Tree
+from bayplan.pulumi.place import Place
 
 Item = Mapping[str, Any]
 _TRIES = 3
@@ -19,10 +20,10 @@ _TRIES = 3
 class Session:
     """Nothing is begun before the first question: the host may be one that the same program makes."""
 
-    def __init__(self, place: Place, directory: Path) -> None:
+    def __init__(self, place: Place, directory: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.directory = directory
         """Where relative paths of the program are."""
-        self.connection = Connection(place)
+        self.connection = Connection(place, warn)
         self._batches, self._sending = Batches(self.connection), threading.Lock()
 
     @property

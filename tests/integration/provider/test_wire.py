@@ -5,16 +5,20 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import plugin_pb2, provider_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2
 
 from bayplan import __version__
 from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
 from plugin import CallError, Plugin, kinds, plugin
 
 SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stopGracePeriod": "100ms", "networkMode": "none"}
+PLUGIN = (sys.executable, "-m", "bayplan.pulumi")
 host = pytest.mark.host
 
 
@@ -111,6 +115,41 @@ def test_a_host_that_is_not_there():
 
 
 @host
+def test_warnings_reach_the_engine(core):
+    said = []
+
+    class Engine(engine_pb2_grpc.EngineServicer):
+        def Log(self, request, context):  # noqa: N802 - a name of the service
+            said.append((request.severity, request.message))
+            return Empty()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    engine_pb2_grpc.add_EngineServicer_to_server(Engine(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        service = {"image": "lab/busybox", "network_mode": "none", "command": ["echo", "${NOT_SET_HERE}"]}
+        definition = {"services": {"web": service}}
+        with plugin(core.configuration, argv=[*PLUGIN, "--tracing", "x", f"127.0.0.1:{port}"]) as started:
+            for _ in range(2):
+                started.invoke("getPlan", {"project": "shop", "definition": definition})
+    finally:
+        server.stop(None)
+    ((severity, sentence),) = said
+    assert (severity, "NOT_SET_HERE" in sentence) == (engine_pb2.WARNING, True)
+
+
+def test_a_bridge_that_is_older_is_refused(tmp_path):
+    old = tmp_path / "bridge"
+    old.write_text('#!/bin/sh\necho \'{"bayplan": "0.0.9"}\'\nexec cat >/dev/null\n')
+    old.chmod(0o755)
+    with plugin({"remoteCommand": str(old)}) as started:
+        inputs = started.checked("Volume", {"name": "data"})
+        with pytest.raises(CallError, match=r"bayplan 0\.0\.9 there is older than the provider"):
+            started.create("Volume", inputs)
+
+
+@host
 def test_failures_leave_nothing_orphaned(pulumi):
     holder = pulumi.checked("Container", {"image": "lab/busybox", **SLEEP, "name": "holder"})
     held = {key: value for key, value in holder.items() if key != "networkMode"}
@@ -196,6 +235,20 @@ def test_cancel_ends_what_is_waited_for(pulumi):
     thread.join(30)
     assert not thread.is_alive()
     assert told[0].partly.id == "slow"
+
+
+@host
+def test_a_plugin_that_is_killed_takes_its_bridge_along(core):
+    with plugin(core.configuration) as started:
+        started.read("Volume", "data")
+        tasks = Path(f"/proc/{started.process.pid}/task").glob("*/children")
+        (bridge,) = (int(number) for task in tasks for number in task.read_text().split())
+        started.process.kill()
+        started.process.wait()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{bridge}/cmdline").exists() and Path(f"/proc/{bridge}/cmdline").read_bytes():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @host
