@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from bayplan.models import Kind, ResourceId
+from bayplan.models import Container, Duration, Image, Kind, ResourceId
 
 pytestmark = pytest.mark.host
 SLEEP = 'command=["sleep", "1000"], stop_grace_period="0s"'
@@ -222,3 +222,35 @@ def test_secrets_are_plain_nowhere(ship, host, tmp_path):
     texts = {str(path): path.read_bytes() for path in files}
     assert "hush-hush" not in told
     assert [name for name, text in texts.items() if b"hush-hush" in text] == []
+
+
+def test_what_is_there_can_be_looked_at(ship, host):
+    with host.runtime() as runtime:
+        runtime.create(Container(name="seen", image="lab/busybox", command=("sh", "-c", "echo one; echo two"),
+            network_mode="none"), project="", digest=runtime.resolve(Image(name="lab/busybox")).digest)  # fmt: skip
+        runtime.start("seen")
+        runtime.wait("seen", "service_completed_successfully", Duration(seconds=20))
+    engine = ship("""
+        seen = bayplan.Container.get("seen", "seen")
+        net = bayplan.Network("net", subnet="10.205.78.0/24")
+        pulumi.export("command", seen.command)
+        pulumi.export("state", bayplan.get_container(name="seen").state)
+        pulumi.export("lines", bayplan.get_logs(container="seen", tail=1).text)
+        pulumi.export("subnets", bayplan.get_network_output(name=net.name).subnets)
+        pulumi.export("here", bayplan.get_image_digest(name="lab/busybox", pull="never").present)
+        plan = bayplan.get_plan(project="new", definition={"services": {"a": {"image": "lab/busybox"}}})
+        pulumi.export("steps", [step.resource for step in plan.steps])
+    """)
+    done = engine.up()
+    assert done.ok, done.errors
+    assert done.changes == {"net": ["create"]}
+    assert done.outputs == {
+        "command": ["sh", "-c", "echo one; echo two"],
+        "state": "exited",
+        "lines": "two",
+        "subnets": ["10.205.78.0/24"],
+        "here": True,
+        "steps": ["network new_default", "container new-a-1"],
+    }
+    assert engine.destroy().ok
+    assert list(host.containers()) == ["seen"]
