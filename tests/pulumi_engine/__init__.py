@@ -9,7 +9,8 @@ test here needs is not in it: aliases, transformations, targets, policies, other
     plugin      the plugin's process and the questions that it is asked
     steps       what one resource needs, and doing it
     monitor     what a program asks for
-    deployment  one run: preview, up, refresh, destroy, import
+    run         one run: plugins, the program, and what is deleted in the end
+    deployment  a stack: preview, up, refresh, destroy, import
     cli         the same runs by the real ``pulumi``, where it is in PATH
 """
 

@@ -5,12 +5,12 @@ import signal
 
 import pytest
 
-from bayplan.models import Kind, ResourceId
+from bayplan.models import Container, Duration, Image, Kind, ResourceId
 
 pytestmark = pytest.mark.host
 SLEEP = 'command=["sleep", "1000"], stop_grace_period="0s"'
 FLEET = """
-front = bayplan.Network("front", subnet="10.208.77.0/24")
+front = bayplan.Network("front", subnet="10.205.77.0/24")
 data = bayplan.Volume("data")
 web = bayplan.Container("web", image="lab/busybox", networks=[{{"network": front.name, "aliases": ["www"]}}],
     mounts=[{{"type": "volume", "source": data.name, "target": "/data"}}], labels={{"tier": "{tier}"}},
@@ -34,11 +34,11 @@ def test_from_nothing_through_drift_and_changes_to_nothing(ship, host):
     made = engine.up()
     assert made.changes == shown.changes, made
     name = made.outputs["name"]
-    assert made.outputs["subnets"] == ["10.208.77.0/24"]
+    assert made.outputs["subnets"] == ["10.205.77.0/24"]
     (address,) = made.outputs["address"].values()
     there = host.containers()[name]
     assert there.status.addresses == made.outputs["address"]
-    assert address.startswith("10.208.77.")
+    assert address.startswith("10.205.77.")
     assert there.actual.labels["tier"] == "one"
 
     assert engine.up().changes == {}
@@ -186,9 +186,9 @@ def test_a_failure_in_the_middle_leaves_a_state_from_which_it_goes_on(ship, host
 def test_bad_input_is_refused_with_its_place(ship, host, text, words):
     engine = ship(text)
     # Whether an image can be had is only known once it is wanted.
-    for done in (engine.up(),) if "absent" in text else (engine.preview(), engine.up()):
-        assert not done.ok, done
-        assert all(word in "\n".join(done.errors) for word in words), done.errors
+    done = engine.up() if "absent" in text else engine.preview()
+    assert not done.ok, done
+    assert all(word in "\n".join(done.errors) for word in words), done.errors
     assert host.containers() == {}
 
 
@@ -222,3 +222,35 @@ def test_secrets_are_plain_nowhere(ship, host, tmp_path):
     texts = {str(path): path.read_bytes() for path in files}
     assert "hush-hush" not in told
     assert [name for name, text in texts.items() if b"hush-hush" in text] == []
+
+
+def test_what_is_there_can_be_looked_at(ship, host):
+    with host.runtime() as runtime:
+        runtime.create(Container(name="seen", image="lab/busybox", command=("sh", "-c", "echo one; echo two"),
+            network_mode="none"), project="", digest=runtime.resolve(Image(name="lab/busybox")).digest)  # fmt: skip
+        runtime.start("seen")
+        runtime.wait("seen", "service_completed_successfully", Duration(seconds=20))
+    engine = ship("""
+        seen = bayplan.Container.get("seen", "seen")
+        net = bayplan.Network("net", subnet="10.205.78.0/24")
+        pulumi.export("command", seen.command)
+        pulumi.export("state", bayplan.get_container(name="seen").state)
+        pulumi.export("lines", bayplan.get_logs(container="seen", tail=1).text)
+        pulumi.export("subnets", bayplan.get_network_output(name=net.name).subnets)
+        pulumi.export("here", bayplan.get_image_digest(name="lab/busybox", pull="never").present)
+        plan = bayplan.get_plan(project="new", definition={"services": {"a": {"image": "lab/busybox"}}})
+        pulumi.export("steps", [step.resource for step in plan.steps])
+    """)
+    done = engine.up()
+    assert done.ok, done.errors
+    assert done.changes == {"net": ["create"]}
+    assert done.outputs == {
+        "command": ["sh", "-c", "echo one; echo two"],
+        "state": "exited",
+        "lines": "two",
+        "subnets": ["10.205.78.0/24"],
+        "here": True,
+        "steps": ["network new_default", "container new-a-1"],
+    }
+    assert engine.destroy().ok
+    assert list(host.containers()) == ["seen"]
