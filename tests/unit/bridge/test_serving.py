@@ -140,7 +140,7 @@ def test_a_stop_ends_what_is_under_way(runtime, monkeypatch):
 
 
 def test_credentials_are_in_no_file_that_stays(runtime, monkeypatch):
-    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", "")  # and gone again at the end
     seen = []
     monkeypatch.setattr(serving, "answer_to", lambda *_: seen.append(Path(os.environ["REGISTRY_AUTH_FILE"])) or {})
     served(
