@@ -1,7 +1,5 @@
 """``python -m bayplan.pulumi``: the plugin."""
 
-import sys
-
 from bayplan.pulumi.launch import entry
 
-sys.exit(entry())
+entry()

@@ -6,19 +6,20 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from bayplan.bridge import starting
 
 _PACKAGES = ("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
 
 
-def entry() -> int:
-    """Serve; the exit code."""
+def entry() -> NoReturn:
+    """Serve, and end the process: nobody waits for calls that are still under way, and the bridge ends by itself."""
     starting.quickly()
     _protocol_alone()
     from bayplan.pulumi.server import main
 
-    return main(sys.argv[1:])
+    starting.end(main(sys.argv[1:]))
 
 
 def _protocol_alone() -> None:

@@ -50,7 +50,7 @@ def path(of: Any, place: Sequence[str | int]) -> str:
 
 def members(of: Any) -> dict[str, FieldInfo]:
     """The fields of a model, or of every model of a union; none for another annotation."""
-    found = _models(of)
+    found = models(of)
     return {name: info for model in found for name, info in model.model_fields.items()}
 
 
@@ -96,7 +96,8 @@ def _taken_apart(of: Any) -> tuple[str, Any]:
     return "", None
 
 
-def _models(of: Any) -> list[type[BaseModel]]:
+def models(of: Any) -> list[type[BaseModel]]:
+    """The models that an annotation is of: several of a union, none for another annotation."""
     return [one for one in _alternatives(of) if isinstance(one, type) and issubclass(one, BaseModel)]
 
 

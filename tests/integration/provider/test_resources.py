@@ -122,6 +122,8 @@ def test_secrets_are_kept_and_never_shown(pulumi, core):
     assert (core.state / "secrets/db").read_text() == "hush-content"
     granted = pulumi.checked("Container", {**SLEEP, "name": "web", "secrets": [{"source": "db"}]})
     web, made = pulumi.create("Container", granted)
+    imported, _ = pulumi.read("Container", web)
+    assert imported["secrets"] == [{"source": "db", "target": "/run/secrets/db"}]
     other = {**inputs, "content": Secret("hush-other")}
     assert kinds(pulumi.diff("Secret", id_, inputs, state, other)) == {"content": "update"}
     state = pulumi.update("Secret", id_, inputs, state, other)

@@ -1,6 +1,6 @@
 """Inputs against the models: what is told, by which path, and what is not judged before it is known."""
 
-from bayplan.pulumi import checking
+from bayplan.pulumi import checking, imports
 from bayplan.pulumi.shapes import shapes
 from bayplan.pulumi.values import UNKNOWN, Secret
 
@@ -49,3 +49,29 @@ def test_grants_are_found_where_compose_has_them():
     found = checking.fields(CONTAINER, {"secrets": [{"source": "db"}], "configs": [{"source": "app", "target": "/x"}]})
     assert found["secrets"] == [{"source": "db", "target": "/run/secrets/db"}]
     assert found["configs"] == [{"source": "app", "target": "/x"}]
+
+
+def test_what_is_imported_can_be_declared():
+    fields = {
+        "name": "web",
+        "image": "lab/web",
+        "service": "web",
+        "depends_on": [{"service": "db"}],
+        "labels": {"a_b": "1"},
+        "secrets": [{"source": "db", "target": "/x", "file": "/etc/db", "fingerprint": "f" * 32}],
+        "mounts": [
+            {"type": "volume", "source": "anonymous", "target": "/data", "of_image": True},
+            {"type": "bind", "source": "/srv", "target": "/srv", "read_only": True},
+        ],
+        "ports": [{"target": 80, "host_ip": "127.0.0.1"}],
+    }
+    found = imports.inputs(CONTAINER, fields)
+    assert found == {
+        "name": "web",
+        "image": "lab/web",
+        "labels": {"a_b": "1"},
+        "secrets": [{"source": "db", "target": "/x"}],
+        "mounts": [{"type": "bind", "source": "/srv", "target": "/srv", "readOnly": True}],
+        "ports": [{"target": 80, "hostIp": "127.0.0.1"}],
+    }
+    assert checking.wrong(CONTAINER, checking.fields(CONTAINER, found)) == []

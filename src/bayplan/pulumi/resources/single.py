@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bayplan.errors import BayplanError
-from bayplan.pulumi import claims, names, naming, secrecy, verdict
+from bayplan.pulumi import claims, imports, names, naming, secrecy, verdict
 from bayplan.pulumi.failures import LostError, PartlyMadeError, RefusedError, Wrong, told
 from bayplan.pulumi.resources.base import Found, Task, Values, fields, foreseen, outputs
 from bayplan.pulumi.shapes import Shape
@@ -118,7 +118,7 @@ class Single:
 
     def imported(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs that would make what is there."""
-        return secrecy.wrapped(self.shape.fields, names.properties(self.shape.fields, row["fields"]))
+        return secrecy.wrapped(self.shape.fields, imports.inputs(self.shape, row["fields"]))
 
     def finish(self, task: Task, values: Mapping[str, Any]) -> None:
         """What is waited for once it is made."""
@@ -183,7 +183,7 @@ class Single:
         except RefusedError:  # what cannot be planned can be looked at
             return inputs
         own = {change["path"].partition("[")[0] for change in self.changes(plan, values, values)}
-        there = names.properties(self.shape.fields, row["fields"])
+        there = imports.inputs(self.shape, row["fields"])
         assert self.shape.model is not None
         for field in own & set(self.shape.model.model_fields):
             name = names.camel(field)
