@@ -9,7 +9,7 @@ from typing import Any
 
 from bayplan.errors import DeclarationError
 from bayplan.models import Duration, Settings
-from bayplan.pulumi import checking, names
+from bayplan.pulumi import checking, names, secrecy
 from bayplan.pulumi.configuration import Configuration
 from bayplan.pulumi.failures import Wrong
 from bayplan.pulumi.place import Place
@@ -32,6 +32,11 @@ def read(args: Mapping[str, Any]) -> dict[str, Any]:
     """Configuration by its fields. What is no text comes as JSON; secrets are taken out of their wrapping."""
     given = {name: value for name, value in plain(args).items() if name not in _BESIDE}
     return dict(names.fields(Configuration, {name: _parsed(name, value) for name, value in given.items()}))
+
+
+def marked(args: Mapping[str, Any]) -> dict[str, Any]:
+    """As it came, with what is secret marked: nothing of it is marked when it is checked."""
+    return secrecy.wrapped(Configuration, args)
 
 
 def wrong(values: Mapping[str, Any]) -> list[Wrong]:

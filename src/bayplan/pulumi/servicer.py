@@ -74,11 +74,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @answered
     def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The configuration as it is, and what is wrong with it."""
+        """The configuration with what is secret marked, and what is wrong with it."""
         from bayplan.pulumi import config
 
         given = decode(request.news)
-        return checked(given, config.wrong(config.read(given)))
+        return checked(config.marked(given), config.wrong(config.read(given)))
 
     @answered
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802

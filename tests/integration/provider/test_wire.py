@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2
 
+import bayplan
 from bayplan import __version__
 from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
 from plugin import CallError, Plugin, kinds, plugin
@@ -39,6 +40,13 @@ def test_start_handshake_and_schema():
             False,
             True,
         )
+
+
+def test_the_folder_that_pulumi_starts():
+    folder = Path(bayplan.__file__).parent / "pulumi/plugin"
+    assert (folder / "PulumiPlugin.yaml").is_file()
+    with plugin(None, argv=[sys.executable, folder, "127.0.0.1:1"]) as started:
+        assert started.stub.GetPluginInfo(Empty()).version == __version__
 
 
 def test_bad_input_is_told_by_its_path():
@@ -89,7 +97,9 @@ def test_configuration_is_checked_and_compared():
         assert {one.property for one in checked.failures} == {"host", "engine", "wokers"}
         registries = json.dumps([{"registry": "r.example", "username": "u", "password": "p"}])
         given = {"host": "ssh://root@a", "workers": "2", "registries": registries, "version": "0.1.0"}
-        assert not started.call("CheckConfig", news=encode(given)).failures
+        checked = started.call("CheckConfig", news=encode(given))
+        assert not checked.failures
+        assert decode(checked.inputs) == {**given, "registries": Secret(registries)}
         started.call("Configure", args=encode({**given, "registries": Secret(registries)}))
         moved = started.call("DiffConfig", olds=encode(given), news=encode({**given, "host": "ssh://root@b"}))
         assert kinds(moved) == {"host": "update-replace"}
