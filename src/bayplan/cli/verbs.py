@@ -147,7 +147,7 @@ def carry_out(
             "lock_timeout": limit,
         }
         if recovers:
-            from bayplan import recovery
+            from bayplan.app import recovery
 
             made, outcome, back = recovery.converge(make, runtime, settings, on_recovery=turn_back, **told)
         else:

@@ -66,7 +66,7 @@ def _way_back(
     failed: Plan, outcome: Outcome, runtime: Runtime, settings: Settings
 ) -> tuple[str, Callable[[], Plan]] | None:
     """To what, and what plans it; None when nothing is taken back."""
-    from bayplan import history
+    from bayplan.app import history
     from bayplan.reconcile import taking_back
 
     before = history.generation_before(failed, settings) if settings.on_failure == "rollback" else None
