@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile import remembering
-from bayplan.reconcile.apply import Outcome, apply_plan
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
-from bayplan.reconcile.walk import Event
 from bayplan.record import engines
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
@@ -27,6 +26,7 @@ from bayplan.runtime.verbs import Finding
 if TYPE_CHECKING:
     from bayplan.reconcile import events as happened
     from bayplan.reconcile.verbs import Command, Done
+    from bayplan.reconcile.walk import Event
     from bayplan.runtime.images import Freed
     from bayplan.runtime.native.resume import Resumed
 
@@ -130,6 +130,8 @@ def apply(
     if not wanted.changed and not wanted.noted:
         remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
+    from bayplan.reconcile.apply import apply_plan
+
     journal = Journal(settings.state_root / "record.db")
     try:
         return apply_plan(
