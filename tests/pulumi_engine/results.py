@@ -1,11 +1,9 @@
 """What a run did, as tests look at it."""
 
-import re
 import threading
 from dataclasses import dataclass, field
 
 QUIET = ("same", "read", "refresh")
-BEFORE_ID = re.compile(r"-[0-9a-f]{7}$")
 
 
 @dataclass

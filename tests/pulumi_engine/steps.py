@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 
 from pulumi_engine.plugin import ProviderError, detailed
-from pulumi_engine.state import Resource
 from pulumi_engine.wire import UNKNOWN, with_secrets
 
 
@@ -138,6 +137,3 @@ class Steps:
 def not_known(resource):
     """Outputs of a resource whose provider is not configured yet: its inputs, and nothing else is known."""
     return {name: UNKNOWN if value is None else value for name, value in resource.inputs.items()}
-
-
-__all__ = ["Resource", "StepError", "Steps", "not_known"]

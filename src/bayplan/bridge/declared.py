@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretBytes, ValidationError
 
-from bayplan import kept
+from bayplan.app import kept
 from bayplan.errors import DeclarationError
 from bayplan.models import (
     RESOURCE_MODELS,

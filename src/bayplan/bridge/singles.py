@@ -15,7 +15,8 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bayplan import app, engines, kept
+from bayplan import app, engines
+from bayplan.app import kept
 from bayplan.bridge.answers import failure, shown
 from bayplan.bridge.containers import await_health, plan_of
 from bayplan.bridge.declared import read
@@ -32,7 +33,7 @@ from bayplan.errors import (
     UnsupportedError,
 )
 from bayplan.models import Condition, Duration, Kind, ResourceId, Settings
-from bayplan.reconcile.apply import Outcome
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 

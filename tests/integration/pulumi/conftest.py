@@ -35,7 +35,7 @@ import pulumi_bayplan as bayplan
 class Host:
     """A core of its own on this host, with the image lab/busybox in two versions."""
 
-    def __init__(self, tag, pool="10.205.0.0/16"):
+    def __init__(self, tag, pool="10.204.0.0/16"):
         self.settings = Settings(
             state_root=ROOT / f"u{tag}",
             run_root=Path(f"/run/bayplan-tests/u{tag}"),
@@ -90,7 +90,7 @@ def host():
 @pytest.fixture
 def hosts():
     """Three cores on this machine."""
-    made = [Host(secrets.token_hex(2), pool=f"10.205.{64 * number}.0/18") for number in range(1, 4)]
+    made = [Host(secrets.token_hex(2), pool=f"10.204.{64 * number}.0/18") for number in range(1, 4)]
     for one in made:
         with one.runtime() as runtime:
             runtime.image_verbs.tag("lab/busybox", "busybox:stable")

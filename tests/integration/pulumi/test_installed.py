@@ -13,7 +13,7 @@ from pulumi_engine.cli import MISSING
 
 TOP = Path(__file__).parents[3]
 PLUGIN = "bayplan/pulumi/plugin"
-PROGRAM = 'import pulumi_bayplan as bayplan\nbayplan.Network("front", subnet="10.205.9.0/24")\n'
+PROGRAM = 'import pulumi_bayplan as bayplan\nbayplan.Network("front", subnet="10.204.9.0/24")\n'
 
 
 def test_the_folder_of_the_plugin_names_the_environment_that_it_is_in():

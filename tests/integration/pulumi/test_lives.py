@@ -10,7 +10,7 @@ from bayplan.models import Container, Duration, Image, Kind, ResourceId
 pytestmark = pytest.mark.host
 SLEEP = 'command=["sleep", "1000"], stop_grace_period="0s"'
 FLEET = """
-front = bayplan.Network("front", subnet="10.205.77.0/24")
+front = bayplan.Network("front", subnet="10.204.77.0/24")
 data = bayplan.Volume("data")
 web = bayplan.Container("web", image="lab/busybox", networks=[{{"network": front.name, "aliases": ["www"]}}],
     mounts=[{{"type": "volume", "source": data.name, "target": "/data"}}], labels={{"tier": "{tier}"}},
@@ -34,11 +34,11 @@ def test_from_nothing_through_drift_and_changes_to_nothing(ship, host):
     made = engine.up()
     assert made.changes == shown.changes, made
     name = made.outputs["name"]
-    assert made.outputs["subnets"] == ["10.205.77.0/24"]
+    assert made.outputs["subnets"] == ["10.204.77.0/24"]
     (address,) = made.outputs["address"].values()
     there = host.containers()[name]
     assert there.status.addresses == made.outputs["address"]
-    assert address.startswith("10.205.77.")
+    assert address.startswith("10.204.77.")
     assert there.actual.labels["tier"] == "one"
 
     assert engine.up().changes == {}
@@ -232,7 +232,7 @@ def test_what_is_there_can_be_looked_at(ship, host):
         runtime.wait("seen", "service_completed_successfully", Duration(seconds=20))
     engine = ship("""
         seen = bayplan.Container.get("seen", "seen")
-        net = bayplan.Network("net", subnet="10.205.78.0/24")
+        net = bayplan.Network("net", subnet="10.204.78.0/24")
         pulumi.export("command", seen.command)
         pulumi.export("state", bayplan.get_container(name="seen").state)
         pulumi.export("lines", bayplan.get_logs(container="seen", tail=1).text)
@@ -248,7 +248,7 @@ def test_what_is_there_can_be_looked_at(ship, host):
         "command": ["sh", "-c", "echo one; echo two"],
         "state": "exited",
         "lines": "two",
-        "subnets": ["10.205.78.0/24"],
+        "subnets": ["10.204.78.0/24"],
         "here": True,
         "steps": ["network new_default", "container new-a-1"],
     }

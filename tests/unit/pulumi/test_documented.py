@@ -1,5 +1,6 @@
 """docs/pulumi-testing.md: its program and its tests, run as a reader would."""
 
+import json
 import os
 import re
 import subprocess
@@ -23,7 +24,7 @@ def test_the_documented_unit_tests_pass(tmp_path):
 
 def test_documents_name_every_resource_and_function():
     text = (TOP / "docs/pulumi.md").read_text()
-    schema = __import__("json").loads((TOP / "src/bayplan/pulumi/schema.json").read_text())
+    schema = json.loads((TOP / "src/bayplan/pulumi/schema.json").read_text())
     for token in (*schema["resources"], *schema["functions"]):
         name = token.rpartition(":")[2]
         assert name in text, name

@@ -45,7 +45,7 @@ class Environment(pulumi.ComponentResource):
         name: str,
         *,
         definition: Mapping[str, Any],
-        environments: Mapping[str, Mapping[str, Any]],
+        environments: Mapping[str, Any],
         allow: Mapping[str, str] | Sequence[str] = (),
         current: str | None = None,
         project: str | None = None,
@@ -92,9 +92,7 @@ def merged(base: Any, over: Any) -> Any:
     return {**base, **both}
 
 
-def compared(
-    definition: Mapping[str, Any], environments: Mapping[str, Mapping[str, Any]], allow: Sequence[str]
-) -> list[Difference]:
+def compared(definition: Mapping[str, Any], environments: Mapping[str, Any], allow: Sequence[str]) -> list[Difference]:
     """Every place in which an environment is not as declared for all. What is not known yet counts as another value."""
     return [
         Difference(name, ".".join(place), next((rule for rule in allow if covers(rule, place)), ""))
