@@ -59,11 +59,12 @@ class ContainerResource(Single):
         has_completed = task.old.get("state") == "exited" and task.old.get("exitCode") == 0
         return "present" if values.get("wait") == "completed" and has_completed else "started"
 
-    def finish(self, task: Task, values: Mapping[str, Any]) -> None:
+    def finish(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Wait for its health, or for its end with success."""
         wait = values.get("wait", "running")
         if wait == "running" or self._state(task, values) == "present" or values.get("running") is False:
-            return
+            return False
         limit = Duration.parse(values["wait_timeout"]).total_seconds() if "wait_timeout" in values else _WAIT_S
         options = {"name": values["name"], "condition": wait, "timeout_s": limit}
         task.session.connection.ask("reached", options)
+        return True

@@ -120,8 +120,10 @@ class Single:
         """Inputs that would make what is there."""
         return secrecy.wrapped(self.shape.fields, imports.inputs(self.shape, row["fields"]))
 
-    def finish(self, task: Task, values: Mapping[str, Any]) -> None:
-        """What is waited for once it is made."""
+    def finish(self, task: Task, values: Mapping[str, Any]) -> bool:
+        """Wait for what it is to reach once it is made; whether there was anything to wait for."""
+        del task, values
+        return False
 
     def _done(self, task: Task, values: Mapping[str, Any]) -> Values:
         name = str(values["name"])
@@ -135,17 +137,14 @@ class Single:
                 raise RefusedError.of(error)
             raise self._partly(task, name, row, told(RefusedError.of(error)))
         try:
-            self.finish(task, values)
+            waited = self.finish(task, values)
         except BayplanError as failed:
             with contextlib.suppress(BayplanError):
                 row = task.session.observed(self.shape.kind, name) or row
             raise self._partly(task, name, row, told(failed)) from failed
-        if self._waits(values):
+        if waited:
             row = task.session.observed(self.shape.kind, name) or row
         return outputs(self.shape, task.inputs, self.seen(row))
-
-    def _waits(self, values: Mapping[str, Any]) -> bool:
-        return "wait" in values
 
     def _partly(self, task: Task, name: str, row: Mapping[str, Any], reason: str) -> PartlyMadeError:
         return PartlyMadeError(reason, name, outputs(self.shape, task.inputs, self.seen(row)), task.inputs)
