@@ -46,8 +46,8 @@ class Plugin:
             stderr=stderr,
             env={**os.environ, **(environment or {})},
         )
-        port = int(self.process.stdout.readline())
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
+        self.port = int(self.process.stdout.readline())
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options=_OPTIONS)
         self.stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
         if configuration is not None:
             self.call("Configure", args=encode(configuration))

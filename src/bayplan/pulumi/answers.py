@@ -16,6 +16,7 @@ import grpc
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
 from bayplan.errors import BayplanError, DeclarationError, UnavailableError
+from bayplan.pulumi import peers
 from bayplan.pulumi.failures import PartlyMadeError, Wrong, told
 from bayplan.pulumi.values import any_of, encode
 
@@ -31,6 +32,7 @@ def answered(method: Callable[[Any, Any, grpc.ServicerContext], T]) -> Callable[
     @functools.wraps(method)
     def caught(self: Any, request: Any, context: grpc.ServicerContext) -> T:
         try:
+            peers.check(context.peer())
             return method(self, request, context)
         except PartlyMadeError as error:
             _tell_partly(context, error)

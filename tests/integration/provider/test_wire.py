@@ -1,7 +1,9 @@
 """The plugin as a process: how it starts, what it accepts, what it says of bad input and of hosts that fail."""
 
 import json
+import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -259,6 +261,30 @@ def test_a_plugin_that_is_killed_takes_its_bridge_along(core):
         while Path(f"/proc/{bridge}/cmdline").exists() and Path(f"/proc/{bridge}/cmdline").read_bytes():
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+STRANGER = """
+import os, sys
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime.proto import provider_pb2_grpc
+os.setgid(65534), os.setuid(65534)
+stub = provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}"))
+try:
+    print(stub.GetPluginInfo(Empty()).version)
+except grpc.RpcError as error:
+    print(error.details())
+"""
+
+
+@host
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_no_other_user_may_ask():
+    with plugin(None) as started:
+        stranger = [sys.executable, "-c", STRANGER, str(started.port)]
+        said = subprocess.run(stranger, capture_output=True, text=True, check=True).stdout
+        assert said.startswith("user 65534 may not ask this plugin")
+        assert started.stub.GetPluginInfo(Empty()).version == __version__
 
 
 @host

@@ -8,8 +8,9 @@ import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
+from bayplan.errors import AccessDeniedError
 from bayplan.models import Container
-from bayplan.pulumi import config, naming, secrecy
+from bayplan.pulumi import config, naming, peers, secrecy
 from bayplan.pulumi.batches import Batches
 from bayplan.pulumi.configuration import Configuration
 from bayplan.pulumi.failures import LostError, PartlyMadeError
@@ -31,6 +32,9 @@ class Context:
     def __init__(self):
         self.code = self.text = None
         self.trailing = ()
+
+    def peer(self):
+        return ""  # this process
 
     def abort(self, code, text):
         self.code, self.text = code, text
@@ -189,3 +193,22 @@ def test_what_is_half_made_is_told_with_what_there_is():
     assert (partly.id, list(partly.reasons)) == ("web-1", ["it ended"])
     assert decode(partly.properties) == {"state": "exited", "key": Secret("k")}
     assert decode(partly.inputs) == {"image": "x", "a": UNKNOWN}
+
+
+def test_only_an_open_connection_of_an_own_user_is_heard(monkeypatch, tmp_path):
+    table, other = tmp_path / "tcp", tmp_path / "tcp6"
+    monkeypatch.setattr(peers, "TABLES", (table, other))
+    monkeypatch.setenv("SUDO_UID", "1000")
+    peers.check("ipv4:127.0.0.1:8080")  # a host without /proc
+    row = "0: 0100007F:{:04X} 0100007F:0050 {} 00000000:00000000 00:00000000 00000000 {} 0 1\n"
+    rows = [(8080, "01", 4242), (8081, "05", 0), (8082, "01", 1000), (8083, "01", 0)]
+    table.write_text("sl local rem st\n" + "".join(row.format(*one) for one in rows))
+    mapped = row.replace("0: 0100007F:", "0: 0000000000000000FFFF00000100007F:")
+    other.write_text("sl local rem st\n" + mapped.format(8084, "01", 0))
+    for port in (8082, 8083, 8084):
+        peers.check(f"ipv4:127.0.0.1:{port}")
+    with pytest.raises(AccessDeniedError, match="user 4242 may not ask"):
+        peers.check("ipv4:127.0.0.1:8080")
+    for port in (8081, 9999):  # closed already, which the kernel shows as root's; and none at all
+        with pytest.raises(AccessDeniedError, match="somebody who has gone"):
+            peers.check(f"ipv4:127.0.0.1:{port}")
