@@ -32,7 +32,7 @@ def answered(method: Callable[[Any, Any, grpc.ServicerContext], T]) -> Callable[
     @functools.wraps(method)
     def caught(self: Any, request: Any, context: grpc.ServicerContext) -> T:
         try:
-            peers.check(context.peer())
+            peers.check(context.peer(), self.port)
             return method(self, request, context)
         except PartlyMadeError as error:
             _tell_partly(context, error)

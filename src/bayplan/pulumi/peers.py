@@ -23,24 +23,28 @@ _LOOKS = 3
 """A row can be passed over while others come and go."""
 
 
-def check(peer: str) -> None:
-    """Raise AccessDeniedError for a peer (as gRPC writes it) of another user. Hosts without /proc cannot tell."""
+def check(peer: str, port: int) -> None:
+    """Raise AccessDeniedError for a peer (as gRPC writes it) of our ``port`` that is another user's.
+
+    Hosts without /proc cannot tell.
+    """
     found = _PEER.fullmatch(peer)
     if found is None or not TABLES[0].exists():
         return
-    owner = _owner(int(found[1]))
+    owner = _owner(int(found[1]), port)
     if owner not in _allowed():
         who = "somebody who has gone" if owner is None else f"user {owner}"
         raise AccessDeniedError(f"{who} may not ask this plugin", hint="run Pulumi and the plugin as one user")
 
 
-def _owner(port: int) -> int | None:
-    """The user whose socket it is; None when it has none any more.
+def _owner(port: int, ours: int) -> int | None:
+    """The user whose connection it is, from ``port`` to ``ours``; None when there is none any more.
 
     Only an open connection counts (proc_net_tcp, "uid"): the kernel shows one that was closed as root's.
     """
-    local = "|".join(map(_written, _ADDRESSES))
-    row = re.compile(rf"^ *\d+: (?:{local}):{port:04X} \S+ {_ESTABLISHED} \S+ \S+ \S+ +(\d+) ", re.MULTILINE)
+    here = f"(?:{'|'.join(map(_written, _ADDRESSES))})"
+    ends = f"{here}:{port:04X} {here}:{ours:04X}"
+    row = re.compile(rf"^ *\d+: {ends} {_ESTABLISHED} \S+ \S+ \S+ +(\d+) ", re.MULTILINE)
     for table in TABLES * _LOOKS:
         found = row.search(table.read_text() if table.exists() else "")
         if found is not None:

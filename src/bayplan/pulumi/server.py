@@ -60,6 +60,6 @@ def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
     """A server on a free port of loopback."""
     server = grpc.server(ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="call"), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = servicer.port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, port

@@ -21,7 +21,9 @@ _ACCEPTS = {"acceptSecrets": True, "acceptResources": True, "acceptOutputs": Fal
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """One provider of one program."""
+    """One provider of one program. ``port`` is where it is asked."""
+
+    port = 0
 
     def __init__(self, directory: Path | None = None, engine: str = "") -> None:
         self._logs = Logs(engine)

@@ -199,16 +199,17 @@ def test_only_an_open_connection_of_an_own_user_is_heard(monkeypatch, tmp_path):
     table, other = tmp_path / "tcp", tmp_path / "tcp6"
     monkeypatch.setattr(peers, "TABLES", (table, other))
     monkeypatch.setenv("SUDO_UID", "1000")
-    peers.check("ipv4:127.0.0.1:8080")  # a host without /proc
+    peers.check("ipv4:127.0.0.1:8080", 80)  # a host without /proc
     row = "0: 0100007F:{:04X} 0100007F:0050 {} 00000000:00000000 00:00000000 00000000 {} 0 1\n"
     rows = [(8080, "01", 4242), (8081, "05", 0), (8082, "01", 1000), (8083, "01", 0)]
     table.write_text("sl local rem st\n" + "".join(row.format(*one) for one in rows))
-    mapped = row.replace("0: 0100007F:", "0: 0000000000000000FFFF00000100007F:")
+    mapped = row.replace("0100007F:", "0000000000000000FFFF00000100007F:")
     other.write_text("sl local rem st\n" + mapped.format(8084, "01", 0))
     for port in (8082, 8083, 8084):
-        peers.check(f"ipv4:127.0.0.1:{port}")
+        peers.check(f"ipv4:127.0.0.1:{port}", 80)
     with pytest.raises(AccessDeniedError, match="user 4242 may not ask"):
-        peers.check("ipv4:127.0.0.1:8080")
-    for port in (8081, 9999):  # closed already, which the kernel shows as root's; and none at all
+        peers.check("ipv4:127.0.0.1:8080", 80)
+    # Closed already, which the kernel shows as root's; none at all; and one to somewhere else.
+    for port, ours in ((8081, 80), (9999, 80), (8083, 81)):
         with pytest.raises(AccessDeniedError, match="somebody who has gone"):
-            peers.check(f"ipv4:127.0.0.1:{port}")
+            peers.check(f"ipv4:127.0.0.1:{port}", ours)
