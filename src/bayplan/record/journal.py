@@ -58,15 +58,16 @@ class Journal:
                     path.chmod(0o600)
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     self._connection.execute("PRAGMA synchronous = NORMAL")
-                self._check()
+                version = self._check()
                 self._connection.executescript(_SCHEMA)
-                if not to_read:
+                if not to_read and version != VERSION:
                     self._connection.execute(f"PRAGMA user_version = {VERSION}")
             except BaseException:
                 self._connection.close()
                 raise
 
-    def _check(self) -> None:
+    def _check(self) -> int:
+        """The version of its schema; raises for one that is newer or damaged."""
         version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if version > VERSION:
             raise UnsupportedError(
@@ -78,6 +79,7 @@ class Journal:
         found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
+        return version
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
