@@ -61,6 +61,10 @@ volumes:
   returned: always
   type: list
   elements: dict
+report:
+  description: What it declares and runs, secrets as fingerprints.
+  returned: with O(report=true)
+  type: dict
 engine:
   description: Who runs it.
   returned: always

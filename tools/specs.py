@@ -51,7 +51,7 @@ STATES = {
     "node": (["present", "absent"], "present"),
     "container": (list(CONTAINER_STATES), "started"),
     "stack": (["present", "absent"], "present"),
-    **dict.fromkeys(("secret", "config", "registry_login"), (["present", "absent"], "present")),
+    **dict.fromkeys(("secret", "config", "registry_login", "registry"), (["present", "absent"], "present")),
 }
 STATE_NOTES = {
     "container": [
@@ -62,6 +62,7 @@ STATE_NOTES = {
     ],
     "volume": ["V(absent) removes its data too."],
     "node": ["V(absent) drains it, and lets it leave the swarm."],
+    "registry": ["V(absent) keeps what it holds unless asked; users and configuration go."],
     "stack": ["V(absent) keeps volumes and images unless asked."],
 }
 ATTRIBUTES = {

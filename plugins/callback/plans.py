@@ -11,8 +11,8 @@ type: aggregate
 short_description: Plans as lines that people read
 description:
   - After a task that made a plan, a line for each step; in check mode too. Values that may be secret are masked in it.
-  - How far a long pull or build is, nobody knows where Ansible runs; so a task that goes on is told of
-    now and then, with the time that it takes.
+  - A task that goes on is told of now and then, with the time that it takes and how far its pulls and builds are.
+    The latter is asked of the target by a further command, where the task itself needs no module there.
 version_added: 0.1.0
 author:
   - Bayplan contributors (@bayplan)
@@ -49,6 +49,7 @@ from threading import Event, Thread
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.bayplan.containers.plugins.plugin_utils import _telling
 
 OURS = "bayplan.containers."
 SIGNS = {"create": "+", "pull": "+", "build": "+", "delete": "-", "re-create": "±"}
@@ -67,6 +68,10 @@ class CallbackModule(CallbackBase):
         self._running: dict[tuple[str, str], float] = {}
         self._ended = Event()
         self._teller: Thread | None = None
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Tasks are run by processes that begin with what is set here."""
+        _telling.every_s = int(self.get_option("still_after"))
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """A task of ours begins on a host."""

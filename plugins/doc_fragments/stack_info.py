@@ -15,4 +15,9 @@ options:
     - Name of the project.
     type: str
     required: true
+  report:
+    description:
+    - Also what it declares and runs, as C(bayplan parity) compares it.
+    type: bool
+    default: false
 """

@@ -14,8 +14,8 @@ ENGINE = ("engine", "engine_address", "engine_context", "engine_tls")
 COMMON = ("settings", "bayplan_command", *ENGINE)
 OWN = ("state", *COMMON)
 # Maps whose values may be secret, at any depth, and options that may hold one anywhere.
-SECRET_MAPS = ("environment", "env", "args")
-SECRET_OPTIONS = ("definition", "data", "content", "stdin")
+SECRET_MAPS = ("environment", "env", "args", "users")
+SECRET_OPTIONS = ("definition", "data", "content", "stdin", "config")
 MASK = "********"
 
 

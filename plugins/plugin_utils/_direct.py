@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import shlex
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import merge_hash
 from ansible_collections.bayplan.containers.plugins.module_utils import _launch
+from ansible_collections.bayplan.containers.plugins.plugin_utils import _telling
 from ansible_collections.bayplan.containers.plugins.plugin_utils._here import AbsentError, run
 
 display = Display()
@@ -44,7 +46,7 @@ class DirectAction(ActionBase):
             self._update_module_args(self._task.action, complete, task_vars)
             name = self._task.action.rpartition(".")[2]
             try:
-                said = run(name, complete, lambda request, named: self._carry(request, named, task_vars))
+                said = run(name, complete, lambda request, named: self._told(request, named, task_vars))
             except AbsentError as error:
                 why_not = str(error)
             else:
@@ -72,6 +74,21 @@ class DirectAction(ActionBase):
             return "su wants a terminal"
         asks = become.expect_prompt() and not connection.get_option("pipelining")
         return "a password is asked for, and pipelining is off" if asks else ""
+
+    def _told(self, request: str, named: str | None, task_vars: dict[str, Any]) -> tuple[int, str, str]:
+        """Carry the request; meanwhile another hears now and then how far it is, where somebody wants to see it."""
+        silent = self._task.no_log or self._task.check_mode
+        if not _telling.every_s or silent:
+            return self._carry(request, named, task_vars)
+        twin = copy.copy(self)
+        twin._connection = copy.copy(self._connection)  # each has one command at a time
+
+        def hear(question: str) -> str:
+            return DirectAction._carry(twin, question, named, task_vars)[1]
+
+        host = str(task_vars.get("inventory_hostname"))
+        with _telling.heard(request, hear, lambda line: display.display(f"  {host}: {line}")) as telling:
+            return self._carry(telling, named, task_vars)
 
     def _carry(self, request: str, named: str | None, task_vars: dict[str, Any]) -> tuple[int, str, str]:
         """Run the bridge on the target. Raises AbsentError when it did not begin."""

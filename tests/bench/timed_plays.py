@@ -1,6 +1,7 @@
 """Plays that are timed: a copy of the collection, an inventory, and ansible-playbook as a user starts it."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,7 @@ class Plays:
             "PATH": path or os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
         }
-        self.folder, self.python, self.taken = folder, str(python), {}
+        self.folder, self.python, self.taken, self.used = folder, str(python), {}, {}
 
     def inventory(self, hosts):
         """Host to variables, for the plays from now on."""
@@ -43,24 +44,34 @@ class Plays:
         book = self.folder / "play.yml"
         book.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords}]))
         argv = [PLAYBOOK, "-i", self.folder / "hosts.yml", "-f", str(forks), book]
-        began = time.perf_counter()
+        began, before = time.perf_counter(), _used()
         done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=False)
         taken = time.perf_counter() - began
         assert done.returncode == 0, done.stdout + done.stderr
         self.taken.setdefault(name, []).append(taken)
+        self.used.setdefault(name, []).append(_used() - before)
         return done.stdout
 
     def median(self, name):
         """Of the seconds that plays of that name took."""
         return statistics.median(self.taken[name])
 
+    def processor(self, name):
+        """Seconds of processor time, likewise: of Ansible and what it has waited for, not of a server's side."""
+        return statistics.median(self.used[name])
+
     def table(self):
         """A line for each name."""
         return "\n".join(
             f"{name:<52} min {min(taken):6.2f}  median {statistics.median(taken):6.2f}  max {max(taken):6.2f} s"
-            f"  n={len(taken)}"
+            f"  processor {self.processor(name):6.2f} s  n={len(taken)}"
             for name, taken in self.taken.items()
         )
+
+
+def _used():
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
 
 
 def verdict(name, figure, bar):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bayplan import adopt, app, history, prune, repair
+from bayplan import app
+from bayplan.app import adopt, history, prune, repair
 from bayplan.errors import CorruptStateError
 from bayplan.models import Kind
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bayplan import app
+from bayplan.bridge import telling
 from bayplan.bridge.answers import done, failure, shown
 from bayplan.bridge.as_it_is import completed
 from bayplan.bridge.request import read_resources
@@ -44,7 +45,7 @@ def container(asked: Asked) -> dict[str, Any]:
 
         if asked.check:
             return {**shown(make()), "result": None, **_inspected(wanted, runtime)}
-        plan, outcome = app.converge(make, runtime, settings)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
         response = {**shown(plan), **done(outcome)}
         if not response.get("failed"):
             response |= _afterwards(wanted, plan, runtime, settings)

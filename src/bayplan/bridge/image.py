@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan import app
+from bayplan.bridge import telling
 from bayplan.bridge.answers import differing, done, failure, shown
 from bayplan.bridge.image_acts import Act, acts, do
 from bayplan.bridge.request import read_resources
@@ -60,7 +61,7 @@ def image(asked: Asked) -> dict[str, Any]:
         if asked.check:
             plan = make()
             return _answered(asked, runtime, plan, {}, list(acts(asked, runtime, name, fresh=plan.changed)))
-        plan, outcome = app.converge(make, runtime, settings)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
         told = done(outcome)
         acted: list[Act] = []
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayplan import app, history
+from bayplan import app
+from bayplan.app import history
+from bayplan.bridge import telling
 from bayplan.bridge.answers import done, shown
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import BayplanError, DeclarationError
@@ -27,7 +29,7 @@ def generation(asked: Asked) -> dict[str, Any]:
 
         if asked.check:
             return {**shown(make()), "result": None, "generations": _kept(project, settings)}
-        plan, outcome = app.converge(make, runtime, settings)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
         return {**shown(plan), **done(outcome), "generations": _kept(project, settings)}
 
 

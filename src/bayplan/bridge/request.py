@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bayplan.bridge import networks, spellings
 from bayplan.errors import DeclarationError
 from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, Resource, ResourceId, Settings, Stack
 
@@ -71,9 +70,14 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
         kind = _kind(item)
         values = {name: value for name, value in item.items() if name != "kind"}
         of_image: dict[str, Any] = {}
+        # Their spellings are those of Compose files, whose reader comes along.
         if kind is Kind.CONTAINER:
+            from bayplan.bridge import spellings
+
             values, of_image = spellings.read(values)
         elif kind is Kind.NETWORK:
+            from bayplan.bridge import networks
+
             values = networks.read(values)
         if isinstance(values.get("build"), dict):
             built = values["build"].items()

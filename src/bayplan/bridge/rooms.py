@@ -25,8 +25,10 @@ ROOMS: Mapping[str, str] = {
     **dict.fromkeys(("volume_backup", "volume_restore"), "volumes"),
     **dict.fromkeys(("secret", "config"), "kept"),
     "registry_login": "logins",
+    "registry": "registries",
     "containers": "listing",
     "send": "sent",
+    "told": "telling",
 }
 
 

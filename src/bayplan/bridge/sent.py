@@ -36,8 +36,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 def send(asked: Asked) -> dict[str, Any]:
     """Keep contents until the request that needs them. Raises DeclarationError for what is not what it says."""
-    waiting = _waiting(engines.chosen(asked.settings))
-    files.private_directory(waiting)
+    contents = {}
     for digest, packed in (asked.options.get("contents") or {}).items():
         try:
             data = zlib.decompress(base64.b64decode(packed, validate=True))
@@ -45,8 +44,17 @@ def send(asked: Asked) -> dict[str, Any]:
             raise DeclarationError(f"content {digest}: {error}", where="request") from error
         if hashlib.sha256(data).hexdigest() != digest:
             raise DeclarationError(f"content {digest} has another digest", where="request")
-        files.atomic_write(waiting / digest, data, durable=False)
+        contents[digest] = data
+    keep(engines.chosen(asked.settings), contents)
     return {"changed": False, "plan": None, "diff": None, "result": None}
+
+
+def keep(settings: Settings, contents: Mapping[str, bytes]) -> None:
+    """Keep contents, by their digests, until the request that needs them."""
+    waiting = _waiting(settings)
+    files.private_directory(waiting)
+    for digest, data in contents.items():
+        files.atomic_write(waiting / digest, data, durable=False)
 
 
 class Sent:

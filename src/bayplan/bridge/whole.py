@@ -35,14 +35,19 @@ def host_info(asked: Asked) -> dict[str, Any]:
 
 def stack_info(asked: Asked) -> dict[str, Any]:
     """What a project has: each resource with its state, containers with health, addresses and ports."""
-    project = asked.text("project_name")
+    project, told = asked.text("project_name"), dict[str, Any]()
     with asked.opened(project) as (runtime, settings):
+        if asked.options.get("report"):
+            from bayplan.app import environments
+
+            told["report"] = environments.report(project, runtime, settings).model_dump(mode="json")
         found = [item for item in runtime.observe(Scope(project=project)).resources.values() if not item.superseded]
     found.sort(key=lambda item: (str(item.id.kind), item.id.name))
     containers = [item for item in found if item.actual.kind is Kind.CONTAINER]
     live = [item for item in containers if item.status.state.value in _LIVE]
     return {
         "changed": False,
+        **told,
         "exists": bool(found),
         "engine": settings.engine,
         "running": len(live),

@@ -46,7 +46,7 @@ def _verb(
 
 def make(options: Namespace) -> int:
     """Pull and build what is missing, then write it."""
-    from bayplan import bundles
+    from bayplan.app import bundles
     from bayplan.cli.progress import Ticker
 
     with opened(options) as (runtime, settings):
@@ -61,7 +61,8 @@ def make(options: Namespace) -> int:
 
 
 def _bring(options: Namespace, runtime: Runtime, settings: Settings) -> None:
-    from bayplan import app, bundles
+    from bayplan import app
+    from bayplan.app import bundles
     from bayplan.models import Stack
 
     wanted = bundles.missing(stack(options), runtime)
@@ -72,7 +73,7 @@ def _bring(options: Namespace, runtime: Runtime, settings: Settings) -> None:
 
 def look(options: Namespace) -> int:
     """Print what a bundle has."""
-    from bayplan import bundles
+    from bayplan.app import bundles
 
     with bundles.opened(options.bundle) as made:
         found = made.bundle
@@ -102,7 +103,7 @@ def apply(options: Namespace) -> int:
 
 def apply_file(options: Namespace, path: Path) -> int:
     """Apply a bundle; the plan is shown first, as always."""
-    from bayplan import bundles
+    from bayplan.app import bundles
     from bayplan.cli import verbs
     from bayplan.cli.progress import Ticker
 

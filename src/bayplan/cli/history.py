@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from bayplan import engines
-from bayplan import history as room
+from bayplan.app import history as room
 from bayplan.cli import verbs
 from bayplan.cli.colour import style
 from bayplan.cli.common import opened, project, settings_of, show, stack_if_any, table

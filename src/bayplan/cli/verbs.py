@@ -22,7 +22,7 @@ from bayplan.cli.streams import detach_keys
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Container, Image, ImageReference, Kind, PullPolicy, Settings, Stack
 from bayplan.reconcile import render
-from bayplan.reconcile.apply import Outcome
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Observed, Runtime
 
@@ -147,7 +147,7 @@ def carry_out(
             "lock_timeout": limit,
         }
         if recovers:
-            from bayplan import recovery
+            from bayplan.app import recovery
 
             made, outcome, back = recovery.converge(make, runtime, settings, on_recovery=turn_back, **told)
         else:

@@ -35,7 +35,7 @@ from bayplan.models.reference import ImageReference
 from bayplan.models.rolling import RollbackPolicy, UpdateConfig
 from bayplan.models.secret import FileGrant
 from bayplan.models.settings import Settings
-from bayplan.models.stack import RESOURCE_MODELS, Allowance, Stack
+from bayplan.models.stack import RESOURCE_MODELS, Allowance, Holder, Stack
 from bayplan.models.types import ByteSize, Capability, Digest, Duration
 from bayplan.models.volume import Volume
 
@@ -61,6 +61,7 @@ __all__ = [
     "Entitlement",
     "FileGrant",
     "HealthCheck",
+    "Holder",
     "Hook",
     "Image",
     "ImageMount",

@@ -14,39 +14,14 @@ from bayplan.models import Duration
 from bayplan.reconcile import remembering
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.execute import Executor
-from bayplan.reconcile.plan import Plan, Step
+from bayplan.reconcile.outcome import Outcome
+from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event, Walk
 from bayplan.record import engines
 from bayplan.record.generations import Generations
 from bayplan.record.journal import FAILED, RECORDED, Journal
 from bayplan.runtime.protocol import Report, Runtime, silent
-from bayplan.values import frozen
-
-
-@frozen
-class Outcome:
-    """What an apply did."""
-
-    done: tuple[Step, ...] = ()
-    failed: tuple[tuple[Step, BaseException], ...] = ()
-    skipped: tuple[Step, ...] = ()
-    stopped: bool = False
-    """Told to stop before it had done everything."""
-    halted: bool = False
-    """A failure ended it; failures that a service's ``update_config`` goes on after do not."""
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was changed."""
-        return bool(self.done)
-
-    def raise_failure(self) -> None:
-        """Raise the first step's error, if one failed; KeyboardInterrupt when the apply was stopped."""
-        if self.failed:
-            raise self.failed[0][1]
-        if self.stopped:
-            raise KeyboardInterrupt
 
 
 def _no_event(_: Event) -> None:

@@ -13,6 +13,7 @@ from bayplan.models import (
     Condition,
     Container,
     Duration,
+    Holder,
     Image,
     Kind,
     Model,
@@ -117,7 +118,7 @@ class Note(Model):
     desired: Network | Volume | Container | SerializeAsAny[Resource] | None = Field(None, exclude=True)
 
 
-class Plan(Model):
+class Plan(Holder):
     """Everything one apply will do. ``basis`` is the fingerprint of the world it was made on."""
 
     version: int = PLAN_VERSION

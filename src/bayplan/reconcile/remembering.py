@@ -29,7 +29,7 @@ _log = logging.getLogger("bayplan.generations")
 def forget_gone(plan: Plan, runtime: Runtime, journal: Journal) -> None:
     """Forget a project of which a plan has left nothing but volumes: its engine, its generations."""
     if plan.project and all(item.action is Action.DELETE for item in plan.steps):
-        left = runtime.observe(Scope(project=plan.project)).resources.values()
+        left = runtime.observe(Scope(project=plan.project, presence=True)).resources.values()
         if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
             engines.release(journal, plan.project)
             Generations(journal).forget(plan.project, keep=0)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pydantic import Field, SecretBytes, SerializeAsAny
 
-from bayplan.models import Container, Duration, Image, Kind, Model, Network, Resource, ResourceId, Volume
+from bayplan.models import Container, Duration, Holder, Image, Kind, Model, Network, Resource, ResourceId, Volume
 from bayplan.runtime.verbs import Verbs
 from bayplan.values import frozen
 
@@ -74,7 +74,7 @@ class Status(Model):
     """Published ports as they are, also those that the host chose: ``ADDRESS:PORT->TARGET/PROTOCOL``."""
 
 
-class Observed(Model):
+class Observed(Holder):
     """One resource as it is on the host.
 
     ``actual`` is what the kernel and the disk show, ``declared`` what was last applied (None when it was not made by
@@ -108,6 +108,8 @@ class Scope(Model):
 
     project: str | None = None
     names: tuple[ResourceId, ...] = ()
+    presence: bool = False
+    """Only what there is and whether it runs, as a removal wants it: an engine need not look for drift within."""
 
 
 class ImageOrigin(StrEnum):

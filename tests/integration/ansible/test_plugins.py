@@ -225,6 +225,24 @@ def test_plans_are_shown_as_lines(core):
     assert secret not in core.output
 
 
+@pytest.mark.parametrize("silenced", [False, True], ids=["told", "silenced"])
+def test_long_work_tells_how_far_it_is(core, silenced):
+    core.environment = {
+        **core.environment,
+        "ANSIBLE_CALLBACKS_ENABLED": "bayplan.containers.plans",
+        "BAYPLAN_PLANS_STILL_AFTER": "1",
+    }
+    text = "FROM lab/busybox\nRUN echo first\nRUN sleep 3\n"
+    build = {
+        "name": "lab/slow",
+        "build": {"context": str(core.directory), "dockerfile_inline": text, "network": "none"},
+    }
+    core.play(("image", build, {"no_log": silenced}))
+    assert "goes on" in core.output
+    assert ("localhost: image docker.io/lab/slow:latest: " in core.output) is not silenced
+    assert not list((core.run / "telling").glob("*"))
+
+
 def test_lookups_and_filters(core):
     key, file = "k" * 16, core.directory / "secret"
     file.write_text("hunter2")

@@ -1,6 +1,8 @@
-"""The module stack and the playbooks up and down on the real core, with a Compose file of two services."""
+"""The module stack and the playbooks that begin with it, on the real core, with a Compose file of two services."""
 
+import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -81,7 +83,9 @@ def test_a_definition_and_what_is_wrong_with_one(core, tmp_path):
     assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
 
 
-def test_the_playbooks_up_and_down(core, environment, tmp_path):
+@pytest.fixture
+def book(core, environment, tmp_path):
+    """Plays a playbook of the collection on this machine's test core; gives what it said."""
     (tmp_path / "shop.yaml").write_text(COMPOSE)
     variables = {
         "project_src": str(tmp_path),
@@ -89,20 +93,63 @@ def test_the_playbooks_up_and_down(core, environment, tmp_path):
         "project_name": "bpa",
         "bayplan_settings": core.settings,
         "bayplan_become": False,
-        "bayplan_hosts": "localhost",
+        "bayplan_hosts": "here",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         "ansible_connection": "local",
     }
     (tmp_path / "vars.yml").write_text(yaml.safe_dump(variables))
 
-    def book(name, *arguments):
-        argv = [BIN / "ansible-playbook", f"bayplan.containers.{name}", "-e", f"@{tmp_path}/vars.yml", *arguments]
+    def play(name, *arguments, code=0, **more):
+        extra = ["-e", f"@{tmp_path}/vars.yml", "-e", json.dumps(more), *arguments]
+        argv = [BIN / "ansible-playbook", "-i", "here,", f"bayplan.containers.{name}", *extra]
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
+    return play
+
+
+def test_the_playbooks_up_and_down(core, book):
     assert "changed=1" in book("up")
     assert "changed=0" in book("up")
     assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
-    assert "changed=1" in book("down", "-e", '{"remove_volumes": true}')
+    assert "changed=1" in book("down", remove_volumes=True)
     assert names(core, "bpa") == []
+
+
+def test_the_playbooks_of_a_project_that_lives(core, book, tmp_path):
+    book("up")
+    (tmp_path / "shop.yaml").write_text(
+        COMPOSE.replace("image: lab/busybox", "image: lab/busybox\n    hostname: other")
+    )
+    book("up")
+    before = pids(core, "bpa")
+    assert "changed=1" in book("rollback", "--check")
+    assert pids(core, "bpa") == before
+    assert "changed=1" in book("rollback", generation=1)
+    assert "changed=0" in book("rollback", generation=1)
+    assert pids(core, "bpa") != before
+
+    assert "changed=0" in book("drift")
+    os.kill(pids(core, "bpa")["bpa-web-1"], signal.SIGKILL)
+    book("drift", "--check", code=2)
+    assert "bpa has drifted on here" in book("drift", code=2)
+    assert "changed=1" in book("drift", heal=True)
+    assert "changed=0" in book("drift")
+
+    reports = tmp_path / "parity"
+    assert "changed=0" in book("parity", parity_directory=str(reports))
+    assert json.loads((reports / "here.json").read_text())["project"] == "bpa"
+    assert (reports / "parity.html").is_file()
+
+    core.play(("volume", {"name": "bpa-full"}), ("volume", {"name": "bpa-empty"}))
+    (core.state / "volumes/bpa-full/_data/file").write_text("kept")
+    kept = {"volumes": ["bpa-full"], "backup_directory": str(tmp_path / "backup")}
+    book("backup", "--check", **kept)
+    assert not (tmp_path / "backup").exists()
+    book("backup", **kept)
+    assert "changed=0" in book("backup", **kept)
+    assert "changed=0" in book("backup", **kept, restore=True)
+    (core.state / "volumes/bpa-full/_data/file").unlink()
+    assert "changed=1" in book("backup", **kept, restore=True)
+    assert (core.state / "volumes/bpa-full/_data/file").read_text() == "kept"

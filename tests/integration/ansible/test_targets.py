@@ -16,6 +16,10 @@ PLANTED = "planted-"
 
 @pytest.fixture
 def run(core, environment, tmp_path):
+    yield from targets(core, environment, tmp_path)
+
+
+def targets(core, environment, tmp_path):
     """Plays targets; all that was said, and all that the core keeps, is searched for planted secrets."""
 
     def call(*names, **more):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bayplan import app, history
+from bayplan import app
+from bayplan.app import history
 from bayplan.models import Container, Settings, Stack
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal

@@ -1,4 +1,4 @@
-"""The verbs of generations: what a project was, how it differs, the way back. Beside ``app``, in the same manner."""
+"""The verbs of generations: what a project was, how it differs, the way back."""
 
 from __future__ import annotations
 

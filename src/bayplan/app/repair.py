@@ -1,4 +1,4 @@
-"""``repair``: damaged or lost records made anew of what runs and lies on disk. Beside ``app``, in the same manner."""
+"""``repair``: damaged or lost records made anew of what runs and lies on disk."""
 
 from __future__ import annotations
 

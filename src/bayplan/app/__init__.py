@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile import remembering
-from bayplan.reconcile.apply import Outcome, apply_plan
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
-from bayplan.reconcile.walk import Event
 from bayplan.record import engines
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
@@ -26,6 +25,7 @@ from bayplan.runtime.verbs import Finding
 if TYPE_CHECKING:
     from bayplan.reconcile import events as happened
     from bayplan.reconcile.verbs import Command, Done
+    from bayplan.reconcile.walk import Event
     from bayplan.runtime.images import Freed
     from bayplan.runtime.native.resume import Resumed
 
@@ -104,7 +104,7 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     """What removes a project (a stack, or a project's name). Volumes and images only when asked."""
     name = target if isinstance(target, str) else target.name
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
-    scope = Scope(project=name, names=wanted)
+    scope = Scope(project=name, names=wanted, presence=True)
     gone = {Kind.CONTAINER, Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE}
     gone |= ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
 
@@ -128,6 +128,8 @@ def apply(
     if not wanted.changed and not wanted.noted:
         remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
+    from bayplan.reconcile.apply import apply_plan
+
     journal = Journal(settings.state_root / "record.db")
     try:
         return apply_plan(
