@@ -39,17 +39,9 @@ def forget_gone(plan: Plan, runtime: Runtime, journal: Journal) -> None:
 def catch_up(plan: Plan, runtime: Runtime, path: Path, *, keep: int) -> None:
     """Record what an apply has done that was cut between its last step and its end, though nothing is to do any more.
 
-    ``path`` is the journal's. Nothing is written where no run of the project was cut.
+    ``path`` is the journal's, which is ``unsettled``.
     """
-    if plan.stack is None or not plan.project:
-        return
     try:
-        journal = Journal(path, to_read=True)
-        try:
-            if not journal.unsettled(plan.project):
-                return
-        finally:
-            journal.close()
         journal = Journal(path)
         try:
             with runtime.lock(f"record of {plan.project}"):
