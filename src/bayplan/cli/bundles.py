@@ -104,7 +104,7 @@ def apply(options: Namespace) -> int:
 def apply_file(options: Namespace, path: Path) -> int:
     """Apply a bundle; the plan is shown first, as always."""
     from bayplan.app import bundles
-    from bayplan.cli import verbs
+    from bayplan.cli.converging import carry_out
     from bayplan.cli.progress import Ticker
 
     if getattr(options, "locked", False) or getattr(options, "no_lock", False):
@@ -120,7 +120,7 @@ def apply_file(options: Namespace, path: Path) -> int:
             found = bundles.for_host(made, directory.absolute(), _given(options), runtime)
             with Ticker(quiet=options.json) as ticker:
                 planned = found.place(runtime, ticker.report)
-            return verbs.carry_out(options, planned, runtime, settings, recovers=True)
+            return carry_out(options, planned, runtime, settings, recovers=True)
 
 
 def is_bundle(path: Path) -> bool:
