@@ -4,7 +4,8 @@ The rooms, from the top down; a room imports only from those below it:
 
     cli                 the command: parse, call ``app``, render
     bridge              one JSON request for the Ansible modules, over ``app``
-    app, history        the verbs, each a few lines over the rooms below; those of generations apart
+    app                 the verbs, each a few lines over the rooms below; in modules of their own those of generations,
+                        environments, bundles, adoption, pruning, repair and drawings
     engines             settings, and which engine runs a project
     load                text (Compose files) to models
     reconcile           observe, diff, plan, apply

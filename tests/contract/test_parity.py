@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import engines
-from bayplan import app, bundles, environments
+from bayplan import app
+from bayplan.app import bundles, environments
 from bayplan.reconcile.plan import Action
 from bayplan.registry.client import RegistryClient
 from bayplan.resolve import pins

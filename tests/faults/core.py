@@ -23,7 +23,7 @@ from bayplan.runtime.native.supervisor import client
 from bayplan.system import cgroups
 from leaks import leaks
 
-APPLETS = ("sh", "sleep", "echo", "nc", "cat", "true", "tr", "head", "dd")
+APPLETS = ("sh", "sleep", "echo", "nc", "cat", "true", "tr", "head", "dd", "sync")
 COMPOSE = """\
 name: shop
 services:
@@ -198,8 +198,8 @@ class Core:
             time.sleep(0.05)
         return found
 
-    def remove(self):
-        """Remove the core's files, and what a failed test left: the next one must not find it."""
+    def lose_host(self):
+        """End and take away what a reboot would: processes, namespaces, cgroups, rules, links, the run root."""
         self.kill_all()
         for process in cgroups.members(self.settings.cgroup_parent):
             process.send(signal.SIGKILL)
@@ -211,8 +211,12 @@ class Core:
         for _, name in socket.if_nameindex():
             if name.startswith(self.settings.interface_prefix):
                 subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
-        for root in (self.settings.state_root, self.settings.run_root):
-            shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(self.settings.run_root, ignore_errors=True)
+
+    def remove(self):
+        """Remove the core's files, and what a failed test left: the next one must not find it."""
+        self.lose_host()
+        shutil.rmtree(self.settings.state_root, ignore_errors=True)
 
     def _processes(self):
         root = str(self.settings.run_root).encode()

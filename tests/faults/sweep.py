@@ -1,6 +1,6 @@
 """Kill -9 of an apply or a destroy at any moment, then apply again: it converges, and nothing is left.
 
-    python -m faults.sweep [ROUNDS] [--demo] [--seed N] [--points [STEP] | --syscalls [STEP]]
+    python -m faults.sweep [ROUNDS] [--demo] [--seed N] [--points [STEP] | --syscalls [STEP] | --power [N]]
 
 The stack is one of three busybox services, or with ``--demo`` the shop of ``examples/shop`` on the lab's images, built
 and pulled anew in every round that brings it up first.
@@ -275,19 +275,26 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--points", nargs="?", type=int, const=1, help="instead: at every STEP-th change of the host")
     parser.add_argument("--syscalls", nargs="?", type=int, const=1, help="instead: at every STEP-th such system call")
+    parser.add_argument("--scenario", help="with --syscalls: just this one of them")
     parser.add_argument("--fail", default="", choices=["ENOSPC", "EIO"], help="with --syscalls: the call fails so")
     parser.add_argument("--offset", type=int, default=0, help="the first of these changes")
+    parser.add_argument("--power", nargs="?", type=int, const=200, help="instead: N power cuts of the state's disk")
     parser.add_argument("--demo", action="store_true", help="sweep the demo's shop")
     options = parser.parse_args()
     # Ended from outside it still removes its core.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as directory:
         subject = (demo_stack if options.demo else small_stack)(Path(directory))
+        if options.power:
+            from faults.power import PowerSweep
+
+            return 0 if PowerSweep(subject, options.seed).run(options.power) else 1
         if options.syscalls:
+            from faults.syscalls import SCENARIOS as EVERY
             from faults.syscalls import SyscallSweep
 
-            swept = SyscallSweep(subject, options.seed)
-            return 0 if swept.run_calls(options.syscalls, options.offset, options.fail) else 1
+            swept, chosen = SyscallSweep(subject, options.seed), (options.scenario,) if options.scenario else EVERY
+            return 0 if swept.run_calls(options.syscalls, options.offset, options.fail, chosen) else 1
         sweep = Sweep(subject, options.seed)
         good = sweep.run_points(options.points, options.offset) if options.points else sweep.run(options.rounds)
     return 0 if good else 1

@@ -8,6 +8,8 @@ import hashlib
 from collections import Counter
 
 from faults import tracing
+from faults.laps import SCENARIOS as ON_ONE_CORE
+from faults.laps import Laps
 from faults.sweep import Sweep
 
 SCENARIOS = ("first apply", "edit", "rollback")
@@ -27,21 +29,25 @@ class SyscallSweep(Sweep):
 
     error = ""
 
-    def run_calls(self, step=1, offset=0, error=""):
+    def run_calls(self, step=1, offset=0, error="", scenarios=SCENARIOS):
         """The sweep over every ``step``-th call, killed at it or with an ``error`` of it. Gives whether all held."""
-        everyone, self.elsewhere, self.error = [], Counter(), error
-        for scenario in SCENARIOS:
+        number, swept, self.elsewhere, self.error = 0, 0, Counter(), error
+        for scenario in scenarios:
             found, missed = self.calls(scenario)
             self.say(
                 f"{scenario}: {len(found)} calls that change the host, {missed} more that cannot be met one by one"
             )
-            everyone += [(scenario, point) for point in found]
-        chosen = everyone[offset::step]
-        for number, (scenario, point) in enumerate(chosen):
-            self._try(f"call {offset + number * step}", scenario, "process", point=point)
+            numbered = [(f"call {n}", point) for n, point in enumerate(found, number) if n % step == offset % step]
+            numbered = [item for item in numbered if int(item[0].split()[1]) >= offset]
+            number, swept = number + len(found), swept + len(numbered)
+            if scenario in ON_ONE_CORE:
+                Laps(self, scenario).run(numbered)
+                continue
+            for name, point in numbered:
+                self._try(name, scenario, "process", point=point)
         if self.elsewhere:
             self.say(f"ended at another call than was foreseen: {dict(self.elsewhere)}")
-        return self._report(len(chosen))
+        return self._report(swept)
 
     def calls(self, scenario):
         """See ``tracing.points``."""

@@ -1,12 +1,10 @@
 """Fault rows 5 and 6: the power goes while an image is stored, unpacked and named; ext4 keeps what it had promised."""
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
 import os
-import secrets
 import subprocess
 import tarfile
 from pathlib import Path
@@ -19,48 +17,21 @@ from bayplan.runtime.native.images import unpacking
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 from bayplan.system import files
+from faults.disk import Disk, NoLoopError
 
 pytestmark = pytest.mark.host
-_SHUTDOWN, _NOLOGFLUSH = 0x8004587D, 2  # include/uapi/linux/fs.h: FS_IOC_SHUTDOWN; what the journal holds is lost
 LAYERS, FILES, SIZE = 3, 20, 30_000
 NAME = ImageReference.parse("lab/cut:1")
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """An ext4 of its own; ``disk.cut()`` takes its power, ``disk.again()`` gives what a boot finds."""
-
-    class Disk:
-        top, file = tmp_path / "mnt", tmp_path / "disk"
-
-        def cut(self):
-            fd = os.open(self.top, os.O_RDONLY)
-            try:
-                fcntl.ioctl(fd, _SHUTDOWN, _NOLOGFLUSH.to_bytes(4, "little"))
-            finally:
-                os.close(fd)
-
-        def mount(self):
-            done = subprocess.run(["mount", "-o", "loop", self.file, self.top], check=False, capture_output=True)
-            if done.returncode:
-                pytest.skip(f"no loop devices: {done.stderr.decode().strip()}")
-
-        def again(self):
-            """A mount of the same device would be that without power, while another process's mounts still have it."""
-            subprocess.run(["umount", self.top], check=True, timeout=60)
-            old, self.file = self.file, self.file.with_suffix(f".{secrets.token_hex(4)}")
-            subprocess.run(["cp", "--sparse=always", old, self.file], check=True, timeout=60)
-            old.unlink()
-            self.mount()
-
-    made = Disk()
-    made.top.mkdir()
-    with made.file.open("wb") as file:
-        file.truncate(64 << 20)
-    subprocess.run(["mkfs.ext4", "-q", made.file], check=True, timeout=60)
-    made.mount()
+    try:
+        made = Disk(tmp_path / "mnt", tmp_path / "disk")
+    except NoLoopError as error:
+        pytest.skip(f"no loop devices: {error}")
     yield made
-    subprocess.run(["umount", made.top], check=True, timeout=60)
+    made.remove()
 
 
 def content(layer, number):

@@ -1,5 +1,6 @@
 """What must hold of an apply: it did what its plan had said, field for field, and nothing else."""
 
+from bayplan.models import Kind
 from bayplan.reconcile.plan import Action
 
 MADE_ANEW = {Action.CREATE, Action.RECREATE, Action.DELETE}
@@ -16,8 +17,11 @@ def fields_of(item):
     return {name: getattr(item.actual, name) for name in type(item.actual).model_fields}
 
 
-def as_foretold(plan, outcome, before, after):
-    """``before`` and ``after`` are what was observed, by resource."""
+def as_foretold(plan, outcome, before, after, *, renewed=frozenset(Kind)):
+    """``before`` and ``after`` are what was observed, by resource.
+
+    ``renewed``: kinds whose handle is another when one is made anew; that of a bridge is its name.
+    """
     assert [step.resource for step in outcome.done] == sorted(
         (step.resource for step in plan.steps), key=[step.resource for step in outcome.done].index
     )
@@ -35,6 +39,8 @@ def as_foretold(plan, outcome, before, after):
         # Not a field: what the image's name stands for.
         changed |= {"image.digest"} if old.image_digest != new.image_digest else set()
         assert changed == foretold, key
-        assert (old.handle != new.handle) == (step is not None and step.action in MADE_ANEW), key
+        is_anew = step is not None and step.action in MADE_ANEW
+        if not is_anew or key.kind in renewed:
+            assert (old.handle != new.handle) == is_anew, key
         if step is None:
             assert old.status == new.status, key

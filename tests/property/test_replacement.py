@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan import app, recovery
+from bayplan import app
+from bayplan.app import recovery
 from bayplan.models import Container, Duration, RollbackPolicy, Settings, Stack, UpdateConfig
 from bayplan.reconcile import taking_back
 from bayplan.reconcile.walk import Phase

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from bayplan.app.recovery import Recovery
 from bayplan.errors import BayplanError, StoppedError
-from bayplan.reconcile.apply import Outcome
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_json, before_after
-from bayplan.recovery import Recovery
 
 
 def failure(error: BayplanError) -> dict[str, Any]:

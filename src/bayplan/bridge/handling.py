@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan import app, engines, recovery
+from bayplan import app, engines
+from bayplan.app import recovery
 from bayplan.bridge import sent, telling, waiting
 from bayplan.bridge.answers import done, failure, shown
 from bayplan.bridge.request import read_ids, read_resources, read_stack
@@ -46,7 +47,7 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
         if request["verb"] == "report":
-            from bayplan import environments
+            from bayplan.app import environments
 
             name = stack if isinstance(stack, str) else stack.name
             return {"report": environments.report(name, runtime, settings).model_dump(mode="json")}
@@ -106,7 +107,7 @@ def _locked(stack: Stack, *, strict: bool) -> Stack:
     """At the digests of the lock beside it; there is none most of the time."""
     if not (strict or is_there(stack)):
         return stack
-    from bayplan import environments
+    from bayplan.app import environments
 
     return environments.held(stack, strict=strict)
 

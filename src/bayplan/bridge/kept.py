@@ -7,7 +7,8 @@ import binascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayplan import app, engines, kept
+from bayplan import app, engines
+from bayplan.app import kept
 from bayplan.bridge.answers import differing, done, shown
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError

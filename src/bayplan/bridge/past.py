@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayplan import app, history
+from bayplan import app
+from bayplan.app import history
 from bayplan.bridge import telling
 from bayplan.bridge.answers import done, shown
 from bayplan.bridge.rooms import Asked

@@ -6,7 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from bayplan import app, kept, recovery
+from bayplan import app
+from bayplan.app import kept, recovery
 from bayplan.bridge import registry_files, registry_stack, telling
 from bayplan.bridge.answers import done, failure, shown
 from bayplan.bridge.rooms import Asked

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayplan import kept
+from bayplan.app import kept
 from bayplan.bridge import registry_files as parts
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError, NotFoundError

@@ -38,7 +38,7 @@ def stack_info(asked: Asked) -> dict[str, Any]:
     project, told = asked.text("project_name"), dict[str, Any]()
     with asked.opened(project) as (runtime, settings):
         if asked.options.get("report"):
-            from bayplan import environments
+            from bayplan.app import environments
 
             told["report"] = environments.report(project, runtime, settings).model_dump(mode="json")
         found = [item for item in runtime.observe(Scope(project=project)).resources.values() if not item.superseded]

@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from bayplan import adopt as room
+from bayplan.app import adopt as room
 from bayplan.cli import colour
 from bayplan.cli.common import opened, project_if_any, show
 from bayplan.errors import ConflictError

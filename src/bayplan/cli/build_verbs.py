@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan import app
-from bayplan.cli import verbs
 from bayplan.cli.common import opened
+from bayplan.cli.converging import carry_out
 from bayplan.cli.image_verbs import size
 from bayplan.errors import DeclarationError, NotBuiltYetError
 from bayplan.models import Build, BuildSecret, Entitlement, Image, Stack
@@ -88,7 +88,7 @@ def build(options: Namespace) -> int:
     image = Image(name=options.tag[0], platform=platforms[0] if len(platforms) == 1 else None, build=declared)
     wanted = Stack(name="", images=(image,))
     with opened(options) as (runtime, settings):
-        return verbs.carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
+        return carry_out(options, lambda: app.plan_single(wanted, runtime), runtime, settings)
 
 
 def prune_builds(options: Namespace) -> int:

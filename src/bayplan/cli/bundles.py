@@ -46,7 +46,7 @@ def _verb(
 
 def make(options: Namespace) -> int:
     """Pull and build what is missing, then write it."""
-    from bayplan import bundles
+    from bayplan.app import bundles
     from bayplan.cli.progress import Ticker
 
     with opened(options) as (runtime, settings):
@@ -61,7 +61,8 @@ def make(options: Namespace) -> int:
 
 
 def _bring(options: Namespace, runtime: Runtime, settings: Settings) -> None:
-    from bayplan import app, bundles
+    from bayplan import app
+    from bayplan.app import bundles
     from bayplan.models import Stack
 
     wanted = bundles.missing(stack(options), runtime)
@@ -72,7 +73,7 @@ def _bring(options: Namespace, runtime: Runtime, settings: Settings) -> None:
 
 def look(options: Namespace) -> int:
     """Print what a bundle has."""
-    from bayplan import bundles
+    from bayplan.app import bundles
 
     with bundles.opened(options.bundle) as made:
         found = made.bundle
@@ -102,8 +103,8 @@ def apply(options: Namespace) -> int:
 
 def apply_file(options: Namespace, path: Path) -> int:
     """Apply a bundle; the plan is shown first, as always."""
-    from bayplan import bundles
-    from bayplan.cli import verbs
+    from bayplan.app import bundles
+    from bayplan.cli.converging import carry_out
     from bayplan.cli.progress import Ticker
 
     if getattr(options, "locked", False) or getattr(options, "no_lock", False):
@@ -119,7 +120,7 @@ def apply_file(options: Namespace, path: Path) -> int:
             found = bundles.for_host(made, directory.absolute(), _given(options), runtime)
             with Ticker(quiet=options.json) as ticker:
                 planned = found.place(runtime, ticker.report)
-            return verbs.carry_out(options, planned, runtime, settings, recovers=True)
+            return carry_out(options, planned, runtime, settings, recovers=True)
 
 
 def is_bundle(path: Path) -> bool:

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.cli.common import containers, opened, stack
+from bayplan.cli.converging import carry_out as converge
 from bayplan.cli.lives import carry_out
-from bayplan.cli.verbs import carry_out as converge
 from bayplan.errors import DeclarationError
 from bayplan.models import Container, Resources, RestartPolicy
 from bayplan.reconcile.plan import Plan

@@ -84,7 +84,7 @@ def _locked(found: Stack, options: Namespace) -> Stack:
     strict = getattr(options, "locked", False)
     if getattr(options, "no_lock", False) or not (strict or is_there(found)):
         return found
-    from bayplan import environments
+    from bayplan.app import environments
 
     return environments.held(found, strict=strict)
 

@@ -7,7 +7,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from bayplan import app, drawing
+from bayplan import app
+from bayplan.app import drawing
 from bayplan.cli.common import opened, project, stack, stack_if_any
 from bayplan.errors import DeclarationError
 from bayplan.system import graphviz

@@ -6,10 +6,10 @@ from argparse import Namespace
 from typing import Any
 
 from bayplan import engines
-from bayplan import history as room
-from bayplan.cli import verbs
+from bayplan.app import history as room
 from bayplan.cli.colour import style
 from bayplan.cli.common import opened, project, settings_of, show, stack_if_any, table
+from bayplan.cli.converging import carry_out
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.reconcile import render
 from bayplan.record.generations import Generation
@@ -60,7 +60,7 @@ def rollback(options: Namespace) -> int:
             made = make()
             show(options, render.as_json(made), render.as_text(made, style(options)))
             return 0
-        return verbs.carry_out(options, make, runtime, settings)
+        return carry_out(options, make, runtime, settings)
 
 
 def drift(options: Namespace) -> int:
@@ -68,7 +68,7 @@ def drift(options: Namespace) -> int:
     name = project(options)
     with opened(options) as (runtime, settings):
         if options.heal:
-            return verbs.carry_out(options, lambda: room.plan_healing(name, runtime, settings), runtime, settings)
+            return carry_out(options, lambda: room.plan_healing(name, runtime, settings), runtime, settings)
         found = room.drift(name, runtime, settings)
     applied = f"generation {found.generation}, applied {found.applied_at:%Y-%m-%d %H:%M} by {found.by}"
     causes = {item.resource: item.causes for item in found.found}

@@ -7,7 +7,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from bayplan import engines, kept
+from bayplan import engines
+from bayplan.app import kept
 from bayplan.cli.common import show
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Kind

@@ -38,7 +38,7 @@ def options_of(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Write the lock, or say what moved since."""
-    from bayplan import environments  # not for those that only take options from here
+    from bayplan.app import environments  # not for those that only take options from here
 
     options.no_lock, options.profile = True, ["*"]  # one lock for all that the files declare
     with opened(options) as (runtime, settings):

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic import ValidationError
@@ -127,8 +128,9 @@ def _carry_out(options: Namespace, values: dict[str, Any]) -> int:
 
 
 def prune(options: Namespace) -> int:
-    """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
-    with opened(options) as (runtime, _), runtime.lock("removal of unused networks"):
+    """What ``--dry-run`` lists is what is removed: asked for and removed under one lock, which is a change itself."""
+    lock = "removal of unused networks"
+    with opened(options) as (runtime, _), nullcontext() if options.dry_run else runtime.lock(lock):
         unused = [item.id.name for item, users in runtime.networks_there() if not users]
         if unused and not options.dry_run:
             _confirm(options, unused)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bayplan import environments
+from bayplan.app import environments
 from bayplan.cli.common import opened, project, settings_of, show
 from bayplan.cli.locks import CHANGED
 from bayplan.cli.printable import printable

@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from bayplan.cli.printable import printable
-from bayplan.reconcile.walk import Event, Phase
 from bayplan.runtime.protocol import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+
+    from bayplan.reconcile.walk import Event
 
 
 class Ticker:
@@ -37,6 +38,8 @@ class Ticker:
 
     def event(self, event: Event) -> None:
         """A step changed phase."""
+        from bayplan.reconcile.walk import Phase
+
         if self._quiet or event.phase in (Phase.STARTED, Phase.SKIPPED):
             return
         sign = "done" if event.phase is Phase.DONE else "FAILED"

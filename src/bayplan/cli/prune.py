@@ -6,7 +6,7 @@ import argparse
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from bayplan import prune as room
+from bayplan.app import prune as room
 from bayplan.cli import colour
 from bayplan.cli.common import lock_timeout, opened, show, stack
 from bayplan.cli.image_verbs import size

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from bayplan import engines
-from bayplan import repair as room
+from bayplan.app import repair as room
 from bayplan.cli.common import project_if_any, settings_of, show
 from bayplan.runtime.repairs import Repair
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bayplan import app, engines
-from bayplan.cli import verbs
 from bayplan.cli.colour import add_option, style
 from bayplan.cli.common import settings_of, show, table
+from bayplan.cli.converging import carry_out
 from bayplan.load.nodes import load_nodes
 from bayplan.models import Settings
 from bayplan.reconcile import render
@@ -61,7 +61,7 @@ def apply(options: Namespace) -> int:
     """Plan, show, do."""
     nodes, absent = load_nodes(options.nodes)
     with _opened(options) as (runtime, settings):
-        return verbs.carry_out(options, lambda: app.plan_single(nodes, runtime, absent=absent), runtime, settings)
+        return carry_out(options, lambda: app.plan_single(nodes, runtime, absent=absent), runtime, settings)
 
 
 def ls(options: Namespace) -> int:

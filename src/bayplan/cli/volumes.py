@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,9 @@ def rm(options: Namespace) -> int:
 
 
 def prune(options: Namespace) -> int:
-    """What ``--dry-run`` lists is what is removed: asked for and removed under one lock."""
-    with opened(options) as (runtime, _), runtime.lock("removal of unused volumes"):
+    """What ``--dry-run`` lists is what is removed: asked for and removed under one lock, which is a change itself."""
+    lock = "removal of unused volumes"
+    with opened(options) as (runtime, _), nullcontext() if options.dry_run else runtime.lock(lock):
         there = [item for item, users in runtime.volumes_there() if not users]
         unused = [item.id.name for item in there if options.all or _is_anonymous(item)]
         if unused and not options.dry_run:

@@ -10,43 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bayplan.errors import BayplanError, StalePlanError
-from bayplan.models import Duration, Kind
-from bayplan.reconcile import generations
+from bayplan.models import Duration
+from bayplan.reconcile import remembering
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.execute import Executor
-from bayplan.reconcile.plan import Action, Plan, Step
+from bayplan.reconcile.outcome import Outcome
+from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event, Walk
 from bayplan.record import engines
 from bayplan.record.generations import Generations
-from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Report, Runtime, Scope, silent
-from bayplan.values import frozen
-
-
-@frozen
-class Outcome:
-    """What an apply did."""
-
-    done: tuple[Step, ...] = ()
-    failed: tuple[tuple[Step, BaseException], ...] = ()
-    skipped: tuple[Step, ...] = ()
-    stopped: bool = False
-    """Told to stop before it had done everything."""
-    halted: bool = False
-    """A failure ended it; failures that a service's ``update_config`` goes on after do not."""
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was changed."""
-        return bool(self.done)
-
-    def raise_failure(self) -> None:
-        """Raise the first step's error, if one failed; KeyboardInterrupt when the apply was stopped."""
-        if self.failed:
-            raise self.failed[0][1]
-        if self.stopped:
-            raise KeyboardInterrupt
+from bayplan.record.journal import FAILED, RECORDED, Journal
+from bayplan.runtime.protocol import Report, Runtime, silent
 
 
 def _no_event(_: Event) -> None:
@@ -87,15 +62,13 @@ def apply_plan(
             walk = Walk(executor, lambda events: _tell(events, journal, number, on_event), workers)
             with stop.walking():
                 walk.run(plan.steps)
-        if plan.project and all(item.action is Action.DELETE for item in plan.steps):
-            left = runtime.observe(Scope(project=plan.project)).resources.values()
-            if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
-                engines.release(journal, plan.project)
-                generations.forget(plan.project, runtime, Generations(journal))
-        stopped = stop.event.is_set() and bool(walk.skipped)
-        outcome = Outcome(tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stopped, walk.halted)
-        if not outcome.failed and not outcome.skipped:
-            generations.remember(plan, runtime, Generations(journal), keep=keep)
+            stopped = stop.event.is_set() and bool(walk.skipped)
+            outcome = Outcome(tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stopped, walk.halted)
+            remembering.forget_gone(plan, runtime, journal)
+            if outcome.failed or outcome.skipped:
+                journal.came_to(number, FAILED)
+            elif remembering.remember(plan, runtime, Generations(journal), keep=keep):
+                journal.came_to(number, RECORDED)
     return outcome
 
 

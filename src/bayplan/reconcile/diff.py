@@ -19,6 +19,7 @@ from bayplan.runtime.protocol import Facts, Observed
 
 _UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt"})
 MASK = "********"
+DRIFT = "drift: the host no longer has what was applied"
 
 
 def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldChange, ...]:
@@ -94,7 +95,7 @@ def _reason(name: str, wanted: Any, actual: Any, last: Any, *, known: bool) -> s
     if _unset(wanted):
         return "removed from the declaration; goes back to its default"
     if known and _canonical(name, wanted) == _canonical(name, last):
-        return "drift: the host no longer has what was applied"
+        return DRIFT
     return "the declaration changed" if known else "differs from what was found on the host"
 
 

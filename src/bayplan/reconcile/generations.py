@@ -1,4 +1,4 @@
-"""Generations: remembered after an apply, compared, gone back to.
+"""Generations: compared, gone back to. How they come about: ``remembering``.
 
 A rollback brings back what was declared, not the secrets of that time: those are never recorded. It takes the ones of
 now, from the declaration that is there and from what runs.
@@ -6,66 +6,22 @@ now, from the declaration that is there and from what runs.
 
 from __future__ import annotations
 
-import logging
-import os
-import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from bayplan.errors import BayplanError, DeclarationError
+from bayplan.errors import DeclarationError
 from bayplan.models import Change, Container, Image, Kind, Resource, ResourceId, Stack
 from bayplan.models.secret import FileGrant
 from bayplan.reconcile.diff import compare
 from bayplan.reconcile.graph import OF_SWARM
 from bayplan.reconcile.plan import Action, FieldChange, Plan
-from bayplan.reconcile.render import summary
-from bayplan.record.generations import Generation, Generations, contents_of, environment_of, now, without_secrets
-from bayplan.runtime.protocol import Facts, Observed, Runtime, Scope, Snapshot
+from bayplan.record.generations import Generation, environment_of, without_secrets
+from bayplan.runtime.protocol import Facts, Observed, Snapshot
 
-_log = logging.getLogger("bayplan.generations")
 _R = TypeVar("_R", bound=Resource)
 _MAKES = (Action.CREATE, Action.RECREATE)
-
-
-def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: int) -> None:
-    """Record what a project has now as a generation; forget those that are too old, and let their images go.
-
-    A generation that cannot be recorded is only warned of: the host is as declared all the same.
-    """
-    if plan.stack is None or not plan.project:
-        return
-    try:
-        # The key of fingerprints may have been made by this very apply.
-        key = runtime.facts().key.get_secret_value()
-        sealed = tuple(item.sealed(key) for item in plan.stack.containers)
-        stack, withheld = without_secrets(plan.stack.model_copy(update={"containers": sealed}))
-        images = runtime.observe(Scope(names=tuple(item.id for item in stack.images)))
-        made = Generation(
-            project=plan.project,
-            made_at=now(),
-            by=_user(),
-            host=plan.host,
-            engine=plan.engine,
-            summary=summary(plan),
-            note=plan.note,
-            stack=stack,
-            contents=contents_of(plan.stack),
-            digests={item.id.name: item.image_digest for item in images.of(Kind.IMAGE)},
-            withheld=withheld,
-        )
-        generations.add(made)
-        generations.forget(plan.project, keep=keep)
-        runtime.image_verbs.keep(plan.project, generations.digests(plan.project))
-    except BayplanError as error:
-        _log.warning("this generation could not be recorded: %s", error)
-
-
-def forget(project: str, runtime: Runtime, generations: Generations) -> None:
-    """Forget a project of which nothing is left."""
-    generations.forget(project, keep=0)
-    runtime.image_verbs.keep(project, ())
 
 
 def restored(
@@ -201,11 +157,3 @@ def _granted(wanted: tuple[FileGrant, ...], known: list[FileGrant]) -> Iterator[
             yield grant.model_copy(update={"fingerprint": same[0].fingerprint})
         else:
             yield grant
-
-
-def _user() -> str:
-    """Who runs this: the user behind sudo, if there is one."""
-    try:
-        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -57,7 +57,7 @@ def make_plan(
     before = {item.id for item in declared.volumes}
     added = (item.id for item in stack.volumes if item.id not in before)
     named = () if callable(absent) else tuple(absent)
-    scope = Scope(project=scope.project, names=tuple(dict.fromkeys((*scope.names, *added, *named))))
+    scope = scope.model_copy(update={"names": tuple(dict.fromkeys((*scope.names, *added, *named)))})
     snapshot = runtime.observe(scope)
     gone = frozenset(absent(snapshot) if callable(absent) else named)
     stack = _completed(renamed.follow(stack, snapshot), images, snapshot)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from bayplan.models import (
     BindMount,
@@ -17,28 +16,10 @@ from bayplan.models import (
     Volume,
     VolumeMount,
 )
+from bayplan.reconcile.isolation import of_bind, of_capabilities
 
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
-_STRONG_CAPABILITIES = frozenset(
-    [
-        *("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "SYS_BOOT", "SYS_TIME", "SYSLOG", "NET_ADMIN"),
-        *("DAC_READ_SEARCH", "BPF", "PERFMON", "MAC_ADMIN", "MAC_OVERRIDE", "AUDIT_CONTROL", "CHECKPOINT_RESTORE"),
-    ]
-)
-"""Those whose effect does not end with the container's namespaces (capabilities(7))."""
 _OF_A_SERVER = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "tmpfs", "ramfs"})
-
-
-_ENGINE_SOCKETS = frozenset(
-    {"docker.sock", "podman.sock", "containerd.sock", "containerd.sock.ttrpc", "crio.sock", "buildkitd.sock"}
-)
-_OF_THE_HOST = frozenset(
-    [
-        *("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr"),
-        *("/var", "/var/lib", "/var/lib/bayplan", "/var/lib/containers", "/var/lib/docker", "/var/run"),
-    ]
-)
-"""Places with which a host is changed as its administrator does (CIS Docker Benchmark 1.6, 5.5)."""
 _ENTITLED = {
     Entitlement.INSECURE: "all of the host's privileges (security.insecure)",
     Entitlement.HOST_NETWORK: "the host's network (network.host)",
@@ -83,15 +64,6 @@ def _of_volume(options: Mapping[str, str]) -> Iterator[str]:
         yield f"isolation: mounts {options.get('type', '')} {device} of the host".replace("  ", " ")
 
 
-def of_bind(source: str, *, read_only: bool = False) -> Iterator[str]:
-    """Of a directory of the host in a container."""
-    path = posixpath.normpath(f"/{source.lstrip('/')}")  # two slashes at the begin would stay
-    if posixpath.basename(path) in _ENGINE_SOCKETS or (path in _OF_THE_HOST and not read_only):
-        yield f"isolation: bind of {source} gives control of the host"
-    elif path in _OF_THE_HOST:
-        yield f"isolation: bind of {source} shows the host's own files"
-
-
 def _of_isolation(resource: Container) -> Iterator[str]:
     if resource.privileged:
         yield "isolation: privileged, the container can control the host"
@@ -112,12 +84,6 @@ def _of_isolation(resource: Container) -> Iterator[str]:
         yield f"isolation: uses the host's device {name}, with all that its driver asks for"
     for rule in resource.device_cgroup_rules:
         yield f"isolation: may use devices {rule}"
-
-
-def of_capabilities(added: Collection[str]) -> Iterator[str]:
-    """Of capabilities that a container has over the default set."""
-    for capability in sorted(_STRONG_CAPABILITIES.intersection(added)):
-        yield f"isolation: capability {capability} reaches beyond the container"
 
 
 def risk_of_change(change: Change) -> Iterator[str]:

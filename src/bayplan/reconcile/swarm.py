@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 from bayplan.errors import DeclarationError
 from bayplan.models import BindMount, Duration, Kind, Resource, ResourceId, Stack
 from bayplan.models.swarm import Config, Service, SwarmNode, SwarmStack
-from bayplan.reconcile.risks import of_bind, of_capabilities
+from bayplan.reconcile.isolation import of_bind, of_capabilities
 from bayplan.runtime.protocol import ImageOrigin, ResolvedImage, Snapshot
 
 _C = TypeVar("_C", bound=Config)

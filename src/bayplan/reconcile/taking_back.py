@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bayplan.models import Container, Image, Stack
-from bayplan.reconcile.apply import Outcome
 from bayplan.reconcile.generations import granted_to
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan, Step
 from bayplan.reconcile.planner import make_plan
 from bayplan.runtime.protocol import Runtime, Scope

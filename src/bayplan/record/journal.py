@@ -17,6 +17,8 @@ from pathlib import Path
 
 from bayplan.errors import CorruptStateError, RuntimeFailureError, UnsupportedError
 
+RECORDED, FAILED, REPAIRED, ENDED = "recorded", "failed", "repaired", "ended"
+"""Outcomes of a run: what it left is the last generation; it did not come to that; that may be lost; all others."""
 VERSION = 1
 """Of the schema below; an older file has none, and is the same."""
 _SCHEMA = """
@@ -79,7 +81,10 @@ class Journal:
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
-        """One apply, from the intent (each resource ``planned``) to its outcome. Gives the run's number."""
+        """One apply, from the intent (each resource ``planned``) to its outcome. Gives the run's number.
+
+        Its outcome is ``ENDED`` unless ``came_to`` says another.
+        """
         with self.written() as connection:
             cursor = connection.execute(
                 "INSERT INTO runs (project, pid, began) VALUES (?, ?, ?)", (project, os.getpid(), _now())
@@ -94,7 +99,20 @@ class Journal:
         except BaseException as error:
             self._end(number, f"stopped: {type(error).__name__}")
             raise
-        self._end(number, "ended")
+        self._end(number, ENDED)
+
+    def came_to(self, run: int, outcome: str) -> None:
+        """What a run came to, before its end."""
+        with self._lock, self._understood():
+            self._connection.execute("UPDATE runs SET outcome = ? WHERE id = ?", (outcome, run))
+
+    def unsettled(self, project: str) -> bool:
+        """Whether a run of a project was cut, or failed, and none since has recorded what there is."""
+        query = (
+            "SELECT 1 FROM runs WHERE project = ? AND ifnull(outcome, '') != ? AND id >"
+            " (SELECT ifnull(max(id), 0) FROM runs WHERE project = ? AND outcome = ?) LIMIT 1"
+        )
+        return bool(self.rows(query, (project, ENDED, project, RECORDED)))
 
     def steps_reached(self, run: int, steps: Sequence[tuple[str, str, str, str]]) -> None:
         """Steps reached a phase: resource, action, phase, error (empty when there is none). All are kept, or none."""
@@ -177,7 +195,8 @@ class Journal:
 
     def _end(self, run: int, outcome: str) -> None:
         with self._lock, self._understood():
-            self._connection.execute("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (_now(), outcome, run))
+            query = "UPDATE runs SET ended = ?, outcome = ifnull(outcome, ?) WHERE id = ?"
+            self._connection.execute(query, (_now(), outcome, run))
 
 
 def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:

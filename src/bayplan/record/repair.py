@@ -11,7 +11,7 @@ from typing import Any
 from bayplan.errors import BayplanError, CorruptStateError, UnsupportedError
 from bayplan.record import engines
 from bayplan.record.generations import Generation, Generations
-from bayplan.record.journal import Journal
+from bayplan.record.journal import REPAIRED, Journal
 from bayplan.runtime.repairs import Repair, set_aside
 
 _TABLES = ("runs", "steps", "engines", "generations")
@@ -31,6 +31,9 @@ def repair(path: Path, projects: Sequence[str], engine: str) -> Repair:
         for project in projects:
             with suppress(BayplanError):  # what could be read says another engine
                 engines.claim(journal, project, engine)
+            # The last generation may be among what is lost: the next apply looks, even where it has nothing to do.
+            with journal.run(project, ()) as number:
+                journal.came_to(number, REPAIRED)
         kept, lost = _sound(journal)
     finally:
         journal.close()

@@ -108,6 +108,8 @@ class Scope(Model):
 
     project: str | None = None
     names: tuple[ResourceId, ...] = ()
+    presence: bool = False
+    """Only what there is and whether it runs, as a removal wants it: an engine need not look for drift within."""
 
 
 class ImageOrigin(StrEnum):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bayplan import adopt, app
+from bayplan import app
+from bayplan.app import adopt
 
 pytestmark = pytest.mark.host
 

@@ -4,7 +4,8 @@ import gc
 
 import pytest
 
-from bayplan import app, history
+from bayplan import app
+from bayplan.app import history
 from bayplan.errors import UnavailableError
 from bayplan.models import Kind
 from bayplan.reconcile.plan import Action

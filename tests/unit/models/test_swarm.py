@@ -75,7 +75,7 @@ def test_a_stack_is_sealed_once_whatever_it_is_asked():
 
 def test_commands_of_one_host_do_not_build_them():
     program = (
-        "import sys; import bayplan.cli.verbs, bayplan.reconcile.planner, bayplan.reconcile.apply, bayplan.history;"
+        "import sys; import bayplan.cli.verbs, bayplan.reconcile.planner, bayplan.reconcile.apply, bayplan.app.history;"
         "from bayplan.cli.parser import parse; parse(['plan']);"
         "print([name for name in sys.modules if 'swarm' in name])"
     )

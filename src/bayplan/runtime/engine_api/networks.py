@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -20,6 +21,10 @@ from bayplan.runtime.protocol import Observed, State, Status
 _LEAVING_S, _PAUSE_S = 10.0, 0.1
 """Seconds that a busy engine may take to free the places of containers that are gone, and between two looks."""
 
+_PODMANS = "podman"
+_PODMANS_ID = hashlib.sha256(_PODMANS.encode()).hexdigest()
+"""Podman's default network. Lists in Docker's form call it ``bridge``, everything else by its name."""
+
 
 class Networks:
     """All networks of one engine. Safe to use from many threads."""
@@ -30,7 +35,7 @@ class Networks:
     def all(self) -> list[Mapping[str, Any]]:
         """What the engine says of each, in one call."""
         found: list[Mapping[str, Any]] = self.client.call("GET", "/networks")
-        return found
+        return [{**one, "Name": _PODMANS} if one.get("Id") == _PODMANS_ID else one for one in found]
 
     def observe(
         self, every: Sequence[Mapping[str, Any]], notes: Mapping[str, Note], project: str | None, names: Sequence[str]

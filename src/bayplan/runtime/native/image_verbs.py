@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import ImageReference
-from bayplan.registry import policy
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
-from bayplan.runtime.native.build_mounts import CACHES
 from bayplan.runtime.native.containers import Containers, mountpoints
 from bayplan.runtime.native.containers.paths import Paths
-from bayplan.runtime.native.containers.spec.users import refuse_shifted
-from bayplan.runtime.native.containers.verbs import quiet
-from bayplan.runtime.native.images.catalog import Catalog, Found, new_name
 from bayplan.runtime.native.images.images import Images
 from bayplan.runtime.native.images.kept import KeptImages
-from bayplan.runtime.native.images.load import Loader
-from bayplan.runtime.native.images.made import commit, import_tree
-from bayplan.runtime.native.images.pack import pack_tree
-from bayplan.runtime.native.images.prune import Lease, Pruner, caches, delete_caches
-from bayplan.runtime.native.images.push import push, push_index
-from bayplan.runtime.native.images.receive import receive
-from bayplan.runtime.native.images.save import save
-from bayplan.runtime.native.images.send import send
-from bayplan.runtime.native.images.soundness import discard
-from bayplan.runtime.native.images.tree import walk
 from bayplan.runtime.protocol import Report, silent
-from bayplan.system.ssh import Remote
+
+if TYPE_CHECKING:
+    from bayplan.runtime.native.images.catalog import Catalog, Found
+
+# Each verb loads what it needs: an apply ends with `keep`, which needs nothing of builder, archives or registries.
 
 
 class NativeImageVerbs:
@@ -39,8 +29,14 @@ class NativeImageVerbs:
     def __init__(self, images: Images, containers: Containers) -> None:
         self.images, self.containers = images, containers
         self.store = images.store
-        self.catalog = Catalog(images.store, images.layers.root)
         self._kept = KeptImages(containers.records.database)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What there is, as users know it."""
+        from bayplan.runtime.native.images.catalog import Catalog
+
+        return Catalog(self.store, self.images.layers.root)
 
     def summaries(self) -> list[ImageSummary]:
         """All images."""
@@ -52,6 +48,8 @@ class NativeImageVerbs:
 
     def mend(self, name: str) -> list[str]:
         """By reading everything of it."""
+        from bayplan.runtime.native.images.soundness import discard
+
         digest = self.store.find(ImageReference.parse(name))
         if digest is None:
             return []
@@ -67,6 +65,8 @@ class NativeImageVerbs:
 
     def tag(self, source: str, target: str) -> str:
         """Another name; under the collector's lease, so that the image cannot go meanwhile."""
+        from bayplan.runtime.native.images.catalog import new_name
+
         wanted = new_name(target)
         with self.store.in_use():
             found = self.catalog.find(source, self._users())
@@ -96,6 +96,8 @@ class NativeImageVerbs:
 
     def push(self, name: str, report: Report = silent) -> Pushed:
         """By a name only: it says where to."""
+        from bayplan.runtime.native.images.push import push
+
         found = self.catalog.find(name, self._users())
         if found.reference is None:
             raise DeclarationError(f"{name} names no repository", hint="tag it, then push it by that name")
@@ -103,17 +105,25 @@ class NativeImageVerbs:
 
     def push_index(self, name: str, images: Sequence[str], report: Report = silent) -> Pushed:
         """The index is not kept here: what it lists is."""
+        from bayplan.runtime.native.images.catalog import new_name
+        from bayplan.runtime.native.images.push import push_index
+
         users = self._users()
         digests = [self.catalog.find(item, users).digest for item in images]
         return push_index(self.store, self.images.client, new_name(name), digests, report)
 
     def save(self, names: Sequence[str], target: Path | BinaryIO, form: str, report: Report = silent) -> None:
         """Names are kept; what was named by digest or id is written without one."""
+        from bayplan.runtime.native.images.save import save
+
         found = [self.catalog.find(name, self._users()) for name in names]
         save(self.store, [(item.reference, item.digest, item.index) for item in found], target, form, report)
 
     def load(self, source: Path | BinaryIO, name: str | None = None, report: Report = silent) -> dict[str, str]:
         """By the settings' policy."""
+        from bayplan.runtime.native.images.catalog import new_name
+        from bayplan.runtime.native.images.load import Loader
+
         wanted = new_name(name) if name else None
         policy = self.images.settings.signature_policy
         found = Loader(self.store, self.images.layers, policy, report).load(source, wanted)
@@ -121,6 +131,10 @@ class NativeImageVerbs:
 
     def import_tree(self, source: Path | BinaryIO, name: str, comment: str = "", report: Report = silent) -> str:
         """One layer, by the settings' policy."""
+        from bayplan.registry import policy
+        from bayplan.runtime.native.images.catalog import new_name
+        from bayplan.runtime.native.images.made import import_tree
+
         policy.check_path(
             "tarball", source if isinstance(source, Path) else None, self.images.settings.signature_policy
         )
@@ -128,11 +142,18 @@ class NativeImageVerbs:
 
     def export(self, container: str, target: BinaryIO) -> None:
         """Its own layer over those of its image."""
+        from bayplan.runtime.native.containers.verbs import quiet
+        from bayplan.runtime.native.images.pack import pack_tree
+
         with self.store.in_use(), quiet(self.containers, self._id(container)):
             pack_tree(*self._tree(container), target)
 
     def commit(self, container: str, name: str, comment: str = "", report: Report = silent) -> str:
         """On top of the image the container was made from."""
+        from bayplan.runtime.native.containers.verbs import quiet
+        from bayplan.runtime.native.images.catalog import new_name
+        from bayplan.runtime.native.images.made import commit
+
         wanted = new_name(name)
         upper, lowers = self._tree(container)
         base = str(self.containers.records.get(self._id(container))["image_digest"])
@@ -141,6 +162,8 @@ class NativeImageVerbs:
 
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """Sorted by path."""
+        from bayplan.runtime.native.images.tree import walk
+
         upper, lowers = self._tree(container)
         for entry in walk(upper, lowers, changes_only=True):
             kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
@@ -152,7 +175,9 @@ class NativeImageVerbs:
 
     def prune(self, *, unused: bool, dry_run: bool) -> list[Freed]:
         """List and deletion under one lease, so that the one is the other."""
-        with Lease(self.store):
+        from bayplan.runtime.native.images.prune import Lease, Pruner
+
+        with Lease(self.store, to_read=dry_run):
             pruner = Pruner(self.store, self.images.layers.root, self._needed())
             made = list(self.images.builder.cache.kept())
             chains, blobs = {item.chain for item in made}, {item.digest for item in made}
@@ -166,8 +191,11 @@ class NativeImageVerbs:
 
     def prune_builds(self, *, results: bool, dry_run: bool) -> list[Freed]:
         """Under the collector's lease: no build is under way."""
+        from bayplan.runtime.native.build_mounts import CACHES
+        from bayplan.runtime.native.images.prune import Lease, Pruner, caches, delete_caches
+
         cache, top = self.images.builder.cache, self.images.settings.state_root / CACHES
-        with Lease(self.store):
+        with Lease(self.store, to_read=dry_run):
             found = caches(top)
             pruner = Pruner(self.store, self.images.layers.root, self._needed())
             rest = pruner.find(unused=False, chains=self._mounted_chains(), blobs=()) if results else []
@@ -180,6 +208,9 @@ class NativeImageVerbs:
 
     def copy(self, name: str, target: str, bridge: str, report: Report = silent) -> Copied:
         """Over the system's ssh."""
+        from bayplan.runtime.native.images.send import send
+        from bayplan.system.ssh import Remote
+
         remote, found = Remote.parse(target), self.catalog.find(name, self._users())
         if found.reference is None:
             raise DeclarationError(f"{name} is no name", hint="tag it: the other host needs a name too")
@@ -188,12 +219,18 @@ class NativeImageVerbs:
 
     def receive(self, name: str, manifest: str, blobs: Sequence[Blob], ask: Ask, index: str = "") -> int:
         """Under the collector's lease until the image has its name; by the settings' policy for that name."""
+        from bayplan.registry import policy
+        from bayplan.runtime.native.images.catalog import new_name
+        from bayplan.runtime.native.images.receive import receive
+
         wanted = new_name(name)
         policy.check_docker(wanted, self.images.settings.signature_policy)
         return receive(self.store, self.images.layers, wanted, manifest, index, blobs, ask)
 
     def _tree(self, container: str) -> tuple[Path, list[Path]]:
         """The container's own layer, and what lies below it, topmost first."""
+        from bayplan.runtime.native.containers.spec.users import refuse_shifted
+
         container_id = self._id(container)
         facts = json.loads(self.containers.records.bundle(container_id)["facts"])
         refuse_shifted(facts, container)

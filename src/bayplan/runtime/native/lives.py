@@ -108,7 +108,9 @@ class Lives:
             if state is not State.PAUSED:
                 hooks.after_start(self.containers, container_id, declared)
             return
-        ports = () if self.containers.is_spare(container_id) else self.networks.able(declared)
+        ports = self.networks.able(declared)
+        if ports and self.containers.is_spare(container_id):
+            ports = ()
         attached = self.networks.prepare(container_id, declared.networks)
         try:
             if users.is_own(declared):
@@ -212,7 +214,7 @@ class Lives:
         hooks.before_stop(self.containers, container_id)
         self.networks.leave(container_id)
         self.containers.expect_end(container_id)
-        self.containers.stop(container_id)
+        self.containers.stop(container_id, to_remove=True)
         self.networks.detach(container_id, ended=True)
         self.containers.delete(container_id)
 

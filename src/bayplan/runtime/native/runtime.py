@@ -136,17 +136,20 @@ class NativeRuntime(NativeVerbs):
     def observe(self, scope: Scope) -> Snapshot:
         """Records, held against the kernel and the disk."""
         names = {kind: [item.name for item in scope.names if item.kind is kind] for kind in Kind}
-        kernel, places = self.networks.kernel(), self.networks.addresses()
+        kernel = self.networks.kernel()
         containers = self.containers.observe(scope.project, names[Kind.CONTAINER])
         lost = self.images.lost(item.image_digest for item in containers)
-        whole = (with_layers(item, lost) for item in containers)
+        containers = [with_layers(item, lost) for item in containers]
+        if not scope.presence:
+            places = self.networks.addresses()
+            containers = [
+                with_endpoints(item, kernel, places.get(item.handle, {}), self.networks, self.containers)
+                for item in containers
+            ]
         found: list[Observed] = [
             *self.networks.observe(scope.project, names[Kind.NETWORK], kernel),
             *self.volumes.observe(scope.project, names[Kind.VOLUME]),
-            *(
-                with_endpoints(item, kernel, places.get(item.handle, {}), self.networks, self.containers)
-                for item in whole
-            ),
+            *containers,
             *self.images.observe(names[Kind.IMAGE]),
         ]
         return Snapshot({item.id: item for item in found})

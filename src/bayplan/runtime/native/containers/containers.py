@@ -185,9 +185,13 @@ class Containers(Observations):
         self._tell(row, "start", f"restart {restarts}" if restarts else "")
         client.wake(self.settings)
 
-    def stop(self, container_id: str, grace: Duration | None = None) -> None:
-        """Ask it to end, SIGKILL after the grace period. An ended one is no error."""
-        row = self.records.set(container_id, wanted="stopped")
+    def stop(self, container_id: str, grace: Duration | None = None, *, to_remove: bool = False) -> None:
+        """Ask it to end, SIGKILL after the grace period. An ended one is no error.
+
+        ``to_remove``: it is no whole container from here on. A removal that is cut is seen as half made, never as one
+        that can be started; how it ended is told, not kept.
+        """
+        row = self.records.set(container_id, wanted="stopped", **({"phase": "removing"} if to_remove else {}))
         if row is None:
             return
         client.wake(self.settings)
@@ -201,7 +205,8 @@ class Containers(Observations):
         asked = signal_number(declared.stop_signal or self._stop_signal(container_id, declared))
         lifecycle.stop(process, asked, period.total_seconds(), paths.cgroup)
         code = lifecycle.await_exit_file(paths, container_id, EXIT_FILE_S)
-        self.records.set(container_id, exit_code=code, finished_at=now())
+        if not to_remove:
+            self.records.set(container_id, exit_code=code, finished_at=now())
         note_death(self.records.database, container_id, code, oom_killed=cgroups.was_oom_killed(paths.cgroup))
         self._tell(row, "stop")
 
@@ -229,8 +234,10 @@ class Containers(Observations):
 
     def delete(self, container_id: str) -> None:
         """Remove a container, running or half made, and its own layer. Absent is no error."""
-        # From here on it is no whole container: a cut removal is seen as half made, never as one that can be started.
-        row = self.records.set(container_id, wanted="stopped", phase="removing")
+        row = self.records.held(container_id)
+        if row is not None and row["phase"] != "removing":
+            # From here on it is no whole container: a cut removal is seen as half made, not as one to be started.
+            row = self.records.set(container_id, wanted="stopped", phase="removing")
         if row is None:
             return
         paths = self._paths(container_id)

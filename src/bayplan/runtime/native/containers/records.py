@@ -72,12 +72,17 @@ class Records:
                 f"a container named {container.name} exists", hint="remove or rename it first"
             ) from error
 
+    def held(self, container_id: str) -> sqlite3.Row | None:
+        """The row, if there is one."""
+        rows = self.database.query("SELECT * FROM containers WHERE id = ?", (container_id,))
+        return rows[0] if rows else None
+
     def get(self, container_id: str) -> sqlite3.Row:
         """The row. Raises NotFoundError."""
-        rows = self.database.query("SELECT * FROM containers WHERE id = ?", (container_id,))
-        if not rows:
+        row = self.held(container_id)
+        if row is None:
             raise NotFoundError(f"container {container_id[:12]} does not exist")
-        return rows[0]
+        return row
 
     def find(self, name: str) -> sqlite3.Row | None:
         """The row of that name."""

@@ -42,7 +42,7 @@ class Pruner:
         keep = {item.removeprefix("sha256:") for item in {*needed.blobs, *blobs}}
         found += [
             Freed(kind="blob", name=f"sha256:{path.name}", size_bytes=path.stat().st_size)
-            for path in self.store.blobs.iterdir()
+            for path in (self.store.blobs.iterdir() if self.store.blobs.is_dir() else ())
             if path.name not in keep and not path.name.startswith(_PART)
         ]
         trees = {item.removeprefix("sha256:") for item in {*needed.chains, *chains}}
@@ -85,14 +85,22 @@ def delete_caches(top: Path, found: Sequence[Freed]) -> None:
 
 
 class Lease:
-    """Held while a list is made and deleted: no pull, build or load is under way then, and none begins."""
+    """Held while a list is made and deleted: no pull, build or load is under way then, and none begins.
 
-    def __init__(self, store: ImageStore) -> None:
-        self._store, self._path = store, store.root / ".use"
+    ``to_read``: only a list is made. A store that is not there is not made for it: nothing is held then.
+    """
+
+    def __init__(self, store: ImageStore, *, to_read: bool = False) -> None:
+        self._store, self._path, self._to_read = store, store.root / ".use", to_read
+        self._fd = -1
 
     def __enter__(self) -> None:
-        self._store.make()
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._to_read and not self._path.exists():
+            return
+        if not self._to_read:
+            self._store.make()
+        flags = os.O_RDONLY if self._to_read else os.O_RDWR | os.O_CREAT
+        self._fd = os.open(self._path, flags | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -104,7 +112,8 @@ class Lease:
             ) from None
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def _size(tree: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from sqlite3 import Connection, Row
 
-from bayplan.errors import RuntimeFailureError
+from bayplan.errors import NotFoundError, RuntimeFailureError
 from bayplan.models import Endpoint, Network, Port, Settings
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import lease, lease_v6, mac_of
@@ -236,13 +236,13 @@ class Endpoints(Ports):
 
     def _record_endpoints(self, container_id: str, endpoints: Sequence[Endpoint], names: Mapping[str, str]) -> None:
         """``names`` are those of links inside, by network."""
-        for endpoint in endpoints:
-            self._network_row(endpoint.network)
         with self._lock, self.database.transaction() as tx:
             owner = tx.execute("SELECT name FROM containers WHERE id = ?", (container_id,)).fetchone()
             name = str(owner[0]) if owner else ""
             for position, endpoint in enumerate(endpoints):
                 row = tx.execute("SELECT * FROM networks WHERE name = ?", (endpoint.network,)).fetchone()
+                if row is None:
+                    raise NotFoundError(f"network {endpoint.network} does not exist")
                 key = (container_id, endpoint.network)
                 old = tx.execute(
                     "SELECT address, address6 FROM endpoints WHERE container_id = ? AND network = ?", key

@@ -27,7 +27,11 @@ _log = logging.getLogger("bayplan.networks")
 _MARK = b"# peers\n"
 _OWN_BYTES = 64 * 1024  # a container can write its hosts file: never read more than this of it
 _OWN = """
-    SELECT c.id, json_extract(c.declared, '$.extra_hosts') AS extra, e.network
+    WITH large AS (
+        SELECT name FROM networks WHERE coalesce(json_extract(declared, '$.driver'), 'bridge') = 'bridge'
+        AND (SELECT count(*) FROM endpoints WHERE network = name) > ?
+    )
+    SELECT c.id, json_extract(c.declared, '$.extra_hosts') AS extra, e.network, e.network IN large AS is_large
     FROM containers c LEFT JOIN endpoints e ON e.container_id = c.id
     WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id, e.position
 """
@@ -35,10 +39,8 @@ _MEMBERS = """
     SELECT e.address, e.address6, e.aliases, c.id, c.name, c.service, c.superseded_by
     FROM endpoints e JOIN containers c ON c.id = e.container_id WHERE e.network = ? ORDER BY c.id
 """
-_HOSTNAME = "SELECT json_extract(declared, '$.hostname') FROM containers WHERE id = ?"
-_LARGE = """
-    SELECT name FROM networks WHERE coalesce(json_extract(declared, '$.driver'), 'bridge') = 'bridge'
-    AND (SELECT count(*) FROM endpoints WHERE network = name) > ?
+_HOSTNAMES = """
+    SELECT id, json_extract(declared, '$.hostname') FROM containers WHERE id IN (SELECT value FROM json_each(?))
 """
 _GATEWAYS = """
     SELECT coalesce(nullif(n.gateway, ''), n.gateway6) FROM endpoints e JOIN networks n ON n.name = e.network
@@ -151,19 +153,17 @@ class Names:
         """What each of them lists. The members of a network are read once for all."""
         members: dict[str, list[str]] = {}
         found: dict[str, bytes] = {}
-        large = {row[0] for row in self.database.query(_LARGE, (_LISTED,))}
-        rows = self.database.query(_OWN, (json.dumps(container_ids),))
+        rows = self.database.query(_OWN, (_LISTED, json.dumps(container_ids)))
         for container_id, own in groupby(rows, itemgetter("id")):
             attached = list(own)
-            networks = [row["network"] for row in attached if row["network"] is not None]
-            if not large.isdisjoint(networks) and self._asks_us(container_id):
-                networks = [name for name in networks if name not in large]
+            listed = [row for row in attached if row["network"] is not None]
+            if any(row["is_large"] for row in listed) and self._asks_us(container_id):
+                listed = [row for row in listed if not row["is_large"]]
             lines: list[str] = []
-            for network in networks:
+            for network in (row["network"] for row in listed):
                 peers = members.get(network)
                 if peers is None:
-                    listed = self.database.query(_MEMBERS, (network,))
-                    peers = members[network] = [self._line(row) for row in listed]
+                    peers = members[network] = self._members(self.database.query(_MEMBERS, (network,)))
                 # Some libraries take the first line only: each begins elsewhere, so that all replicas are asked.
                 begin = zlib.crc32(container_id.encode()) % max(1, len(peers))  # the last one may have left meanwhile
                 lines += peers[begin:] + peers[:begin]
@@ -187,17 +187,17 @@ class Names:
         told = [line.split()[1:2] for line in text.decode(errors="replace").splitlines() if "nameserver" in line]
         return any([str(row[0])] in told for row in rows)
 
-    def _line(self, member: Row) -> str:
-        """The lines of hosts(5) for one peer, made once for all that list it."""
-        key = tuple(member)
-        line = self._lines.get(key)
-        if line is None:
-            # Asked for here alone: to look for it in the declaration of each peer would take longest of a start.
-            found = self.database.query(_HOSTNAME, (member["id"],))
-            called = " ".join(names_of(member, found[0][0] if found else None))
-            addresses = [one for one in (member["address"], member["address6"]) if one]
-            line = self._lines[key] = "".join(f"{one}\t{called}\n" for one in addresses)
-        return line
+    def _members(self, members: Sequence[Row]) -> list[str]:
+        """The lines of hosts(5) for each peer, made once for all that list it."""
+        new = [row for row in members if tuple(row) not in self._lines]
+        # Asked for here alone: to look for it in the declaration of each peer would take longest of a start.
+        wanted = (json.dumps([row["id"] for row in new]),)
+        hostnames = dict(map(tuple, self.database.query(_HOSTNAMES, wanted))) if new else {}
+        for row in new:
+            called = " ".join(names_of(row, hostnames.get(row["id"])))
+            addresses = [one for one in (row["address"], row["address6"]) if one]
+            self._lines[tuple(row)] = "".join(f"{one}\t{called}\n" for one in addresses)
+        return [self._lines[tuple(row)] for row in members]
 
     def _host_gateway(self, container_id: str) -> str:
         """The host as the container sees it: the gateway of its first network, loopback when it shares the host's."""

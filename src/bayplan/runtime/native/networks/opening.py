@@ -87,7 +87,7 @@ class Ports:
 
     def able(self, container: Container) -> tuple[Port, ...]:
         """The ports of a container, none when it has left every network that ports can be published from."""
-        if not container.networks or not any(self._publishes(one.network) for one in container.networks):
+        if not container.ports or not any(self._publishes(one.network) for one in container.networks):
             return ()
         return container.ports
 

@@ -51,15 +51,15 @@ def watch(connection: sqlite3.Connection) -> None:
 
 def write(connection: sqlite3.Connection, state_root: Path) -> None:
     """Bring the cards of what was touched up to date. Raises OSError, sqlite3.Error."""
-    for kind, name in connection.execute("SELECT kind, name FROM temp.touched").fetchall():
-        path = _path(state_root, kind, name)
-        rows = _rows(connection, kind, name)
-        if not rows[_own(kind)]:
-            path.unlink(missing_ok=True)
-        elif kind == "network" or path.parent.is_dir():
-            private_directory(path.parent, tighten=False)
-            card = {"format": FORMAT, "kind": kind, "name": name, "rows": rows}
-            atomic_write(path, json.dumps(card, separators=(",", ":")).encode(), mode=0o600, durable=False)
+    for kind in _TABLES:
+        for name, rows in _touched(connection, kind).items():
+            path = _path(state_root, kind, name)
+            if not rows[_own(kind)]:
+                path.unlink(missing_ok=True)
+            elif kind == "network" or path.parent.is_dir():
+                private_directory(path.parent, tighten=False)
+                card = {"format": FORMAT, "kind": kind, "name": name, "rows": rows}
+                atomic_write(path, json.dumps(card, separators=(",", ":")).encode(), mode=0o600, durable=False)
     connection.execute("DELETE FROM temp.touched")
     with suppress(OSError):
         (state_root / "networks").rmdir()  # the last has gone
@@ -107,10 +107,15 @@ def _own(kind: str) -> str:
     return f"{kind}s"
 
 
-def _rows(connection: sqlite3.Connection, kind: str, name: str) -> dict[str, list[dict[str, Any]]]:
-    found = {}
-    for table, column in _TABLES[kind].items():
-        cursor = connection.execute(f"SELECT * FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - our own names
-        columns = [item[0] for item in cursor.description]
-        found[table] = [dict(zip(columns, tuple(row), strict=True)) for row in cursor]
+def _touched(connection: sqlite3.Connection, kind: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Name to what each table has of it now; one query a table, however many there are."""
+    names = "SELECT name FROM temp.touched WHERE kind = ?"
+    tables = _TABLES[kind]
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {
+        str(row[0]): {table: [] for table in tables} for row in connection.execute(names, (kind,))
+    }
+    for table, column in tables.items() if found else ():
+        rows = connection.execute(f"SELECT * FROM {table} WHERE {column} IN ({names})", (kind,))  # noqa: S608 - our names
+        for row in rows:
+            found[str(row[column])][table].append(dict(row))
     return found

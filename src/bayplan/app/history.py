@@ -1,4 +1,4 @@
-"""The verbs of generations: what a project was, how it differs, the way back. Beside ``app``, in the same manner."""
+"""The verbs of generations: what a project was, how it differs, the way back."""
 
 from __future__ import annotations
 
@@ -103,10 +103,13 @@ def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
 
 
 def plan_healing(project: str, runtime: Runtime, settings: Settings) -> Plan:
-    """What puts a project back to its last generation, without a declaration. Raises as ``plan_rollback`` does."""
+    """What puts a project back to its last generation, without a declaration. Raises as ``plan_rollback`` does.
+
+    Unlike a rollback it leaves no generation where it only heals: timers run it.
+    """
     with _journal(settings) as journal:
         number = Generations(journal).last(project).number
-    return plan_rollback(project, number, runtime, settings)
+    return plan_rollback(project, number, runtime, settings).model_copy(update={"note": ""})
 
 
 def _pins(made: Generation) -> dict[str, str]:

@@ -1,18 +1,21 @@
-"""``repair``: damaged or lost records made anew of what runs and lies on disk. Beside ``app``, in the same manner."""
+"""``repair``: damaged or lost records made anew of what runs and lies on disk."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import cast
 
 from bayplan import engines
 from bayplan.errors import CorruptStateError
-from bayplan.models import Container, Image, Kind, Network, Settings, Stack, Volume
-from bayplan.reconcile import generations as room
+from bayplan.models import Container, Image, Kind, Network, Resource, Settings, Stack, Volume
+from bayplan.reconcile import remembering
+from bayplan.reconcile.diff import compare
 from bayplan.reconcile.plan import Plan
 from bayplan.record import repair as journal_room
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Runtime, Scope
+from bayplan.runtime.protocol import Facts, Observed, Runtime, Scope
 from bayplan.runtime.repairs import Repair, set_aside
 
 
@@ -74,7 +77,7 @@ def _with_generations(done: Repair, projects: Sequence[str], runtime: Runtime, s
             if plan is None:
                 missing.append(f"anything that was applied of project {project}")
                 continue
-            room.remember(plan, runtime, Generations(journal), keep=settings.generations_kept)
+            remembering.remember(plan, runtime, Generations(journal), keep=settings.generations_kept)
             made.append(f"project {project} as it is now, kept as its first generation")
     finally:
         journal.close()
@@ -83,8 +86,9 @@ def _with_generations(done: Repair, projects: Sequence[str], runtime: Runtime, s
 
 def _as_it_is(project: str, runtime: Runtime) -> Plan | None:
     """What is recorded of a project, as an apply would have left it; None when nothing is."""
-    found = runtime.observe(Scope(project=project))
-    declared = [item.declared for item in found.resources.values() if item.declared and not item.superseded]
+    found, facts = runtime.observe(Scope(project=project)), runtime.facts()
+    kept = [item for item in found.resources.values() if item.declared and not item.superseded]
+    declared = [_as_found(item, facts) for item in kept]
     containers = tuple(item for item in declared if isinstance(item, Container))
     if not containers:
         return None
@@ -95,7 +99,6 @@ def _as_it_is(project: str, runtime: Runtime) -> Plan | None:
         volumes=tuple(item for item in declared if isinstance(item, Volume)),
         containers=containers,
     )
-    facts = runtime.facts()
     unchanged = tuple(item.id for item in stack.resources() if item.kind is not Kind.IMAGE)
     return Plan(
         project=project,
@@ -107,3 +110,10 @@ def _as_it_is(project: str, runtime: Runtime) -> Plan | None:
         stack=stack,
         note="made by a repair",
     )
+
+
+def _as_found(item: Observed, facts: Facts) -> Resource:
+    """What was declared; of a part that the host has otherwise, that: a label cannot know what was changed in place."""
+    declared = cast(Resource, item.declared)
+    names = {re.split(r"[.[]", change.path)[0] for change in compare(declared, item, facts)}
+    return declared.model_copy(update={name: getattr(item.actual, name) for name in names})

@@ -5,18 +5,18 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
-from bayplan.reconcile.apply import Outcome, apply_plan
+from bayplan.reconcile import remembering
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
-from bayplan.reconcile.walk import Event
 from bayplan.record import engines
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
@@ -25,6 +25,7 @@ from bayplan.runtime.verbs import Finding
 if TYPE_CHECKING:
     from bayplan.reconcile import events as happened
     from bayplan.reconcile.verbs import Command, Done
+    from bayplan.reconcile.walk import Event
     from bayplan.runtime.images import Freed
     from bayplan.runtime.native.resume import Resumed
 
@@ -103,7 +104,7 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     """What removes a project (a stack, or a project's name). Volumes and images only when asked."""
     name = target if isinstance(target, str) else target.name
     wanted = tuple(item.id for item in target.images) if images and isinstance(target, Stack) else ()
-    scope = Scope(project=name, names=wanted)
+    scope = Scope(project=name, names=wanted, presence=True)
     gone = {Kind.CONTAINER, Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE}
     gone |= ({Kind.VOLUME} if volumes else set()) | ({Kind.IMAGE} if images else set())
 
@@ -125,7 +126,10 @@ def apply(
 ) -> Outcome:
     """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
     if not wanted.changed and not wanted.noted:
+        remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
+    from bayplan.reconcile.apply import apply_plan
+
     journal = Journal(settings.state_root / "record.db")
     try:
         return apply_plan(
@@ -271,14 +275,17 @@ def commit_container(runtime: Runtime, container: str, name: str, comment: str, 
 
 
 def prune_images(runtime: Runtime, *, unused: bool, dry_run: bool) -> Sequence[Freed]:
-    """Free what nothing needs, or only list it; no change of the host comes between."""
-    with runtime.lock("image prune"):
+    """Free what nothing needs, or only list it; no change of the host comes between.
+
+    A ``dry_run`` waits for no other change, and makes none: what a lock tidies away stays too.
+    """
+    with nullcontext() if dry_run else runtime.lock("image prune"):
         return runtime.image_verbs.prune(unused=unused, dry_run=dry_run)
 
 
 def prune_builds(runtime: Runtime, *, results: bool, dry_run: bool) -> Sequence[Freed]:
-    """Free the caches of builds, with ``results`` those of their steps too, or only list it."""
-    with runtime.lock("builder prune"):
+    """Free the caches of builds, with ``results`` those of their steps too, or only list it, as ``prune_images``."""
+    with nullcontext() if dry_run else runtime.lock("builder prune"):
         return runtime.image_verbs.prune_builds(results=results, dry_run=dry_run)
 
 

@@ -1,4 +1,4 @@
-"""The verbs that keep environments the same: locks, comparisons, bundles. Beside ``app``, in the same manner."""
+"""The verbs that keep environments the same: locks, comparisons, bundles."""
 
 from __future__ import annotations
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bayplan import app, history
+from bayplan import app
 from bayplan.errors import BayplanError
 from bayplan.models import Settings
-from bayplan.reconcile import taking_back
-from bayplan.reconcile.apply import Outcome
+from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.runtime.protocol import Runtime
 from bayplan.values import frozen
@@ -67,6 +66,9 @@ def _way_back(
     failed: Plan, outcome: Outcome, runtime: Runtime, settings: Settings
 ) -> tuple[str, Callable[[], Plan]] | None:
     """To what, and what plans it; None when nothing is taken back."""
+    from bayplan.app import history
+    from bayplan.reconcile import taking_back
+
     before = history.generation_before(failed, settings) if settings.on_failure == "rollback" else None
     if before is not None:
         return f"generation {before.number}", lambda: history.plan_return(before, failed, runtime)

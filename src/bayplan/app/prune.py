@@ -7,14 +7,15 @@ store is ours alone (the native core); generations are the project's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pydantic import Field
 
 from bayplan import app
 from bayplan.errors import BayplanError
 from bayplan.models import Duration, Image, Kind, Model, Settings, Stack
-from bayplan.reconcile import removal, renamed
+from bayplan.reconcile import remembering, removal, renamed
 from bayplan.reconcile.basis import fingerprint
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import default_scope
@@ -97,6 +98,10 @@ def carry_out(
         _forget(found.generations, stack.name, runtime, settings, lock_timeout)
         done += [f"generation {number}" for number in found.generations]
     outcome = app.apply(found.plan, runtime, settings, lock_timeout=lock_timeout)
+    if outcome.done:
+        gone = [step.resource for step in outcome.done]
+        with _changing("record of a prune", runtime, settings, lock_timeout) as journal:
+            remembering.remember_less(found.plan, gone, runtime, journal, keep=settings.generations_kept)
     outcome.raise_failure()
     return [*done, *(str(step.resource) for step in outcome.done)]
 
@@ -104,12 +109,18 @@ def carry_out(
 def _forget(
     numbers: Sequence[int], project: str, runtime: Runtime, settings: Settings, lock_timeout: Duration | None
 ) -> None:
+    with _changing("prune of generations", runtime, settings, lock_timeout) as journal:
+        generations = Generations(journal)
+        generations.drop(project, numbers)
+        runtime.image_verbs.keep(project, generations.digests(project))
+
+
+@contextmanager
+def _changing(purpose: str, runtime: Runtime, settings: Settings, lock_timeout: Duration | None) -> Iterator[Journal]:
     journal = Journal(settings.state_root / "record.db")
     try:
-        with runtime.lock("prune of generations", lock_timeout):
-            generations = Generations(journal)
-            generations.drop(project, numbers)
-            runtime.image_verbs.keep(project, generations.digests(project))
+        with runtime.lock(purpose, lock_timeout):
+            yield journal
     finally:
         journal.close()
 

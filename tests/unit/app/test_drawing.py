@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bayplan import app, drawing
+from bayplan import app
+from bayplan.app import drawing
 from bayplan.errors import UnsupportedError
 from bayplan.load.compose import load_text
 from bayplan.models import Container, Settings, Stack

@@ -1,4 +1,4 @@
-"""The files that stand for external secrets and configs on this host. Beside ``app``, in the same manner.
+"""The files that stand for external secrets and configs on this host.
 
 A swarm keeps its own (``runtime.swarm``); every other engine is given these when a stack names them as external.
 """

@@ -1,4 +1,4 @@
-"""The verbs of bundles: an environment in one file. Beside ``app``, in the same manner."""
+"""The verbs of bundles: an environment in one file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,155 @@
+"""Which applies leave a generation: those after which something else is declared than the last one says.
+
+An apply that only heals, by hand or by a timer, leaves none: else an hour of a flapping container would push out every
+generation that differs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+from collections.abc import Sequence
+from pathlib import Path
+
+from bayplan.errors import BayplanError
+from bayplan.models import Kind, ResourceId
+from bayplan.reconcile.basis import fingerprint
+from bayplan.reconcile.diff import DRIFT
+from bayplan.reconcile.plan import Action, Plan
+from bayplan.reconcile.render import summary
+from bayplan.record import engines
+from bayplan.record.generations import Generation, Generations, contents_of, now, without_secrets
+from bayplan.record.journal import RECORDED, Journal
+from bayplan.runtime.protocol import Runtime, Scope
+
+_log = logging.getLogger("bayplan.generations")
+
+
+def forget_gone(plan: Plan, runtime: Runtime, journal: Journal) -> None:
+    """Forget a project of which a plan has left nothing but volumes: its engine, its generations."""
+    if plan.project and all(item.action is Action.DELETE for item in plan.steps):
+        left = runtime.observe(Scope(project=plan.project, presence=True)).resources.values()
+        if not any(item.managed and item.actual.kind is not Kind.VOLUME for item in left):
+            engines.release(journal, plan.project)
+            Generations(journal).forget(plan.project, keep=0)
+            runtime.image_verbs.keep(plan.project, ())
+
+
+def catch_up(plan: Plan, runtime: Runtime, path: Path, *, keep: int) -> None:
+    """Record what an apply has done that was cut between its last step and its end, though nothing is to do any more.
+
+    ``path`` is the journal's. Nothing is written where no run of the project was cut.
+    """
+    if plan.stack is None or not plan.project:
+        return
+    try:
+        journal = Journal(path, to_read=True)
+        try:
+            if not journal.unsettled(plan.project):
+                return
+        finally:
+            journal.close()
+        journal = Journal(path)
+        try:
+            with runtime.lock(f"record of {plan.project}"):
+                if fingerprint(runtime.observe(plan.scope)) == plan.basis:
+                    with journal.run(plan.project, ()) as number:
+                        remember(plan, runtime, Generations(journal), keep=keep)
+                        journal.came_to(number, RECORDED)
+        finally:
+            journal.close()
+    except BayplanError as error:
+        _warn(error)
+
+
+def remember_less(plan: Plan, gone: Sequence[ResourceId], runtime: Runtime, journal: Journal, *, keep: int) -> None:
+    """Record what the last generation declares without what a prune has removed: drift would bring it back."""
+    generations = Generations(journal)
+    try:
+        last = generations.last(plan.project)
+    except BayplanError:
+        return  # there is none that declares it
+    update = {
+        name: kept
+        for name in ("networks", "volumes", "containers", "services")
+        if (held := getattr(last.stack, name, ()))
+        and len(kept := tuple(item for item in held if item.id not in gone)) < len(held)
+    }
+    if update:
+        stack = last.stack.model_copy(update=update)
+        told = {"made_at": now(), "by": _user(), "summary": summary(plan), "note": plan.note}
+        generations.add(last.model_copy(update={"stack": stack, **told}))
+        generations.forget(plan.project, keep=keep)
+        runtime.image_verbs.keep(plan.project, generations.digests(plan.project))
+
+
+def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: int) -> bool:
+    """Record what a project has now as a generation, unless the plan only heals and the last one says the same.
+
+    Forgets those that are too old, and lets their images go. A generation that cannot be recorded is only warned of:
+    the host is as declared all the same. Gives whether the last one is what there is now.
+    """
+    if plan.stack is None or not plan.project:
+        return False
+    try:
+        made = _made(plan, runtime)
+        if plan.note or _declares(plan) or not _is_last(made, generations):
+            generations.add(made)
+            generations.forget(plan.project, keep=keep)
+        runtime.image_verbs.keep(plan.project, generations.digests(plan.project))
+    except BayplanError as error:
+        _warn(error)
+        return False
+    return True
+
+
+def _warn(error: BayplanError) -> None:
+    _log.warning("this generation could not be recorded: %s", error)
+
+
+def _made(plan: Plan, runtime: Runtime) -> Generation:
+    assert plan.stack is not None
+    # The key of fingerprints may have been made by this very apply.
+    key = runtime.facts().key.get_secret_value()
+    sealed = tuple(item.sealed(key) for item in plan.stack.containers)
+    stack, withheld = without_secrets(plan.stack.model_copy(update={"containers": sealed}))
+    images = runtime.observe(Scope(names=tuple(item.id for item in stack.images)))
+    return Generation(
+        project=plan.project,
+        made_at=now(),
+        by=_user(),
+        host=plan.host,
+        engine=plan.engine,
+        summary=summary(plan),
+        note=plan.note,
+        stack=stack,
+        contents=contents_of(plan.stack),
+        digests={item.id.name: item.image_digest for item in images.of(Kind.IMAGE)},
+        withheld=withheld,
+    )
+
+
+def _declares(plan: Plan) -> bool:
+    """Whether something changes because it is declared otherwise than before, secrets that no generation has too."""
+    fields = (*(step.fields for step in plan.steps), *(note.fields for note in plan.noted))
+    return any(item.why != DRIFT for items in fields for item in items)
+
+
+def _is_last(made: Generation, generations: Generations) -> bool:
+    """Whether the last generation says the same, but for who made it and when."""
+    try:
+        last = generations.last(made.project)
+    except BayplanError:
+        return False
+    told = ("number", "made_at", "by", "host", "summary", "note")
+    same = made.model_copy(update={name: getattr(last, name) for name in told})
+    return same.model_dump_json(exclude_none=True) == last.model_dump_json(exclude_none=True)
+
+
+def _user() -> str:
+    """Who runs this: the user behind sudo, if there is one."""
+    try:
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

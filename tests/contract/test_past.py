@@ -1,0 +1,176 @@
+"""What was applied before: generations, the way back, what is no longer declared, records that are lost, adoption."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bayplan import app
+from bayplan.app import adopt, history, prune, repair
+from bayplan.errors import CorruptStateError
+from bayplan.models import Kind
+
+WHOLE = """
+services:
+  web: &service
+    image: IMAGE
+    command: [sleep, "600"]
+    init: true
+    stop_grace_period: 1s
+    environment: {GREETING: hello}
+    networks: [net]
+    labels: {team: blue}
+  gone:
+    <<: *service
+    networks: [old]
+    volumes: ["data:/data"]
+networks: {net: {}, old: {}}
+volumes: {data: {}}
+"""
+LESS = """
+services:
+  web:
+    image: IMAGE
+    command: [sleep, "600"]
+    init: true
+    stop_grace_period: 1s
+    environment: {GREETING: hello}
+    networks: [net]
+    labels: {team: blue}
+networks: {net: {}}
+"""
+LIMITED = LESS.replace("    labels:", "    mem_limit: 64m\n    labels:")
+
+
+def numbers(host):
+    return [number for number, _ in history.history(host.project, host.settings)]
+
+
+def handles(host):
+    return {name: item.handle for name, item in host.status().items() if item.id.kind is Kind.CONTAINER}
+
+
+def test_a_project_goes_back_and_what_only_heals_is_no_generation(host):
+    host.apply(LESS)
+    host.apply(LESS.replace("hello", "bonjour"))
+    first = history.plan_rollback(host.project, 1, host.runtime, host.settings)
+    assert [(str(step.resource), step.action.value) for step in first.steps] == [
+        (f"container {host.name('web')}", "re-create")
+    ]
+    plan, outcome = app.converge(
+        lambda: history.plan_rollback(host.project, 1, host.runtime, host.settings), host.runtime, host.settings
+    )
+    outcome.raise_failure()
+    assert (plan.steps, numbers(host)) == (first.steps, [3, 2, 1])
+    assert host.container("web").actual.environment["GREETING"] == "hello"
+    host.runtime.stop(host.name("web"))
+    assert [step.action.value for step in history.drift(host.project, host.runtime, host.settings).plan.steps] == [
+        "start"
+    ]
+    healing = lambda: history.plan_healing(host.project, host.runtime, host.settings)  # noqa: E731 - said three times
+    app.converge(healing, host.runtime, host.settings)[1].raise_failure()
+    host.apply(LESS)
+    assert numbers(host) == [3, 2, 1]
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
+
+
+def test_a_prune_removes_just_what_it_listed(host):
+    host.apply(WHOLE)
+    before, stack = host.status().keys(), host.load(LESS)
+    found = prune.find(stack, host.runtime, host.settings, volumes=False, keep=10)
+    listed = [str(step.resource) for step in found.plan.steps]
+    assert listed == [f"container {host.name('gone')}", f"network {host.project}_old"]
+    assert any(f"volume {host.project}_data" in sentence for sentence in found.kept)
+    assert host.status().keys() == before
+    done = prune.carry_out(found, stack, host.runtime, host.settings)
+    assert sorted(item for item in done if item in listed) == sorted(listed)
+    assert before - host.status().keys() == {host.name("gone"), f"{host.project}_old"}
+    found = prune.find(stack, host.runtime, host.settings, volumes=True, keep=10)
+    assert [str(step.resource) for step in found.plan.steps] == [f"volume {host.project}_data"]
+    prune.carry_out(found, stack, host.runtime, host.settings)
+    # What was pruned does not come back as drift.
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
+    assert numbers(host) == [3, 2, 1]
+    host.apply(LESS)
+    found = prune.find(stack, host.runtime, host.settings, volumes=True, keep=1)
+    assert (found.generations, found.plan.steps) == ((1, 2), ())
+    prune.carry_out(found, stack, host.runtime, host.settings)
+    assert numbers(host) == [3]
+    assert prune.find(stack, host.runtime, host.settings, volumes=True, keep=1).empty
+
+
+@pytest.mark.parametrize("harm", ["torn", "gone"])
+def test_lost_records_come_back_of_what_is_there(real_host, harm):
+    host = real_host
+    host.apply(LESS)
+    host.apply(LIMITED)  # in place: labels still say what it was made with
+    ids = [item for item in host.status().values() if item.id.kind is Kind.CONTAINER]
+    before, kept = handles(host), sorted(host.settings.state_root.glob("*.db"))
+    assert {path.name for path in kept} == {"record.db", "state.db" if host.kind == "native" else "engines.db"}
+    host.runtime.close()
+    for path in kept:
+        for beside in path.parent.glob(f"{path.name}-*"):
+            beside.unlink()
+        if harm == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(b"torn" * 2000)
+    if harm == "torn":
+        with pytest.raises(CorruptStateError, match="`bayplan repair`"):
+            again(host)
+        assert all(runs(host, one) for one in ids)
+    host.runtime.close()
+    settings = host.settings.model_copy(update={"engine": host.kind})
+    done = repair.repair(settings, host.project)
+    assert [bool(item.aside) for item in done] == [harm == "torn"] * 2, done
+    host.reopen()
+    plan = host.plan(LIMITED)
+    assert {step.action.value for step in plan.steps} <= {"heal"}, plan.steps
+    assert handles(host) == before
+    # A timer may heal before anybody applies: to what is there, then to what is declared.
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
+    host.apply(LIMITED)
+    assert handles(host) == before
+    assert numbers(host) == [2, 1]
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
+    assert [bool(item.fault) for item in repair.repair(settings, host.project)] == [False, False]
+
+
+def again(host):
+    """What a command does: open the records, then change something."""
+    host.reopen()
+    host.apply(LESS)
+
+
+def runs(host, item):
+    """Whether a container that was observed before runs on; asked without our records."""
+    if host.engine:
+        return host.engine.call("inspect", "-f", "{{.State.Running}}", item.handle) == "true"
+    return Path(f"/proc/{item.status.pid}/root").exists()
+
+
+def test_a_stack_is_adopted_as_it_runs(real_host, tmp_path):
+    host = real_host
+    host.apply(WHOLE)
+    before = handles(host)
+    found = adopt.adopt([host.project], "elsewhere", host.runtime, host.settings, tmp_path)
+    assert (found.project, found.plan.steps, found.plan.noted) == (host.project, (), ()), found.written.text
+    host.apply(found.written.text)
+    assert handles(host) == before
+
+
+def test_what_the_engines_own_command_made_is_adopted(engine_host, tmp_path):
+    host = engine_host
+    host.apply(LESS)  # brings the image
+    host.destroy()
+    command = ("run", "-d", "--name", "loose", "-e", "DB_PASSWORD=planted-secret", "-v", "kept:/data", "-m", "64m")
+    host.engine.call(*command, "--init", host.IMAGE, "sleep", "600")
+    try:
+        found = adopt.adopt(["loose"], host.project, host.runtime, host.settings, tmp_path)
+        assert [(str(one.resource), one.why, one.fields) for one in found.plan.steps] == [], found.written.text
+        assert "planted-secret" not in found.written.text
+        before = json.loads(host.engine.call("inspect", "loose"))[0]["State"]["Pid"]
+        app.apply(found.plan, host.runtime, host.settings).raise_failure()
+        assert json.loads(host.engine.call("inspect", "loose"))[0]["State"]["Pid"] == before
+    finally:
+        host.engine.call("rm", "-f", *host.engine.at_once, "loose")
