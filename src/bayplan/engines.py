@@ -14,6 +14,7 @@ from bayplan.errors import BayplanError, DeclarationError, UnsupportedError
 from bayplan.models import Settings
 from bayplan.record import engines as recorded
 from bayplan.runtime.protocol import Runtime
+from bayplan.system.probes import probe
 
 if TYPE_CHECKING:
     from bayplan.runtime.engine_api.images.lent import LentBuilder
@@ -32,7 +33,7 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
     environ = os.environ if environ is None else environ
     path = Path(environ.get("BAYPLAN_CONFIG", str(CONFIG_FILE)))
     values: dict[str, object] = {}
-    if path.is_file():
+    if probe(path).is_file():
         import tomllib
 
         try:
@@ -50,6 +51,11 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise DeclarationError(f"setting {name}: {first['msg']}", where=f"{path} or {_PREFIX}{name.upper()}") from error
+
+
+def sockets() -> list[str]:
+    """Kinds of engines whose usual sockets are there to be used."""
+    return [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
 
 
 def chosen(settings: Settings, project: Callable[[], str] = str) -> Settings:
@@ -77,7 +83,7 @@ def _found(settings: Settings, project: Callable[[], str]) -> str:
         name = project() if kind == "docker" else ""
         return (_holder(settings, kind, name) if name else None) or kind
     record = settings.state_root / "record.db"
-    kinds = [kind for kind, socket in _SOCKETS.items() if os.access(socket, os.R_OK | os.W_OK)]
+    kinds = sockets()
     name = project() if kinds or os.access(record, os.R_OK) else ""
     noted = recorded.engine_of(record, name)
     if noted in _KINDS:

@@ -23,7 +23,10 @@ from bayplan.runtime.protocol import Runtime
 def carry_out(
     options: Namespace, make: Callable[[], Plan], runtime: Runtime, settings: Settings, *, recovers: bool = False
 ) -> int:
-    """Plan, show, do; gives the exit code. ``recovers``: a failure on the way may take back what was done."""
+    """Plan, show, do; gives the exit code, and leaves the plan as ``options.made``.
+
+    ``recovers``: a failure on the way may take back what was done.
+    """
     limit = lock_timeout(options)
 
     def show(made: Plan) -> None:
@@ -48,6 +51,7 @@ def carry_out(
         else:
             made, outcome = app.converge(make, runtime, settings, **told)
             back = None
+    options.made = made
     if options.json:
         done = {**_json(outcome), "rolled_back": back and {"to": back.to, "text": str(back), **_json(back.outcome)}}
         print(json.dumps({"plan": render.as_json(made), **done}))

@@ -9,6 +9,7 @@ from argparse import Namespace
 from typing import Any
 
 from bayplan import app
+from bayplan.cli import standing
 from bayplan.cli.colour import style
 from bayplan.cli.common import container_names as _container_names
 from bayplan.cli.common import opened as _opened
@@ -41,6 +42,7 @@ def apply(options: Namespace) -> int:
 
         if bundles.is_bundle(options.plan):
             return bundles.apply_file(options, options.plan)
+    watch = standing.begin(options)
     with _opened(options) as (runtime, settings):
         stack = _stack(options)
 
@@ -49,7 +51,10 @@ def apply(options: Namespace) -> int:
 
         kept = make if options.plan is None else app.kept_plan(options.plan, make, runtime)
         asked = {"on_failure": options.on_failure} if options.on_failure else {}
-        return carry_out(options, kept, runtime, settings.model_copy(update=asked), recovers=True)
+        code = carry_out(options, kept, runtime, settings.model_copy(update=asked), recovers=True)
+    if watch is not None and code == 0:
+        standing.end(watch, options, runtime)
+    return code
 
 
 def destroy(options: Namespace) -> int:

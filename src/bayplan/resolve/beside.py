@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bayplan.models import Stack
+from bayplan.system.probes import probe
 
 NAME = "bayplan.lock"
 
@@ -12,10 +13,10 @@ NAME = "bayplan.lock"
 def beside(stack: Stack) -> Path | None:
     """The place of the lock of a declaration; None for one that was read from no file."""
     first = Path(stack.sources[0]) if stack.sources else None
-    return first.parent / NAME if first is not None and first.is_file() else None
+    return first.parent / NAME if first is not None and probe(first).is_file() else None
 
 
 def is_there(stack: Stack) -> bool:
     """Whether a declaration has a lock."""
     path = beside(stack)
-    return path is not None and path.is_file()
+    return path is not None and probe(path).is_file()

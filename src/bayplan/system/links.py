@@ -31,6 +31,11 @@ def is_up(name: str) -> bool | None:
             raise
 
 
+def state(name: str) -> tuple[bool | None, bool, bool]:
+    """Whether it is up (None: not there), has an address of IPv4, and one of IPv6."""
+    return is_up(name), has_address(name, six=False), has_address(name, six=True)
+
+
 def set_up(name: str) -> None:
     """Set a link up. Raises OSError: ENODEV, EPERM."""
     with _asked(socket.AF_INET) as asked:

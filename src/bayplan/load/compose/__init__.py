@@ -22,6 +22,7 @@ from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_text, wrong
 from bayplan.load.compose.yaml_text import parse, place
 from bayplan.models import Settings, Stack
+from bayplan.system.probes import probe
 
 __all__ = ["find_files", "load_stack", "load_text"]
 
@@ -34,11 +35,11 @@ def find_files(directory: Path) -> tuple[Path, ...]:
     """The Compose file of a directory or its nearest parent, with its override file; empty when there is none."""
     start = directory.absolute()
     for folder in (start, *start.parents):
-        found = next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+        found = next((folder / name for name in _NAMES if probe(folder / name).is_file()), None)
         if found:
             stems = ("compose.override", "docker-compose.override")
             overrides = (folder / f"{stem}.{suffix}" for stem in stems for suffix in ("yaml", "yml"))
-            over = next((path for path in overrides if path.is_file()), None)
+            over = next((path for path in overrides if probe(path).is_file()), None)
             return (found, over) if over else (found,)
     return ()
 
@@ -131,7 +132,7 @@ def _load(
 def _variables(directory: Path, environment: Mapping[str, str] | None, env_files: Sequence[Path]) -> dict[str, str]:
     environment = os.environ if environment is None else environment
     default = directory / ".env"
-    files = tuple(env_files) or ((default,) if default.is_file() else ())
+    files = tuple(env_files) or ((default,) if probe(default).is_file() else ())
     found: dict[str, str] = {}
     for path in files:
         found |= dotenv.read(path, {**found, **environment})

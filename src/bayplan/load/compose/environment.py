@@ -8,6 +8,7 @@ from pathlib import Path
 from bayplan.load.compose import dotenv
 from bayplan.load.compose.nodes import Node, as_flag, as_list, as_text, check_keys, pairs, wrong
 from bayplan.load.compose.paths import below
+from bayplan.system.probes import probe
 
 
 def environment(service: Node, directory: Path, outer: Mapping[str, str]) -> dict[str, str]:
@@ -32,7 +33,7 @@ def label_files(service: Node, directory: Path) -> dict[str, str]:
     if files := service.get("label_file"):
         for item in as_list(files) if isinstance(files.value, list) else [files]:
             file = below(directory, as_text(item), item)
-            if not file.is_file():
+            if not probe(file).is_file():
                 raise wrong(item, f"label file {str(file)!r} does not exist")
             found |= dotenv.read(file, {})
     return found
@@ -49,7 +50,7 @@ def _env_file(node: Node, directory: Path, inherited: Mapping[str, str]) -> dict
             raise wrong(form, f"unknown format {as_text(form)!r}", hint="raw")
         path, required, raw = inner, as_flag(flag) if flag else True, form is not None
     file = below(directory, as_text(path), path)
-    if not file.is_file():
+    if not probe(file).is_file():
         if required:
             raise wrong(path, f"env file {str(file)!r} does not exist", hint="make it, or set required: false")
         return {}

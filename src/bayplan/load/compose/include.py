@@ -15,6 +15,7 @@ from bayplan.load.compose.merge import merge, settle
 from bayplan.load.compose.nodes import Node, as_list, as_text, check_keys, text_or_texts, wrong
 from bayplan.load.compose.paths import below
 from bayplan.load.compose.texts import documents
+from bayplan.system.probes import probe
 from bayplan.values import frozen
 
 _MAX_FILES = 1000
@@ -91,12 +92,12 @@ class Reader:
         """Those of the including file go before those of the included one's ``.env``."""
         default = directory / ".env"
         files = [below(self.directory, text, given) for text in text_or_texts(given)] if given else []
-        if given is None and default.is_file():
+        if given is None and probe(default).is_file():
             files = [default]
         outer: Mapping[str, str] = self.variables.values
         found: dict[str, str] = {}
         for file in files:
-            if given is not None and not file.exists():
+            if given is not None and not probe(file).exists():
                 raise wrong(given, f"env file {str(file)!r} does not exist")
             found |= dotenv.read(file, {**found, **outer})
         return Variables({**found, **outer}, self.variables.missing)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,33 @@ def daemon(client: EngineClient) -> int | None:
     return pid if mine.st_ino == its.st_ino else None
 
 
-def seen(snapshot: Snapshot, rules: Mapping[int, Rules]) -> Snapshot:
-    """The snapshot with what the kernel lacks of it; ``rules`` by version of IP."""
-    bridges = {item.id.name: bridge_of(item) for item in snapshot.of(Kind.NETWORK) if _is_bridge(item)}
+@dataclass(frozen=True)
+class Looked:
+    """What was looked at: ``links`` by name as ``system.links.state`` has them, ``rules`` by version of IP."""
+
+    links: Mapping[str, tuple[bool | None, bool, bool]]
+    rules: Mapping[int, Rules]
+
+
+def look(snapshot: Snapshot, rules: Mapping[int, Rules]) -> Looked:
+    """The links of the bridges in a snapshot."""
+    return Looked({bridge: links.state(bridge) for bridge in _bridges(snapshot).values()}, rules)
+
+
+def _bridges(snapshot: Snapshot) -> dict[str, str]:
+    return {item.id.name: bridge_of(item) for item in snapshot.of(Kind.NETWORK) if _is_bridge(item)}
+
+
+def seen(snapshot: Snapshot, looked: Looked) -> Snapshot:
+    """The snapshot with what the kernel lacks of it."""
+    bridges, rules = _bridges(snapshot), looked.rules
     resources = dict(snapshot.resources)
     cut = set[tuple[int, str]]()
     for key, item in snapshot.resources.items():
         if key.kind is not Kind.NETWORK or key.name not in bridges:
             continue
         bridge, six = bridges[key.name], _has_ipv6(item)
-        defects: dict[str, str] = dict(_of_link(bridge, six=six))
+        defects: dict[str, str] = dict(_of_link(bridge, looked.links[bridge], six=six))
         lacking = {} if defects else {one: _lacking(item, bridge, rules[one]) for one in rules if one == _FOUR or six}
         notes = tuple(filter(None, lacking.values()))
         cut |= {(version, key.name) for version, note in lacking.items() if note}
@@ -71,15 +89,16 @@ def _has_ipv6(item: Observed) -> bool:
     return isinstance(item.actual, Network) and item.actual.enable_ipv6
 
 
-def _of_link(bridge: str, *, six: bool) -> Iterator[tuple[str, str]]:
-    up = links.is_up(bridge)
+def _of_link(bridge: str, state: tuple[bool | None, bool, bool], *, six: bool) -> Iterator[tuple[str, str]]:
+    up, has_four, has_six = state
     if up is None:
         yield f"its bridge {bridge} is gone", Change.RECREATE.value
         return
     if not up:
         yield f"its bridge {bridge} is down", Change.IN_PLACE.value
-    for family, wanted in (("IPv4", True), ("IPv6", six and up)):  # that of IPv6 goes with a link that is down
-        if wanted and not links.has_address(bridge, six=family == "IPv6"):
+    # That of IPv6 goes with a link that is down.
+    for family, wanted, has in (("IPv4", True, has_four), ("IPv6", six and up, has_six)):
+        if wanted and not has:
             yield f"its bridge {bridge} has lost its {family} address", Change.IN_PLACE.value
 
 

@@ -15,13 +15,16 @@ class DockerRuntime(EngineRuntime):
     """dockerd on this host or another, at the place that the settings name."""
 
     kind = "docker"
+    looked: kernel.Looked | None = None
+    """What the last observation saw of the kernel; None where that is another host's."""
 
     def observe(self, scope: Scope) -> Snapshot:
         """What Docker says, held against the kernel where that is this host's."""
         pid = kernel.daemon(self.client)
         rules = self.pool.submit(rules_of, pid, self.engine) if pid else None
         found = super().observe(scope)
-        return found if rules is None else kernel.seen(found, rules.result())
+        self.looked = kernel.look(found, rules.result()) if rules else None
+        return kernel.seen(found, self.looked) if self.looked else found
 
     def aligned(self, desired: Resource, observed: Observed) -> Observed:
         """A place with a MAC address of its own comes with a new container alone: a connect takes no address."""

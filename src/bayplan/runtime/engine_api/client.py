@@ -50,6 +50,10 @@ class EngineClient:
     def __init__(self, place: places.Place) -> None:
         """Raises TransportError when nobody answers, AnswerError, UnsupportedError for an API that is too old."""
         self.place = place
+        self.answers: list[tuple[str, bytes]] = []
+        """What was asked with GET (path and query), and what was answered."""
+        self.only_looked = True
+        """Whether nothing else was asked, and nothing refused."""
         self._tunnel: Tunnel | None = None
         address = place.address
         if place.scheme == "ssh":
@@ -122,6 +126,7 @@ class EngineClient:
 
         ``own``: of Podman's own API. Raises AnswerError, TransportError; the first of them at once.
         """
+        self.only_looked = False
         version = "v4.0.0/libpod" if own else f"v{self.api_version}"
         return self._open(method, f"/{version}{path}", data, query, headers, timeout=None).pieces()
 
@@ -152,9 +157,12 @@ class EngineClient:
         kind = {} if body is None else {"Content-Type": "application/json"}
         answer = self._open(method, path, data, query, {**kind, **(headers or {})}, timeout=timeout)
         try:
-            return _read(answer.read())
+            content = answer.read()
         finally:
             self._transport.give_back(answer)
+        if method == "GET":
+            self.answers.append((_whole(path, query), content))
+        return _read(content)
 
     def _open(
         self,
@@ -166,10 +174,12 @@ class EngineClient:
         *,
         timeout: float | None = TIMEOUT_S,
     ) -> Answer:
-        whole = quote(path, safe=_PATH) + (f"?{urlencode(given, doseq=True)}" if (given := _flat(query or {})) else "")
+        self.only_looked &= method == "GET"
+        whole = _whole(path, query)
         answer = self._transport.ask(method, whole, body=data, headers={**_AGENT, **(headers or {})}, timeout=timeout)
         if answer.status < _REFUSED:
             return answer
+        self.only_looked = False
         try:
             text = _explanation(answer.read()) or f"status {answer.status}"
         finally:
@@ -182,6 +192,11 @@ class EngineClient:
         if self._tunnel is not None:
             self._tunnel.close()
             self._tunnel = None
+
+
+def _whole(path: str, query: Mapping[str, Any] | None) -> str:
+    given = _flat(query or {})
+    return quote(path, safe=_PATH) + (f"?{urlencode(given, doseq=True)}" if given else "")
 
 
 def _explanation(content: bytes) -> str:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from bayplan.errors import DeclarationError, NotFoundError, UnsupportedError
 from bayplan.models import Settings
 from bayplan.runtime.engine_api.transport import Certificates
+from bayplan.system.probes import probe
 
 _SOCKETS = {"docker": "/var/run/docker.sock", "podman": "/run/podman/podman.sock"}
 _OWN_SOCKETS = {"docker": "docker.sock", "podman": "podman/podman.sock"}
@@ -68,7 +69,7 @@ def find(settings: Settings, kind: str, environ: Mapping[str, str] | None = None
 def _usual_socket(kind: str, environ: Mapping[str, str]) -> str:
     """The system's socket, or that of a rootless engine for a user who has one."""
     own = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}", _OWN_SOCKETS[kind])
-    return str(own) if os.geteuid() != 0 and own.exists() else _SOCKETS[kind]
+    return str(own) if os.geteuid() != 0 and probe(own).exists() else _SOCKETS[kind]
 
 
 def _checked(place: Place, kind: str) -> Place:
@@ -130,7 +131,7 @@ def _context(name: str, named_by: str) -> Place:
     if not found.get("Host"):
         raise NotFoundError(f"Docker context {name} does not exist", where=named_by, hint="see `docker context ls`")
     files = top / "tls" / key / "docker"
-    tls = _tls(files, verify=not found.get("SkipTLSVerify")) if files.is_dir() else None
+    tls = _tls(files, verify=not found.get("SkipTLSVerify")) if probe(files).is_dir() else None
     return Place(str(found["Host"]), f"{named_by}: context {name}", tls)
 
 

@@ -48,7 +48,8 @@ def snapshot(**values):
 
 
 def lacking(*known, **values):
-    found = kernel.seen(snapshot(**values), {one.version: one for one in known})
+    there = snapshot(**values)
+    found = kernel.seen(there, kernel.look(there, {one.version: one for one in known}))
     return found.get(NET).notes, found.get(NET).defects, found.get(WEB).defects
 
 

@@ -1,0 +1,185 @@
+"""What an apply with nothing to do has read, noted so that the next one like it need not plan (``cli.unchanged``).
+
+Files are heard of by audit events (PEP 578) while the plan is made: whatever opens one, it is on the list, with the
+folder that it lies in, so that a file that comes beside it is noticed. What only asks whether a file is there says so
+by an event of ours. Anything that cannot be asked again - a registry, a program, a warning - leaves no note.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+from bayplan import app, engines
+from bayplan.cli import unchanged
+from bayplan.cli.colour import style
+from bayplan.errors import BayplanError
+from bayplan.models import BindMount, Settings, Stack
+from bayplan.reconcile import render
+from bayplan.runtime.protocol import Runtime
+from bayplan.system.files import atomic_write, private_directory
+from bayplan.system.probes import PROBE, probe
+
+if TYPE_CHECKING:
+    from bayplan.runtime.docker.kernel import Looked
+    from bayplan.runtime.engine_api.runtime import EngineRuntime
+
+_KEPT = 64
+"""Commands that are known at a time: each is a small file."""
+_ELSEWHERE = ("/proc/", "/sys/", "/dev/")
+_READS_RULES = frozenset({"iptables-save", "ip6tables-save"})
+
+
+_EVENTS = frozenset({"open", "os.listdir", "os.scandir", PROBE, "sqlite3.connect", "socket.connect"})
+_EVENTS |= {"subprocess.Popen", "os.system", "os.fork"}
+
+
+class Watch(logging.Handler):
+    """Hears what is read from its making to ``over``."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.files: dict[str, list[int] | None] = {}
+        self.probed: dict[str, bool] = {}
+        self.databases: set[str] = set()
+        self.sockets: set[str] = set()
+        self.is_plain = True
+        """Whether everything that was heard can be looked at again."""
+        self._hears = True
+        sys.addaudithook(self._heard)  # there is no way to take one off
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A warning has to be printed each time."""
+        self.is_plain = False
+
+    def over(self) -> None:
+        """Hear nothing more."""
+        self._hears = False
+        logging.getLogger().removeHandler(self)
+
+    def _heard(self, event: str, given: tuple[Any, ...]) -> None:
+        if not self._hears or event not in _EVENTS or _is_import(sys._getframe(1)):
+            return
+        if event == "open":
+            flags = given[2] or 0
+            if isinstance(given[0], str) and not flags & (os.O_WRONLY | os.O_RDWR):
+                self._note(given[0])
+        elif event in ("os.listdir", "os.scandir"):
+            self._note(str(given[0] or "."))
+        elif event == PROBE:
+            self.probed.setdefault(str(given[0]), os.path.exists(given[0]))  # noqa: PTH110 - no event of its own
+        elif event == "sqlite3.connect":
+            self.databases.add(str(given[0]).removeprefix("file://").partition("?")[0])
+        elif event == "socket.connect":
+            if isinstance(given[1], str):
+                self.sockets.add(given[1])
+            else:
+                self.is_plain = False
+        elif event in ("subprocess.Popen", "os.system", "os.fork"):
+            self.is_plain &= event == "subprocess.Popen" and Path(str(given[0])).name in _READS_RULES
+
+    def _note(self, path: str) -> None:
+        whole = os.path.abspath(path)  # noqa: PTH100 - of each file that is opened
+        if not whole.startswith(_ELSEWHERE) and whole not in self.files:
+            self.files[whole] = unchanged.signature(whole)
+            folder = os.path.dirname(whole)  # noqa: PTH120
+            self.files.setdefault(folder, unchanged.signature(folder))
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Modules are found by listing each folder of ``sys.path``, that of the caller among them; ours are noted."""
+    return frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def begin(options: Namespace) -> Watch | None:
+    """Hear what this apply reads; None where no note could come of it."""
+    engine = options.engine or os.environ.get("BAYPLAN_ENGINE", "auto")
+    another = engine in unchanged.ENGINES or (engine == "auto" and engines.sockets())
+    return Watch() if another and not options.json and options.plan is None else None
+
+
+def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:
+    """Note what an apply that went well has read.
+
+    After one that changed something it is planned once more: whether that was all, and what another one would read.
+    """
+    settings, made = options.settings, options.made
+    try:
+        if settings.engine not in unchanged.ENGINES:
+            return
+        if made.changed or made.noted:
+            with engines.open_runtime(settings) as runtime:  # noqa: PLR1704 - the next one would ask anew as well
+                made = app.plan(options.stack, runtime, settings=settings)
+        _probe_binds(options.stack)
+    except BayplanError:
+        return  # the next apply will say it
+    finally:
+        watch.over()
+    if not (made.changed or made.noted):
+        output = render.as_text(made, style(options)) + "\n"
+        keep(watch, sys.argv[1:], cast("EngineRuntime", runtime), settings, output)
+
+
+def keep(watch: Watch, arguments: Sequence[str], runtime: EngineRuntime, settings: Settings, output: str) -> None:
+    """Note what the plan that is over has read. It had nothing to do and printed ``output``.
+
+    Nothing is noted where something cannot be asked again, or was changed while it was read.
+    """
+    client, root = runtime.client, Path(unchanged.state_root())
+    one_engine = client.place.scheme == "unix" and watch.sockets <= {client.place.socket}
+    if not (watch.is_plain and one_engine and client.only_looked and settings.state_root == root):
+        return
+    databases = [f"{path}{end}" for path in watch.databases for end in ("", "-wal")]
+    within = (str(root), *databases)  # its own notes come and go there
+    files = {path: found for path, found in watch.files.items() if path not in within}
+    if any(unchanged.signature(path) != found for path, found in files.items()):
+        return
+    # Ours: closing a database writes its log back. Who wrote into it meanwhile has changed the engine as well.
+    files |= {path: unchanged.signature(path) for path in databases}
+    files |= {path: unchanged.signature(path) for path in _modules()}
+    looked: Looked | None = getattr(runtime, "looked", None)  # Docker's alone
+    note = {
+        "format": unchanged.FORMAT,
+        "output": output,
+        "socket": client.place.socket,
+        "files": sorted(files.items()),
+        "there": sorted(watch.probed.items()),
+        "kernel": looked and _kernel(looked),
+        "answers": sorted({(question, unchanged.steady(question, answer)) for question, answer in client.answers}),
+    }
+    file = Path(unchanged.place(list(arguments)))
+    with suppress(OSError):
+        private_directory(file.parent)
+        atomic_write(file, json.dumps(note).encode(), durable=False)
+        for old in sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+
+def _kernel(looked: Looked) -> list[Any]:
+    """In the form of ``unchanged.kernel``: what is asked for, and what it said."""
+    tables = [table for rules in looked.rules.values() for table in (rules.filter, rules.nat)]
+    said = [list(map(list, looked.links.values())), [unchanged.digest(repr(table).encode()) for table in tables]]
+    return [list(looked.links), list(looked.rules), said]
+
+
+def _modules() -> list[str]:
+    """Our own: another version may plan otherwise."""
+    ours = (module for name, module in list(sys.modules.items()) if name.partition(".")[0] == "bayplan")
+    return [str(file) for module in ours if (file := getattr(module, "__file__", None))]
+
+
+def _probe_binds(stack: Stack) -> None:
+    """A plan refuses a bind of what is not there."""
+    for container in stack.containers:
+        for mount in container.mounts:
+            if isinstance(mount, BindMount):
+                probe(mount.source)
