@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
-from bayplan.reconcile import remembering
 from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.record import engines
-from bayplan.record.journal import Journal
+from bayplan.record.journal import Journal, unsettled
 from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
 from bayplan.runtime.verbs import Finding
 
@@ -128,7 +127,10 @@ def apply(
 ) -> Outcome:
     """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
     if not wanted.changed and not wanted.noted:
-        remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
+        if wanted.stack is not None and wanted.project and unsettled(settings.state_root / "record.db", wanted.project):
+            from bayplan.reconcile import remembering
+
+            remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
     from bayplan.reconcile.apply import apply_plan
 

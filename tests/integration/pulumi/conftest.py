@@ -1,7 +1,10 @@
 """Programs as users write them, through an engine of Pulumi, the real plugin and a core of its own."""
 
+import os
 import secrets
 import shutil
+import subprocess
+import sys
 import textwrap
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +62,14 @@ class Host:
     def arguments(self):
         """The same as arguments of a Provider."""
         return {**{field: str(getattr(self.settings, field)) for field in CONFIGURED}, "engine": "native"}
+
+    def bayplan(self, *arguments, code=0):
+        """The command, on this core."""
+        chosen = {f"BAYPLAN_{name.upper()}": value for name, value in self.arguments.items()}
+        argv = [sys.executable, "-m", "bayplan", *map(str, arguments)]
+        done = subprocess.run(argv, env={**os.environ, **chosen}, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
 
     @contextmanager
     def runtime(self):

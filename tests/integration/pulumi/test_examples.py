@@ -79,8 +79,8 @@ def test_three_hosts(example, hosts, tmp_path, monkeypatch):
     assert [one.containers() for one in hosts] == [{}, {}, {}]
 
 
-def test_environments(example, host):
-    counts = {}
+def test_environments(example, host, tmp_path):
+    counts, reports = {}, []
     for stack in ("dev", "staging", "prod"):
         engine = example("environments", stack)
         made = engine.up()
@@ -90,8 +90,14 @@ def test_environments(example, host):
             "dev: services.web.environment.LEVEL",
             "prod: services.web.deploy.replicas",
         ]
+        reports.append(tmp_path / f"{stack}.json")
+        host.bayplan("-p", f"shop-{stack}", "parity", "--save", reports[-1])
         assert engine.destroy().ok
     assert counts == {"dev": 1, "staging": 1, "prod": 3}
+    # The rules of the program are those of the hosts.
+    told = host.bayplan("parity", *reports)
+    assert "services.web.environment.LEVEL (by services.web.environment.LEVEL: debug where it is debugged)" in told
+    assert "\n0 not allowed" in told
     text = engine.program.read_text().replace('"staging": {}', '"staging": {"services": {"web": {"image": "other"}}}')
     engine.program.write_text(text)
     refused = engine.preview()

@@ -254,3 +254,22 @@ def test_what_is_there_can_be_looked_at(ship, host):
     }
     assert engine.destroy().ok
     assert list(host.containers()) == ["seen"]
+
+
+def test_a_host_that_is_not_known_yet_is_asked_when_it_is(ship, host):
+    """Its address comes of a resource: nothing can be planned there before, and everything is made after."""
+    engine = ship(f"""
+        first = bayplan.Network("first")
+        late = bayplan.Provider("late", host=first.network_id.apply(lambda _: "local"), **{host.arguments!r})
+        web = bayplan.Container("web", image="lab/busybox", opts=pulumi.ResourceOptions(provider=late), {SLEEP})
+        pulumi.export("state", web.state)
+    """)
+    shown = engine.preview()
+    assert shown.ok, shown.errors
+    assert "first" in shown.changes
+    made = engine.up()
+    assert made.ok, made.errors
+    assert made.outputs["state"] == "running"
+    assert engine.up().changes == {}
+    assert engine.destroy().ok
+    assert host.containers() == {}
