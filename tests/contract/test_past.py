@@ -39,6 +39,7 @@ services:
     labels: {team: blue}
 networks: {net: {}}
 """
+GIVEN = LESS.replace("    labels:", "    configs: [plain]\n    labels:") + "configs: {plain: {content: of a config}}\n"
 LIMITED = LESS.replace("    labels:", "    mem_limit: 64m\n    labels:")
 
 
@@ -51,14 +52,17 @@ def handles(host):
 
 
 def test_a_project_goes_back_and_what_only_heals_is_no_generation(host):
-    host.apply(LESS)
-    host.apply(LESS.replace("hello", "bonjour"))
-    first = history.plan_rollback(host.project, 1, host.runtime, host.settings)
+    host.apply(GIVEN)
+    host.apply(GIVEN.replace("hello", "bonjour"))
+    declared = {"current": host.load(GIVEN)}  # what a config holds is in no generation
+    first = history.plan_rollback(host.project, 1, host.runtime, host.settings, **declared)
     assert [(str(step.resource), step.action.value) for step in first.steps] == [
         (f"container {host.name('web')}", "re-create")
     ]
     plan, outcome = app.converge(
-        lambda: history.plan_rollback(host.project, 1, host.runtime, host.settings), host.runtime, host.settings
+        lambda: history.plan_rollback(host.project, 1, host.runtime, host.settings, **declared),
+        host.runtime,
+        host.settings,
     )
     outcome.raise_failure()
     assert (plan.steps, numbers(host)) == (first.steps, [3, 2, 1])
@@ -69,7 +73,7 @@ def test_a_project_goes_back_and_what_only_heals_is_no_generation(host):
     ]
     healing = lambda: history.plan_healing(host.project, host.runtime, host.settings)  # noqa: E731 - said three times
     app.converge(healing, host.runtime, host.settings)[1].raise_failure()
-    host.apply(LESS)
+    host.apply(GIVEN)
     assert numbers(host) == [3, 2, 1]
     assert not history.drift(host.project, host.runtime, host.settings).drifted
 

@@ -73,6 +73,7 @@ class Laps:
         core.call("apply", **self.edit)
         again = core.call("apply", "--json", **self.edit)
         assert again["changed"] is False, f"a second apply changed: {again['done']}"
+        assert core.call("drift", "--json")["drifted"] is False, "the last generation is not what there is"
         answer, wanted = self.subject.ask(self.subject.port), self.subject.answers[bool(self.edit)]
         assert not wanted or answer == wanted, f"answered {answer!r}, not {wanted!r}"
         assert self.sweep._marked(core) == marker, "the volume's content is not what it was"

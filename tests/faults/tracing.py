@@ -26,7 +26,7 @@ _ONE_THREAD = Path(__file__).with_name("one_thread.py")
 _CALL = re.compile(r"(\d+) +(\w+)\((.*)")
 _READS_ONLY = re.compile(r"nlmsg_type=(\w+_GET|NFNL_SUBSYS_NFTABLES<<8\|NFT_MSG_GET|SOCK_DIAG)")
 _FAILED = re.compile(r"\) += -1 E[A-Z0-9]+ ")
-_OF_NO_HOST = re.compile(r"\d+<(/dev/|pipe:|anon_inode:|socket:|TCP|.*/said-|.*\.pyc)")
+_OF_NO_HOST = re.compile(r"\d+<(/dev/|/memfd:|pipe:|anon_inode:|socket:|TCP|.*/said-|.*\.pyc)")
 
 
 @dataclass(frozen=True)

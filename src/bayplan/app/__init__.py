@@ -6,19 +6,19 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
-from bayplan.reconcile import remembering
 from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.record import engines
-from bayplan.record.journal import Journal
+from bayplan.record.journal import Journal, unsettled
 from bayplan.runtime.protocol import Observed, Report, Runtime, Scope, Snapshot, silent
 from bayplan.runtime.verbs import Finding
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayplan.runtime.native.resume import Resumed
 
 _TRIES = 3
+_stopper: ContextVar[Stop | None] = ContextVar("stopper", default=None)
 
 
 def plan(
@@ -51,7 +52,7 @@ def plan(
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
-    if settings is not None:
+    if settings is not None and stack.name:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
     made = make_plan(
         stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
@@ -126,7 +127,10 @@ def apply(
 ) -> Outcome:
     """Do what the plan says. The outcome tells what was done and what failed; ``Outcome.raise_failure`` raises it."""
     if not wanted.changed and not wanted.noted:
-        remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
+        if wanted.stack is not None and wanted.project and unsettled(settings.state_root / "record.db", wanted.project):
+            from bayplan.reconcile import remembering
+
+            remembering.catch_up(wanted, runtime, settings.state_root / "record.db", keep=settings.generations_kept)
         return Outcome()
     from bayplan.reconcile.apply import apply_plan
 
@@ -179,8 +183,11 @@ def converge(
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """A ``Stop`` that SIGINT, SIGTERM and SIGHUP ask; the earlier handlers come back at the end."""
-    stop = Stop()
+    """A ``Stop`` that SIGINT, SIGTERM and SIGHUP ask; the earlier handlers come back at the end.
+
+    Signals reach the main thread alone. In another it is the one of ``stopped_by``.
+    """
+    stop = _stopper.get() or Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -191,6 +198,22 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by(stop: Stop) -> Iterator[None]:
+    """Changes that this thread makes meanwhile end, between two steps, when the event of ``stop`` is set."""
+    token = _stopper.set(stop)
+    try:
+        yield
+    finally:
+        _stopper.reset(token)
+
+
+def is_stopped() -> bool:
+    """Whether the ``stop`` of ``stopped_by`` was asked for: what waits in such a thread looks at it."""
+    stop = _stopper.get()
+    return stop is not None and stop.event.is_set()
 
 
 def resume(runtime: Runtime) -> Sequence[Resumed]:

@@ -171,13 +171,16 @@ def _volume(name: str, snapshot: Snapshot, plans: Mapping[ResourceId, Action]) -
 
 
 def _other(kind: str, wanted: ResourceId, notes: Iterable[str], plans: Mapping[ResourceId, Action], look: str) -> str:
+    ink = _STATES["absent" if plans.get(wanted) is Action.CREATE else "broken"][1]
     rows = [
         f'<font point-size="9" color="{_FAINT}">{kind}</font>',
         _text(wanted.name),
-        *(f'<font point-size="9" color="{_STATES["broken"][1]}">{_text(note)}</font>' for note in notes),
+        *(f'<font point-size="9" color="{ink}">{_text(note)}</font>' for note in notes),
         *(_planned(plans[wanted]) for _ in range(wanted in plans)),
     ]
-    return f'{_id(kind, wanted.name)} [{look}, margin="0.16,0.08", label=<{"<br/>".join(rows)}>];'
+    cells = "".join(f"<tr><td>{row}</td></tr>" for row in rows)
+    table = f'<table border="0" cellspacing="0" cellpadding="1">{cells}</table>'
+    return f'{_id(kind, wanted.name)} [{look}, margin="0.12,0.05", label=<{table}>];'
 
 
 def _dependencies(services: Sequence[_Service]) -> Iterator[str]:
@@ -208,7 +211,8 @@ def _how(item: _Service) -> str:
         return "broken"
     if states <= {State.RUNNING}:
         return "waiting" if any(one.status.health is Health.STARTING for one in item.there) else "running"
-    done = all(one.status.state is not State.EXITED or one.status.exit_code == 0 for one in item.there)
+    ended = [one.status for one in item.there if one.status.state is State.EXITED]
+    done = all(status.exit_code == 0 or status.on_request for status in ended)
     return "waiting" if done else "broken"
 
 

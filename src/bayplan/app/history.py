@@ -43,17 +43,19 @@ def plan_rollback(
 ) -> Plan:
     """What brings a project back to a generation (the one before the last). Images are those of that time.
 
-    Secrets are those of now: of ``current``, the declaration, or of what runs. Raises NotFoundError for a generation
-    that is not kept, DeclarationError for a secret that nobody has.
+    Secrets are those of now: of ``current``, the declaration, or of what runs. Back to the last one it is a heal, and
+    leaves no other where it only heals: timers run it. Raises NotFoundError for a generation that is not kept,
+    DeclarationError for a secret that nobody has.
     """
     with _generations(settings) as kept:
+        numbers = kept.numbers(project)
         if number is None:
-            numbers = kept.numbers(project)
             if len(numbers) < 2:
                 raise NotFoundError(f"project {project} has no generation before this one", hint="see `history`")
             number = numbers[-2]
         made = kept.get(project, number)
-    return _plan_back(made, room.restored(made, runtime.observe(default_scope(made.stack)), current), runtime)
+    plan = _plan_back(made, room.restored(made, runtime.observe(default_scope(made.stack)), current), runtime)
+    return plan.model_copy(update={"note": ""}) if number == numbers[-1] else plan
 
 
 def generation_before(failed: Plan, settings: Settings) -> Generation | None:
@@ -103,13 +105,10 @@ def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
 
 
 def plan_healing(project: str, runtime: Runtime, settings: Settings) -> Plan:
-    """What puts a project back to its last generation, without a declaration. Raises as ``plan_rollback`` does.
-
-    Unlike a rollback it leaves no generation where it only heals: timers run it.
-    """
+    """What puts a project back to its last generation, without a declaration. Raises as ``plan_rollback`` does."""
     with _journal(settings) as journal:
         number = Generations(journal).last(project).number
-    return plan_rollback(project, number, runtime, settings).model_copy(update={"note": ""})
+    return plan_rollback(project, number, runtime, settings)
 
 
 def _pins(made: Generation) -> dict[str, str]:

@@ -7,17 +7,21 @@ to its default); what an image or the engine sets by default is no difference.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
 
-from bayplan.models import Change, Container, Kind, Resource, comparable_fields, is_sensitive
+from bayplan.models import Change, Container, ImageReference, Kind, Resource, comparable_fields, is_sensitive
 from bayplan.models.secret import may_be_secret
 from bayplan.reconcile.plan import FieldChange
 from bayplan.runtime.protocol import Facts, Observed
 
-_UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt"})
+_UNORDERED = frozenset(
+    {"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt", "depends_on"}
+    | {"expose", "devices", "cdi_devices", "device_cgroup_rules"}
+)
 MASK = "********"
 DRIFT = "drift: the host no longer has what was applied"
 
@@ -79,7 +83,13 @@ def _unset(value: Any) -> bool:
 
 
 def _canonical(name: str, value: Any) -> Any:
+    """The same for every spelling of a value, and every order of what has none."""
     shown = plain(value)
+    if name == "image" and shown:
+        return _whole_reference(shown)
+    if name == "networks" and isinstance(shown, list):
+        # The order of networks says which is the way out; that of names on one says nothing.
+        return [{**item, **{part: sorted(item[part]) for part in ("aliases", "link_local_ips")}} for item in shown]
     if name == "mounts" and isinstance(shown, list):
         # What the image asks for changes with the image, and is no field of the declaration.
         shown = [item for item in shown if not item.get("of_image")]
@@ -89,6 +99,12 @@ def _canonical(name: str, value: Any) -> Any:
     if name in _UNORDERED and isinstance(shown, list):
         return sorted(map(repr, shown))
     return shown if not _unset(shown) and shown != [] else None
+
+
+def _whole_reference(text: str) -> str:
+    with suppress(ValueError):
+        return str(ImageReference.parse(text))
+    return text
 
 
 def _reason(name: str, wanted: Any, actual: Any, last: Any, *, known: bool) -> str:

@@ -70,8 +70,9 @@ def removal_order(doomed: Iterable[ResourceId], snapshot: Snapshot) -> dict[Reso
         if isinstance(observed.actual, Container):
             for dependency in observed.actual.depends_on:
                 used |= set(by_service.get(dependency.service, ()))
-        for thing in used & ids - {item}:
-            order[thing].add(item)
+        for thing in used - {item}:
+            if thing in order:  # each thing by itself: a set of all of them for each would be quadratic
+                order[thing].add(item)
     return {item: tuple(sorted(users, key=str)) for item, users in order.items()}
 
 

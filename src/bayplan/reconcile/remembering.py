@@ -39,17 +39,9 @@ def forget_gone(plan: Plan, runtime: Runtime, journal: Journal) -> None:
 def catch_up(plan: Plan, runtime: Runtime, path: Path, *, keep: int) -> None:
     """Record what an apply has done that was cut between its last step and its end, though nothing is to do any more.
 
-    ``path`` is the journal's. Nothing is written where no run of the project was cut.
+    ``path`` is the journal's, which is ``unsettled``.
     """
-    if plan.stack is None or not plan.project:
-        return
     try:
-        journal = Journal(path, to_read=True)
-        try:
-            if not journal.unsettled(plan.project):
-                return
-        finally:
-            journal.close()
         journal = Journal(path)
         try:
             with runtime.lock(f"record of {plan.project}"):
@@ -142,8 +134,9 @@ def _is_last(made: Generation, generations: Generations) -> bool:
         last = generations.last(made.project)
     except BayplanError:
         return False
-    told = ("number", "made_at", "by", "host", "summary", "note")
-    same = made.model_copy(update={name: getattr(last, name) for name in told})
+    told = {name: getattr(last, name) for name in ("number", "made_at", "by", "host", "summary", "note")}
+    # A heal knows of configs what runs, which is not what they hold; that they are the same their fingerprints say.
+    same = made.model_copy(update={**told, "contents": {**last.contents, **made.contents}})
     return same.model_dump_json(exclude_none=True) == last.model_dump_json(exclude_none=True)
 
 

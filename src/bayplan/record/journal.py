@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bayplan.errors import CorruptStateError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import BayplanError, CorruptStateError, RuntimeFailureError, UnsupportedError
 
 RECORDED, FAILED, REPAIRED, ENDED = "recorded", "failed", "repaired", "ended"
 """Outcomes of a run: what it left is the last generation; it did not come to that; that may be lost; all others."""
@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS generations (
     project TEXT NOT NULL, number INTEGER NOT NULL, version INTEGER NOT NULL, made_at TEXT NOT NULL,
     digests TEXT NOT NULL, content TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY (project, number)
 ) STRICT;
+"""
+_UNSETTLED = """
+SELECT 1 FROM runs WHERE project = ? AND ifnull(outcome, '') != ?
+AND id > (SELECT ifnull(max(id), 0) FROM runs WHERE project = ? AND outcome = ?) LIMIT 1
 """
 _TABLES = frozenset({"runs", "steps", "engines", "generations"})
 
@@ -58,15 +62,16 @@ class Journal:
                     path.chmod(0o600)
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     self._connection.execute("PRAGMA synchronous = NORMAL")
-                self._check()
+                version = self._check()
                 self._connection.executescript(_SCHEMA)
-                if not to_read:
+                if not to_read and version != VERSION:
                     self._connection.execute(f"PRAGMA user_version = {VERSION}")
             except BaseException:
                 self._connection.close()
                 raise
 
-    def _check(self) -> None:
+    def _check(self) -> int:
+        """The version of its schema; raises for one that is newer or damaged."""
         version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if version > VERSION:
             raise UnsupportedError(
@@ -78,6 +83,7 @@ class Journal:
         found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
+        return version
 
     @contextmanager
     def run(self, project: str, resources: Sequence[str]) -> Iterator[int]:
@@ -105,14 +111,6 @@ class Journal:
         """What a run came to, before its end."""
         with self._lock, self._understood():
             self._connection.execute("UPDATE runs SET outcome = ? WHERE id = ?", (outcome, run))
-
-    def unsettled(self, project: str) -> bool:
-        """Whether a run of a project was cut, or failed, and none since has recorded what there is."""
-        query = (
-            "SELECT 1 FROM runs WHERE project = ? AND ifnull(outcome, '') != ? AND id >"
-            " (SELECT ifnull(max(id), 0) FROM runs WHERE project = ? AND outcome = ?) LIMIT 1"
-        )
-        return bool(self.rows(query, (project, ENDED, project, RECORDED)))
 
     def steps_reached(self, run: int, steps: Sequence[tuple[str, str, str, str]]) -> None:
         """Steps reached a phase: resource, action, phase, error (empty when there is none). All are kept, or none."""
@@ -197,6 +195,21 @@ class Journal:
         with self._lock, self._understood():
             query = "UPDATE runs SET ended = ?, outcome = ifnull(outcome, ?) WHERE id = ?"
             self._connection.execute(query, (_now(), outcome, run))
+
+
+def unsettled(path: Path, project: str) -> bool:
+    """Whether a run of a project was cut, or failed, and none since has recorded what there is. Reads only.
+
+    True for a journal that cannot be read: who writes to it then tells why.
+    """
+    try:
+        journal = Journal(path, to_read=True)
+        try:
+            return bool(journal.rows(_UNSETTLED, (project, ENDED, project, RECORDED)))
+        finally:
+            journal.close()
+    except BayplanError:
+        return True
 
 
 def _opened(name: str, *, uri: bool = False) -> sqlite3.Connection:

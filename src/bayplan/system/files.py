@@ -166,6 +166,15 @@ def _acquire(fd: int, path: Path, timeout_s: float | None) -> None:
         else:
             return
         if time.monotonic() >= deadline:
-            holder = os.pread(fd, 4096, 0).decode(errors="replace") or "an unknown process"
-            raise BusyError(f"another change holds this host: {holder}", where=str(path), hint="wait, or try again")
+            what = f"another change holds this host: {_holder(fd)}"
+            raise BusyError(what, where=str(path), hint="wait, or try again")
         time.sleep(_POLL_S)
+
+
+def _holder(fd: int) -> str:
+    """Who has written itself into a lock; a holder that has only just come may not have."""
+    try:
+        found = json.loads(os.pread(fd, 4096, 0))
+        return f"process {found['pid']}, {found['purpose']}"
+    except (ValueError, TypeError, KeyError):
+        return "an unknown process"

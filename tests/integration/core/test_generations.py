@@ -22,10 +22,12 @@ services:
     stop_grace_period: 0s
     networks: [net]
     secrets: [note]
+    configs: [plain]
     volumes: ["data:/data"]
 networks: {net: {}}
 volumes: {data: {}}
 secrets: {note: {file: ./note}}
+configs: {plain: {content: "of a config"}}
 """
 
 

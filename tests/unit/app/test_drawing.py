@@ -57,6 +57,8 @@ def test_everything_of_the_environment_stands_in_it(drawn):
         *("5 services, 3 networks, 1 volume — plan: ", "1 to re-create"),
     ):
         assert part in text, part
+    # The stopped one was asked to end, and what is yet to be made is no fault.
+    assert not [ink for ink in drawing._STATES["broken"] if ink in text]
 
 
 def test_names_are_no_markup(tmp_path):

@@ -50,6 +50,8 @@ def test_what_only_heals_leaves_none(host):
         assert up(host) == [1]
         end(host)
         app.converge(lambda: history.plan_healing("p", *host), *host)[1].raise_failure()
+        end(host)
+        app.converge(lambda: history.plan_rollback("p", 1, *host), *host)[1].raise_failure()
     del host[0].resources[STACK.containers[0].id]
     assert up(host) == [1]
     assert up(host, with_environment(A="2")) == [2, 1]
