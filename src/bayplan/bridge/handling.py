@@ -68,7 +68,7 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
             made = make()
             text = {"text": as_text(made)} if options.get("text") else {}
             return {**shown(made), **text, "result": None}
-        settings = _told_offailure(settings, options.get("on_failure"))
+        settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report)
         response = {**shown(plan), **done(outcome, back)}
         if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
@@ -76,7 +76,7 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
         return response
 
 
-def _told_offailure(settings: Settings, asked: object) -> Settings:
+def _told_of_failure(settings: Settings, asked: object) -> Settings:
     """Settings with what the request says becomes of a stack that fails."""
     if asked not in (None, "rollback", "keep"):
         raise DeclarationError(f"on_failure is rollback or keep, not {asked!r}", where="request")

@@ -4,7 +4,7 @@ A plan is what comes of what it reads: files, the environment, an engine's answe
 an apply on Docker or Podman leaves nothing to do, all of that is noted (``cli.standing``). When the same command finds
 all of it as it was, there is nothing to do again, and it is said without a plan: pydantic and our own modules alone
 would take longer than the questions. Whatever differs, or cannot be asked, is planned as ever. See
-docs/decisions/0016-unchanged.md.
+docs/decisions/0017-unchanged.md.
 
 Only modules that load in a moment are imported here.
 """
