@@ -9,7 +9,7 @@ module: config
 short_description: A config that stacks name as external
 description:
   - Keep a config on the target for stacks that name it as external, or forget it.
-  - A swarm keeps it itself, each content as a version with a name of its own (RV(name)).
+  - A swarm keeps it itself, each content as a version with a name of its own (RV(name)), until O(state=absent).
   - Every other engine is given the file in O(settings.configs_root).
   - A container that was given it before keeps what it has; the next run of its stack gives it the new content.
   - Runs C(bayplan bridge) on the target, as root.

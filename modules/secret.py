@@ -9,7 +9,7 @@ module: secret
 short_description: A secret that stacks name as external
 description:
   - Keep a secret on the target for stacks that name it as external, or forget it.
-  - A swarm keeps it itself, each content as a version with a name of its own (RV(name)).
+  - A swarm keeps it itself, each content as a version with a name of its own (RV(name)), until O(state=absent).
   - Every other engine is given the file in O(settings.secrets_root).
   - A container that was given it before keeps what it has; the next run of its stack gives it the new content.
   - Runs C(bayplan bridge) on the target, as root.

@@ -35,7 +35,7 @@ class Module(AnsibleModule):
         if not argv:
             self.fail_json(
                 msg=f"bayplan is not installed on the target: not in {INSTALLED}, not in PATH",
-                hint="install it there (pip install bayplan in a virtual environment), or set bayplan_command",
+                hint="the role bayplan.containers.runtime installs it there; or bayplan_command says where it is",
             )
         try:
             return self.run_command(argv, data=request, handle_exceptions=False)

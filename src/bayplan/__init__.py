@@ -3,6 +3,7 @@
 The rooms, from the top down; a room imports only from those below it:
 
     cli                 the command: parse, call ``app``, render
+    pulumi              the provider of the Pulumi package, over the bridge of each host
     bridge              one JSON request for the Ansible modules, over ``app``
     app                 the verbs, each a few lines over the rooms below; in modules of their own those of generations,
                         environments, bundles, adoption, pruning, repair and drawings

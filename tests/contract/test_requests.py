@@ -73,3 +73,30 @@ def test_images_get_names_and_are_saved_and_loaded(ask, tmp_path):
     both(ask, "image", name="bpq/loaded:1", load_path=str(tmp_path / "box.tar"))
     assert len(ask("image_info", name=["bpq/again:1", "bpq/loaded:1", "bpq/none:1"])["images"]) == 2
     both(ask, "image", name="bpq/loaded:1", tags=["bpq/again:1"], state="absent")
+
+
+def test_single_resources_in_one_plan_each_answered_for_itself(ask):
+    fields = {"image": "lab/busybox", "command": ["sleep", "600"], "stop_grace_period": "1s", "network_mode": "none"}
+    mount = {"type": "volume", "source": "bpq-data", "target": "/data"}
+    items = [
+        {"kind": "volume", "name": "bpq-data", "fields": {"labels": {"tier": "one"}}},
+        {"kind": "container", "name": "bpq-one", "fields": {**fields, "mounts": [mount]}},
+        {"kind": "container", "name": "bpq-two", "fields": {**fields, "image": "lab/none"}},
+    ]
+    made = ask("singles", resources=items)
+    data, one, two = made["answers"]
+    assert (data["error"], one["error"]) == (None, None), made
+    assert "lab/none" in two["error"]["msg"]
+    assert one["observed"]["status"]["state"] == "running"
+    assert one["observed"]["fields"]["command"] == ["sleep", "600"]
+    assert ask("singles", check=True, resources=items[:2])["plan"]["steps"] == []
+    edited = {**items[1], "fields": {**fields, "mounts": [mount], "environment": {"MODE": "b"}}}
+    (step,) = ask("singles", check=True, resources=[edited])["plan"]["steps"]
+    assert (step["action"], step["fields"][0]["path"]) == ("re-create", "environment[MODE]")
+    again = ask("singles", resources=[edited])["answers"][0]
+    assert again["observed"]["fields"]["environment"]["MODE"] == "b"
+    stopped = ask("singles", resources=[{**edited, "state": "stopped"}])["answers"][0]
+    assert stopped["observed"]["status"]["state"] == "exited"
+    gone = ask("singles", resources=[{**item, "state": "absent"} for item in (*items[:2], items[2])])
+    assert [answer["observed"] for answer in gone["answers"]] == [None, None, None]
+    assert [answer["observed"] for answer in ask("observed", resources=items)["answers"]] == [None, None, None]

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bayplan.runtime.native.resume import Resumed
 
 _TRIES = 3
+_stopper: ContextVar[Stop | None] = ContextVar("stopper", default=None)
 
 
 def plan(
@@ -50,7 +52,7 @@ def plan(
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
-    if settings is not None:
+    if settings is not None and stack.name:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
     made = make_plan(
         stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
@@ -181,8 +183,11 @@ def converge(
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """A ``Stop`` that SIGINT, SIGTERM and SIGHUP ask; the earlier handlers come back at the end."""
-    stop = Stop()
+    """A ``Stop`` that SIGINT, SIGTERM and SIGHUP ask; the earlier handlers come back at the end.
+
+    Signals reach the main thread alone. In another it is the one of ``stopped_by``.
+    """
+    stop = _stopper.get() or Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -193,6 +198,22 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by(stop: Stop) -> Iterator[None]:
+    """Changes that this thread makes meanwhile end, between two steps, when the event of ``stop`` is set."""
+    token = _stopper.set(stop)
+    try:
+        yield
+    finally:
+        _stopper.reset(token)
+
+
+def is_stopped() -> bool:
+    """Whether the ``stop`` of ``stopped_by`` was asked for: what waits in such a thread looks at it."""
+    stop = _stopper.get()
+    return stop is not None and stop.event.is_set()
 
 
 def resume(runtime: Runtime) -> Sequence[Resumed]:

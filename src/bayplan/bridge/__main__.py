@@ -6,6 +6,6 @@ from bayplan.bridge import starting
 
 starting.quickly()
 
-from bayplan.bridge.main import main  # noqa: E402 - after pydantic was told to start soon
+from bayplan.bridge.main import run  # noqa: E402 - after pydantic was told to start soon
 
-starting.end(main(sys.stdin, sys.stdout))
+starting.end(run(sys.argv[1:]))

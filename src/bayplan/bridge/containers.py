@@ -14,7 +14,7 @@ from bayplan.bridge.rooms import Asked, container_ids
 from bayplan.bridge.spellings import canonical
 from bayplan.bridge.wanted import Wanted
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError, RuntimeFailureError
-from bayplan.models import Change, Condition, Endpoint, Kind, Network, ResourceId, Stack, Volume, VolumeMount
+from bayplan.models import Change, Condition, Duration, Endpoint, Kind, Network, ResourceId, Stack, Volume, VolumeMount
 from bayplan.models import Settings as _Settings
 from bayplan.reconcile import comparisons
 from bayplan.reconcile.plan import Plan
@@ -41,7 +41,7 @@ def container(asked: Asked) -> dict[str, Any]:
     with asked.opened() as (runtime, settings):
 
         def make() -> Plan:
-            return _plan(stack, wanted, runtime, settings)
+            return plan_of(stack, wanted, runtime, settings)
 
         if asked.check:
             return {**shown(make()), "result": None, **_inspected(wanted, runtime)}
@@ -52,13 +52,20 @@ def container(asked: Asked) -> dict[str, Any]:
         return {**response, **_inspected(wanted, runtime)}
 
 
-def _plan(stack: Stack, wanted: Sequence[Wanted], runtime: Runtime, settings: _Settings) -> Plan:
+def plan_of(
+    stack: Stack,
+    wanted: Sequence[Wanted],
+    runtime: Runtime,
+    settings: _Settings,
+    *,
+    absent: Sequence[ResourceId] = (),
+) -> Plan:
+    """The plan for containers as each is wanted, and for what else the stack declares; ``absent`` goes as well."""
     ids = {one.name: container_ids([one.name])[0] for one in wanted}
     looked = [ids[one.name] for one in wanted if one.state == "present" or one.rules or one.restart]
     there = runtime.observe(Scope(names=(*looked, *_named(stack)))) if looked or _named(stack) else Snapshot()
     stack = completed(stack, there)
-    if runtime.facts().engine == "native":
-        stack = _with_bridge(stack)
+    stack = _with_bridge(stack, runtime)
     stack = _with_missing(stack, there)
     stopped = [
         ids[one.name]
@@ -72,9 +79,9 @@ def _plan(stack: Stack, wanted: Sequence[Wanted], runtime: Runtime, settings: _S
     }
 
     def make(one: Stack) -> Plan:
-        absent = [ids[item.name] for item in wanted if item.state == "absent"]
+        gone = [*absent, *(ids[item.name] for item in wanted if item.state == "absent")]
         paused = [ids[item.name] for item in wanted if item.state == "paused"]
-        return app.plan(one, runtime, absent=absent, stopped=stopped, paused=paused, forced=forced, settings=settings)
+        return app.plan(one, runtime, absent=gone, stopped=stopped, paused=paused, forced=forced, settings=settings)
 
     return comparisons.planned(stack, there, {ids[one.name]: one.rules for one in wanted if one.rules}, make)
 
@@ -88,9 +95,9 @@ def _named(stack: Stack) -> tuple[ResourceId, ...]:
     return (*(ResourceId(kind=Kind.VOLUME, name=name) for name in volumes), *bridge)
 
 
-def _with_bridge(stack: Stack) -> Stack:
+def _with_bridge(stack: Stack, runtime: Runtime) -> Stack:
     """Containers that name no network on the one that is for them, as on the engines that have such a network."""
-    if all(item.networks or item.network_mode for item in stack.containers):
+    if all(item.networks or item.network_mode for item in stack.containers) or runtime.facts().engine != "native":
         return stack
     on_it = {"networks": (Endpoint(network=BRIDGE),)}
     placed = tuple(
@@ -123,7 +130,7 @@ def _afterwards(wanted: Sequence[Wanted], plan: Plan, runtime: Runtime, settings
     try:
         for one in wanted:
             if one.state == "healthy":
-                _await_health(one, runtime)
+                await_health(one.name, one.healthy_wait_timeout, runtime)
         ended: dict[str, Any] = {}
         for one in wanted:
             if not one.detach and not ended.get("failed") and plan.step(Kind.CONTAINER, one.name) is not None:
@@ -133,14 +140,17 @@ def _afterwards(wanted: Sequence[Wanted], plan: Plan, runtime: Runtime, settings
     return ended
 
 
-def _await_health(one: Wanted, runtime: Runtime) -> None:
-    (item,) = container_ids([one.name])
+def await_health(name: str, timeout: Duration, runtime: Runtime) -> None:
+    """Wait until it is healthy. Raises RuntimeFailureError, also for one without a health check."""
+    (item,) = container_ids([name])
     found = runtime.observe(Scope(names=(item,))).get(item)
     if found is not None and found.status.health is Health.NONE:
         raise RuntimeFailureError(
-            "it has no health check, its image neither", where=str(item), hint="declare healthcheck, or state: started"
+            "it has no health check, its image neither",
+            where=str(item),
+            hint="declare a healthcheck, or do not wait for it to be healthy",
         )
-    runtime.wait(one.name, Condition.HEALTHY.value, one.healthy_wait_timeout)
+    runtime.wait(name, Condition.HEALTHY.value, timeout, stopped=app.is_stopped)
 
 
 def _ended(one: Wanted, runtime: Runtime, settings: _Settings) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
 from bayplan.errors import BayplanError, DeclarationError
 from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile.plan import Plan
+from bayplan.reconcile.render import as_text
 from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Runtime, Scope
 
@@ -64,7 +65,9 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
             return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
 
         if request.get("check") or request["verb"] == "plan":
-            return {**shown(make()), "result": None}
+            made = make()
+            text = {"text": as_text(made)} if options.get("text") else {}
+            return {**shown(made), **text, "result": None}
         settings = _told_offailure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report)
         response = {**shown(plan), **done(outcome, back)}

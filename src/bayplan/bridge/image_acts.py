@@ -30,7 +30,7 @@ class Act:
 def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[Act]:
     """What is lacking, in order. ``fresh``: the image itself is made by this task; a check cannot know which it is."""
     options, force = asked.options, bool(asked.options.get("force"))
-    here = None if fresh and asked.check else _id(runtime, name)
+    here = None if fresh and asked.check else id_of(runtime, name)
     if (path := options.get("load_path")) is not None:
         wanted = _held(Path(path), name)
         if force or wanted != here:
@@ -40,10 +40,10 @@ def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[
         wanted, layers = archives.diff_id(Path(path)), _layers(runtime, name)
         if force or layers != [wanted]:
             yield Act("import", name, ",".join(layers), wanted)
-            fresh, here = True, None if asked.check else _id(runtime, name)
+            fresh, here = True, None if asked.check else id_of(runtime, name)
     called = _NEW if fresh else here or ""
     for other in options.get("tags") or ():
-        before = _id(runtime, str(other))
+        before = id_of(runtime, str(other))
         if here is None or before != here:
             yield Act("tag", str(other), before or "", called)
     if (path := options.get("archive_path")) is not None:
@@ -51,8 +51,8 @@ def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[
         if force or here is None or here not in held.values():
             yield Act("save", str(path), ",".join(sorted(set(held.values()))), called)
     for other in (name, *(options.get("tags") or ())) if options.get("push") else ():
-        there = _pushed(runtime, str(other))
-        digest = "" if here is None else _digest(runtime, name)
+        there = pushed_digest(runtime, str(other))
+        digest = "" if here is None else digest_of(runtime, name)
         if force or not digest or there != digest:
             yield Act("push", str(other), there, called)
 
@@ -105,7 +105,8 @@ def _inspected(runtime: Runtime, name: str) -> Mapping[str, Any]:
         return {}
 
 
-def _id(runtime: Runtime, name: str) -> str | None:
+def id_of(runtime: Runtime, name: str) -> str | None:
+    """The id of an image of the host; None for one that is not there."""
     return str(_inspected(runtime, name).get("Id") or "") or None
 
 
@@ -113,15 +114,15 @@ def _layers(runtime: Runtime, name: str) -> list[str]:
     return list((_inspected(runtime, name).get("RootFS") or {}).get("Layers") or [])
 
 
-def _digest(runtime: Runtime, name: str) -> str:
-    """Of its manifest, as a registry knows it."""
+def digest_of(runtime: Runtime, name: str) -> str:
+    """The digest of its manifest, as a registry knows it."""
     found, repository = _inspected(runtime, name), ImageReference.parse(name).name
     known = (text.partition("@") for text in found.get("RepoDigests") or ())
     other = next((digest for text, _, digest in known if ImageReference.parse(text).name == repository), "")
     return str(found.get("Digest") or other)
 
 
-def _pushed(runtime: Runtime, name: str) -> str:
+def pushed_digest(runtime: Runtime, name: str) -> str:
     """The digest that the registry has under the name; empty for none."""
     try:
         return runtime.resolve(Image(name=name, pull=PullPolicy.ALWAYS)).digest

@@ -13,6 +13,7 @@ from bayplan.bridge.answers import differing, done, shown
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError
 from bayplan.models import Kind, ResourceId, Stack
+from bayplan.runtime.protocol import Runtime, Scope
 
 if TYPE_CHECKING:
     from bayplan.reconcile.plan import Plan
@@ -66,7 +67,7 @@ def _of_swarm(asked: Asked, kind: Kind, name: str, content: bytes | None) -> dic
     with asked.opened() as (runtime, settings):
 
         def make() -> Plan:
-            gone = () if wanted else (ResourceId(kind=kind, name=name),)
+            gone = () if wanted else _versions(runtime, kind, name)
             return app.plan(stack, runtime, absent=gone, settings=settings)
 
         called = [item.id.name for item in _sealed(stack, runtime.facts().key.get_secret_value()).resources()]
@@ -75,6 +76,15 @@ def _of_swarm(asked: Asked, kind: Kind, name: str, content: bytes | None) -> dic
             return {**shown(make()), "result": None, **told}
         plan, outcome = app.converge(make, runtime, settings)
         return {**shown(plan), **done(outcome), **told}
+
+
+def _versions(runtime: Runtime, kind: Kind, name: str) -> tuple[ResourceId, ...]:
+    """Every content that this module gave a swarm under a name; those of a stack are the stack's."""
+    there = runtime.observe(Scope(project="")).resources.values()
+    from bayplan.models.swarm.secrets import is_version
+
+    mine = (one.id for one in there if one.managed and not one.project and one.id.kind is kind)
+    return tuple(one for one in mine if is_version(one.name, name))
 
 
 def _sealed(stack: Stack, key: bytes) -> Stack:

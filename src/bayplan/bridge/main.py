@@ -1,11 +1,12 @@
 """One request, one response. What Ansible modules (and programs in other languages) speak.
 
 Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
-``check``, ``options`` (``state: stopped`` for containers; ``volumes`` and ``images`` for destroy; ``on_failure`` for
-the apply of a stack: rollback or keep), ``collection`` (its version).
+``check``, ``options`` (``state: stopped`` for containers; ``text``: the plan as a terminal shows it too; ``volumes``
+and ``images`` for destroy; ``on_failure`` for the apply of a stack: rollback or keep), ``collection`` (its version).
 Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``telling`` lets another request hear how far this one is (``bridge.telling``).
-``image_receive`` is another request, with its own answers (``bridge.images``).
+``image_receive`` is another request, with its own answers (``bridge.images``). ``bridge --serve`` answers many requests
+(``bridge.serving``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
 ``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
 or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well when a step of an apply failed.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any, BinaryIO, TextIO
 
@@ -38,6 +39,15 @@ class _Collector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Answer one request on the standard streams, or with ``--serve`` as many as come."""
+    if list(arguments) == ["--serve"]:
+        from bayplan.bridge.serving import main as serve
+
+        return serve()
+    return main(sys.stdin, sys.stdout)
 
 
 def main(stdin: TextIO, stdout: TextIO) -> int:
@@ -81,18 +91,24 @@ def _received(request: Mapping[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> 
 
 def respond(text: str, opener: Opener | None = None) -> dict[str, Any]:
     """The response to the text of a request. Errors become ``failed``; nothing is raised for a wrong request."""
+    try:
+        request = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        return {"failed": True, "msg": f"the request is not JSON: {error}", "where": "request", "warnings": []}
+    return answer_to(request, opener)
+
+
+def answer_to(request: object, opener: Opener | None = None) -> dict[str, Any]:
+    """The response to a request that was read already; as ``respond``."""
     log, collector = logging.getLogger("bayplan"), _Collector()
     log.addHandler(collector)
     try:
-        request = json.loads(text)
         if not isinstance(request, dict) or request.get("verb") not in VERBS:
             raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
         _refuse_newer(request.get("collection"))
         settings = engines.load_settings(overrides=request.get("settings") or {})
         with telling.begun(request.get("telling"), settings):
             response = handle(request, settings, opener or engines.open_runtime)
-    except (json.JSONDecodeError, RecursionError) as error:
-        response = {"failed": True, "msg": f"the request is not JSON: {error}", "where": "request"}
     except BayplanError as error:
         response = failure(error)
     except OSError as error:  # a disk that is full, a file that cannot be read: the program still needs an answer

@@ -28,6 +28,9 @@ ROOMS: Mapping[str, str] = {
     "registry": "registries",
     "containers": "listing",
     "send": "sent",
+    "context": "contexts",
+    **dict.fromkeys(("singles", "observed", "held", "reached"), "singles"),
+    **dict.fromkeys(("resolved", "pushed"), "pushes"),
     "told": "telling",
 }
 

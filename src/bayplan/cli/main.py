@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     starting.quickly()
     if arguments[:1] == ["bridge"]:
-        from bayplan.bridge.main import main as bridge
+        from bayplan.bridge.main import run as bridge
 
-        return bridge(sys.stdin, sys.stdout)
+        return bridge(arguments[1:])
     from bayplan.cli.parser import parse
 
     options = parse(arguments)

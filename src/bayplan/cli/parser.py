@@ -210,7 +210,9 @@ def _host(sub: Subparsers) -> None:
     login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     logout = _verb(sub, "logout", login_verbs.logout, "forget the credentials for a registry")
     logout.add_argument("registry", help="host[:port]")
-    sub.add_parser("bridge", help="answer one JSON request on standard input (used by the Ansible modules)")
+    sub.add_parser(
+        "bridge", help="answer a JSON request on standard input (Ansible), or with --serve as many as come (Pulumi)"
+    )
 
 
 _LIVES = ("start", "stop", "kill", "pause", "unpause", "restart", "rm", "rename", "wait")

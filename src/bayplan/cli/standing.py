@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from bayplan import app, engines
-from bayplan.cli import unchanged
+from bayplan.cli import common, unchanged
 from bayplan.cli.colour import style
 from bayplan.errors import BayplanError
 from bayplan.models import BindMount, Settings, Stack
@@ -110,15 +110,19 @@ def begin(options: Namespace) -> Watch | None:
 def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:
     """Note what an apply that went well has read.
 
-    After one that changed something it is planned once more: whether that was all, and what another one would read.
+    After one that changed something all is read and planned once more: whether that was it, and what another one would
+    read.
     """
-    settings, made = options.settings, options.made
+    made = options.made
     try:
-        if settings.engine not in unchanged.ENGINES:
+        if options.settings.engine not in unchanged.ENGINES:
             return
         if made.changed or made.noted:
-            with engines.open_runtime(settings) as runtime:  # noqa: PLR1704 - the next one would ask anew as well
-                made = app.plan(options.stack, runtime, settings=settings)
+            watch.over()
+            watch = Watch()
+            del options.stack
+            with common.opened(options) as (runtime, settings):  # noqa: PLR1704 - the next one asks anew as well
+                made = app.plan(common.stack(options), runtime, settings=settings)
         _probe_binds(options.stack)
     except BayplanError:
         return  # the next apply will say it
@@ -126,7 +130,7 @@ def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:
         watch.over()
     if not (made.changed or made.noted):
         output = render.as_text(made, style(options)) + "\n"
-        keep(watch, sys.argv[1:], cast("EngineRuntime", runtime), settings, output)
+        keep(watch, sys.argv[1:], cast("EngineRuntime", runtime), options.settings, output)
 
 
 def keep(watch: Watch, arguments: Sequence[str], runtime: EngineRuntime, settings: Settings, output: str) -> None:

@@ -33,9 +33,9 @@ _PASSING = frozenset({"_", "OLDPWD", "SHLVL", "PYDANTIC_DISABLE_PLUGINS"})
 """Variables that differ from call to call and mean nothing; the last one is our own doing (``bridge.starting``)."""
 _MOVING_FACTS = frozenset(
     {"Containers", "ContainersPaused", "ContainersRunning", "ContainersStopped", "Images", "SystemTime"}
-    | {"NEventsListener", "NFd", "NGoroutines"}
+    | {"NEventsListener", "NFd", "NGoroutines", "MemFree", "SwapFree", "Uptime", "ID"}
 )
-"""What ``/info`` counts."""
+"""What ``/info`` counts; Podman makes up an id for each answer."""
 
 
 def recognised(arguments: list[str]) -> str | None:
@@ -99,11 +99,11 @@ def steady(question: str, content: bytes) -> str:
 
 
 def _settle(value: Any) -> None:
-    """Bring objects of a list into one order: Docker lists networks, volumes and ulimits in that of a map."""
+    """Bring objects and pairs of a list into one order: engines list networks, ulimits and facts in that of a map."""
     for item in value.values() if isinstance(value, dict) else value or ():
         if isinstance(item, (dict, list)):
             _settle(item)
-    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict):
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], (dict, list)):
         value.sort(key=lambda item: json.dumps(item, sort_keys=True))
 
 

@@ -15,6 +15,7 @@ from bayplan.system.files import read_if_there
 
 _STAT_STARTTIME = 22  # proc(5), /proc/pid/stat field (22)
 _STAT_STATE = 3
+_FIRST_PIDS = Path("pid:[4026531836]")  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 _LONGEST_POLL_S = 3600.0  # poll(2) takes milliseconds as an int: 24 days
 
 
@@ -117,8 +118,14 @@ def _pidfd(pid: int) -> int:
 
 @functools.cache
 def boot_id() -> str:
-    """The kernel's identifier of this boot: records of another boot speak of processes that are gone."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """The identifier of this boot: records of another boot speak of processes that are gone.
+
+    It is the kernel's, and for a host that is a container of another one, when that was started too: each of its starts
+    is a boot, which the kernel does not know.
+    """
+    found = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    init = None if Path("/proc/self/ns/pid").readlink() == _FIRST_PIDS else Process.of(1)
+    return f"{found}+{init.start}" if init else found
 
 
 def find_by_argument(*arguments: str) -> list[Process]:

@@ -102,6 +102,13 @@ def test_the_wheel_has_the_whole_collection(built, collections):
     assert f"-{version}-" in built.name
 
 
+def test_the_wheel_has_the_provider_and_not_the_sdk_of_programs(built):
+    with zipfile.ZipFile(built) as archive:
+        inside = set(archive.namelist())
+    assert {f"bayplan/pulumi/{name}" for name in ("schema.json", "servicer.py", "plugin/PulumiPlugin.yaml")} <= inside
+    assert not [name for name in inside if "pulumi_bayplan" in name]
+
+
 def test_an_installed_wheel_needs_no_setting(built, tmp_path):
     """In an environment of its own, from an empty directory, with no variable that helps.
 

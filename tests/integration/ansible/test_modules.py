@@ -215,3 +215,18 @@ def test_a_missing_command_is_named(core):
     [failed] = core.play(("volume", {"name": "bpa-none", "bayplan_command": "/nowhere/bayplan"}))
     assert failed["msg"].startswith("cannot run /nowhere/bayplan")
     assert failed["hint"]
+
+
+@pytest.mark.parametrize("plugin", [True, False], ids=["by the action", "as a module"])
+def test_a_host_without_the_package_hears_of_the_role(core, plugin):
+    """Its interpreter has none, and nothing is where it is looked for."""
+    bare = {
+        "vars": {"ansible_python_interpreter": "/usr/bin/python3"},
+        "environment": {"PATH": "/usr/bin:/bin", "PYTHONPATH": ""},
+    }
+    slow = {} if plugin else {"async": 30, "poll": 1}
+    [failed] = core.play(("volume", {"name": "bpa-none"}, {**bare, **slow}))
+    assert failed["msg"].startswith("bayplan is not installed on the target")
+    assert "bayplan.containers.runtime" in failed["hint"]
+    assert not failed["changed"]
+    assert not (core.state / "volumes").exists()

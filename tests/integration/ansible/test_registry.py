@@ -9,10 +9,12 @@ import subprocess
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import yaml
 
+from bayplan.bridge.registry_files import image_of
 from integration.ansible.test_targets import targets
 from plays import BIN
 
@@ -98,6 +100,26 @@ def test_what_the_host_has(core, host, port, tls):
     assert list(secrets.iterdir()) == []
     assert not host.process.filter(args="/usr/bin/docker-registry serve /etc/distribution/config.yml")
     assert not [path for path in (core.state / "sent").iterdir() if "registry-reg" in path.name]
+
+
+def test_it_comes_from_an_image_too_and_keeps_what_it_holds_in_a_directory(core, host, tmp_path, port):
+    rows, contents = image_of(Path("/usr/bin/docker-registry"))
+    context, data = tmp_path / "image", tmp_path / "data"
+    for row in rows:
+        (context / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (context / row["path"]).write_bytes(contents[row["sha256"]])
+        (context / row["path"]).chmod(row["mode"])
+    text = "FROM scratch\nCOPY root/ /\nCOPY --chmod=755 root/usr/bin/docker-registry /bin/registry\nENV PATH=/bin\n"
+    build = {"context": str(context), "dockerfile_inline": text}
+    (built,) = core.play(("image", {"name": "lab/registry:2", "build": build}))
+    assert built["changed"], built
+    data.mkdir()
+    made = core.both("registry", name="reg", port=port, image="lab/registry:2", storage=str(data))
+    (process,) = host.process.filter(args="registry serve /etc/distribution/config.yml")
+    assert " /var/lib/registry " in host.file(f"/proc/{process.pid}/mounts").content_string
+    assert _status(made["url"]) == 200
+    core.one("registry", name="reg", state="absent", remove_storage=True)
+    assert data.is_dir()
 
 
 def test_another_project_is_not_taken_for_a_registry(core):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -119,9 +120,7 @@ def test_the_playbooks_up_and_down(core, book):
 
 def test_the_playbooks_of_a_project_that_lives(core, book, tmp_path):
     book("up")
-    (tmp_path / "shop.yaml").write_text(
-        COMPOSE.replace("image: lab/busybox", "image: lab/busybox\n    hostname: other")
-    )
+    (tmp_path / "shop.yaml").write_text(COMPOSE.replace("hello", "another"))
     book("up")
     before = pids(core, "bpa")
     assert "changed=1" in book("rollback", "--check")
@@ -136,6 +135,12 @@ def test_the_playbooks_of_a_project_that_lives(core, book, tmp_path):
     assert "bpa has drifted on here" in book("drift", code=2)
     assert "changed=1" in book("drift", heal=True)
     assert "changed=0" in book("drift")
+
+    (tmp_path / "shop.yaml").write_text(COMPOSE.replace("hello", "third"))
+    assert "changed=1" in book("rolling_update")
+    (tmp_path / "shop.yaml").write_text(COMPOSE.replace("hello", "fourth"))
+    assert "It answers" in book("rolling_update", code=2, bayplan_probe="http://127.0.0.1:9/", bayplan_retries=1)
+    assert b"GREETING=third\0" in Path(f"/proc/{pids(core, 'bpa')['bpa-web-1']}/environ").read_bytes()
 
     reports = tmp_path / "parity"
     assert "changed=0" in book("parity", parity_directory=str(reports))

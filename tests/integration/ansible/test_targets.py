@@ -2,12 +2,15 @@
 
 import json
 import os
+import shlex
 import subprocess
+import sys
 
 import pytest
 
 from integration.images.conftest import serve
 from plays import BIN, TOP
+from sshd import MISSING, sshd
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 TARGETS = TOP / "tests/integration/targets"
@@ -74,7 +77,20 @@ def test_a_registry_that_wants_credentials(run, core, tmp_path):
         locked.close()
 
 
+@pytest.mark.skipif(MISSING, reason="package openssh-server is not installed")
+def test_an_image_given_to_another_host(run, core, host, tmp_path, monkeypatch):
+    other = {"STATE_ROOT": tmp_path / "other", "RUN_ROOT": core.run / "other"}
+    own = [f"BAYPLAN_{name}={path}" for name, path in other.items()]
+    own += [f"PYTHONPATH={os.environ['PYTHONPATH']}"] if "PYTHONPATH" in os.environ else []  # sshd gives none of ours
+    bridge = ["env", *own, sys.executable, "-m", "bayplan.bridge"]
+    with sshd(tmp_path / "ssh") as (address, path):
+        monkeypatch.setitem(core.environment, "PATH", path)
+        run("image_copy", copy_target=address, copy_command=shlex.join(bridge))
+    told = host.check_output("env %s %s -m bayplan image ls --json", own[0], sys.executable)
+    assert [image["names"] for image in json.loads(told)] == [["lab/busybox:latest"]]
+
+
 def test_every_module_has_a_target():
     texts = "".join(file.read_text() for file in TARGETS.glob("*/tasks/main.yml"))
-    modules = {file.stem for file in (TOP / "modules").glob("*.py")} - {"node", "image_copy"}
+    modules = {file.stem for file in (TOP / "modules").glob("*.py")} - {"node"}  # tests/integration/swarm plays it
     assert modules == {name for name in modules if f"bayplan.containers.{name}:" in texts}

@@ -68,3 +68,35 @@ def test_a_play_lets_a_node_leave_and_join(swarm, played):
     assert changed(gone) == {}
     assert changed(back) == {"node3": "create"}
     assert changed(there) == {}
+
+
+def test_a_play_keeps_secrets_and_configs_of_a_stack(swarm, name, played):
+    kept = {"engine": "swarm", "name": f"{name}-key"}
+    one, two = (("secret", {**kept, "data": f"planted-{number}"}) for number in (1, 2))
+    config = ("config", {"engine": "swarm", "name": f"{name}-conf", "data": "listen: 80\n"})
+    foretold, first, again, second, conf = played((*one, {"check_mode": True}), one, one, two, config)
+    assert foretold["changed"]
+    assert first["changed"]
+    assert (again["changed"], again["name"]) == (False, first["name"])
+    assert second["changed"]
+    assert second["name"] != first["name"]
+
+    def listed():
+        return swarm.hosts[0].docker("secret", "ls", "--format", "{{.Name}}").split()
+
+    assert second["name"] in listed()
+    alone = {"deploy": {**SERVICE["deploy"], "replicas": 1}}
+    service = {**SERVICE, **alone, "image": f"{swarm.image}:1", "secrets": ["key"], "configs": ["conf"]}
+    secret = {"key": {"external": True, "name": second["name"]}}
+    declared = {"secrets": secret, "configs": {"conf": {"external": True, "name": conf["name"]}}}
+    declared["services"] = {"web": service}
+    made, _ = played(
+        ("stack", {"engine": "swarm", "project_name": name, "definition": declared}),
+        ("stack", {"engine": "swarm", "project_name": name, "state": "absent"}),
+    )
+    assert made["changed"]
+    gone, gone_again = played(*(("secret", {**kept, "state": "absent"}),) * 2)
+    assert gone["changed"]
+    assert not gone_again["changed"]
+    played(("config", {"engine": "swarm", "name": f"{name}-conf", "state": "absent"}))
+    assert not [one for one in listed() if one.startswith(name)]

@@ -2,9 +2,13 @@
 
 import os
 import subprocess
+import sys
 import threading
+from pathlib import Path
 
-from bayplan.system.processes import Process
+import pytest
+
+from bayplan.system.processes import Process, boot_id
 
 
 def test_waiting_longer_than_poll_can(tmp_path):
@@ -45,3 +49,16 @@ def test_another_start_time_is_another_process():
     assert not stranger.alive
     assert not stranger.send(9)
     assert stranger.wait(0)
+
+
+@pytest.mark.host
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_each_start_of_a_host_that_is_a_container_is_a_boot():
+    program = "from bayplan.system.processes import boot_id; print(boot_id())"
+    # A clock tick apart at least: that is how finely the kernel tells when a process began.
+    twice = f"{sys.executable} -c '{program}'; sleep 0.02; {sys.executable} -c '{program}'"
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", twice]
+    first, second = (subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split() for _ in range(2))
+    assert len(set(first)) == len(set(second)) == 1
+    assert first[0] != second[0]
+    assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
@@ -49,6 +50,11 @@ class Secret(Config):
     def kind(self) -> Kind:
         """Secret."""
         return Kind.SECRET
+
+
+def is_version(called: str, name: str) -> bool:
+    """Whether a secret or config is called as a version of that name is."""
+    return re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{{_FINGERPRINT}}}", called) is not None
 
 
 def versioned(grants: tuple[FileGrant, ...], names: Mapping[str, str]) -> tuple[FileGrant, ...]:

@@ -1,0 +1,1 @@
+"""The Pulumi provider: a face of the engine, as ``cli`` and ``bridge`` are."""

@@ -1,0 +1,5 @@
+"""``python -m bayplan.pulumi``: the plugin."""
+
+from bayplan.pulumi.launch import entry
+
+entry()

@@ -1,0 +1,57 @@
+"""The inventory and the connection on Docker and on Podman: their containers are hosts like those of the core."""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import engines
+from integration.ansible.test_plugins import inventory, listed, plain, playbook
+from plays import play
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stop_grace_period": "100ms"}
+SERVICE = {**SLEEP, "labels": {"tier": "front"}}
+
+
+@pytest.fixture(params=["docker", "podman"])
+def shop(request, environment, tmp_path):
+    """A project on an engine of its own."""
+    name = request.param
+    if reason := engines.why_not(name):
+        pytest.skip(f"{name}: {reason}")
+    root = Path("/var/lib/bayplan-tests") / secrets.token_hex(4)
+    root.mkdir(parents=True)
+    try:
+        with engines.serve(name, root) as engine:
+            settings = {"state_root": str(root / "state"), "run_root": str(engine.run_root / "own")}
+            place = {"engine": name, "engine_address": engine.socket}
+            stack = {**place, "project_name": "bpa", "definition": {"services": {"web": SERVICE}}}
+            ours = SimpleNamespace(environment=environment, directory=tmp_path, settings=settings, place=place)
+            results, output = play(environment, tmp_path, [("stack", stack)], settings)
+            assert results[0].get("changed"), output
+            yield ours
+            gone = {**place, "project_name": "bpa", "state": "absent"}
+            play(environment, tmp_path, [("stack", gone)], settings)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def test_its_containers_are_hosts(shop):
+    file = inventory(shop, **shop.place, labels=["tier"])
+    found = plain(listed(shop, file))
+    assert found["project_bpa"]["hosts"] == found["label_tier_front"]["hosts"] == ["bpa-web-1"]
+    assert found["_meta"]["hostvars"]["bpa-web-1"]["bayplan_state"] == "running"
+    (shop.directory / "tried.sh").write_text("#!/bin/sh\necho carried > /tmp/there && cat /tmp/there && id -u\n")
+    tasks = (
+        {"ansible.builtin.raw": "hostname && cat /etc/passwd | head -n 1"},
+        {"ansible.builtin.script": str(shop.directory / "tried.sh")},
+        {"ansible.builtin.raw": "id -u", "remote_user": "1000"},
+    )
+    done = playbook(shop, file, "bpa-web-1", *tasks)["bpa-web-1"]
+    assert done["r0"]["stdout_lines"][1] == "root:x:0:0:root:/root:/bin/sh"
+    assert done["r1"]["stdout_lines"] == ["carried", "0"]
+    assert done["r2"]["stdout"].split() == ["1000"]

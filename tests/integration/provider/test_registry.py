@@ -1,0 +1,62 @@
+"""Images of a registry that wants credentials: pulled, pushed and asked about."""
+
+import contextlib
+import json
+
+import pytest
+
+from bayplan.pulumi.values import Secret
+from integration.images.conftest import serve
+from plugin import CallError, kinds, plugin
+
+pytestmark = pytest.mark.host
+LOCKED = "auth: {{htpasswd: {{realm: tests, path: {}}}}}\n"
+
+
+@pytest.fixture
+def registry(core):
+    """Knows one user: ``user`` with the password ``not-so-secret``."""
+    (core.state / "htpasswd").write_text("user:$2b$04$OhagQDV4Mse73AwwQRTGcexDgt7BqnQHVvZmg.9OWaIrSLGMAapuO\n")
+    with contextlib.contextmanager(serve)(core.state, LOCKED.format(core.state / "htpasswd")) as host:
+        conf = core.state / "registries.conf"
+        conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+        core.configuration["registriesConf"] = json.dumps([str(conf)])
+        yield host
+
+
+def test_push_pull_and_ask(core, registry):
+    name = f"{registry}/team/web:1"
+    with plugin(core.configuration) as stranger:
+        inputs = stranger.checked("RegistryImage", {"name": name, "source": "lab/busybox"})
+        with pytest.raises(CallError, match=r"(?i)credentials|refuse|denied|unauthorized"):
+            stranger.create("RegistryImage", inputs)
+    known = [{"registry": registry, "username": "user", "password": "not-so-secret"}]
+    with plugin({**core.configuration, "registries": Secret(json.dumps(known))}) as pulumi:
+        id_, pushed = pulumi.create("RegistryImage", inputs)
+        assert (id_, pushed["reference"]) == (name, f"{name}@{pushed['digest']}")
+        assert pulumi.diff("RegistryImage", id_, inputs, pushed, inputs).changes == 1
+        assert pulumi.read("RegistryImage", id_, inputs, pushed)[1] == pushed
+        asked, _ = pulumi.invoke("getImageDigest", {"name": name})
+        assert (asked["digest"], asked["reference"]) == (pushed["digest"], pushed["reference"])
+        image = pulumi.checked("Image", {"name": name, "pull": "always"})
+        _, pulled = pulumi.create("Image", image)
+        assert pulled["digest"] == pushed["digest"]
+        other, state = _rebuilt(pulumi, core)
+        moved = {**inputs, "source": state["reference"]}
+        assert kinds(pulumi.diff("RegistryImage", id_, inputs, pushed, moved)) == {"source": "update"}
+        again = pulumi.update("RegistryImage", id_, inputs, pushed, moved)
+        assert again["digest"] == state["digest"] != pushed["digest"]
+        pulumi.delete("Image", name)
+        found = pulumi.diff("Image", name, image, pulled, image)  # as if it were still wanted
+        assert kinds(found) == {"digest": "update"}
+        for one in (name, other):
+            pulumi.delete("Image", one)
+    assert pulumi.process.returncode == 0
+
+
+def _rebuilt(pulumi, core):
+    context = core.state / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM lab/busybox\nLABEL other=1\n")
+    inputs = pulumi.checked("Image", {"name": "team/other", "build": {"context": str(context)}})
+    return pulumi.create("Image", inputs)

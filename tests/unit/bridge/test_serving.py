@@ -1,0 +1,164 @@
+"""Many requests on one connection, over the fake runtime."""
+
+import io
+import json
+import os
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bayplan import __version__
+from bayplan.bridge import serving, singles
+from bayplan.errors import RuntimeFailureError
+from bayplan.models import Kind, ResourceId
+from bayplan.runtime.fake import FakeRuntime
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch):
+    (tmp_path / "state").mkdir()
+    runtime, opened = FakeRuntime(), []
+
+    @contextmanager
+    def opener(settings):
+        opened.append(settings)
+        yield runtime
+
+    monkeypatch.setattr(serving.engines, "open_runtime", opener)
+    runtime.opened = opened
+    runtime.settings = {"state_root": str(tmp_path / "state"), "run_root": str(tmp_path / "run")}
+    return runtime
+
+
+def served(runtime, *requests):
+    lines = [json.dumps({"settings": runtime.settings, **one} if "verb" in one else one) for one in requests]
+    out = io.BytesIO()
+    serving.Server(out).serve(Asker(lines, out, sum("verb" in one for one in requests)))
+    hello, *answers = map(json.loads, out.getvalue().splitlines())
+    assert hello == {"bayplan": __version__}
+    return {answer["id"]: answer for answer in answers}
+
+
+class Asker:
+    """Lines, and no end before so many answers: who goes away sooner has what is under way stopped."""
+
+    def __init__(self, lines, out, answers):
+        self.lines, self.out, self.answers = lines, out, answers
+
+    def __iter__(self):
+        yield from (f"{line}\n".encode() for line in self.lines)
+        while self.out.getvalue().count(b"\n") <= self.answers:
+            threading.Event().wait(0.002)
+
+
+def container(name, **fields):
+    return {"kind": "container", "name": name, "fields": {"image": "lab/web", **fields}}
+
+
+def ask(runtime, *items, check=False):
+    request = {"id": 1, "verb": "singles", "check": check, "options": {"resources": list(items)}}
+    return served(runtime, request)[1]
+
+
+def test_requests_share_an_engine_and_are_answered_by_their_ids(runtime):
+    looks = [{"id": number, "verb": "containers"} for number in range(5)]
+    found = served(runtime, *looks, {"id": "x", "verb": "sail"}, {"begin": {}})
+    assert set(found) == {0, 1, 2, 3, 4, "x"}
+    assert found["x"]["failed"]
+    assert len(runtime.opened) == 1
+    out = io.BytesIO()
+    serving.Server(out).serve(io.BytesIO(b"no json\n"))
+    assert json.loads(out.getvalue().splitlines()[1])["failed"]
+
+
+def test_one_plan_for_all_each_answered_for_itself(runtime):
+    volume = {"kind": "volume", "name": "data", "fields": {}}
+    items = [volume, {"kind": "network", "name": "net"}, container("web", networks=[{"network": "net"}])]
+    plan = ask(runtime, *items, check=True)["plan"]
+    assert {step["resource"]["name"] for step in plan["steps"]} >= {"data", "net", "web"}
+    made = ask(runtime, *items)
+    assert [(one["name"], one["error"]) for one in made["answers"]] == [("data", None), ("net", None), ("web", None)]
+    assert made["answers"][2]["observed"]["fields"]["image"] == "lab/web"
+    assert not ask(runtime, *items)["changed"]
+    gone = ask(runtime, *({**item, "state": "absent"} for item in items))
+    assert [one["observed"] for one in gone["answers"]] == [None, None, None]
+
+
+def test_one_that_fails_keeps_no_other_from_being_done(runtime, monkeypatch):
+    create = runtime.create
+
+    def failing(resource, **options):
+        if resource.name == "bad":
+            raise RuntimeFailureError("it ended at once", where="container bad")
+        create(resource, **options)
+
+    monkeypatch.setattr(runtime, "create", failing)
+    wrong = container("wrong", networks=[{"network": "a"}], network_mode="host")
+    found = ask(runtime, container("bad"), container("good"), wrong, container("better"))["answers"]
+    said = {one["name"]: (one["error"] or {}).get("msg", "") for one in found}
+    assert "it ended at once" in said["bad"]
+    assert "network_mode and networks exclude each other" in said["wrong"]
+    assert (said["good"], said["better"]) == ("", "")
+    assert {one["name"] for one in found if one["observed"]} >= {"good", "better"}
+
+
+def test_a_stop_ends_what_is_under_way(runtime, monkeypatch):
+    begun, out = threading.Event(), io.BytesIO()
+    create = runtime.create
+
+    def slow(resource, **options):
+        if resource.kind is Kind.CONTAINER:
+            begun.set()
+            stopped.wait(10)
+        create(resource, **options)
+
+    stopped = threading.Event()
+    monkeypatch.setattr(runtime, "create", slow)
+    read, write = os.pipe()
+    server = serving.Server(out)
+    before = server._stop
+    request = {"id": 1, "verb": "singles", "settings": runtime.settings}
+    items = [container(f"c{number}") for number in range(40)]
+    with Path(f"/dev/fd/{read}").open("rb", buffering=0) as lines, os.fdopen(write, "wb", buffering=0) as into:
+        thread = threading.Thread(target=server.serve, args=(lines,))
+        thread.start()
+        into.write(json.dumps({**request, "options": {"resources": items}}).encode() + b"\n")
+        assert begun.wait(10)
+        into.write(b'{"stop": true}\n')
+        while server._stop is before:
+            stopped.wait(0.01)
+        stopped.set()
+        into.close()
+        thread.join(20)
+    os.close(read)
+    answer = json.loads(out.getvalue().splitlines()[1])
+    said = [one["error"]["msg"] for one in answer["answers"] if one["error"]]
+    assert said
+    assert all("stopped" in one for one in said)
+
+
+def test_credentials_are_in_no_file_that_stays(runtime, monkeypatch):
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", "")  # and gone again at the end
+    seen = []
+    monkeypatch.setattr(serving, "answer_to", lambda *_: seen.append(Path(os.environ["REGISTRY_AUTH_FILE"])) or {})
+    served(
+        runtime,
+        {"begin": {"credentials": {"r.example": {"username": "u", "password": "hush"}}}},
+        {"id": 1, "verb": "containers"},
+    )
+    (path,) = seen
+    assert not path.exists()
+
+
+def test_what_a_container_is_granted_is_what_is_kept(runtime, tmp_path):
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/db").write_text("hush")
+    runtime.settings["secrets_root"] = str(tmp_path / "secrets")
+    ask(runtime, container("web", secrets=[{"source": "db", "target": "/run/secrets/db"}]))
+    declared = runtime.observe(singles.Scope(names=(ResourceId(kind=Kind.CONTAINER, name="web"),)))
+    (found,) = declared.resources.values()
+    assert found.actual.secrets[0].file == str(tmp_path / "secrets/db")
+    held = served(runtime, {"id": 2, "verb": "held", "options": {"kind": "secret", "name": "db"}})[2]
+    assert held["content_base64"] == "aHVzaA=="
