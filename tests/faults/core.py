@@ -274,3 +274,8 @@ def ask(port, timeout_s=20.0):
         if time.monotonic() > deadline:
             raise AssertionError(f"no answer on port {port}")
         time.sleep(0.05)
+
+
+def steps(applied):
+    """What the JSON of an apply says was planned: resource, action, reason."""
+    return [(one["resource"]["name"], one["action"], one["why"]) for one in applied["plan"]["steps"]]

@@ -10,6 +10,8 @@ import time
 import traceback
 from collections import Counter
 
+from faults.core import steps
+
 SCENARIOS = ("edit", "rollback")
 LAPS = 40
 """On one core, before everything of it is destroyed and nothing may be left."""
@@ -72,7 +74,7 @@ class Laps:
         self.sweep._kill(core, self.verb, self.edit, "process", None, point)
         core.call("apply", **self.edit)
         again = core.call("apply", "--json", **self.edit)
-        assert again["changed"] is False, f"a second apply changed: {again['done']}"
+        assert again["changed"] is False, f"a second apply changed: {steps(again)}"
         assert core.call("drift", "--json")["drifted"] is False, "the last generation is not what there is"
         answer, wanted = self.subject.ask(self.subject.port), self.subject.answers[bool(self.edit)]
         assert not wanted or answer == wanted, f"answered {answer!r}, not {wanted!r}"

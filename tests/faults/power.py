@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
-from faults.core import Core, add_image
+from faults.core import Core, add_image, steps
 from faults.disk import FLUSHED, LOST, Disk
 
 CUTS_A_DISK = 10
@@ -119,7 +119,7 @@ class PowerSweep:
         core.call("resume")
         core.call("apply", **edit)
         again = core.call("apply", "--json", **edit)
-        assert again["changed"] is False, f"a second apply changed: {again['done']}"
+        assert again["changed"] is False, f"a second apply changed: {steps(again)}"
         answer, wanted = self.subject.ask(self.subject.port), self.subject.answers[bool(edit)]
         assert answer == wanted, f"answered {answer!r}, not {wanted!r}"
         assert not marker or self._marked(core) == marker, "the volume's content is not what it was"

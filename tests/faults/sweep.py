@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.core import COMPOSE, Core, add_image, ask, free_port
+from faults.core import COMPOSE, Core, add_image, ask, free_port, steps
 
 SCENARIOS = ("first apply", "edit", "start-first edit", "destroy", "destroy with volumes")
 VICTIMS = ("process", "process", "group", "everything")
@@ -170,7 +170,7 @@ class Sweep:
                 marker = None
             core.call("apply", **edit)
             again = core.call("apply", "--json", **edit)
-            assert again["changed"] is False, f"a second apply changed: {again['done']}"
+            assert again["changed"] is False, f"a second apply changed: {steps(again)}"
             wanted = self.subject.answers[bool(edit)]
             answer = self.subject.ask(self.subject.port)
             assert not wanted or answer == wanted, f"answered {answer!r}, not {wanted!r}"
