@@ -18,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from sqlite3 import Row
 
+from bayplan.errors import BayplanError
 from bayplan.models import Settings
 from bayplan.runtime.native.networks.zones import names_of
 from bayplan.runtime.native.state import Database
@@ -109,7 +110,7 @@ class Names:
             if self._timer is None:
                 self._open.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._open.touch()
-                self._timer = threading.Timer(self._pause_s, self._write_all)
+                self._timer = threading.Timer(self._pause_s, self._write_meanwhile)
                 self._timer.daemon = False  # torn off inside a library at the process's end, it could crash it
                 self._timer.start()
 
@@ -128,6 +129,13 @@ class Names:
         with self._writing:
             pass
         self.recover()
+
+    def _write_meanwhile(self) -> None:
+        """What fails here is left open: ``close`` tries again, and says so."""
+        try:
+            self._write_all()
+        except (OSError, BayplanError) as error:
+            _log.debug("lists of peers are still to be written: %s", error)
 
     def _write_all(self) -> None:
         with self._writing:
