@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_what_a_killed_supervisor_left_running_is_ended_by_the_next(core):
     with core.runtime.lock("some other change"):
         pass
     core.until(lambda: left not in [item.pid for item in cgroups.members(group)])
+
+
+def test_a_check_that_ends_after_another_was_declared_says_nothing_of_that(core):
+    text = "command: [sleep, '600']\nhealthcheck: {test: %s, interval: 50ms, timeout: 10s, retries: 1}"
+    core.apply(text % "[CMD-SHELL, 'touch /begun; sleep 1']")
+    core.until(lambda: run(core, "test -e /begun").exit_code == 0)
+    core.apply(text % "[CMD, 'false']")
+    end, seen = time.monotonic() + 2, set()
+    while time.monotonic() < end:
+        seen.add(core.status.health)
+        time.sleep(0.01)
+    assert seen <= {Health.STARTING, Health.UNHEALTHY}
+    assert core.status.health is Health.UNHEALTHY
 
 
 def test_output_is_capped(core):

@@ -68,7 +68,7 @@ class Probe:
 
     def __init__(self, executor: Executor, database: Database, row: Row, check: HealthCheck) -> None:
         self.executor, self.database = executor, database
-        self.key = (str(row["id"]), row["pid"], row["pid_start"])
+        self.key, self.declared = (str(row["id"]), row["pid"], row["pid_start"]), str(row["declared"])
         read = Check.of(check.model_dump(mode="json"), None)
         assert read is not None  # check_of gives none that is off
         self.course = Course(read)
@@ -83,5 +83,6 @@ class Probe:
             age = age_s(self.key[2])
             self.course.note(done.exit_code == 0, age)
             self.due = time.monotonic() + self.course.pause_s(age)
-            note_health(self.database, self.key, self.course.status, self.course.streak, done.stdout + done.stderr)
+            said, course = done.stdout + done.stderr, self.course
+            note_health(self.database, self.key, course.status, course.streak, said, declared=self.declared)
         return Health(self.course.status)

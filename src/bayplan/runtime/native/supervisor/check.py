@@ -23,7 +23,7 @@ class RunningCheck:
 
     def __init__(self, runtime: OciRuntime, container_id: str, paths: Paths, check: Check) -> None:
         """Start it. Raises OSError when it cannot be started."""
-        self.output = b""
+        self.output, self.check = b"", check
         self._pid_file, self._cgroup = _pid_file(paths), paths.cgroup
         self._file = paths.run / "health.json"
         spec = json.loads((paths.run / "config.json").read_text())

@@ -64,7 +64,8 @@ class Checking:
         running = self._take(watch)
         if running:
             code = running.finish()
-            self._result(watch, passed=code == 0, output=running.output)
+            if _is_current(watch, running):
+                self._result(watch, passed=code == 0, output=running.output)
 
     def _timed_out(self, watch: Watch) -> None:
         running = self._take(watch)
@@ -72,7 +73,7 @@ class Checking:
             return
         running.read()
         running.kill()
-        if watch.course:
+        if watch.course and _is_current(watch, running):
             text = f"health check exceeded its timeout of {watch.course.check.timeout_s:g} s\n"
             self._result(watch, passed=False, output=text.encode() + running.output)
 
@@ -83,7 +84,8 @@ class Checking:
         before = course.status
         course.note(passed, watch.age_s)
         watch.check_at = time.monotonic() + course.pause_s(watch.age_s)
-        note_health(self._shared.database, watch.run.key, course.status, course.streak, output)
+        database, run = self._shared.database, watch.run
+        note_health(database, run.key, course.status, course.streak, output, declared=run.declared)
         if course.status != before:
             self._changed(watch)
             self._shared.say(f"{watch.run.name}: {course.status}")
@@ -94,3 +96,8 @@ class Checking:
             self._shared.off(running.output_fd)
             self._shared.off(running.process_fd)
         return running
+
+
+def _is_current(watch: Watch, running: RunningCheck) -> bool:
+    """Whether what ran is still the check: an update in place may have declared another meanwhile."""
+    return watch.course is not None and watch.course.check == running.check

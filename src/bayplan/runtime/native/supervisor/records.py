@@ -151,15 +151,19 @@ def begin_health(tx: Connection, container_id: str, *, checked: bool) -> None:
         tx.execute("INSERT INTO health VALUES (?, 'starting', 0, '', ?)", (container_id, _now()))
 
 
-def note_health(database: Database, key: Key, status: str, streak: int, output: bytes) -> None:
-    """Record one result of this run's check, with the first 4 KiB of what it said."""
+def note_health(database: Database, key: Key, status: str, streak: int, output: bytes, *, declared: str) -> None:
+    """Record one result of this run's check, with the first 4 KiB of what it said.
+
+    ``declared`` is the declaration that the check is of: one that was changed meanwhile awaits results of its own.
+    """
     text = output[:OUTPUT_BYTES].decode(errors="replace")
     with database.transaction() as tx:
         before = tx.execute("SELECT status FROM health WHERE container_id = ?", (key[0],)).fetchone()
         tx.execute(
             "UPDATE health SET status = ?, failing_streak = ?, last_output = ?, checked_at = ?"
-            " WHERE container_id IN (SELECT id FROM containers WHERE id = ? AND pid IS ? AND pid_start IS ?)",
-            (status, streak, text, _now(), *key),
+            " WHERE container_id IN"
+            " (SELECT id FROM containers WHERE id = ? AND pid IS ? AND pid_start IS ? AND declared = ?)",
+            (status, streak, text, _now(), *key, declared),
         )
     if before is not None and before["status"] != status:
         happenings.note(database, key[0], "health_status", status)
