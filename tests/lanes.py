@@ -14,6 +14,9 @@ TOGETHER = (
     ("integration/builds", "integration/supervisor"),  # the address pool 10.213.0.0/16
 )
 
+SLOW = ("contract", "integration/pulumi", "faults", "property", "integration/provider")
+"""Minutes each, of few tests: begun last, one process would be left alone with them."""
+
 
 def group_of(nodeid):
     """The group of a test, by the path of its file below this directory."""
@@ -23,7 +26,13 @@ def group_of(nodeid):
 
 
 class Lanes(LoadScopeScheduling):
-    """Gives each process a whole group at a time, those with the most tests first."""
+    """Gives each process a whole group at a time: the slow ones first, then those with the most tests."""
 
     def _split_scope(self, nodeid):
         return group_of(nodeid)
+
+    def _assign_work_unit(self, node):
+        slow = next((name for name in SLOW if name in self.workqueue), None)
+        if slow:
+            self.workqueue.move_to_end(slow, last=False)
+        super()._assign_work_unit(node)
