@@ -92,7 +92,8 @@ class Host:
         made, outcome = app.converge(lambda: self.plan(text, **options), self.runtime, self.settings)
         outcome.raise_failure()
         again = self.plan(text, **options) if settled else made.model_copy(update={"steps": ()})
-        assert [(str(step.resource), step.why, step.fields) for step in again.steps] == []
+        left = [(str(step.resource), step.why, step.fields) for step in again.steps]
+        assert left == [], left
         return made
 
     def destroy(self, **options):

@@ -197,7 +197,13 @@ def test_a_fixed_port_is_led_on_or_refused(real_host):
     assert "18080->80/tcp" in str(caught.value)
 
 
+def refuse_lost_macs(host):
+    if host.kind == "docker" and host.runtime.engine.speaks((1, 44)):
+        pytest.skip("Docker 25 and later gives a place that is connected another MAC address (docs/engines.md)")
+
+
 def test_a_network_is_made_anew_under_containers_that_run(host):
+    refuse_lost_macs(host)
     host.apply(NETWORK)
     before = containers(host)
     made = host.apply(NETWORK.replace("internal: true, ", ""))
@@ -218,6 +224,7 @@ def test_a_network_is_made_anew_under_containers_that_run(host):
 
 def test_endpoints_of_a_network_made_anew_have_their_addresses_macs_and_aliases(real_host):
     host = real_host
+    refuse_lost_macs(host)
     host.apply(NETWORK)
     before = containers(host)
     host.apply(NETWORK.replace("internal: true, ", ""))
