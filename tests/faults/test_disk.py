@@ -17,7 +17,9 @@ def disk(tmp_path):
     """An ext4 of 64 MiB."""
     image, place = tmp_path / "disk", Path(f"/var/lib/bayplan-tests/d{secrets.token_hex(3)}")
     subprocess.run(["truncate", "-s", "64M", str(image)], check=True)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
+    # In blocks as hosts have them. One as small as this would get blocks of 1 KiB: SQLite makes sure of one byte in
+    # each page of its shared memory and no more, so that with blocks smaller than a page a full disk is a SIGBUS.
+    subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", str(image)], check=True)
     place.mkdir(parents=True)
     if subprocess.run(["mount", "-o", "loop", str(image), str(place)], capture_output=True, check=False).returncode:
         place.rmdir()
