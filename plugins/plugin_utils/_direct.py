@@ -119,5 +119,8 @@ class DirectAction(ActionBase):
             result = self._parse_returned_data(form, "legacy")
         except TypeError:  # before 2.19
             result = self._parse_returned_data(form)
+        if not isinstance(result, dict):  # 2.21: as its own ``_execute_module`` goes on with it
+            result.remove_internal_keys()
+            result = result.as_result_dict(for_round_trip=True)
         result.pop("_ansible_parsed", None)
         return result
