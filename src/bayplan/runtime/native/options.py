@@ -35,7 +35,7 @@ def check_options(container: Container, cache: Path, runtime: str = "crun") -> N
                 raise NotFoundError(what, hint="set the variable, or make the file")
         isolation.devices(container)
         cdi.check(container)
-        isolation.seccomp_annotation(container, isolation.capabilities(container), cache)
+        isolation.seccomp_annotation(container, isolation.capabilities(container), cache, keep=False)
         if container.stop_signal:
             signal_number(container.stop_signal)
         if container.init:

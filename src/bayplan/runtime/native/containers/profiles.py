@@ -21,7 +21,6 @@ from typing import Any
 
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.runtime.native.containers import seccomp
-from bayplan.system.files import atomic_write
 
 _PLAIN = {"ALLOW": 0x7FFF0000, "LOG": 0x7FFC0000, "KILL": 0, "KILL_THREAD": 0, "KILL_PROCESS": 0x80000000}
 _WITH_VALUE = {"ERRNO": 0x00050000, "TRACE": 0x7FF00000}
@@ -31,8 +30,8 @@ _DOCKER_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "x86", "armv7l":
 _MOST_BYTES = 4 << 20
 
 
-def filter_of(path: Path, held: frozenset[str], cache: Path) -> str:
-    """Base64 of the BPF program of a profile for a set of capabilities; kept below ``cache`` by its content.
+def filter_of(path: Path, held: frozenset[str], cache: Path, *, keep: bool = True) -> str:
+    """Base64 of the BPF program of a profile for a set of capabilities; with ``keep`` kept in ``cache`` by its content.
 
     Raises NotFoundError for a file that is not there, DeclarationError for one that is no profile.
     """
@@ -51,8 +50,8 @@ def filter_of(path: Path, held: frozenset[str], cache: Path) -> str:
             program = _compile(library.raw, profile, held)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DeclarationError(f"not a seccomp profile in Docker's form: {error}", where=str(path)) from error
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic_write(kept, program)
+    if keep:
+        seccomp.keep_program(kept, program)
     return base64.b64encode(program).decode()
 
 

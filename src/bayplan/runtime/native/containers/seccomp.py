@@ -153,13 +153,23 @@ def _by_value(name: str, index: int, mask: int, value: int, action: str) -> dict
     return {"names": [name], "action": action, "args": [compared]}
 
 
-def filter_for(capabilities: Iterable[str], cache: Path) -> str:
-    """Base64 of the BPF program for a set of capabilities; compiled at first use and kept below ``cache``.
+def filter_for(capabilities: Iterable[str], cache: Path, *, keep: bool = True) -> str:
+    """Base64 of the BPF program for a set of capabilities; compiled at first use, and with ``keep`` kept in ``cache``.
 
     Raises UnsupportedError when libseccomp is missing or refuses: there is no start without the filter.
     """
     held = frozenset(capabilities)
-    return _cached(_denied(held), held & _DECIDING, cache)
+    path, program = _program(_denied(held), held & _DECIDING, cache)
+    if keep:
+        keep_program(path, program)
+    return base64.b64encode(program).decode()
+
+
+def keep_program(path: Path, program: bytes) -> None:
+    """Keep what took long to compile, unless it is there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        atomic_write(path, program)
 
 
 def _denied(held: frozenset[str]) -> frozenset[str]:
@@ -174,17 +184,14 @@ def _denied(held: frozenset[str]) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(denied: frozenset[str], held: frozenset[str], cache: Path) -> str:
+def _program(denied: frozenset[str], held: frozenset[str], cache: Path) -> tuple[Path, bytes]:
     found = library()
     key = hashlib.sha256(f"3 {found.version} {sorted(held)} {sorted(denied)}".encode()).hexdigest()
     path = cache / f"{key}.bpf"
     try:
-        program = path.read_bytes()
+        return path, path.read_bytes()
     except FileNotFoundError:
-        program = found.compile(denied, held)
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic_write(path, program)
-    return base64.b64encode(program).decode()
+        return path, found.compile(denied, held)
 
 
 class Argument(ctypes.Structure):

@@ -91,3 +91,11 @@ def test_what_is_compiled_is_what_other_runtimes_are_told(tmp_path, numbers):
     values = [(rule["args"][0]["valueTwo"], rule["errnoRet"]) for rule in refused]
     assert values == [(0x401C5820, 95), (0x40086602, 95), (ALG, 97), (VSOCK, 97)]
     assert base64.b64decode(seccomp.filter_for(DEFAULT_CAPABILITIES, tmp_path))
+
+
+def test_who_only_asks_whether_there_can_be_a_filter_leaves_none(tmp_path):
+    cache = tmp_path / "seccomp"
+    checked = seccomp.filter_for(DEFAULT_CAPABILITIES, cache, keep=False)
+    assert not cache.exists()
+    assert seccomp.filter_for(DEFAULT_CAPABILITIES, cache) == checked
+    assert len(list(cache.iterdir())) == 1

@@ -82,14 +82,14 @@ def apparmor_profile(container: Container) -> str:
     return "" if given == "unconfined" else given
 
 
-def seccomp_annotation(container: Container, held: frozenset[str], cache: Path) -> dict[str, str]:
-    """The compiled filter for crun; nothing when system calls are not filtered."""
+def seccomp_annotation(container: Container, held: frozenset[str], cache: Path, *, keep: bool = True) -> dict[str, str]:
+    """The compiled filter for crun; nothing when system calls are not filtered. ``keep`` it below ``cache``."""
     given = option(container, "seccomp")
     if not is_filtered(container):
         return {}
     if given is None or given == "builtin":
-        return {ANNOTATION: seccomp.filter_for(held, cache)}
-    return {ANNOTATION: profiles.filter_of(Path(given), held, cache)}
+        return {ANNOTATION: seccomp.filter_for(held, cache, keep=keep)}
+    return {ANNOTATION: profiles.filter_of(Path(given), held, cache, keep=keep)}
 
 
 def seccomp_section(container: Container, held: frozenset[str]) -> dict[str, Any]:
