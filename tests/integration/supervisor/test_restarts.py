@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,14 @@ def test_what_does_not_listen_is_killed_after_the_grace_period(core):
     core.until(lambda: any(core.runtime.logs("bps-app-1")))
     core.command("stop", "app")
     assert core.status.exit_code == 137
+
+
+def test_a_run_ended_when_it_did_not_when_somebody_looked(core):
+    core.apply("command: [sh, -c, 'exit 3']")
+    exit_file = core.settings.run_root / "containers" / core.row["id"] / "exit" / core.row["id"]
+    core.until(lambda: exit_file.exists() and exit_file.read_text())
+    time.sleep(1.5)
+    ended = datetime.fromtimestamp(exit_file.stat().st_mtime, UTC)
+    assert core.status.finished_at == ended
+    (died,) = [item for item in core.runtime.happened() if item[3] == "die"]
+    assert died[0] == ended

@@ -20,7 +20,7 @@ from bayplan.runtime.native.containers.users import resolve
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.supervisor import client
 from bayplan.runtime.native.supervisor.policy import Policy
-from bayplan.runtime.native.supervisor.records import note_end
+from bayplan.runtime.native.supervisor.records import ended_at, note_end
 from bayplan.runtime.protocol import STAYS, ExecResult, Health, LogLine, Observed, State, Status, never
 from bayplan.system import cgroups, freezer
 from bayplan.system.processes import Process, boot_id
@@ -98,6 +98,8 @@ class Observations:
                 try:
                     others = not spare and client.is_alive(self.settings)
                     verdict = status.health if others else probe.look()
+                except ConflictError:
+                    continue  # ended or paused since it was looked at: the next look says which
                 except RuntimeFailureError:
                     dying = self.process(container_id)
                     if dying and not dying.wait(_DYING_S):
@@ -231,7 +233,9 @@ class Observations:
             # Once: a monitor that was killed writes no code, ever.
             code = lifecycle.await_exit_file(paths, row["id"], EXIT_FILE_S)
             killed = cgroups.was_oom_killed(paths.cgroup)
-            note_end(self.records.database, (row["id"], row["pid"], row["pid_start"]), code, oom_killed=killed)
+            key, at = (row["id"], row["pid"], row["pid_start"]), ended_at(self.settings, row["id"])
+            note_end(self.records.database, key, code, at=at, oom_killed=killed)
+            times["finished_at"] = _time(at)
         killed = cgroups.was_oom_killed(paths.cgroup)
         state = State.RESTARTING if self._comes_back(row, code) else State.EXITED
         asked = row["wanted"] == "stopped"

@@ -22,16 +22,16 @@ _MOST_BYTES = 4 << 20
 _LONGEST_DETAIL = 500
 
 
-def note(database: Database, container_id: str, action: str, detail: str = "") -> None:
-    """Note an action on a recorded container; one that has no record any more is left out."""
+def note(database: Database, container_id: str, action: str, detail: str = "", *, at: str | None = None) -> None:
+    """Note an action on a recorded container, of now or ``at``; one that has no record any more is left out."""
     rows = database.query("SELECT name, project FROM containers WHERE id = ?", (container_id,))
     if rows:
-        append(database.path.parent, str(rows[0]["project"]), str(rows[0]["name"]), action, detail)
+        append(database.path.parent, str(rows[0]["project"]), str(rows[0]["name"]), action, detail, at=at)
 
 
-def append(state_root: Path, project: str, name: str, action: str, detail: str = "") -> None:
+def append(state_root: Path, project: str, name: str, action: str, detail: str = "", *, at: str | None = None) -> None:
     """Add a line, whatever the record says."""
-    entry = [datetime.now(UTC).isoformat(), project, plain_name(name), action, detail[:_LONGEST_DETAIL]]
+    entry = [at or datetime.now(UTC).isoformat(), project, plain_name(name), action, detail[:_LONGEST_DETAIL]]
     path = f"{state_root}/{_NAME}"
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
@@ -111,10 +112,23 @@ def log_limits(declared: Mapping[str, Any], roots: Roots) -> tuple[int, int] | N
 def exit_file(roots: Roots, container_id: str) -> int | None:
     """The exit code that the monitor wrote; None when it has not."""
     try:
-        text = (roots.run_root / "containers" / container_id / "exit" / container_id).read_text().strip()
+        text = _exit_file(roots, container_id).read_text().strip()
     except OSError:
         return None
     return int(text) if text else None
+
+
+def ended_at(roots: Roots, container_id: str) -> str:
+    """When the monitor wrote it: the time of the end, whenever that is noticed. Now, when it has not."""
+    try:
+        written = _exit_file(roots, container_id).stat().st_mtime
+    except OSError:
+        return _now()
+    return datetime.fromtimestamp(written, UTC).isoformat()
+
+
+def _exit_file(roots: Roots, container_id: str) -> Path:
+    return roots.run_root / "containers" / container_id / "exit" / container_id
 
 
 def image_check(database: Database, container_id: str) -> Mapping[str, Any] | None:
@@ -124,24 +138,26 @@ def image_check(database: Database, container_id: str) -> Mapping[str, Any] | No
     return found
 
 
-def note_end(database: Database, key: Key, exit_code: int | None, *, oom_killed: bool = False) -> None:
-    """Record how a run ended, unless that is recorded."""
+def note_end(database: Database, key: Key, exit_code: int | None, *, at: str, oom_killed: bool = False) -> None:
+    """Record how a run ended, and when, unless that is recorded."""
     with database.transaction() as tx:
         done = tx.execute(
             "UPDATE containers SET exit_code = ?, finished_at = ?"
             " WHERE id = ? AND pid IS ? AND pid_start IS ? AND finished_at IS NULL",
-            (exit_code, _now(), *key),
+            (exit_code, at, *key),
         )
     if done.rowcount:
-        note_death(database, key[0], exit_code, oom_killed=oom_killed)
+        note_death(database, key[0], exit_code, at=at, oom_killed=oom_killed)
 
 
-def note_death(database: Database, container_id: str, exit_code: int | None, *, oom_killed: bool = False) -> None:
+def note_death(
+    database: Database, container_id: str, exit_code: int | None, *, at: str | None = None, oom_killed: bool = False
+) -> None:
     """Tell of an end that is recorded."""
     if oom_killed:
-        happenings.note(database, container_id, "oom")
+        happenings.note(database, container_id, "oom", at=at)
     detail = "" if exit_code is None else f"exit code {exit_code}"
-    happenings.note(database, container_id, "die", detail)
+    happenings.note(database, container_id, "die", detail, at=at)
 
 
 def begin_health(tx: Connection, container_id: str, *, checked: bool) -> None:

@@ -9,7 +9,7 @@ from bayplan.runtime.native.containers.paths import Paths
 from bayplan.runtime.native.supervisor.helper import Answer, Helper
 from bayplan.runtime.native.supervisor.place import Files
 from bayplan.runtime.native.supervisor.policy import pause_s
-from bayplan.runtime.native.supervisor.records import exit_file, note_end
+from bayplan.runtime.native.supervisor.records import ended_at, exit_file, note_end
 from bayplan.runtime.native.supervisor.shared import Shared
 from bayplan.runtime.native.supervisor.watch import NEVER, Watch
 from bayplan.system import cgroups
@@ -42,7 +42,7 @@ class Restarting:
                 watch.act_at = now + 0.05
                 return
             killed = cgroups.was_oom_killed(Paths.of(shared.place, run.id).cgroup)
-            note_end(shared.database, run.key, code, oom_killed=killed)
+            note_end(shared.database, run.key, code, at=ended_at(shared.place, run.id), oom_killed=killed)
         if not watch.policy.again(code, run.restarts):
             watch.act_at, shared.look_at = NEVER, now
             return
