@@ -10,7 +10,7 @@ from pathlib import Path
 from bayplan import app
 from bayplan.app import drawing
 from bayplan.cli.common import opened, project, stack, stack_if_any
-from bayplan.errors import DeclarationError
+from bayplan.errors import DeclarationError, RuntimeFailureError
 from bayplan.system import graphviz
 from bayplan.system.files import atomic_write
 
@@ -45,7 +45,11 @@ def graph(options: Namespace) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        atomic_write(options.output, data, mode=0o644, durable=False)
+        try:
+            atomic_write(options.output, data, mode=0o644, durable=False)
+        except OSError as error:
+            what = f"the drawing cannot be written: {error.strerror}"
+            raise RuntimeFailureError(what, where=str(options.output)) from error
     return 0
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from bayplan.bridge import starting
-from bayplan.cli.printable import printable
+from bayplan.cli.printable import printable, printable_lines
 from bayplan.errors import BayplanError, RuntimeFailureError
 
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _explain(error, as_json=getattr(options, "json", False))
         return error.exit_code
     except KeyboardInterrupt:
-        print("Interrupted. Steps under way were finished; apply again to go on.", file=sys.stderr)
+        print("Interrupted. What was begun of a change was finished; the same again goes on.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader went away (`| head`); point stdout at nothing so that the interpreter's flush is quiet.
@@ -71,6 +71,6 @@ def _explain(error: BayplanError, *, as_json: bool) -> None:
         print(json.dumps({**fields, "kind": type(error).__name__}))
         return
     # What was not found or refused may be a name that an image or a registry has chosen.
-    print("\n".join(printable(line) for line in f"Error: {error}".split("\n")), file=sys.stderr)
+    print(printable_lines(f"Error: {error}"), file=sys.stderr)
     if error.output:
         print("".join(f"  | {printable(line)}\n" for line in error.output.splitlines()[-20:]), end="", file=sys.stderr)

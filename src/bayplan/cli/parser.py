@@ -7,13 +7,20 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayplan import __version__
 from bayplan.cli import colour
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes options by their whole names: ``--vol`` may be what removes volumes. Those of its verbs are of its kind."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -23,7 +30,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command, or of one verb alone: all take 40 ms, which a short verb would notice."""
-    parser = argparse.ArgumentParser(prog="bayplan", description="Make this host match a declaration of containers.")
+    parser: argparse.ArgumentParser = Parser(
+        prog="bayplan", description="Make this host match a declaration of containers."
+    )
     parser.add_argument("--version", action="version", version=f"bayplan {__version__}")
     _project_options(parser)
     sub = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -34,7 +43,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 def _verb_of(arguments: Sequence[str]) -> str | None:
     """The verb, when it can be told."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser = Parser(add_help=False, exit_on_error=False)
     _project_options(parser)
     parser.add_argument("verb", nargs="?")
     parser.add_argument("rest", nargs=argparse.REMAINDER)
@@ -131,6 +140,8 @@ def _logs(sub: Subparsers) -> None:
 
 
 def _lines(text: str) -> int | None:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines, nor all")
     return None if text == "all" else min(int(text), sys.maxsize)
 
 

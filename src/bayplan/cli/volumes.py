@@ -13,7 +13,7 @@ from typing import Any
 from bayplan import app
 from bayplan.cli.common import opened
 from bayplan.cli.formatted import formatted
-from bayplan.cli.printable import printable
+from bayplan.cli.printable import printable_lines
 from bayplan.cli.template import render
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
 from bayplan.models import Kind, ResourceId, Volume, labels
@@ -172,4 +172,4 @@ def _print(options: Namespace, data: Any, text: str) -> None:
     if options.json:
         print(json.dumps(data))
     elif text:
-        print(printable(text))
+        print(printable_lines(text))

@@ -16,7 +16,14 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from bayplan import __version__
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError, StalePlanError, UnsupportedError
+from bayplan.errors import (
+    ConflictError,
+    DeclarationError,
+    NotFoundError,
+    RuntimeFailureError,
+    StalePlanError,
+    UnsupportedError,
+)
 from bayplan.models import Container, Model, Resource
 from bayplan.reconcile.plan import PLAN_VERSION, Plan, Step
 from bayplan.system.files import atomic_write
@@ -35,9 +42,12 @@ class PlanFile(Model):
 
 
 def save(plan: Plan, path: Path, key: bytes) -> None:
-    """Write a plan, readable by its owner alone. ``key``: of the host's fingerprints."""
+    """Write a plan, readable by its owner alone. ``key``: of the host's fingerprints. Raises RuntimeFailureError."""
     made = PlanFile(plan=plan.model_dump(mode="json"), declared=dict(_declared(plan, key)), seen=dict(plan.seen))
-    atomic_write(path, made.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    try:
+        atomic_write(path, made.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    except OSError as error:
+        raise RuntimeFailureError(f"the plan cannot be written: {error.strerror}", where=str(path)) from error
 
 
 def load(path: Path) -> PlanFile:

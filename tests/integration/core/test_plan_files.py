@@ -86,3 +86,8 @@ def test_what_is_no_plan_for_this_host_is_refused(kept, tmp_path):
         refused(kept, says)
     kept.plan.unlink()
     refused(kept, "the plan cannot be read: No such file")
+
+
+def test_a_plan_that_cannot_be_kept_is_told_by_its_name(kept, tmp_path):
+    said = kept("plan", "--out", str(tmp_path / "nowhere" / "plan.json"), ok=False)
+    assert f"{tmp_path}/nowhere/plan.json: the plan cannot be written: No such file or directory" in said

@@ -38,3 +38,18 @@ def test_an_unknown_verb_is_answered_with_all(capsys: pytest.CaptureFixture[str]
         parser.parse(["-f", "plan", "aply"])
     said = capsys.readouterr().err
     assert all(verb in said for verb in _WHOLE)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["destroy", "--vol"], ["--engin", "docker", "plan"], ["volume", "prune", "--forc"]]
+)
+def test_an_option_is_taken_by_its_whole_name_alone(arguments: list[str]) -> None:
+    """What a prefix stands for changes with every option that is added, and may be what removes data."""
+    with pytest.raises(SystemExit):
+        parser.parse(arguments)
+
+
+def test_a_number_of_lines_that_is_none_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser.parse(["logs", "-n", "x"])
+    assert "'x' is no number of lines, nor all" in capsys.readouterr().err

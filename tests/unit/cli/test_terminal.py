@@ -1,3 +1,6 @@
+from argparse import Namespace
+
+from bayplan.cli import volumes
 from bayplan.cli.main import _explain
 from bayplan.cli.progress import Ticker
 from bayplan.errors import RuntimeFailureError
@@ -16,3 +19,8 @@ def test_what_a_build_or_a_container_prints_does_not_steer_the_terminal(capsys):
     assert "\nsecond line\n" in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown
+
+
+def test_a_list_of_names_keeps_its_lines(capsys):
+    volumes._print(Namespace(json=False), [], f"one\n{STEERING}")
+    assert capsys.readouterr().out.split("\n") == ["one", "\ufffd]0;title\ufffddone", ""]

@@ -68,7 +68,8 @@ def load_stack(
         try:
             texts.append((path.read_text(encoding="utf-8-sig"), str(path)))
         except (OSError, UnicodeDecodeError) as error:
-            raise DeclarationError(f"cannot read: {error}", where=str(path)) from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DeclarationError(f"cannot read: {why}", where=str(path)) from error
     texts += [(override, "override")] if override else []
     directory = (project_directory or files[0].parent).absolute()
     values = _variables(directory, environment, env_files)
