@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
+import promised
 from bayplan.models import Settings
 from bayplan.pulumi import names
 from bayplan.pulumi.configuration import Configuration
@@ -74,7 +75,9 @@ class Plugin:
 
     def create(self, kind, inputs, name="it", **fields):
         made = self.call("Create", urn=urn(kind, name), properties=encode(inputs), **fields)
-        return made.id, decode(made.properties)
+        outputs = decode(made.properties)
+        promised.resource(kind, outputs)
+        return made.id, outputs
 
     def diff(self, kind, id_, olds, state, news, **fields):
         return self.call(
@@ -97,21 +100,30 @@ class Plugin:
             news=encode(news),
             **fields,
         )
-        return decode(made.properties)
+        outputs = decode(made.properties)
+        promised.resource(kind, outputs)
+        return outputs
 
     def read(self, kind, id_, inputs=None, state=None):
         """Inputs and state; None when there is nothing."""
         found = self.call(
             "Read", urn=urn(kind, "it"), id=id_, properties=encode(state or {}), inputs=encode(inputs or {})
         )
-        return (decode(found.inputs), decode(found.properties)) if found.id else None
+        if not found.id:
+            return None
+        outputs = decode(found.properties)
+        promised.resource(kind, outputs)
+        return decode(found.inputs), outputs
 
     def delete(self, kind, id_, state=None):
         self.call("Delete", urn=urn(kind, "it"), id=id_, properties=encode(state or {}), old_inputs=encode(state or {}))
 
     def invoke(self, function, args):
         found = self.call("Invoke", tok=f"bayplan:index:{function}", args=encode(args))
-        return decode(getattr(found, "return")), {one.property: one.reason for one in found.failures}
+        answer = decode(getattr(found, "return"))
+        if not found.failures:
+            promised.function(function, answer)
+        return answer, {one.property: one.reason for one in found.failures}
 
     def close(self):
         self._channel.close()

@@ -22,6 +22,7 @@ A message says what was wrong, where, and what to do next.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -125,3 +126,17 @@ class StoppedError(RetryableError):
 
 class UnavailableError(RetryableError):
     """A registry, host or engine did not answer."""
+
+
+def unforeseen(error: BaseException) -> str:
+    """What is told of an error that is none of these: its kind and its place in this package.
+
+    Its text may hold values, which may be secret.
+    """
+    trace, place, own = error.__traceback__, "", Path(__file__).parent
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(own):
+            place = f"{file.relative_to(own)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {place} (this is a mistake in Bayplan: please report it)"

@@ -64,7 +64,7 @@ def get_plan(
     :param files: Compose files, relative to directory, later ones over earlier ones; instead of definition.
     :param locked: Refuse images and builds that are not in bayplan.lock beside the files as they are there.
     :param profiles: Profiles to switch on.
-    :param project: Name of the project; the definition's own, else one is made of the resource's name.
+    :param project: Name of the project; the declaration's own when unset.
     :param scale: Replicas by service, over what the declaration says.
     """
     given = {
@@ -100,7 +100,7 @@ def get_plan_output(
     :param files: Compose files, relative to directory, later ones over earlier ones; instead of definition.
     :param locked: Refuse images and builds that are not in bayplan.lock beside the files as they are there.
     :param profiles: Profiles to switch on.
-    :param project: Name of the project; the definition's own, else one is made of the resource's name.
+    :param project: Name of the project; the declaration's own when unset.
     :param scale: Replicas by service, over what the declaration says.
     """
     given = {

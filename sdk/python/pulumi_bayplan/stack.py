@@ -42,7 +42,7 @@ class StackArgs:
     profiles: pulumi.Input[Sequence[pulumi.Input[str]] | None] = pulumi.property("profiles", default=None)
     """Profiles to switch on."""
     project: pulumi.Input[str | None] = pulumi.property("project", default=None)
-    """Name of the project; the definition's own, else one is made of the resource's name."""
+    """Name of the project, over the declaration's own; one is made of the resource's name when unset."""
     remove_images: pulumi.Input[bool | None] = pulumi.property("removeImages", default=None)
     """Remove the images that the declaration names when the resource is deleted."""
     remove_volumes: pulumi.Input[bool | None] = pulumi.property("removeVolumes", default=None)
@@ -82,7 +82,7 @@ class Stack(pulumi.CustomResource):
     profiles: pulumi.Output[Sequence[str] | None] = pulumi.property("profiles")
     """Profiles to switch on."""
     project: pulumi.Output[str | None] = pulumi.property("project")
-    """Name of the project; the definition's own, else one is made of the resource's name."""
+    """Name of the project, over the declaration's own; one is made of the resource's name when unset."""
     remove_images: pulumi.Output[bool | None] = pulumi.property("removeImages")
     """Remove the images that the declaration names when the resource is deleted."""
     remove_volumes: pulumi.Output[bool | None] = pulumi.property("removeVolumes")

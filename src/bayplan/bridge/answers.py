@@ -35,10 +35,10 @@ def done(outcome: Outcome, back: Recovery | None = None) -> dict[str, Any]:
         result["rolled_back"] = back.to
     response: dict[str, Any] = {"changed": outcome.changed, "result": result}
     try:
-        outcome.raise_failure()
-        if outcome.stopped:
+        if outcome.stopped and not outcome.failed:
             names = ", ".join(done) or "nothing"
             raise StoppedError(f"stopped between steps; done: {names}", hint="run it again to go on")
+        outcome.raise_failure()
     except BayplanError as error:
         if back is not None:
             error.hint = "; ".join(part for part in (error.hint, str(back)) if part)

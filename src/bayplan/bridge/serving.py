@@ -25,7 +25,11 @@ from typing import Any, BinaryIO
 
 from bayplan import __version__, app, engines
 from bayplan.bridge.main import answer_to
-from bayplan.errors import UnavailableError
+from bayplan.errors import UnavailableError, unforeseen
+
+# Before there are threads: requests load what they need, one this package and another first a module in it. Each would
+# wait for the other, which Python ends by an error in either (importlib._bootstrap, "_DeadlockError").
+from bayplan.load import compose as _compose  # noqa: F401
 from bayplan.models import Settings
 from bayplan.reconcile.stop import Stop
 from bayplan.runtime.protocol import Runtime
@@ -100,8 +104,8 @@ class Server:
         try:
             with app.stopped_by(stop):
                 response = answer_to(request, self._engines.opened)
-        except Exception as error:  # noqa: BLE001 - the asker waits for an answer, whatever went wrong
-            response = {"failed": True, "msg": f"{type(error).__name__}: {error}", "where": str(request.get("verb"))}
+        except BaseException as error:  # noqa: BLE001 - the asker waits for an answer, whatever went wrong
+            response = {"failed": True, "msg": unforeseen(error), "where": str(request.get("verb"))}
         self._write({"id": number, **response})
 
     def _write(self, answer: Mapping[str, Any]) -> None:

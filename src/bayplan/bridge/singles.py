@@ -31,6 +31,7 @@ from bayplan.errors import (
     RuntimeFailureError,
     StoppedError,
     UnsupportedError,
+    unforeseen,
 )
 from bayplan.models import Condition, Duration, Kind, ResourceId, Settings
 from bayplan.reconcile.outcome import Outcome
@@ -146,7 +147,7 @@ def _errors(outcome: Outcome) -> Errors:
 def _failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, BayplanError):
         return failure(error)
-    return failure(RuntimeFailureError(f"{type(error).__name__}: {error}"))
+    return failure(RuntimeFailureError(f"OSError: {error}" if isinstance(error, OSError) else unforeseen(error)))
 
 
 def _answers(items: Sequence[Item], errors: Errors, runtime: Runtime) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ _teller: _Teller | None = None
 @contextmanager
 def begun(token: object, settings: Settings) -> Iterator[None]:
     """Keep what ``report`` hears, while this lasts, if somebody wants it. Raises DeclarationError for no token."""
-    global _teller  # noqa: PLW0603 - a process answers one request
+    global _teller  # noqa: PLW0603 - none of those that share a process asks for it
     if token is None:
         yield
         return

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from bayplan import app
 from bayplan.bridge.answers import failure
 from bayplan.errors import BayplanError
 from bayplan.models import Condition, Duration, Stack
@@ -32,7 +33,7 @@ def settled(stack: Stack, options: Mapping[str, Any], runtime: Runtime) -> dict[
             checked = found is not None and found.status.health is not Health.NONE
             condition = Condition.HEALTHY if checked else Condition.STARTED
             left = Duration(seconds=max(0.0, deadline - time.monotonic()))
-            runtime.wait(item.name, condition.value, left)
+            runtime.wait(item.name, condition.value, left, stopped=app.is_stopped)
     except BayplanError as error:
         return failure(error)
     return {}

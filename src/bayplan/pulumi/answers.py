@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
-from bayplan.errors import BayplanError, DeclarationError, UnavailableError
+from bayplan.errors import BayplanError, DeclarationError, UnavailableError, unforeseen
 from bayplan.pulumi import peers
 from bayplan.pulumi.failures import PartlyMadeError, Wrong, told
 from bayplan.pulumi.values import any_of, encode
@@ -92,13 +91,6 @@ def _tell_partly(context: grpc.ServicerContext, error: PartlyMadeError) -> None:
 
 
 def _unforeseen(method: str, error: Exception) -> str:
-    """The kind of an error and its place in the program. Its text may hold values, which may be secret."""
-    trace, place, own = error.__traceback__, "", Path(__file__).parent.parent
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if file.is_relative_to(own):
-            place = f"{file.relative_to(own)}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    sentence = f"{method}: {type(error).__name__} at {place} (this is a mistake in Bayplan: please report it)"
+    sentence = f"{method}: {unforeseen(error)}"
     print(sentence, file=sys.stderr)
     return sentence

@@ -21,16 +21,15 @@ def conflict(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool) -> 
     return any(_collide(one, other) for one in _ports(new) for other in ports)
 
 
-def _ports(fields: Mapping[str, Any]) -> Iterator[tuple[str, int, int, str]]:
-    """Host address, first and last port, protocol: of those that the host does not choose."""
+def _ports(fields: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Host address, port, protocol: of those that the host does not choose, as it does from a range."""
     for port in fields.get("ports") or ():
-        if isinstance(port, Mapping) and isinstance(port.get("published"), int) and port["published"]:
-            first = port["published"]
-            if port.get("last") is None:
-                yield str(port.get("host_ip", "")), first, first, str(port.get("protocol", "tcp"))
+        published = port.get("published") if isinstance(port, Mapping) and port.get("last") is None else None
+        if isinstance(published, int) and published:
+            yield str(port.get("host_ip", "")), published, str(port.get("protocol", "tcp"))
 
 
-def _collide(one: tuple[str, int, int, str], other: tuple[str, int, int, str]) -> bool:
+def _collide(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
     same = one[1:] == other[1:]
     return same and (one[0] == other[0] or one[0] in _ANY or other[0] in _ANY)
 

@@ -24,8 +24,6 @@ _BESIDE = ("version", "pluginDownloadURL")
 """What Pulumi itself puts among the inputs of a provider."""
 _ELSEWHERE = ("host", "engine", "engineAddress", "engineContext", "stateRoot")
 """Another value of these is another host or engine: nothing of before is there."""
-_CONNECT_S, _OPERATION_S = 60.0, 900.0
-_LOCK = "5m"
 
 
 def read(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,9 +61,9 @@ def place(values: Mapping[str, Any]) -> Place:
         credentials={
             name: {"username": one["username"], "password": one["password"]} for name, one in registries.items()
         },
-        connect_timeout_s=_seconds(values.get("connect_timeout"), _CONNECT_S),
-        timeout_s=_seconds(values.get("timeout"), _OPERATION_S),
-        lock_timeout=values.get("lock_timeout") or _LOCK,
+        connect_timeout_s=_seconds(values.get("connect_timeout"), Place.connect_timeout_s),
+        timeout_s=_seconds(values.get("timeout"), Place.timeout_s),
+        lock_timeout=values.get("lock_timeout") or Place.lock_timeout,
     )
 
 

@@ -10,6 +10,7 @@ from bayplan.errors import NotFoundError, UnsupportedError
 from bayplan.pulumi import checking, names, package
 from bayplan.pulumi.failures import Wrong
 from bayplan.pulumi.projects import Project
+from bayplan.pulumi.questions import PlannedField
 from bayplan.pulumi.resources import told
 from bayplan.pulumi.resources.base import Values
 from bayplan.pulumi.session import Session
@@ -70,17 +71,12 @@ def _plan(asked: Asked, session: Session) -> dict[str, Any]:
     steps = [
         {
             "resource": f"{step['resource']['kind']} {step['resource']['name']}",
-            "action": step["action"],
-            "fields": [_changed(change) for change in step["fields"]],
+            **{key: step[key] for key in ("action", "why", "risks")},
+            "fields": [{key: change[key] for key in PlannedField.model_fields} for change in step["fields"]],
         }
         for step in plan["steps"]
     ]
     return {"changed": plan["changed"], "steps": steps, "text": answer["text"], "document": json.dumps(plan)}
-
-
-def _changed(change: Mapping[str, Any]) -> dict[str, str]:
-    shown = {key: json.dumps(change[key]) for key in ("before", "after")}
-    return {"field": change["path"], **shown, "change": change["how"], "why": change["why"]}
 
 
 def _logs(asked: Asked, session: Session) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Declaration(Model):
     """A project, by the content of a Compose file or by files."""
 
     project: Annotated[ProjectName | None, RECREATE] = Field(
-        None, description="Name of the project; the definition's own, else one is made of the resource's name."
+        None, description=f"Name of the project, over the declaration's own; {_AUTOMATIC}."
     )
     definition: Annotated[dict[str, Any] | None, IN_PLACE] = Field(
         None, description="The content of a Compose file, as values of the program."

@@ -39,7 +39,7 @@ class Project:
         stack, tree = self._stack()
         if tree is None:
             return self._session.connection.ask(verb, options, timeout_s=timeout_s, stack=stack)
-        stack["sent"] = tree.request(str(self._values["project"]))
+        stack["sent"] = tree.request(str(self._values.get("project") or tree.top.name))
         ask = self._session.connection.ask
         return self._session.with_files(tree, lambda: ask(verb, options, timeout_s=timeout_s, stack=stack))
 

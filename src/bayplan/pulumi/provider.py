@@ -10,7 +10,7 @@ from bayplan.errors import UnsupportedError
 from bayplan.pulumi import checking, config, naming, secrecy
 from bayplan.pulumi.failures import Wrong
 from bayplan.pulumi.resources import resource_of
-from bayplan.pulumi.resources.base import Found, Resource, Task, Values
+from bayplan.pulumi.resources.base import Found, Resource, Task, Values, fields
 from bayplan.pulumi.session import Session
 from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import UNKNOWN, plain
@@ -34,7 +34,7 @@ class Provider:
         inputs = _named(resource.shape, news, olds, make)
         if resource.shape.named and inputs.get(resource.shape.name) is None:
             return inputs, [Wrong(resource.shape.name, "is missing, and automatic names are off")]
-        values = checking.fields(resource.shape, {k: v for k, v in inputs.items() if k != naming.DEFAULTS})
+        values = fields(resource.shape, inputs)
         wrong = checking.wrong(resource.shape, values) or resource.wrong(values)
         return secrecy.wrapped(resource.shape.fields, inputs), wrong
 

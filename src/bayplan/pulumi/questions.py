@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bayplan.models import PullPolicy
 from bayplan.models.base import Model
+from bayplan.models.types import ProjectName
 from bayplan.pulumi.given import Declaration
 from bayplan.pulumi.known import Live
 
@@ -68,6 +69,8 @@ class FoundNetwork(Model):
 
 class GetPlan(Declaration):
     """The plan that an apply of a stack would carry out now. Nothing is changed."""
+
+    project: ProjectName | None = Field(None, description="Name of the project; the declaration's own when unset.")
 
 
 class PlannedField(Model):

@@ -100,15 +100,6 @@ def is_known(value: Any) -> bool:
     return value is not UNKNOWN
 
 
-def without_unknown(value: Any) -> Any:
-    """A plain value without the members and items that are unknown."""
-    if isinstance(value, Mapping):
-        return {name: without_unknown(item) for name, item in value.items() if item is not UNKNOWN}
-    if isinstance(value, (list, tuple)):
-        return [without_unknown(item) for item in value if item is not UNKNOWN]
-    return value
-
-
 def _mapped(value: Any, through: Callable[[Any], Any]) -> Any:
     if isinstance(value, Mapping):
         return {name: through(item) for name, item in value.items()}

@@ -14,7 +14,7 @@ from typing import Any
 from bayplan.models import Change
 from bayplan.pulumi import names
 from bayplan.pulumi.shapes import Shape
-from bayplan.pulumi.values import UNKNOWN, plain
+from bayplan.pulumi.values import UNKNOWN, is_known, plain
 
 _MOVED = "image.digest"
 """Path of a plan that is no field: what the image's name stands for is another content now."""
@@ -113,15 +113,7 @@ def unknown_filled(news: Any, olds: Any) -> Any:
 
 def unknown_fields(news: Mapping[str, Any]) -> dict[str, Any]:
     """The top-level fields in which something is unknown."""
-    return {name: value for name, value in news.items() if _has_unknown(value)}
-
-
-def _has_unknown(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_unknown, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(_has_unknown, value))
-    return value is UNKNOWN
+    return {name: value for name, value in news.items() if not is_known(value)}
 
 
 def _place(path: str) -> Place:

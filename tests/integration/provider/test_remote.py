@@ -63,6 +63,8 @@ def test_resources_of_a_host_by_ssh(pulumi, core, tmp_path):
         if logs["text"]:
             break
     assert (logs["text"], wrong) == ("x = 1", {})
+    plan, _ = pulumi.invoke("getPlan", {"directory": str(tmp_path / "shop"), "files": ["compose.yaml"]})
+    assert {step["resource"] for step in plan["steps"]} <= {"container shop-web-1"}  # it has ended, or does so now
     pulumi.delete("Stack", made, shop)
 
 

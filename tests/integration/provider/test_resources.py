@@ -152,11 +152,22 @@ def test_a_project(pulumi, tmp_path):
     (tmp_path / "compose.yaml").write_text(json.dumps(definition))
     by_file = {"project": id_, "directory": str(tmp_path), "files": ["compose.yaml"], "scale": {"web": 1}}
     found = pulumi.diff("Stack", id_, inputs, state, by_file)
-    assert set(kinds(found)) >= {"definition.services", "scale.web"} or "definition" in kinds(found)
+    assert kinds(found) == {"definition.services": "delete", "directory": "add", "files": "add", "scale.web": "add"}
     state = pulumi.update("Stack", id_, inputs, state, by_file)
     assert len(state["services"]["web"]["containers"]) == 1
+    definition["services"]["web"]["labels"] = {"tier": "two"}
     plan, _ = pulumi.invoke("getPlan", {"project": id_, "definition": definition})
-    assert [(step["resource"], step["action"]) for step in plan["steps"]] == [(f"container {id_}-web-2", "create")]
+    steps = {step["resource"]: step for step in plan["steps"]}
+    assert {name: step["action"] for name, step in steps.items()} == {
+        f"container {id_}-web-1": "update",
+        f"container {id_}-web-2": "create",
+    }
+    (label,) = steps[f"container {id_}-web-1"]["fields"]
+    assert {key: label[key] for key in ("path", "after", "how")} == {
+        "path": "labels[tier]",
+        "after": "two",
+        "how": "in-place",
+    }
     assert "to create" in plan["text"]
     assert json.loads(plan["document"])["changed"]
     pulumi.delete("Stack", id_, by_file)

@@ -21,6 +21,8 @@ from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
 from plugin import CallError, Plugin, kinds, plugin
 
 SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stopGracePeriod": "100ms", "networkMode": "none"}
+NEVER = {"test": ["CMD", "false"], "interval": "100ms", "retries": 1000}
+SLOW = {"image": "lab/busybox", "command": ["sleep", "600"], "healthcheck": NEVER, "network_mode": "none"}
 PLUGIN = (sys.executable, "-m", "bayplan.pulumi")
 host = pytest.mark.host
 
@@ -177,8 +179,7 @@ def test_failures_leave_nothing_orphaned(pulumi):
     broken = {**holder, "name": "fourth", "command": ["/no/such"], "environment": {"KEY": Secret("hush")}}
     with pytest.raises(CallError, match="/no/such") as told:
         pulumi.create("Container", broken)
-    if told.value.partly is not None:
-        assert told.value.partly.id == "fourth"
+    assert told.value.partly.id == "fourth"
     unhealthy = {
         **holder,
         "name": "fifth",
@@ -223,25 +224,25 @@ def test_many_at_once_are_one_batch_each_answered_for_itself(pulumi):
 
 
 @host
-def test_cancel_ends_what_is_waited_for(pulumi):
-    waiting = {
-        "image": "lab/busybox",
-        **SLEEP,
-        "name": "slow",
-        "healthcheck": {"test": ["CMD", "false"], "interval": "100ms", "retries": 1000},
-        "wait": "healthy",
-    }
+@pytest.mark.parametrize(
+    ("kind", "container", "waiting"),
+    [
+        ("Container", "slow", {**SLEEP, "name": "slow", "healthcheck": NEVER, "wait": "healthy"}),
+        ("Stack", "slow-web-1", {"project": "slow", "definition": {"services": {"web": SLOW}}}),
+    ],
+)
+def test_cancel_ends_what_is_waited_for(pulumi, kind, container, waiting):
     told = []
 
     def make():
         try:
-            pulumi.create("Container", waiting)
+            pulumi.create(kind, waiting)
         except CallError as error:
             told.append(error)
 
     thread = threading.Thread(target=make)
     thread.start()
-    while pulumi.read("Container", "slow") is None:
+    while pulumi.read("Container", container) is None:
         time.sleep(0.05)
     pulumi.cancel()
     thread.join(30)

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +106,8 @@ def test_one_that_fails_keeps_no_other_from_being_done(runtime, monkeypatch):
     assert {one["name"] for one in found if one["observed"]} >= {"good", "better"}
 
 
-def test_a_stop_ends_what_is_under_way(runtime, monkeypatch):
+def stopped(runtime, monkeypatch, **request):
+    """The answer to a request that is stopped while containers are made."""
     begun, out = threading.Event(), io.BytesIO()
     create = runtime.create
 
@@ -119,12 +122,10 @@ def test_a_stop_ends_what_is_under_way(runtime, monkeypatch):
     read, write = os.pipe()
     server = serving.Server(out)
     before = server._stop
-    request = {"id": 1, "verb": "singles", "settings": runtime.settings}
-    items = [container(f"c{number}") for number in range(40)]
     with Path(f"/dev/fd/{read}").open("rb", buffering=0) as lines, os.fdopen(write, "wb", buffering=0) as into:
         thread = threading.Thread(target=server.serve, args=(lines,))
         thread.start()
-        into.write(json.dumps({**request, "options": {"resources": items}}).encode() + b"\n")
+        into.write(json.dumps({"id": 1, "settings": runtime.settings, **request}).encode() + b"\n")
         assert begun.wait(10)
         into.write(b'{"stop": true}\n')
         while server._stop is before:
@@ -133,10 +134,53 @@ def test_a_stop_ends_what_is_under_way(runtime, monkeypatch):
         into.close()
         thread.join(20)
     os.close(read)
-    answer = json.loads(out.getvalue().splitlines()[1])
+    return json.loads(out.getvalue().splitlines()[1])
+
+
+def test_a_stop_ends_what_is_under_way(runtime, monkeypatch):
+    items = [container(f"c{number}") for number in range(40)]
+    answer = stopped(runtime, monkeypatch, verb="singles", options={"resources": items})
     said = [one["error"]["msg"] for one in answer["answers"] if one["error"]]
     assert said
     assert all("stopped" in one for one in said)
+
+
+def test_a_project_that_is_stopped_is_answered(runtime, monkeypatch):
+    services = {f"s{number}": {"image": "lab/web", "network_mode": "none"} for number in range(40)}
+    definition = {"name": "shop", "services": services}
+    answer = stopped(runtime, monkeypatch, verb="apply", stack={"definition": definition})
+    assert answer["msg"].startswith("stopped between steps; done: ")
+    assert (answer["failed"], bool(answer["result"]["skipped"])) == (True, True)
+
+
+@pytest.mark.parametrize("error", [KeyError("hush"), KeyboardInterrupt("hush")])
+def test_whatever_goes_wrong_is_answered_without_a_value(runtime, monkeypatch, error):
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(serving, "answer_to", failing)
+    answer = served(runtime, {"id": 1, "verb": "containers"})[1]
+    assert answer["msg"].startswith(f"{type(error).__name__} at bridge/serving.py:")
+    assert "hush" not in str(answer)
+
+
+PACKAGES = """
+import importlib, pathlib, sys
+import bayplan.bridge.serving
+from bayplan.bridge.rooms import ROOMS
+before = set(sys.modules)
+for room in set(ROOMS.values()):
+    importlib.import_module(f"bayplan.bridge.{room}")
+found = (module for name, module in sys.modules.items() if name not in before and name.startswith("bayplan."))
+packages = [module for module in found if hasattr(module, "__path__")]
+print(*(one.__name__ for one in packages if f"from {one.__name__}" in pathlib.Path(one.__file__).read_text()))
+"""
+
+
+def test_no_package_with_imports_is_loaded_by_two_requests_at_a_time():
+    """One that loads a package and one that loads a module in it would wait for each other."""
+    done = subprocess.run([sys.executable, "-c", PACKAGES], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_credentials_are_in_no_file_that_stays(runtime, monkeypatch):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bayplan.models import Duration
 from bayplan.pulumi import checking, names, secrecy
 from bayplan.pulumi.failures import Wrong
 from bayplan.pulumi.naming import DEFAULTS
@@ -82,3 +83,9 @@ def foreseen(shape: Shape, inputs: Values, known: Values) -> dict[str, Any]:
 def fields(shape: Shape, inputs: Values) -> dict[str, Any]:
     """Inputs by the fields of the models, without what is kept beside them."""
     return checking.fields(shape, {name: value for name, value in inputs.items() if name != DEFAULTS})
+
+
+def longest_wait_s(shape: Shape, values: Values) -> float:
+    """``wait_timeout`` of fields in seconds; that of the package when nobody gives one."""
+    usual = shape.of.given.model_fields["wait_timeout"].default
+    return Duration.parse(values.get("wait_timeout", usual)).total_seconds()

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bayplan.models import Duration
 from bayplan.pulumi import verdict
 from bayplan.pulumi.resources import told
-from bayplan.pulumi.resources.base import Task, Values, fields
+from bayplan.pulumi.resources.base import Task, Values, fields, longest_wait_s
 from bayplan.pulumi.resources.single import REMADE, Single
 from bayplan.pulumi.shapes import Shape
 
 _OF_IMAGE = ("pull", "platform")
 _DEFAULT_NETWORK = [{"network": "bridge"}]
 """What containers are on that name no network (``bayplan.bridge.containers``)."""
-_WAIT_S = 300.0
 
 
 class ContainerResource(Single):
@@ -64,7 +62,6 @@ class ContainerResource(Single):
         wait = values.get("wait", "running")
         if wait == "running" or self._state(task, values) == "present" or values.get("running") is False:
             return False
-        limit = Duration.parse(values["wait_timeout"]).total_seconds() if "wait_timeout" in values else _WAIT_S
-        options = {"name": values["name"], "condition": wait, "timeout_s": limit}
+        options = {"name": values["name"], "condition": wait, "timeout_s": longest_wait_s(self.shape, values)}
         task.session.connection.ask("reached", options)
         return True

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.models import Duration
 from bayplan.pulumi import verdict
 from bayplan.pulumi.failures import LostError, PartlyMadeError, RefusedError, Wrong
 from bayplan.pulumi.failures import told as sentence
 from bayplan.pulumi.projects import Project
 from bayplan.pulumi.resources import told
-from bayplan.pulumi.resources.base import Found, Task, Values, fields, foreseen, outputs
+from bayplan.pulumi.resources.base import Found, Task, Values, fields, foreseen, longest_wait_s, outputs
 from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import plain
 from bayplan.pulumi.verdict import Verdict, Way
-
-_WAIT_S = 300.0
 
 
 class StackResource:
@@ -73,9 +70,8 @@ class StackResource:
 
     def _applied(self, task: Task) -> Values:
         values = fields(self.shape, task.inputs)
-        options: dict[str, Any] = {"wait": values.get("wait", True)}
-        limit = Duration.parse(values["wait_timeout"]).total_seconds() if "wait_timeout" in values else _WAIT_S
-        options["wait_timeout"] = limit
+        limit = longest_wait_s(self.shape, values)
+        options: dict[str, Any] = {"wait": values.get("wait", True), "wait_timeout": limit}
         if values.get("on_failure"):
             options["on_failure"] = values["on_failure"]
         name = str(values["project"])
