@@ -13,19 +13,18 @@ import types
 import typing
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
+from written import TOP, write
 
-TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "src"))
 
-from bayplan import __version__  # noqa: E402 - after the path is set
-from bayplan.models import Change, Model, is_sensitive  # noqa: E402 - after the path is set
-from bayplan.pulumi import names  # noqa: E402 - after the path is set
-from bayplan.pulumi.configuration import Configuration  # noqa: E402 - after the path is set
-from bayplan.pulumi.package import FUNCTIONS, INSTEAD, NAME, RESOURCES, Resource, declared, token  # noqa: E402 - same
+from bayplan import __version__
+from bayplan.models import Change, Model, is_sensitive
+from bayplan.pulumi import names
+from bayplan.pulumi.configuration import Configuration
+from bayplan.pulumi.package import FUNCTIONS, INSTEAD, NAME, RESOURCES, Resource, declared, token
 
 FILE = TOP / "src/bayplan/pulumi/schema.json"
 CALLED = {"Resources": "Limits"}
@@ -251,17 +250,5 @@ def schema() -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Write or check the file."""
-    written = json.dumps(schema(), indent=2) + "\n"
-    if FILE.exists() and FILE.read_text() == written:
-        return 0
-    if "--check" in sys.argv[1:]:
-        print(f"not as the models say: {FILE.relative_to(TOP)} (run tools/pulumi_schema.py)", file=sys.stderr)
-        return 1
-    FILE.write_text(written)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write({FILE: json.dumps(schema(), indent=2) + "\n"}, "pulumi_schema"))

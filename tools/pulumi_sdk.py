@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-TOP = Path(__file__).resolve().parent.parent
+from written import TOP, write
+
 SCHEMA = TOP / "src/bayplan/pulumi/schema.json"
 PACKAGE = TOP / "sdk/python/pulumi_bayplan"
 PLAIN = {"string": "str", "boolean": "bool", "integer": "int", "number": "float"}
@@ -334,20 +335,5 @@ def generated() -> dict[Path, str]:
     return {PACKAGE / name: text for name, text in files.items()}
 
 
-def main() -> int:
-    """Write, or with --check compare. 1 when a file differs."""
-    drifted = []
-    for path, text in generated().items():
-        if "--check" in sys.argv[1:]:
-            if not path.is_file() or path.read_text() != text:
-                drifted.append(str(path.relative_to(TOP)))
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    if drifted:
-        print(f"not as the schema says, run tools/pulumi_sdk.py: {', '.join(drifted)}", file=sys.stderr)
-    return 1 if drifted else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(write(generated(), "pulumi_sdk"))

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TOP = Path(__file__).resolve().parent.parent
+from written import TOP, write
+
 sys.path.insert(0, str(TOP / "src"))
 
-from bayplan.models import Model  # noqa: E402 - after the path is set
-from bayplan.reconcile.causes import DRIFT_VERSION, Drift  # noqa: E402 - after the path is set
-from bayplan.reconcile.plan import PLAN_VERSION, Plan  # noqa: E402 - after the path is set
+from bayplan.models import Model
+from bayplan.reconcile.causes import DRIFT_VERSION, Drift
+from bayplan.reconcile.plan import PLAN_VERSION, Plan
 
 FOLDER = TOP / "docs/schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,22 +49,10 @@ def _for_readers(found: Any) -> Any:
     }
 
 
-def main() -> int:
-    """Write or check every file."""
-    stale = []
-    for name in SCHEMAS:
-        path, text = FOLDER / f"{name}.json", json.dumps(schema(name), indent=2, sort_keys=False) + "\n"
-        if path.exists() and path.read_text() == text:
-            continue
-        stale.append(str(path.relative_to(TOP)))
-        if "--check" not in sys.argv[1:]:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-    if stale and "--check" in sys.argv[1:]:
-        print(f"not as the models say: {', '.join(stale)} (run tools/schemas.py)", file=sys.stderr)
-        return 1
-    return 0
+def generated() -> dict[Path, str]:
+    """Path to text of each file."""
+    return {FOLDER / f"{name}.json": json.dumps(schema(name), indent=2, sort_keys=False) + "\n" for name in SCHEMAS}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(generated(), "schemas"))

@@ -12,16 +12,16 @@ import typing
 from pathlib import Path
 
 import yaml
+from written import TOP, write
 
-TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "src"))
 
-from bayplan import __version__  # noqa: E402 - after the path is set
-from bayplan.bridge.foreign import FOREIGN, LIMITS, RATES  # noqa: E402 - after the path is set
-from bayplan.bridge.spellings import ALIASES as CONTAINER_ALIASES  # noqa: E402 - after the path is set
-from bayplan.bridge.wanted import STATES as CONTAINER_STATES  # noqa: E402 - after the path is set
-from bayplan.models import RESOURCE_MODELS, Build, HealthCheck, Kind, Model, Resources, Settings  # noqa: E402 - after the path is set
-from bayplan.models.swarm import SwarmNode  # noqa: E402 - after the path is set
+from bayplan import __version__
+from bayplan.bridge.foreign import FOREIGN, LIMITS, RATES
+from bayplan.bridge.spellings import ALIASES as CONTAINER_ALIASES
+from bayplan.bridge.wanted import STATES as CONTAINER_STATES
+from bayplan.models import RESOURCE_MODELS, Build, HealthCheck, Kind, Model, Resources, Settings
+from bayplan.models.swarm import SwarmNode
 
 MODELS = {**RESOURCE_MODELS, Kind.NODE: SwarmNode}
 
@@ -347,20 +347,5 @@ def generated() -> dict[Path, str]:
     return files
 
 
-def main(arguments: list[str]) -> int:
-    """Write, or with --check compare. 1 when a file differs."""
-    drifted = []
-    for path, text in generated().items():
-        if "--check" in arguments:
-            if not path.is_file() or path.read_text() != text:
-                drifted.append(str(path.relative_to(TOP)))
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    if drifted:
-        print(f"out of date, run tools/specs.py: {', '.join(drifted)}", file=sys.stderr)
-    return 1 if drifted else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    sys.exit(write(generated(), "specs"))

@@ -20,7 +20,7 @@ services:
     ports: ["18087:80"]
     networks: [net]
     secrets: [token]
-networks: {{net: {{}}}}
+networks: {{net: {{labels: {{told: "${{TOLD:-once}}"}}}}}}
 secrets: {{token: {{environment: TOKEN}}}}
 """
 NAME = "known-web-1"
@@ -105,6 +105,44 @@ def test_it_is_known_again_and_every_change_is_noticed(shop):
     assert b"planted" not in note.read_bytes()
     for change in [*CHANGES, removed]:
         change(shop)
+        said, planned = shop.call("apply")
+        assert planned, change.__name__
+        assert "Nothing to do" not in said, change.__name__
+        assert shop.call("apply")[1] is False, f"after {change.__name__}"
+
+
+def test_what_is_recorded_here_alone_is_noticed(shop):
+    """Labels of a network cannot be changed: what is declared of them by another apply, only our record knows."""
+    shop.call("apply")
+    assert shop.call("apply")[1] is False
+    shop.variables["TOLD"] = "twice"
+    shop.call("apply")
+    del shop.variables["TOLD"]
+    assert shop.call("apply")[1]
+
+
+def test_what_an_image_is_built_of_is_noticed(shop):
+    context = shop.folder / "web"
+    (context / "pages").mkdir(parents=True)
+    (context / "pages" / "index.html").write_text("one\n")
+    (context / "Dockerfile").write_text(f"FROM {engines.IMAGE}\nCOPY pages /www\n")
+    shop.file.write_text(STACK.replace(f"image: {engines.IMAGE}", "build: ./web"))
+    shop.call("apply")
+    shop.call("apply")
+    assert shop.call("apply")[1] is False
+
+    def edit():
+        (context / "pages" / "index.html").write_text("two\n")
+
+    def add():
+        (context / "pages" / "more.html").write_text("more\n")
+
+    def link():
+        (context / "pages" / "more.html").unlink()
+        (context / "pages" / "more.html").symlink_to("index.html")
+
+    for change in (edit, add, link):
+        change()
         said, planned = shop.call("apply")
         assert planned, change.__name__
         assert "Nothing to do" not in said, change.__name__

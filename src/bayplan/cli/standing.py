@@ -13,7 +13,6 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -36,10 +35,11 @@ _KEPT = 64
 """Commands that are known at a time: each is a small file."""
 _ELSEWHERE = ("/proc/", "/sys/", "/dev/")
 _READS_RULES = frozenset({"iptables-save", "ip6tables-save"})
-
-
-_EVENTS = frozenset({"open", "os.listdir", "os.scandir", PROBE, "sqlite3.connect", "socket.connect"})
-_EVENTS |= {"subprocess.Popen", "os.system", "os.fork"}
+_EVENTS = frozenset(
+    {"open", "os.listdir", "os.scandir", PROBE, "socket.connect", "subprocess.Popen", "os.system", "os.fork"}
+)
+_RECORDS = ("record.db", "engines.db")
+"""Of the state root: whose a project is, and what was declared of what there is."""
 
 
 class Watch(logging.Handler):
@@ -49,7 +49,6 @@ class Watch(logging.Handler):
         super().__init__(logging.WARNING)
         self.files: dict[str, list[int] | None] = {}
         self.probed: dict[str, bool] = {}
-        self.databases: set[str] = set()
         self.sockets: set[str] = set()
         self.is_plain = True
         """Whether everything that was heard can be looked at again."""
@@ -69,26 +68,26 @@ class Watch(logging.Handler):
     def _heard(self, event: str, given: tuple[Any, ...]) -> None:
         if not self._hears or event not in _EVENTS or _is_import(sys._getframe(1)):
             return
-        if event == "open":
-            flags = given[2] or 0
-            if isinstance(given[0], str) and not flags & (os.O_WRONLY | os.O_RDWR):
-                self._note(given[0])
-        elif event in ("os.listdir", "os.scandir"):
-            self._note(str(given[0] or "."))
+        if event in ("open", "os.listdir", "os.scandir"):
+            written = event == "open" and (given[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+            if not written:
+                self._note(event, given[0])
         elif event == PROBE:
-            self.probed.setdefault(str(given[0]), os.path.exists(given[0]))  # noqa: PTH110 - no event of its own
-        elif event == "sqlite3.connect":
-            self.databases.add(str(given[0]).removeprefix("file://").partition("?")[0])
+            self.probed.setdefault(given[0], os.path.exists(given[0]))  # noqa: PTH110 - no event of its own
         elif event == "socket.connect":
             if isinstance(given[1], str):
                 self.sockets.add(given[1])
             else:
                 self.is_plain = False
-        elif event in ("subprocess.Popen", "os.system", "os.fork"):
-            self.is_plain &= event == "subprocess.Popen" and Path(str(given[0])).name in _READS_RULES
+        else:
+            self.is_plain &= event == "subprocess.Popen" and os.path.basename(str(given[0])) in _READS_RULES  # noqa: PTH119
 
-    def _note(self, path: str) -> None:
-        whole = os.path.abspath(path)  # noqa: PTH100 - of each file that is opened
+    def _note(self, event: str, path: str | bytes | int | None) -> None:
+        if isinstance(path, int):
+            # A file that was opened by its name before; but a folder that is listed so has names that nobody hears of.
+            self.is_plain &= event == "open"
+            return
+        whole = os.path.abspath(os.fsdecode(path or "."))  # noqa: PTH100 - of each file that is opened
         if not whole.startswith(_ELSEWHERE) and whole not in self.files:
             self.files[whole] = unchanged.signature(whole)
             folder = os.path.dirname(whole)  # noqa: PTH120
@@ -115,7 +114,7 @@ def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:
     """
     made = options.made
     try:
-        if options.settings.engine not in unchanged.ENGINES:
+        if options.settings.engine not in unchanged.ENGINES or not watch.is_plain:
             return
         if made.changed or made.noted:
             watch.over()
@@ -124,25 +123,28 @@ def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:
             with common.opened(options) as (runtime, settings):  # noqa: PLR1704 - the next one asks anew as well
                 made = app.plan(common.stack(options), runtime, settings=settings)
         _probe_binds(options.stack)
-    except BayplanError:
-        return  # the next apply will say it
+        watch.over()
+        if not (made.changed or made.noted):
+            output = render.as_text(made, style(options)) + "\n"
+            keep(watch, sys.argv[1:], cast("EngineRuntime", runtime), options.settings, output)
+    except (BayplanError, OSError):
+        return  # what was asked for is done: the next apply will say what is the matter
     finally:
         watch.over()
-    if not (made.changed or made.noted):
-        output = render.as_text(made, style(options)) + "\n"
-        keep(watch, sys.argv[1:], cast("EngineRuntime", runtime), options.settings, output)
 
 
 def keep(watch: Watch, arguments: Sequence[str], runtime: EngineRuntime, settings: Settings, output: str) -> None:
     """Note what the plan that is over has read. It had nothing to do and printed ``output``.
 
-    Nothing is noted where something cannot be asked again, or was changed while it was read.
+    Nothing is noted where something cannot be asked again, or was changed while it was read. Raises OSError.
     """
     client, root = runtime.client, Path(unchanged.state_root())
     one_engine = client.place.scheme == "unix" and watch.sockets <= {client.place.socket}
     if not (watch.is_plain and one_engine and client.only_looked and settings.state_root == root):
         return
-    databases = [f"{path}{end}" for path in watch.databases for end in ("", "-wal")]
+    if settings.builder == "bayplan":
+        return  # the core's builder opens files beneath folders, by other names than their own
+    databases = [f"{root}/{name}{end}" for name in _RECORDS for end in ("", "-wal")]
     within = (str(root), *databases)  # its own notes come and go there
     files = {path: found for path, found in watch.files.items() if path not in within}
     if any(unchanged.signature(path) != found for path, found in files.items()):
@@ -161,11 +163,10 @@ def keep(watch: Watch, arguments: Sequence[str], runtime: EngineRuntime, setting
         "answers": sorted({(question, unchanged.steady(question, answer)) for question, answer in client.answers}),
     }
     file = Path(unchanged.place(list(arguments)))
-    with suppress(OSError):
-        private_directory(file.parent)
-        atomic_write(file, json.dumps(note).encode(), durable=False)
-        for old in sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime)[:-_KEPT]:
-            old.unlink(missing_ok=True)
+    private_directory(file.parent)
+    atomic_write(file, json.dumps(note).encode(), durable=False)
+    for old in sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime)[:-_KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def _kernel(looked: Looked) -> list[Any]:

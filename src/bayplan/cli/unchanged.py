@@ -52,9 +52,12 @@ def recognised(arguments: list[str]) -> str | None:
 
 
 def place(arguments: list[str]) -> str:
-    """The file that knows this command: its arguments, directory, environment, user and terminal by a hash."""
+    """The file that knows this command: its arguments, directory, environment, user and terminal by a hash.
+
+    And by its network namespace: only in its engine's own does a plan look at links and rules.
+    """
     environment = sorted(item for item in os.environ.items() if item[0] not in _PASSING)
-    who = (os.geteuid(), os.getegid(), sys.stdout.isatty())
+    who = (os.geteuid(), os.getegid(), os.stat("/proc/self/ns/net").st_ino, sys.stdout.isatty())  # noqa: PTH116
     command = repr((FORMAT, __version__, sys.version, arguments, os.getcwd(), environment, who))  # noqa: PTH109
     return f"{state_root()}/unchanged/{digest(command.encode())[:32]}.json"
 

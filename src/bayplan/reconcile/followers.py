@@ -42,7 +42,8 @@ def _networks(steps: Steps) -> None:
 def _rejoin(steps: Steps, container: Container, network: ResourceId) -> None:
     """The container's step puts it on the network again; one of its own that makes it anew does so anyway."""
     step = steps.found.get(container.id)
-    if step is None and "networks" not in steps.facts.in_place:
+    runs_on = step is None or step.action is Action.UPDATE
+    if (step is None and "networks" not in steps.facts.in_place) or (runs_on and _loses_mac(steps, container, network)):
         fields, why = steps.fields(container.id), f"{network} is re-created"
         steps.found[container.id] = steps.make(container, Action.RECREATE, why, fields, Change.RECREATE)
         return
@@ -50,6 +51,11 @@ def _rejoin(steps: Steps, container: Container, network: ResourceId) -> None:
         step = steps.make(container, Action.UPDATE, f"{network} is re-created", steps.fields(container.id))
         step = step.model_copy(update={"waits": ()})  # it runs on
     steps.found[container.id] = step.model_copy(update={"rejoins": (*step.rejoins, network)})
+
+
+def _loses_mac(steps: Steps, container: Container, network: ResourceId) -> bool:
+    declared = any(one.network == network.name and one.mac_address for one in container.networks)
+    return declared and not steps.facts.rejoins_with_mac
 
 
 def _namespaces_and_restarts(steps: Steps) -> None:

@@ -153,6 +153,8 @@ class Facts(Model):
     """Container fields that can be changed on a running container; a part of one has a dot (``resources.memory``)."""
     resets: frozenset[str] = Field(default_factory=frozenset)
     """Those parts of fields that can be set back to their default on it as well."""
+    rejoins_with_mac: bool = True
+    """Whether a running container that comes back on a network has the MAC address there that is declared."""
     keeps_images: bool = True
     """Whether images are fetched when it is asked to. The nodes of a swarm fetch theirs when a task comes to them."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)

@@ -361,3 +361,26 @@ def test_a_container_of_a_single_command_is_left_alone_until_a_destroy(journal):
     assert not make_plan(wanted, runtime).changed
     gone = make_plan(Stack(name="demo"), runtime, scope=Scope(project="demo"), absent=[made.id])
     assert made.id in [step.resource for step in gone.steps]
+
+
+class Forgetful(FakeRuntime):
+    """An engine that gives a place no MAC address when it puts a container on it."""
+
+    def facts(self):
+        return super().facts().model_copy(update={"rejoins_with_mac": False})
+
+
+@pytest.mark.parametrize("engine", [FakeRuntime, Forgetful])
+def test_a_network_made_anew_re_creates_a_container_that_would_lose_its_mac_address(journal, engine):
+    runtime = engine()
+    place = {"network": "demo_front", "mac_address": "02:42:ac:11:00:77"}
+    web = {"networks": [{"network": "demo_back"}, place]}
+    applied(runtime, journal, stack(web=web))
+    networks = [{"name": "demo_front", "internal": True}, {"name": "demo_back", "internal": True}]
+    for more in ({}, {"restart": {"condition": "always"}}):  # also where it is updated for another reason
+        made = make_plan(stack(web={**web, **more}, networks=networks), runtime)
+        expected = Action.RECREATE if engine is Forgetful else Action.UPDATE
+        assert made.step(Kind.CONTAINER, "demo-web-1").action is expected
+        assert made.step(Kind.CONTAINER, "demo-front-1").action is Action.UPDATE
+    apply_plan(made, runtime, journal).raise_failure()
+    assert make_plan(stack(web={**web, **more}, networks=networks), runtime).changed is False

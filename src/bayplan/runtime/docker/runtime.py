@@ -7,8 +7,9 @@ from bayplan.models import Change, Container, Kind, Resource, ResourceId
 from bayplan.runtime.docker import kernel
 from bayplan.runtime.docker.rules import rules_of
 from bayplan.runtime.engine_api.client import told
+from bayplan.runtime.engine_api.options.endpoints import MACS_OF_PLACES
 from bayplan.runtime.engine_api.runtime import EngineRuntime
-from bayplan.runtime.protocol import Observed, Scope, Snapshot
+from bayplan.runtime.protocol import Facts, Observed, Scope, Snapshot
 
 
 class DockerRuntime(EngineRuntime):
@@ -17,6 +18,10 @@ class DockerRuntime(EngineRuntime):
     kind = "docker"
     looked: kernel.Looked | None = None
     """What the last observation saw of the kernel; None where that is another host's."""
+
+    def facts(self) -> Facts:
+        """Since a MAC address is one of a place, and not of the container (API 1.44), it is lost with the place."""
+        return super().facts().model_copy(update={"rejoins_with_mac": not self.engine.speaks(MACS_OF_PLACES)})
 
     def observe(self, scope: Scope) -> Snapshot:
         """What Docker says, held against the kernel where that is this host's."""

@@ -14,7 +14,7 @@ from bayplan.values import frozen
 
 SYSCTLS = "com.docker.network.endpoint.sysctls"
 LINK_NAME = "com.docker.network.endpoint.ifname"
-_MACS = (1, 44)
+MACS_OF_PLACES = (1, 44)
 _SYSCTLS = (1, 47)
 _PRIORITIES = (1, 48)
 _LINK_NAMES = (1, 49)
@@ -29,7 +29,7 @@ class Networks(Option):
         """The settings of each; the first one's MAC address is the container's in older versions."""
         body.host["NetworkMode"] = wanted.networks[0].network if wanted.networks else wanted.network_mode or "none"
         body.endpoints |= {one.network: settings(one, body.engine) for one in wanted.networks}
-        if wanted.networks and wanted.networks[0].mac_address and not body.engine.speaks(_MACS):
+        if wanted.networks and wanted.networks[0].mac_address and not body.engine.speaks(MACS_OF_PLACES):
             body.config["MacAddress"] = wanted.networks[0].mac_address
 
     def read(self, shape: Shape) -> Any:
@@ -65,7 +65,7 @@ class Networks(Option):
         """Settings of a link that came with later versions."""
         for position, one in enumerate(wanted.networks):
             needs = {
-                "mac_address": (_MACS, one.mac_address is not None and position > 0),
+                "mac_address": (MACS_OF_PLACES, one.mac_address is not None and position > 0),
                 "sysctls": (_SYSCTLS, bool(one.sysctls)),
                 "gw_priority": (_PRIORITIES, one.gw_priority != 0),
                 "interface_name": (_LINK_NAMES, one.interface_name is not None),
