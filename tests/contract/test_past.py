@@ -71,8 +71,10 @@ def test_a_project_goes_back_and_what_only_heals_is_no_generation(host):
     assert [step.action.value for step in history.drift(host.project, host.runtime, host.settings).plan.steps] == [
         "start"
     ]
-    healing = lambda: history.plan_healing(host.project, host.runtime, host.settings)  # noqa: E731 - said three times
-    app.converge(healing, host.runtime, host.settings)[1].raise_failure()
+    _, outcome = app.converge(
+        lambda: history.plan_healing(host.project, host.runtime, host.settings), host.runtime, host.settings
+    )
+    outcome.raise_failure()
     host.apply(GIVEN)
     assert numbers(host) == [3, 2, 1]
     assert not history.drift(host.project, host.runtime, host.settings).drifted

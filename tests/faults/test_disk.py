@@ -8,26 +8,22 @@ from pathlib import Path
 import pytest
 
 from faults.core import add_image, ask, layer, small_core
+from faults.disk import Disk, NoLoopError
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """An ext4 of 64 MiB."""
-    image, place = tmp_path / "disk", Path(f"/var/lib/bayplan-tests/d{secrets.token_hex(3)}")
-    subprocess.run(["truncate", "-s", "64M", str(image)], check=True)
-    # In blocks as hosts have them. One as small as this would get blocks of 1 KiB: SQLite makes sure of one byte in
-    # each page of its shared memory and no more, so that with blocks smaller than a page a full disk is a SIGBUS.
-    subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", str(image)], check=True)
-    place.mkdir(parents=True)
-    if subprocess.run(["mount", "-o", "loop", str(image), str(place)], capture_output=True, check=False).returncode:
-        place.rmdir()
-        pytest.skip("no loop devices here")
+    """Where one of 64 MiB is mounted."""
+    place = Path(f"/var/lib/bayplan-tests/d{secrets.token_hex(3)}")
     try:
+        made = Disk(place, tmp_path / "disk")
         yield place
+        made.remove()
+    except NoLoopError as error:
+        pytest.skip(f"no loop devices: {error}")
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
         place.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""``adopt``: a Compose file of what runs, proved by a plan of it that changes nothing. Beside ``app``."""
+"""``adopt``: a Compose file of what runs, proved by a plan of it that changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that keep environments the same: locks, comparisons, bundles."""
+"""The verbs that keep environments the same: locks and comparisons."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """``prune``: what is ours and no longer declared, of every kind; listed first, then just that list is removed.
 
-Beside ``app``, in the same manner. Nothing of another project, another tool or a user is in the list: containers,
-networks and volumes carry the project's name and were made by us; images and caches of builds are taken only where the
-store is ours alone (the native core); generations are the project's own.
+Nothing of another project, another tool or a user is in the list: containers, networks and volumes carry the project's
+name and were made by us; images and caches of builds are taken only where the store is ours alone (the native core);
+generations are the project's own.
 """
 
 from __future__ import annotations

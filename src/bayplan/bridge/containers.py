@@ -45,7 +45,7 @@ def container(asked: Asked) -> dict[str, Any]:
 
         if asked.check:
             return {**shown(make()), "result": None, **_inspected(wanted, runtime)}
-        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report())
         response = {**shown(plan), **done(outcome)}
         if not response.get("failed"):
             response |= _afterwards(wanted, plan, runtime, settings)

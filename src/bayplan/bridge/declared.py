@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import SecretBytes, ValidationError
 
 from bayplan.app import kept
+from bayplan.bridge.request import said
 from bayplan.errors import DeclarationError
 from bayplan.models import (
     RESOURCE_MODELS,
@@ -56,11 +57,8 @@ def _made(model: type[Any], values: Mapping[str, Any], of: Mapping[str, Any] | R
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
         where = str(of.id) if isinstance(of, Resource) else f"{of.get('kind')} {of.get('name')}"
-        path = ".".join(map(str, first["loc"]))
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise DeclarationError(f"{path}: {message}" if path else message, where=where) from error
+        raise DeclarationError(said(error), where=where) from error
 
 
 def _granted(container: Container, settings: Settings) -> Container:

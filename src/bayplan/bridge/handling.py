@@ -69,7 +69,7 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
             text = {"text": as_text(made)} if options.get("text") else {}
             return {**shown(made), **text, "result": None}
         settings = _told_of_failure(settings, options.get("on_failure"))
-        plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report)
+        plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report())
         response = {**shown(plan), **done(outcome, back)}
         if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
             response |= waiting.settled(stack, options, runtime)

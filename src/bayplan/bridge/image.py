@@ -61,7 +61,7 @@ def image(asked: Asked) -> dict[str, Any]:
         if asked.check:
             plan = make()
             return _answered(asked, runtime, plan, {}, list(acts(asked, runtime, name, fresh=plan.changed)))
-        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report())
         told = done(outcome)
         acted: list[Act] = []
         try:

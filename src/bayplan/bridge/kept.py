@@ -80,9 +80,9 @@ def _of_swarm(asked: Asked, kind: Kind, name: str, content: bytes | None) -> dic
 
 def _versions(runtime: Runtime, kind: Kind, name: str) -> tuple[ResourceId, ...]:
     """Every content that this module gave a swarm under a name; those of a stack are the stack's."""
-    there = runtime.observe(Scope(project="")).resources.values()
     from bayplan.models.swarm.secrets import is_version
 
+    there = runtime.observe(Scope(project="")).resources.values()
     mine = (one.id for one in there if one.managed and not one.project and one.id.kind is kind)
     return tuple(one for one in mine if is_version(one.name, name))
 

@@ -29,7 +29,7 @@ def generation(asked: Asked) -> dict[str, Any]:
 
         if asked.check:
             return {**shown(make()), "result": None, "generations": _kept(project, settings)}
-        plan, outcome = app.converge(make, runtime, settings, report=telling.report)
+        plan, outcome = app.converge(make, runtime, settings, report=telling.report())
         return {**shown(plan), **done(outcome), "generations": _kept(project, settings)}
 
 

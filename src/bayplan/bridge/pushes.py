@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.bridge.image_acts import digest_of, id_of, pushed_digest
+from bayplan.bridge.request import said
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Image
@@ -19,7 +20,7 @@ def resolved(asked: Asked) -> dict[str, Any]:
     try:
         image = Image.model_validate(options)
     except ValidationError as error:
-        raise DeclarationError(str(error.errors(include_input=False)[0]["msg"]), where="resolved request") from error
+        raise DeclarationError(said(error), where="resolved request") from error
     with asked.opened() as (runtime, _):
         found = runtime.resolve(image)
     return {"changed": False, "image": found.model_dump(mode="json")}

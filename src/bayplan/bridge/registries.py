@@ -58,7 +58,7 @@ def _present(asked: Asked, name: str, runtime: Runtime, settings: Settings) -> d
     for part, text in texts.items():
         if kept.read(Kind.SECRET, f"{name}-{part}", settings) != text.encode():
             kept.write(Kind.SECRET, f"{name}-{part}", text.encode(), settings)
-    plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report)
+    plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report())
     response = {**shown(plan), **done(outcome, back)}
     if not response.get("failed") and settings.engine_address is None:
         response |= _answered(asked, name, runtime)

@@ -88,11 +88,9 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
             resource = _model(kind).model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            path = ".".join(str(part) for part in first["loc"])
-            message = str(first["msg"]).removeprefix("Value error, ")
             if first["type"] == "extra_forbidden":
-                raise _unknown(path, _model(kind), where) from error
-            raise DeclarationError(f"{path}: {message}" if path else message, where=where) from error
+                raise _unknown(".".join(map(str, first["loc"])), _model(kind), where) from error
+            raise DeclarationError(said(error), where=where) from error
         found[_FIELDS[kind]].append(resource)
         if isinstance(resource, Container) and resource.image not in [image.name for image in found["images"]]:
             found["images"].append(_image(resource.image, of_image, where))
@@ -110,6 +108,13 @@ def read_resources(items: list[Mapping[str, Any]]) -> Stack:
     return SwarmStack(name="", nodes=tuple(nodes))
 
 
+def said(error: ValidationError) -> str:
+    """What a model says first, with the path of its field and without the value, which may be a secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    path, message = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
+
+
 def _unknown(path: str, model: type[Resource], where: str) -> DeclarationError:
     import difflib
 
@@ -122,8 +127,7 @@ def _image(name: str, options: Mapping[str, Any], where: str) -> Image:
     try:
         return Image.model_validate({"name": name, **options})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise DeclarationError(f"{first['loc'][0]}: {first['msg']}", where=where) from error
+        raise DeclarationError(said(error), where=where) from error
 
 
 def _model(kind: Kind) -> type[Resource]:

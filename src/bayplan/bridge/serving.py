@@ -11,7 +11,6 @@ The end of the input stops as well: who asked is gone.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import sys
@@ -32,6 +31,7 @@ from bayplan.errors import UnavailableError, unforeseen
 from bayplan.load import compose as _compose  # noqa: F401
 from bayplan.models import Settings
 from bayplan.reconcile.stop import Stop
+from bayplan.registry.auth import Credentials
 from bayplan.runtime.protocol import Runtime
 
 _AT_ONCE = 64
@@ -116,16 +116,15 @@ class Server:
 
     def _begin(self, given: Mapping[str, Any]) -> None:
         """Credentials where the registry's client looks first, in a file of memory that nobody else may read."""
-        auths = {registry: {"auth": _basic(one)} for registry, one in (given.get("credentials") or {}).items()}
+        auths = {
+            registry: {"auth": Credentials(one.get("username", ""), one.get("password", "")).encoded}
+            for registry, one in (given.get("credentials") or {}).items()
+        }
         if auths:
             where = self._held.enter_context(tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None))
             path = Path(where) / "auth.json"
             path.write_text(json.dumps({"auths": auths}))
             os.environ[_AUTH_FILE] = str(path)
-
-
-def _basic(one: Mapping[str, Any]) -> str:
-    return base64.b64encode(f"{one.get('username', '')}:{one.get('password', '')}".encode()).decode()
 
 
 def main() -> int:

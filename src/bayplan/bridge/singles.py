@@ -36,7 +36,7 @@ from bayplan.errors import (
 from bayplan.models import Condition, Duration, Kind, ResourceId, Settings
 from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
-from bayplan.runtime.protocol import Observed, Runtime, Scope
+from bayplan.runtime.protocol import Observed, Runtime, Scope, Snapshot
 
 Item = Mapping[str, Any]
 Errors = dict[ResourceId, dict[str, Any]]
@@ -152,12 +152,11 @@ def _failure(error: BaseException) -> dict[str, Any]:
 
 def _answers(items: Sequence[Item], errors: Errors, runtime: Runtime) -> list[dict[str, Any]]:
     ids = read_ids(list(items))
-    there = runtime.observe(Scope(names=ids)) if ids else None
+    there = runtime.observe(Scope(names=ids)) if ids else Snapshot()
     rows = []
     for name in ids:
-        found = there.get(name) if there else None
-        is_there = found is not None and not found.superseded
-        row = _row(found, runtime) if found is not None and is_there else None
+        found = there.get(name)
+        row = None if found is None or found.superseded else _row(found, runtime)
         rows.append({"kind": name.kind.value, "name": name.name, "error": errors.get(name), "observed": row})
     return rows
 

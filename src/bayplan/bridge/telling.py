@@ -7,11 +7,13 @@ the run root. The verb ``told`` (option ``token``) answers with its ``lines``, o
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from bayplan import engines
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError
 from bayplan.models import Settings
-from bayplan.runtime.protocol import Progress
+from bayplan.runtime.protocol import Progress, Report, silent
 from bayplan.system import files
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
@@ -45,32 +47,39 @@ class _Teller:
             with suppress(OSError):  # work does not end because nobody can be told of it
                 files.atomic_write(self._path, json.dumps([*self._lines.values()]).encode(), durable=False)
 
+    def end(self) -> None:
+        with self._lock:
+            self._next = math.inf
+            self._path.unlink(missing_ok=True)
 
-_teller: _Teller | None = None
+
+_report: ContextVar[Report] = ContextVar("report", default=silent)
 
 
 @contextmanager
 def begun(token: object, settings: Settings) -> Iterator[None]:
-    """Keep what ``report`` hears, while this lasts, if somebody wants it. Raises DeclarationError for no token."""
-    global _teller  # noqa: PLW0603 - none of those that share a process asks for it
+    """Keep what the ``report`` of this thread hears, while this lasts, if somebody wants it.
+
+    Raises DeclarationError for no token.
+    """
     if token is None:
         yield
         return
     path = _path(token, settings)
     with suppress(OSError):
         files.private_directory(path.parent)
-    _teller = _Teller(path)
+    teller = _Teller(path)
+    before = _report.set(teller.report)
     try:
         yield
     finally:
-        _teller = None
-        path.unlink(missing_ok=True)
+        _report.reset(before)
+        teller.end()
 
 
-def report(progress: Progress) -> None:
-    """Long work went on (``runtime.protocol.Report``)."""
-    if _teller is not None:
-        _teller.report(progress)
+def report() -> Report:
+    """Who hears how far long work of this thread's request is; to be given to what does that work, in any thread."""
+    return _report.get()
 
 
 def told(asked: Asked) -> dict[str, Any]:

@@ -32,6 +32,11 @@ class FileGrant(Model):
     )
     fingerprint: str = Field("", description="A keyed hash of the content, by which a change of it is seen.")
 
+    @property
+    def lacks_content(self) -> bool:
+        """Whether it cannot be given to anybody. One that has a fingerprint was given before, and needs it no more."""
+        return self.content is None and not self.fingerprint
+
     def sealed(self, key: bytes) -> FileGrant:
         """With the fingerprint of its content; as it is when it has no content or there is no key yet."""
         if self.content is None or not key:

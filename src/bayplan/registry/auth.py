@@ -25,9 +25,14 @@ class Credentials:
     password: str = field(repr=False)
 
     @property
+    def encoded(self) -> str:
+        """As files of credentials have it (``auth``)."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    @property
     def basic(self) -> str:
         """Value of an Authorization header."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return f"Basic {self.encoded}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -31,8 +30,7 @@ def login(settings: Settings, registry: str, user: str, password: str) -> str:
     if helper:
         helpers.store(str(helper), registry, user, password)
         return f"docker-credential-{helper}"
-    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
-    document.setdefault("auths", {})[registry] = {"auth": auth}
+    document.setdefault("auths", {})[registry] = {"auth": Credentials(user, password).encoded}
     _write(path, document)
     return str(path)
 

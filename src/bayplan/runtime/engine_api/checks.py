@@ -159,7 +159,7 @@ def _check_files(container: Container) -> None:
                     f"seccomp profile {path} cannot be read: {error}", where=str(container.id), hint="correct the path"
                 ) from error
     for grant in (*container.secrets, *container.configs):
-        if grant.content is None and not grant.fingerprint:  # with one it was given before: it needs it no more
+        if grant.lacks_content:
             raise NotFoundError(
                 f"{grant.source} has no content: its variable is not set, or its file cannot be read",
                 where=str(container.id),

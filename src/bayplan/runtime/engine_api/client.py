@@ -50,8 +50,8 @@ class EngineClient:
     def __init__(self, place: places.Place) -> None:
         """Raises TransportError when nobody answers, AnswerError, UnsupportedError for an API that is too old."""
         self.place = place
-        self.answers: list[tuple[str, bytes]] = []
-        """What was asked with GET (path and query), and what was answered."""
+        self.answers: set[tuple[str, bytes]] = set()
+        """What was asked with GET (path and query), and what was answered: once, however often a wait has asked it."""
         self.only_looked = True
         """Whether nothing else was asked, and nothing refused."""
         self._tunnel: Tunnel | None = None
@@ -161,7 +161,7 @@ class EngineClient:
         finally:
             self._transport.give_back(answer)
         if method == "GET":
-            self.answers.append((_whole(path, query), content))
+            self.answers.add((_whole(path, query), content))
         return _read(content)
 
     def _open(

@@ -30,7 +30,7 @@ def check_options(container: Container, cache: Path, runtime: str = "crun") -> N
         groups.check(container)
         _check_paths(container)
         for grant in (*container.secrets, *container.configs):
-            if grant.content is None and not grant.fingerprint:  # with one it was given before: it needs it no more
+            if grant.lacks_content:
                 what = f"{grant.source} has no content: its variable is not set, or its file cannot be read"
                 raise NotFoundError(what, hint="set the variable, or make the file")
         isolation.devices(container)

@@ -17,8 +17,11 @@ def opened(path, kind="docker"):
 
 
 def version(**found):
-    text = json.dumps({"Version": "1.2.3", "ApiVersion": "1.41", **found}).encode()
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+    return answer(json.dumps({"Version": "1.2.3", "ApiVersion": "1.41", **found}))
+
+
+def answer(text):
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text.encode())
 
 
 @pytest.mark.parametrize(("kind", "start"), [("docker", "start docker"), ("podman", "start podman.socket")])
@@ -75,3 +78,14 @@ def test_a_newer_engine_is_asked_in_the_newest_words_that_are_known(tmp_path):
         client = opened(tmp_path / "s")
         assert (client.kind, client.engine_version, client.api_version) == ("docker", "1.2.3", "1.51")
         client.close()
+
+
+def test_the_same_answer_is_kept_once_however_often_it_is_asked(tmp_path):
+    """A wait for the end of a container asks ten times a second, for days."""
+    with serving(tmp_path / "s", [version(), *[answer('{"Running": true}')] * 3, answer('{"Running": false}')]):
+        client = opened(tmp_path / "s")
+        for _ in range(4):
+            client.call("GET", "/containers/web/json")
+        client.close()
+    kept = sorted(content for question, content in client.answers if "web" in question)
+    assert kept == [b'{"Running": false}', b'{"Running": true}']
