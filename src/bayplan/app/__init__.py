@@ -57,6 +57,10 @@ def plan(
     made = make_plan(
         stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
     )
+    if settings is not None:
+        from bayplan.app import history
+
+        made = history.told_apart(made, settings)
     return made.model_copy(update={"stack": stack})
 
 
@@ -112,7 +116,9 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     def absent(found: Snapshot) -> Collection[ResourceId]:
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
 
-    return make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    made = make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    left = [] if volumes else [item.id for item in made.snapshot.of(Kind.VOLUME) if item.managed]
+    return made.model_copy(update={"kept": tuple(f"{item}; volumes are removed only when asked for" for item in left)})
 
 
 def apply(

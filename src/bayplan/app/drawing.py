@@ -26,7 +26,7 @@ _STATES = {
 """Ground and ink by how a service is."""
 _SIGNS = {
     **dict.fromkeys((Action.CREATE, Action.PULL, Action.BUILD), ("+", "#207227")),
-    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART), ("~", "#a35200")),
+    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART, Action.TAG), ("~", "#a35200")),
     **dict.fromkeys((Action.START, Action.STOP), ("▸", "#0b69a3")),
     Action.RECREATE: ("±", "#8719e0"),
     Action.DELETE: ("-", "#ab091e"),

@@ -11,8 +11,7 @@ from bayplan.cli.common import containers, opened, show, table
 from bayplan.cli.formatted import formatted
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container
-from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Health, Observed
+from bayplan.runtime.protocol import LIVE, Health, Observed
 
 _HEAD = ("NAME", "IMAGE", "SERVICE", "STATUS", "PORTS")
 

@@ -34,6 +34,7 @@ class Action(StrEnum):
 
     PULL = "pull"
     BUILD = "build"
+    TAG = "tag"
     CREATE = "create"
     UPDATE = "update"
     HEAL = "heal"

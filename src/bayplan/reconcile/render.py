@@ -14,6 +14,7 @@ _SIGN = {
     Action.CREATE: "+",
     Action.PULL: "+",
     Action.BUILD: "+",
+    Action.TAG: "~",
     Action.DELETE: "-",
     Action.RECREATE: "±",
     Action.UPDATE: "~",
@@ -27,7 +28,7 @@ _TONE = {
     Action.DELETE: Tone.REMOVED,
     Action.RECREATE: Tone.REPLACED,
     **dict.fromkeys((Action.CREATE, Action.PULL, Action.BUILD), Tone.MADE),
-    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART), Tone.CHANGED),
+    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART, Action.TAG), Tone.CHANGED),
     **dict.fromkeys((Action.START, Action.STOP), Tone.TURNED),
 }
 _ORDER = tuple(Kind)
@@ -37,12 +38,18 @@ _NO_CAUSES: Mapping[ResourceId, Sequence[str]] = {}
 def as_text(plan: Plan, style: Style = PLAIN) -> str:
     """The plan for a terminal: what changes by service and kind, with reasons, fields and risks; counts at the end."""
     if not plan.changed:
-        return "\n".join([*_asides(plan, style), f"Nothing to do: {len(plan.unchanged)} resources are as declared."])
+        return "\n".join([*_asides(plan, style), f"Nothing to do: {_as_it_is(len(plan.unchanged))}."])
     head = escaped(f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):")
     risks = sum(len(step.risks) for step in plan.steps)
     marked = f" {risks} risk{'s' * (risks != 1)}, marked with !." if risks else ""
     end = style.paint(Tone.HEADING, summary(plan)) + style.paint(Tone.RISK, marked)
     return "\n".join([head, "", steps_text(plan, style), "", *_asides(plan, style), end])
+
+
+def _as_it_is(count: int) -> str:
+    if not count:
+        return "there is nothing to remove"
+    return f"{count} resources are as declared" if count > 1 else "1 resource is as declared"
 
 
 def steps_text(plan: Plan, style: Style = PLAIN, causes: Mapping[ResourceId, Sequence[str]] = _NO_CAUSES) -> str:
