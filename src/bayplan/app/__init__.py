@@ -54,13 +54,18 @@ def plan(
     """
     if settings is not None and stack.name:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    made = make_plan(
-        stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
-    )
-    if settings is not None:
-        from bayplan.app import history
 
-        made = history.told_apart(made, settings)
+    def make() -> Plan:
+        return make_plan(
+            stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
+        )
+
+    if settings is None:
+        made = make()
+    else:
+        from bayplan.app import history, meanwhile
+
+        made = history.told_apart(meanwhile.told(make, settings), settings)
     return made.model_copy(update={"stack": stack})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bayplan.app import meanwhile
 from bayplan.errors import BayplanError, NotFoundError
 from bayplan.models import Kind, ResourceId, Settings, Stack
 from bayplan.reconcile import causes, reasons
@@ -55,8 +56,9 @@ def plan_rollback(
             number = numbers[-2]
         made = kept.get(project, number)
     stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
-    plan = _plan_back(made, stack, runtime, heals=number == numbers[-1])
-    return plan.model_copy(update={"note": ""}) if number == numbers[-1] else plan
+    heals = number == numbers[-1]
+    plan = meanwhile.told(lambda: _plan_back(made, stack, runtime, heals=heals), settings)
+    return plan.model_copy(update={"note": ""}) if heals else plan
 
 
 def generation_before(failed: Plan, settings: Settings) -> Generation | None:
@@ -120,7 +122,8 @@ def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
     with _journal(settings) as journal:
         made = Generations(journal).last(project)
         stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
-        plan = _in_its_words(make_plan(stack, runtime, pinned=_pins(made)), made, heals=True)
+        found = meanwhile.told(lambda: make_plan(stack, runtime, pinned=_pins(made)), settings)
+        plan = _in_its_words(found, made, heals=True)
         return causes.drift(made, plan, runtime, journal)
 
 

@@ -126,6 +126,13 @@ def field_lines(item: FieldChange) -> list[str]:
     return [escaped(f"{path}: {before} -> {after}") for path, before, after in readable.rows(item)]
 
 
+def meanwhile(plan: Plan) -> list[str]:
+    """A line on who changes the project meanwhile; none when nobody does."""
+    if not plan.meanwhile:
+        return []
+    return [escaped(f"Note: another change of it is running ({plan.meanwhile}): what is shown may be half done.")]
+
+
 def _asides(plan: Plan, style: Style) -> list[str]:
     noted = [
         f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
@@ -134,4 +141,4 @@ def _asides(plan: Plan, style: Style) -> list[str]:
         for note in plan.noted
     ]
     warned = (style.paint(Tone.RISK, f"Warning: {sentence}.") for sentence in plan.warnings)
-    return [*map(escaped, noted), *warned, *(escaped(f"Kept: {sentence}.") for sentence in plan.kept)]
+    return [*meanwhile(plan), *map(escaped, noted), *warned, *(escaped(f"Kept: {sentence}.") for sentence in plan.kept)]
