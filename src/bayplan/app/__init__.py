@@ -48,7 +48,8 @@ def plan(
     """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only.
 
     ``paused`` ones are frozen, ``forced`` ones restarted or made anew though nothing of them differs. Without
-    ``orphans`` what a project has and does not declare stays.
+    ``orphans`` what a project has and does not declare stays. With a ``scope`` of its own it is of a part, and no
+    generation of the project.
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
@@ -66,7 +67,7 @@ def plan(
         from bayplan.app import history, meanwhile
 
         made = history.told_apart(meanwhile.told(make, settings), settings)
-    return made.model_copy(update={"stack": stack})
+    return made.model_copy(update={"stack": stack if scope is None else None})
 
 
 def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
