@@ -123,8 +123,10 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
 
     made = make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    steps = tuple(step.model_copy(update={"why": "its project is destroyed"}) for step in made.steps)
     left = [] if volumes else [item.id for item in made.snapshot.of(Kind.VOLUME) if item.managed]
-    return made.model_copy(update={"kept": tuple(f"{item}; volumes are removed only when asked for" for item in left)})
+    kept = tuple(f"{item}; volumes are removed only when asked for" for item in left)
+    return made.model_copy(update={"steps": steps, "kept": kept})
 
 
 def apply(
