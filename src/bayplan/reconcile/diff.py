@@ -89,7 +89,8 @@ def _canonical(name: str, value: Any) -> Any:
         return _whole_reference(shown)
     if name == "networks" and isinstance(shown, list):
         # The order of networks says which is the way out; that of names on one says nothing.
-        return [{**item, **{part: sorted(item[part]) for part in ("aliases", "link_local_ips")}} for item in shown]
+        unordered = {"aliases", "link_local_ips"}  # a service's network has no addresses of its own
+        return [{key: sorted(part) if key in unordered else part for key, part in item.items()} for item in shown]
     if name == "mounts" and isinstance(shown, list):
         # What the image asks for changes with the image, and is no field of the declaration.
         shown = [item for item in shown if not item.get("of_image")]
