@@ -54,9 +54,18 @@ def plan(
     """
     if settings is not None and stack.name:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    made = make_plan(
-        stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
-    )
+
+    def make() -> Plan:
+        return make_plan(
+            stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
+        )
+
+    if settings is None:
+        made = make()
+    else:
+        from bayplan.app import history, meanwhile
+
+        made = history.told_apart(meanwhile.told(make, settings), settings)
     return made.model_copy(update={"stack": stack})
 
 
@@ -112,7 +121,9 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     def absent(found: Snapshot) -> Collection[ResourceId]:
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
 
-    return make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    made = make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    left = [] if volumes else [item.id for item in made.snapshot.of(Kind.VOLUME) if item.managed]
+    return made.model_copy(update={"kept": tuple(f"{item}; volumes are removed only when asked for" for item in left)})
 
 
 def apply(
