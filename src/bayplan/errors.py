@@ -6,6 +6,7 @@
     │   │   └── NotBuiltYetError a known option that this version does not build yet
     │   ├── UnsupportedError     this host or engine cannot honour what was asked
     │   ├── ConflictError        the host holds something that is in the way (port, subnet, name); names the owner
+    │   │   └── InUseError       what is to be removed is used by something that stays; names its users
     │   ├── NotFoundError        an image, container, file ... that was named does not exist
     │   ├── AccessDeniedError    a registry refuses these credentials, or none were given
     │   ├── StalePlanError       the world moved after the plan was made
@@ -82,6 +83,10 @@ class ConflictError(TerminalError):
     """Something on the host is in the way; the message names its owner. Nothing was changed."""
 
     exit_code = 2
+
+
+class InUseError(ConflictError):
+    """Something that stays uses what is to be removed. Nothing was changed."""
 
 
 class NotFoundError(TerminalError):
