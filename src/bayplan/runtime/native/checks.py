@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import ConflictError, InUseError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
     BindMount,
     Container,
@@ -106,7 +106,7 @@ def _check_removals(
         if item.kind is Kind.NETWORK:
             staying = [name for name in staying if name not in on or item.name in on[name]]
         if staying:
-            raise ConflictError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
+            raise InUseError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _check_images(names: Collection[str], leaving: Collection[str], images: Images, database: Database) -> None:
@@ -118,7 +118,7 @@ def _check_images(names: Collection[str], leaving: Collection[str], images: Imag
             continue
         staying = [user for user in Records(database).images().get(digest, ()) if user not in leaving]
         if staying:
-            raise ConflictError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
+            raise InUseError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _check_owners(container: Container, made: Sequence[Resource], database: Database) -> None:
