@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import selectors
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class _Staying:
 
     def serve(self, first: int, pipe: int) -> None:
         """Until nobody came for the time; ``first``, a pidfd, is who started this process and tells by ``pipe``."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the socket goes too
         own = self._listen()
         self._sources.note()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -136,6 +138,7 @@ class _Staying:
             return
         code = 1
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._selector.close()
             for descriptor in (self._listener.detach(), reading, *self._working, *self._working.values()):
                 os.close(descriptor)

@@ -163,6 +163,11 @@ def test_it_ends_by_itself_and_may_not_be_wanted(asked):
     _, path = asked.one()
     until(lambda: not asked.staying())
     assert not path.exists()
+    asked.ask()
+    pid, path = asked.one()
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not asked.staying())
+    assert not path.exists()
 
 
 def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tmp_path):
