@@ -7,6 +7,7 @@
     │   │   └── ManyFaultsError  several of these at once, a line each
     │   ├── UnsupportedError     this host or engine cannot honour what was asked
     │   ├── ConflictError        the host holds something that is in the way (port, subnet, name); names the owner
+    │   │   └── InUseError       what is to be removed is used by something that stays; names its users
     │   ├── NotFoundError        an image, container, file ... that was named does not exist
     │   ├── AccessDeniedError    a registry refuses these credentials, or none were given
     │   ├── StalePlanError       the world moved after the plan was made
@@ -99,6 +100,10 @@ class ConflictError(TerminalError):
     """Something on the host is in the way; the message names its owner. Nothing was changed."""
 
     exit_code = 2
+
+
+class InUseError(ConflictError):
+    """Something that stays uses what is to be removed. Nothing was changed."""
 
 
 class NotFoundError(TerminalError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import reasons
 from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -64,9 +65,13 @@ def plan(
     if settings is None:
         made = make()
     else:
-        from bayplan.app import history, meanwhile
+        from bayplan.app import meanwhile
 
-        made = history.told_apart(meanwhile.told(make, settings), settings)
+        made = meanwhile.told(make, settings)
+        if reasons.edits(made):
+            from bayplan.app import history
+
+            made = history.told_apart(made, settings)
     return made.model_copy(update={"stack": stack if scope is None else None})
 
 

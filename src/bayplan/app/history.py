@@ -93,7 +93,7 @@ def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
 
 def told_apart(plan: Plan, settings: Settings) -> Plan:
     """A plan of a declaration, in which what a verb has changed since the last generation is no edit of it."""
-    if not plan.project or not reasons.edits(plan):
+    if not plan.project:
         return plan
     try:
         with _generations(settings) as kept:

@@ -16,7 +16,7 @@ from bayplan import app
 from bayplan.cli.common import lock_timeout, opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.template import render
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.errors import DeclarationError, InUseError, NotFoundError
 from bayplan.models import Endpoint, Kind, Network, ResourceId
 from bayplan.reconcile.verbs import Command
 from bayplan.runtime.protocol import Observed, Runtime
@@ -95,7 +95,7 @@ def rm(options: Namespace) -> int:
                 raise NotFoundError(f"network {name} does not exist", hint="see `bayplan network ls`")
             if found[name]:
                 users = ", ".join(found[name])
-                raise ConflictError(f"network {name} is used by containers {users}", hint="remove those first")
+                raise InUseError(f"network {name} is used by containers {users}", hint="remove those first")
         _remove(runtime, options.name)
     show(options, {"removed": options.name}, "\n".join(options.name))
     return 0

@@ -15,7 +15,7 @@ from bayplan.cli.common import opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable_lines
 from bayplan.cli.template import render
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.errors import DeclarationError, InUseError, NotFoundError
 from bayplan.models import Kind, ResourceId, Volume, labels
 from bayplan.runtime.protocol import Observed, Runtime
 
@@ -88,7 +88,7 @@ def rm(options: Namespace) -> int:
         for name in options.name:
             if found[name]:
                 users = ", ".join(found[name])
-                raise ConflictError(f"volume {name} is used by containers {users}", hint="remove those first")
+                raise InUseError(f"volume {name} is used by containers {users}", hint="remove those first")
         _remove(runtime, options.name)
     show(options, {"removed": options.name}, "\n".join(options.name))
     return 0

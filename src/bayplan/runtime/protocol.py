@@ -164,8 +164,8 @@ class Facts(Model):
     """Whether images are fetched when it is asked to. The nodes of a swarm fetch theirs when a task comes to them."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
-    network_notes: tuple[str, ...] = ()
-    """What this host does to a new network that has a way out, as notes of ``Observed``."""
+    network_notes: Callable[[], tuple[str, ...]] = Field(tuple, exclude=True, repr=False)
+    """What this host does to a new network that has a way out, as notes of ``Observed``; looked at when one is made."""
     kernel: Mapping[str, str] = Field(default_factory=dict)
     """What of the engine's host programs can notice: kernel release, architecture, version of cgroups, LSM."""
     key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
+from bayplan.errors import BayplanError, CorruptStateError, InUseError, NotFoundError
 from bayplan.models import Image, ImageReference, Pin, PullPolicy, Settings
 from bayplan.registry.platforms import pinned
 from bayplan.runtime.asked import Asked
@@ -214,7 +214,7 @@ class Images:
         if digest is None:
             return
         if digest in used and list(self.store.list().values()).count(digest) == 1:
-            raise ConflictError(f"image {name} is used by a container", hint="remove the container first")
+            raise InUseError(f"image {name} is used by a container", hint="remove the container first")
         self.forget(reference)
         self.collect({*used, *kept})
 
