@@ -17,7 +17,7 @@ from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stac
 from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
-_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle"})
+_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle", "build"})
 """Verbs that take images as the lock has them; the others (to look, to stop, to remove) work whatever is in it."""
 
 
