@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -75,17 +76,31 @@ def stack(options: Namespace) -> Stack:
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
         raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    found = load_stack(
-        files,
-        project_directory=directory,
-        project_name=options.project_name,
-        environment=os.environ,
-        env_files=tuple(options.env_file),
-        profiles=tuple(options.profile),
-        settings=options.settings if "settings" in options else settings_of(options),
-    )
+    with _warned(options):
+        found = load_stack(
+            files,
+            project_directory=directory,
+            project_name=options.project_name,
+            environment=os.environ,
+            env_files=tuple(options.env_file),
+            profiles=tuple(options.profile),
+            settings=options.settings if "settings" in options else settings_of(options),
+        )
     options.stack = _locked(found, options) if options.verb in _HELD else found
     return cast(Stack, options.stack)
+
+
+@contextmanager
+def _warned(options: Namespace) -> Iterator[None]:
+    """What of a file is ignored, or not set, concerns who applies it: who looks at what runs has no use for that."""
+    log = logging.getLogger("bayplan.load")
+    earlier = log.level
+    if options.verb not in _HELD:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(earlier)
 
 
 def _directory(options: Namespace) -> Path | None:
