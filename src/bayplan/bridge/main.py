@@ -6,7 +6,7 @@ and ``images`` for destroy; ``on_failure`` for the apply of a stack: rollback or
 Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``telling`` lets another request hear how far this one is (``bridge.telling``).
 ``image_receive`` is another request, with its own answers (``bridge.images``). ``bridge --serve`` answers many requests
-(``bridge.serving``).
+(``bridge.serving``), ``--stay`` leaves one for requests of the same asker (``bridge.staying``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
 ``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
 or ``failed`` with ``msg``, ``type`` (of ``bayplan.errors``), ``where``, ``hint`` and ``output``, and the former as well
@@ -21,6 +21,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from bayplan import __version__, engines
@@ -43,11 +44,18 @@ class _Collector(logging.Handler):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Answer one request on the standard streams, or with ``--serve`` as many as come."""
+    """Answer one request on the standard streams, or with ``--serve`` as many as come.
+
+    ``--stay SOCKET SECONDS`` leaves a process that will answer the next ones.
+    """
     if list(arguments) == ["--serve"]:
         from bayplan.bridge.serving import main as serve
 
         return serve()
+    if list(arguments[:1]) == ["--stay"]:
+        from bayplan.bridge.staying import answer_and_stay
+
+        return answer_and_stay(lambda: main(sys.stdin, sys.stdout), Path(arguments[1]), float(arguments[2]))
     return main(sys.stdin, sys.stdout)
 
 

@@ -44,7 +44,7 @@ def _present(asked: Asked, name: str, runtime: Runtime, settings: Settings) -> d
         rows, contents = registry_files.image_of(Path(asked.options.get("program") or registry_stack.PROGRAM))
         there = Sent({"key": _key(name), "files": rows}, settings)
         keep(settings, {digest: contents[digest] for digest in there.missing()})
-    declared = registry_stack.declared(asked, name, texts, there.directory if there else None)
+    declared = registry_stack.declared(asked, name, texts, there.directory if there else None, settings.engine)
     stack = registry_stack.stack(declared, name, texts, settings)
 
     def make() -> Plan:

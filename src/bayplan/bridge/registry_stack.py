@@ -29,8 +29,8 @@ def texts(asked: Asked, key: bytes) -> dict[str, str]:
     return texts
 
 
-def declared(asked: Asked, name: str, texts: Mapping[str, str], context: Path | None) -> dict[str, Any]:
-    """As a Compose file would say it."""
+def declared(asked: Asked, name: str, texts: Mapping[str, str], context: Path | None, engine: str) -> dict[str, Any]:
+    """As a Compose file for that engine would say it."""
     options = asked.options
     program = str(options.get("program") or PROGRAM) if context else SERVICE
     data, volumes = _storage(options.get("storage"))
@@ -46,7 +46,8 @@ def declared(asked: Asked, name: str, texts: Mapping[str, str], context: Path | 
         "ports": [{"target": parts.PORT, "published": str(port(asked)), "host_ip": address(asked)}],
         "volumes": [data, *trusted],
         "secrets": [{"source": part, "target": path, "mode": "0400"} for part, path in grants.items()],
-        "read_only": True,
+        # Another engine puts no files into a read-only one; bound ones could not be read where its user 0 is another.
+        "read_only": engine == "native",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "restart": "unless-stopped",

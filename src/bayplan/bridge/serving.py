@@ -14,12 +14,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from bayplan import __version__, app, engines
@@ -36,7 +34,6 @@ from bayplan.runtime.protocol import Runtime
 
 _AT_ONCE = 64
 """Most wait: for the lock of the host, for a container to become healthy."""
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a private directory is made below it
 _AUTH_FILE = "REGISTRY_AUTH_FILE"
 
 
@@ -115,16 +112,15 @@ class Server:
             self._out.flush()
 
     def _begin(self, given: Mapping[str, Any]) -> None:
-        """Credentials where the registry's client looks first, in a file of memory that nobody else may read."""
+        """Credentials where the registry's client looks first: in memory that ends with this process."""
         auths = {
             registry: {"auth": Credentials(one.get("username", ""), one.get("password", "")).encoded}
             for registry, one in (given.get("credentials") or {}).items()
         }
         if auths:
-            where = self._held.enter_context(tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None))
-            path = Path(where) / "auth.json"
-            path.write_text(json.dumps({"auths": auths}))
-            os.environ[_AUTH_FILE] = str(path)
+            file = self._held.enter_context(os.fdopen(os.memfd_create("auth.json"), "wb", buffering=0))
+            file.write(json.dumps({"auths": auths}).encode())
+            os.environ[_AUTH_FILE] = f"/proc/{os.getpid()}/fd/{file.fileno()}"
 
 
 def main() -> int:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_ANY = ("", "0.0.0.0", "::", "None")  # noqa: S104 - spellings in declarations, not bound
+from pydantic import ValidationError
+
+from bayplan.models.container import Port
+
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound
 
 
 def conflict(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool) -> bool:
@@ -22,11 +26,14 @@ def conflict(old: Mapping[str, Any], new: Mapping[str, Any], *, named: bool) -> 
 
 
 def _ports(fields: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """Host address, port, protocol: of those that the host does not choose, as it does from a range."""
-    for port in fields.get("ports") or ():
-        published = port.get("published") if isinstance(port, Mapping) and port.get("last") is None else None
-        if isinstance(published, int) and published:
-            yield str(port.get("host_ip", "")), published, str(port.get("protocol", "tcp"))
+    """Host address, port, protocol: of those that the host does not choose. As the model reads them: ``"8080"`` too."""
+    for given in fields.get("ports") or ():
+        try:
+            port = Port.model_validate(given)
+        except ValidationError:
+            continue  # a part of it is not known yet
+        if not port.chosen:
+            yield str(port.host_ip or ""), port.published, port.protocol
 
 
 def _collide(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:

@@ -27,4 +27,4 @@ def of_networks(stack: Stack, snapshot: Snapshot, steps: Collection[Step], facts
     for step in steps:
         made = stack.find(step.resource) if step.action in _MADE else None
         if isinstance(made, Network) and made.forwards:
-            yield from (f"{made.id}: {note}" for note in facts.network_notes)
+            yield from (f"{made.id}: {note}" for note in facts.network_notes())

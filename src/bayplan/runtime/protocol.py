@@ -44,6 +44,10 @@ class State(StrEnum):
     """Recorded, but a part of it is missing in the kernel or on disk; ``Observed.defects`` says what."""
 
 
+LIVE = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
+"""States of a container that somebody may be using."""
+
+
 class Health(StrEnum):
     """Outcome of the health checks so far."""
 
@@ -124,7 +128,8 @@ class ResolvedImage(Model):
     """What a declared image stands for right now; found by reading only.
 
     ``digest`` is that of the platform's manifest, or ``fingerprint:<hex>`` for a build that has yet to run.
-    ``present`` says whether the host already has it whole. ``size_bytes`` is what a pull would transfer (0: unknown).
+    ``present`` says whether the host already has it whole and under this name; one that is not, and is ``LOCAL``, lacks
+    the name alone. ``size_bytes`` is what a pull would transfer (0: unknown).
     """
 
     name: str
@@ -159,8 +164,8 @@ class Facts(Model):
     """Whether images are fetched when it is asked to. The nodes of a swarm fetch theirs when a task comes to them."""
     unsupported: Mapping[str, str] = Field(default_factory=dict)
     """Option (``container.resources.memory``) to the reason why this host cannot honour it."""
-    network_notes: tuple[str, ...] = ()
-    """What this host does to a new network that has a way out, as notes of ``Observed``."""
+    network_notes: Callable[[], tuple[str, ...]] = Field(tuple, exclude=True, repr=False)
+    """What this host does to a new network that has a way out, as notes of ``Observed``; looked at when one is made."""
     kernel: Mapping[str, str] = Field(default_factory=dict)
     """What of the engine's host programs can notice: kernel release, architecture, version of cgroups, LSM."""
     key: SecretBytes = Field(SecretBytes(b""), exclude=True, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import threading
 
 from bayplan.errors import UnsupportedError
 
@@ -13,6 +14,8 @@ _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2")  # of Debian and Ubuntu; of Fedo
 _STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _OWN = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _COST = 10
+_lock = threading.Lock()
+"""crypt(3) works and answers in one place of the library's (MT-Unsafe); what it answers is copied under this lock."""
 
 
 def bcrypt(password: bytes, salt: bytes) -> str:
@@ -23,7 +26,9 @@ def bcrypt(password: bytes, salt: bytes) -> str:
     if not 0 < len(password) <= MOST_BYTES or b"\0" in password:
         raise ValueError(f"a password has 1 to {MOST_BYTES} bytes and no NUL")
     encoded = base64.b64encode(salt).rstrip(b"=").translate(bytes.maketrans(_STANDARD, _OWN))
-    found = _crypt()(password, b"$2b$%02d$%s" % (_COST, encoded))
+    function = _crypt()
+    with _lock:
+        found = function(password, b"$2b$%02d$%s" % (_COST, encoded))
     if not found or not found.startswith(b"$2b$"):  # crypt(3) answers "*0" where it knows no bcrypt
         raise UnsupportedError("crypt(3) of this host knows no bcrypt", hint="give htpasswd, a file made elsewhere")
     return str(found.decode())

@@ -225,22 +225,45 @@ def test_plans_are_shown_as_lines(core):
     assert secret not in core.output
 
 
-@pytest.mark.parametrize("silenced", [False, True], ids=["told", "silenced"])
-def test_long_work_tells_how_far_it_is(core, silenced):
+@pytest.fixture
+def slow(core):
+    """Options of a build that takes some seconds; it is told of each second."""
     core.environment = {
         **core.environment,
         "ANSIBLE_CALLBACKS_ENABLED": "bayplan.containers.plans",
         "BAYPLAN_PLANS_STILL_AFTER": "1",
     }
     text = "FROM lab/busybox\nRUN echo first\nRUN sleep 3\n"
-    build = {
+    return {
         "name": "lab/slow",
         "build": {"context": str(core.directory), "dockerfile_inline": text, "network": "none"},
     }
-    core.play(("image", build, {"no_log": silenced}))
+
+
+TOLD = "localhost: image docker.io/lab/slow:latest: "
+
+
+@pytest.mark.parametrize("silenced", [False, True], ids=["told", "silenced"])
+def test_long_work_tells_how_far_it_is(core, slow, silenced):
+    core.play(("image", slow, {"no_log": silenced}))
     assert "goes on" in core.output
-    assert ("localhost: image docker.io/lab/slow:latest: " in core.output) is not silenced
+    assert (TOLD in core.output) is not silenced
     assert not list((core.run / "telling").glob("*"))
+
+
+@pytest.mark.skipif(MISSING, reason="needs openssh-server")
+@pytest.mark.parametrize("shared", [True, False], ids=["one login", "a login each"])
+def test_long_work_of_another_host_tells_how_far_it_is(core, slow, shared):
+    with sshd(core.directory / "sshd") as (address, path):
+        args = f"-o ControlMaster=auto -o ControlPersist=10s -o ControlPath={core.directory}/cp" if shared else "-C"
+        core.environment = {**core.environment, "PATH": path, "ANSIBLE_SSH_ARGS": args}
+        there = {"ansible_host": "127.0.0.1", "ansible_port": int(address.rpartition(":")[2])}
+        there["ansible_python_interpreter"] = sys.executable
+        package = {"environment": {"PYTHONPATH": f"{TOP}/src"}}
+        (built,) = core.play(("image", slow, package), connection="ssh", vars=there)
+        assert built["changed"]
+        assert TOLD in core.output
+        assert not list((core.run / "telling").glob("*"))
 
 
 def test_lookups_and_filters(core):

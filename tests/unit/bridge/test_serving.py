@@ -15,6 +15,7 @@ from bayplan import __version__
 from bayplan.bridge import serving, singles
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Kind, ResourceId
+from bayplan.registry.auth import credentials_for
 from bayplan.runtime.fake import FakeRuntime
 
 
@@ -186,13 +187,21 @@ def test_no_package_with_imports_is_loaded_by_two_requests_at_a_time():
 def test_credentials_are_in_no_file_that_stays(runtime, monkeypatch):
     monkeypatch.setenv("REGISTRY_AUTH_FILE", "")  # and gone again at the end
     seen = []
-    monkeypatch.setattr(serving, "answer_to", lambda *_: seen.append(Path(os.environ["REGISTRY_AUTH_FILE"])) or {})
+
+    def look(*_):
+        path = Path(os.environ["REGISTRY_AUTH_FILE"])
+        seen.extend((path, str(path.readlink()), credentials_for("r.example", "web").password))
+        return {}
+
+    monkeypatch.setattr(serving, "answer_to", look)
     served(
         runtime,
         {"begin": {"credentials": {"r.example": {"username": "u", "password": "hush"}}}},
         {"id": 1, "verb": "containers"},
     )
-    (path,) = seen
+    path, memory, password = seen
+    assert memory.startswith("/memfd:")  # on no file system, so that a kill leaves nothing
+    assert password == "hush"
     assert not path.exists()
 
 

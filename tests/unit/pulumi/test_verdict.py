@@ -72,6 +72,11 @@ def test_only_one_can_have_a_name_a_port_or_an_address():
     assert conflict({"ports": [port]}, {"ports": [{**port, "host_ip": "127.0.0.1"}]})
     assert not conflict({"ports": [port]}, {"ports": [{**port, "published": 8081}]})
     assert not conflict({"ports": [port]}, {"ports": [{**port, "protocol": "udp"}]})
+    assert conflict({"ports": [port]}, {"ports": [{"target": "81", "published": "8080"}]})
+    six = [{**port, "host_ip": "::1"}], [{**port, "host_ip": "0:0:0:0:0:0:0:1"}]
+    assert conflict({"ports": six[0]}, {"ports": six[1]})
+    assert not conflict({"ports": [port]}, {"ports": [{**port, "last": 8090}]})
+    assert not conflict({"ports": [port]}, {"ports": [{**port, "published": object()}]})
     assert not conflict({"ports": [{"target": 80}]}, {"ports": [{"target": 80}]})
     assert not conflict({"ports": [{**port, "host_ip": "127.0.0.1"}]}, {"ports": [{**port, "host_ip": "127.0.0.2"}]})
     fixed = {"networks": [{"network": "n", "ipv4_address": "10.0.0.2"}]}

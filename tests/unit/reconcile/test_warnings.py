@@ -15,7 +15,7 @@ class Dropping(FakeRuntime):
     """A host whose firewall drops what is forwarded."""
 
     def facts(self) -> Facts:
-        return super().facts().model_copy(update={"network_notes": (NOTE,)})
+        return super().facts().model_copy(update={"network_notes": lambda: (NOTE,)})
 
 
 def stack(**options: bool) -> Stack:

@@ -16,7 +16,7 @@ from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import Secret
 from bayplan.pulumi.verdict import Verdict
 
-REMADE = frozenset(("create", "re-create", "pull", "build"))
+REMADE = frozenset(("create", "re-create", "pull", "build", "tag"))
 """Actions of a plan after which a resource is another one."""
 _FOLLOWS: Mapping[str, frozenset[str]] = {
     "addresses": frozenset(("networks",)),

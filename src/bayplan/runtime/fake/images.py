@@ -44,6 +44,10 @@ class FakeImageVerbs:
         self._digest(name)
         return []
 
+    def has(self, name: str, digest: str) -> bool:
+        """Under any name."""
+        return digest in self.engine.local_images.values()
+
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """Noted, and no more: nothing is freed here that has no name."""
         self.engine.kept[owner] = frozenset(digests)

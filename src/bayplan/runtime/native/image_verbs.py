@@ -169,6 +169,10 @@ class NativeImageVerbs:
             kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
             yield kind, f"/{entry.name}"
 
+    def has(self, name: str, digest: str) -> bool:
+        """Under any name, or kept under none."""
+        return self.images.holds(digest)
+
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """Noted in the record."""
         self._kept.replace(owner, digests)

@@ -104,7 +104,7 @@ class NativeRuntime(NativeVerbs):
             version=__version__,
             host=platform.node(),
             in_place=IN_PLACE,
-            network_notes=self.networks.closed_for_new(),
+            network_notes=self.networks.closed_for_new,
             kernel=kernel.facts(),
             key=key,
         )

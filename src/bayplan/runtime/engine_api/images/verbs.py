@@ -191,6 +191,10 @@ class EngineImageVerbs:
             rows = self.client.call("GET", f"/containers/{found['Id']}/changes") or ()
         yield from ((_KINDS[int(row["Kind"])], str(row["Path"])) for row in sorted(rows, key=lambda row: row["Path"]))
 
+    def has(self, name: str, digest: str) -> bool:
+        """As its repository calls it, or by its id."""
+        return self.images.holding(name, digest) is not None
+
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """By tags of our own."""
         kept.keep(self.client, owner, digests)

@@ -153,11 +153,15 @@ class Images:
     def _name_again(self, image: Image, digest: str, report: Report) -> bool:
         """Whether the image of a digest is here, whole: then the name is given to it without asking a registry."""
         with self.store.in_use():
-            if not self.store.blob(digest).is_file() or any(damage(self.store, digest, deep=False)):
+            if not self.holds(digest):
                 return False
             self.layers.ensure(self.store.get(digest), self.store, report)
             self.store.tag(image.reference, digest)
         return True
+
+    def holds(self, digest: str) -> bool:
+        """Whether the image of a digest is here, whole, whatever its name."""
+        return self.store.blob(digest).is_file() and not any(damage(self.store, digest, deep=False))
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
         """An image and its layers, topmost first. ``digest`` empty means what the name stands for here."""

@@ -1,0 +1,152 @@
+"""A bridge that stays for the next request, with all loaded: most of a request's time is the start of its process.
+
+The process that was started answers its request, and leaves another that listens at a socket, forks for each request
+that follows, and ends when none came for some seconds. A request is worked on by a process of its own, with the asker's
+streams, environment and directory (``bridge.asker``): nothing of one request is known to the next.
+Why this is safe, and what it costs: docs/decisions/0018-bridges-that-stay.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from bayplan.bridge import loaded
+from bayplan.bridge.asker import STREAMS, Asker
+from bayplan.errors import AccessDeniedError
+from bayplan.system import files
+
+_NAME = "bayplan-bridge"
+
+Answer = Callable[[], int]
+
+
+def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
+    """Answer the request of this process; another stays at ``path`` until it was idle for that long."""
+    known = loaded.names()
+    reading, writing = loaded.pipe()
+    own = os.pidfd_open(os.getpid())
+    if os.fork() == 0:
+        try:
+            _detach({reading, own})
+            _Staying(path, idle_s, answer).serve(own, reading)
+        finally:
+            os._exit(0)
+    os.close(reading)
+    code = answer()
+    loaded.tell(writing, known)
+    return code
+
+
+def _detach(kept: set[int]) -> None:
+    """Hold nothing of who started this: no terminal, no pipe whose end somebody waits for, no directory."""
+    os.setsid()
+    os.chdir("/")
+    Path("/proc/self/comm").write_text(_NAME)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(STREAMS):
+        os.dup2(nothing, stream)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not files
+        if int(name) >= STREAMS and int(name) not in kept:
+            with suppress(OSError):
+                os.close(int(name))
+
+
+class _Staying:
+    """Listens, and forks. One thread, as a fork wants it."""
+
+    def __init__(self, path: Path, idle_s: float, answer: Answer) -> None:
+        self._path, self._idle_s, self._answer = path, idle_s, answer
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._working: dict[int, int] = {}
+        """pidfd of a process with a request, and the pipe by which it tells."""
+        self._sources = loaded.Sources()
+        self._is_over = False
+
+    def serve(self, first: int, pipe: int) -> None:
+        """Until nobody came for the time; ``first``, a pidfd, is who started this process and tells by ``pipe``."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the socket goes too
+        own = self._listen()
+        self._sources.note()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._await(first, pipe)
+        try:
+            while not self._is_over and (ready := self._selector.select(None if self._working else self._idle_s)):
+                for key, _ in ready:
+                    if key.fileobj is self._listener:
+                        self._take()
+                    else:
+                        self._ended(key.fd)
+        finally:
+            with suppress(OSError):
+                if self._path.stat().st_ino == own:  # another that was started at the same time may be there
+                    self._path.unlink()
+
+    def _listen(self) -> int:
+        """The inode of the socket. It is there at once or not at all, for this user alone."""
+        files.private_directory(self._path.parent)
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        umask = os.umask(0o177)
+        try:
+            self._listener.bind(str(beside))
+        finally:
+            os.umask(umask)
+        self._listener.listen(16)
+        own = beside.stat().st_ino
+        beside.rename(self._path)
+        return own
+
+    def _await(self, process: int, pipe: int) -> None:
+        self._working[process] = pipe
+        self._selector.register(process, selectors.EVENT_READ)
+
+    def _ended(self, process: int) -> None:
+        self._selector.unregister(process)
+        pipe = self._working.pop(process)
+        with suppress(ChildProcessError):  # the one that started this is no child
+            os.waitid(os.P_PIDFD, process, os.WEXITED)
+        loaded.learn(pipe)
+        self._sources.note()
+        os.close(process)
+        os.close(pipe)
+
+    def _take(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, suppress(OSError, AccessDeniedError):  # it goes away unanswered, and starts a bridge itself
+            asker = Asker(connection)
+            try:
+                self._is_over = self._sources.changed()
+                if not self._is_over:
+                    self._fork(asker)
+            finally:
+                asker.close()
+
+    def _fork(self, asker: Asker) -> None:
+        reading, writing = loaded.pipe()
+        gc.freeze()  # what is there is shared with the child as long as nobody writes to it
+        if pid := os.fork():
+            os.close(writing)
+            self._await(os.pidfd_open(pid), reading)
+            return
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._selector.close()
+            for descriptor in (self._listener.detach(), reading, *self._working, *self._working.values()):
+                os.close(descriptor)
+            known = loaded.names()
+            asker.become()
+            code = self._answer()
+            sys.stdout.flush()
+            asker.answer(code)
+            loaded.tell(writing, known)
+        finally:
+            os._exit(code)
