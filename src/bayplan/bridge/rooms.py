@@ -32,6 +32,7 @@ ROOMS: Mapping[str, str] = {
     **dict.fromkeys(("singles", "observed", "held", "reached"), "singles"),
     **dict.fromkeys(("resolved", "pushed"), "pushes"),
     "told": "telling",
+    "prune": "prunes",
 }
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bayplan import app
+from bayplan.app.unused import remove, volumes
 from bayplan.cli.common import opened
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable_lines
 from bayplan.cli.template import render
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
-from bayplan.models import Kind, ResourceId, Volume, labels
-from bayplan.runtime.protocol import Observed, Runtime
+from bayplan.models import Kind, Volume
+from bayplan.runtime.protocol import Observed
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -87,7 +88,7 @@ def rm(options: Namespace) -> int:
             if found[name]:
                 users = ", ".join(found[name])
                 raise ConflictError(f"volume {name} is used by containers {users}", hint="remove those first")
-        _remove(runtime, options.name)
+        remove(Kind.VOLUME, options.name, runtime)
     _print(options, {"removed": options.name}, "\n".join(options.name))
     return 0
 
@@ -96,11 +97,10 @@ def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock, which is a change itself."""
     lock = "removal of unused volumes"
     with opened(options) as (runtime, _), nullcontext() if options.dry_run else runtime.lock(lock):
-        there = [item for item, users in runtime.volumes_there() if not users]
-        unused = [item.id.name for item in there if options.all or _is_anonymous(item)]
+        unused = volumes(runtime, named=options.all)
         if unused and not options.dry_run:
             _confirm(options, unused)
-            _remove(runtime, unused)
+            remove(Kind.VOLUME, unused, runtime)
     _print(options, {"removed": [] if options.dry_run else unused, "unused": unused}, "\n".join(unused))
     return 0
 
@@ -128,10 +128,6 @@ def load(options: Namespace) -> int:
     return 0
 
 
-def _is_anonymous(item: Observed) -> bool:
-    return isinstance(item.actual, Volume) and labels.ANONYMOUS in item.actual.labels
-
-
 def _confirm(options: Namespace, names: list[str]) -> None:
     if options.force:
         return
@@ -142,11 +138,6 @@ def _confirm(options: Namespace, names: list[str]) -> None:
     print("\n".join(names), file=sys.stderr)
     if input("Remove these volumes and their data? [y/N] ").strip().lower() not in ("y", "yes"):
         raise KeyboardInterrupt
-
-
-def _remove(runtime: Runtime, names: list[str]) -> None:
-    for name in names:
-        runtime.delete(ResourceId(kind=Kind.VOLUME, name=name))
 
 
 def _known(names: list[str], found: dict[str, Any]) -> None:
