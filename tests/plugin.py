@@ -80,15 +80,12 @@ class Plugin:
         return made.id, outputs
 
     def diff(self, kind, id_, olds, state, news, **fields):
-        return self.call(
-            "Diff",
-            urn=urn(kind, "it"),
-            id=id_,
-            olds=encode(state),
-            old_inputs=encode(olds),
-            news=encode(news),
-            **fields,
-        )
+        return self.call("Diff", **_diffed(kind, id_, olds, state, news), **fields)
+
+    def differ(self, kind, id_, olds, state, news):
+        """The same as something to be called many times: only the answer's way is in it."""
+        request = provider_pb2.DiffRequest(**_diffed(kind, id_, olds, state, news))
+        return lambda: self.stub.Diff(request)
 
     def update(self, kind, id_, olds, state, news, **fields):
         made = self.call(
@@ -133,6 +130,11 @@ class Plugin:
         finally:
             self.process.kill()
             self.process.stdout.close()
+
+
+def _diffed(kind, id_, olds, state, news):
+    given = {"olds": encode(state), "old_inputs": encode(olds), "news": encode(news)}
+    return {"urn": urn(kind, "it"), "id": id_, **given}
 
 
 def urn(kind, name):

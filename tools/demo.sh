@@ -48,10 +48,12 @@ up() {
   play -e "greeting='Fair winds'" --diff
   say "What runs (bayplan status)"
   $bayplan status
+  root= # a root host may have no sudo
+  [ -z "${SUDO_USER:-}" ] || root="sudo "
   cat <<EOF
 
 Open http://127.0.0.1:$SHOP_PORT/
-More:   sudo env BAYPLAN_CONFIG=$BAYPLAN_CONFIG SHOP_PORT=$SHOP_PORT GREETING="Fair winds" \\
+More:   ${root}env BAYPLAN_CONFIG=$BAYPLAN_CONFIG SHOP_PORT=$SHOP_PORT GREETING="Fair winds" \\
           $bayplan logs web        (also: status, plan, exec)
 Remove: ./run demo-down
 EOF

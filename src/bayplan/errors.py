@@ -3,9 +3,11 @@
     BayplanError
     ├── TerminalError            the user must act; trying again as is gives the same
     │   ├── DeclarationError     the declaration is wrong: file, line, what, what next
-    │   │   └── NotBuiltYetError a known option that this version does not build yet
+    │   │   ├── NotBuiltYetError a known option that this version does not build yet
+    │   │   └── ManyFaultsError  several of these at once, a line each
     │   ├── UnsupportedError     this host or engine cannot honour what was asked
     │   ├── ConflictError        the host holds something that is in the way (port, subnet, name); names the owner
+    │   │   └── InUseError       what is to be removed is used by something that stays; names its users
     │   ├── NotFoundError        an image, container, file ... that was named does not exist
     │   ├── AccessDeniedError    a registry refuses these credentials, or none were given
     │   ├── StalePlanError       the world moved after the plan was made
@@ -21,6 +23,7 @@ A message says what was wrong, where, and what to do next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +75,21 @@ class NotBuiltYetError(DeclarationError):
     """The option exists in Compose but this version does not build it. Nothing was changed."""
 
 
+class ManyFaultsError(DeclarationError):
+    """Several faults of a declaration, found in one go: a line each, of at most ``MOST``. ``where``: the first one."""
+
+    MOST = 20
+
+    def __init__(self, faults: Sequence[DeclarationError]) -> None:
+        more = [f"and {len(faults) - self.MOST} more"] if len(faults) > self.MOST else []
+        lines = [f"{len(faults)} faults:", *map(str, faults[: self.MOST]), *more]
+        super().__init__("\n  ".join(lines), where=faults[0].where)
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return self.what
+
+
 class UnsupportedError(TerminalError):
     """The host, kernel or engine cannot honour an option. Nothing was changed."""
 
@@ -82,6 +100,10 @@ class ConflictError(TerminalError):
     """Something on the host is in the way; the message names its owner. Nothing was changed."""
 
     exit_code = 2
+
+
+class InUseError(ConflictError):
+    """Something that stays uses what is to be removed. Nothing was changed."""
 
 
 class NotFoundError(TerminalError):

@@ -8,7 +8,10 @@ import pytest
 from bayplan import app
 from bayplan.app import adopt, history, prune, repair
 from bayplan.errors import CorruptStateError
-from bayplan.models import Kind
+from bayplan.models import ByteSize, Kind
+from bayplan.reconcile import render
+from bayplan.reconcile.reasons import DRIFT, EDITED
+from bayplan.reconcile.verbs import Command
 
 WHOLE = """
 services:
@@ -56,8 +59,8 @@ def test_a_project_goes_back_and_what_only_heals_is_no_generation(host):
     host.apply(GIVEN.replace("hello", "bonjour"))
     declared = {"current": host.load(GIVEN)}  # what a config holds is in no generation
     first = history.plan_rollback(host.project, 1, host.runtime, host.settings, **declared)
-    assert [(str(step.resource), step.action.value) for step in first.steps] == [
-        (f"container {host.name('web')}", "re-create")
+    assert [(str(step.resource), step.action.value, step.why) for step in first.steps] == [
+        (f"container {host.name('web')}", "re-create", "goes back to generation 1")
     ]
     plan, outcome = app.converge(
         lambda: history.plan_rollback(host.project, 1, host.runtime, host.settings, **declared),
@@ -78,6 +81,37 @@ def test_a_project_goes_back_and_what_only_heals_is_no_generation(host):
     host.apply(GIVEN)
     assert numbers(host) == [3, 2, 1]
     assert not history.drift(host.project, host.runtime, host.settings).drifted
+
+
+def test_what_a_verb_changed_is_drift_and_no_edit(host):
+    if host.kind == "podman":
+        pytest.skip("it changes no limits of what runs")
+    host.apply(LIMITED)
+    name = host.name("web")
+    more = host.container("web").actual.resources.model_copy(update={"memory": ByteSize(128 << 20)})
+    changed = (host.container("web").actual.model_copy(update={"resources": more}),)
+    app.command(Command("update", changed=changed), [name], host.runtime, host.settings)
+    (step,) = app.plan(host.load(LIMITED), host.runtime, settings=host.settings).steps
+    assert (step.why, {one.why for one in step.fields}) == (DRIFT, {DRIFT})
+    (step,) = history.plan_healing(host.project, host.runtime, host.settings).steps
+    assert (step.why, {one.why for one in step.fields}) == (DRIFT, {DRIFT})
+    (step,) = app.plan(host.load(LIMITED.replace("64m", "96m")), host.runtime, settings=host.settings).steps
+    assert step.why == EDITED
+    declared = host.load(LIMITED)
+    mended, _ = app.converge(
+        lambda: app.plan(declared, host.runtime, settings=host.settings), host.runtime, host.settings
+    )
+    assert (mended.changed, numbers(host)) == (True, [1])
+
+
+def test_destroy_says_what_it_keeps_and_that_nothing_is_there(host):
+    host.apply(WHOLE)
+    left = (f"volume {host.project}_data; volumes are removed only when asked for",)
+    for _ in range(2):
+        made, outcome = app.converge(lambda: app.plan_destroy(host.project, host.runtime), host.runtime, host.settings)
+        outcome.raise_failure()
+        assert made.kept == left
+    assert render.as_text(made).endswith("Nothing to do: there is nothing to remove.")
 
 
 def test_a_prune_removes_just_what_it_listed(host):

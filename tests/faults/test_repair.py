@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,21 @@ def test_the_journal_comes_back_with_what_can_be_read(up):
         assert "No drift" in up.call("drift", GREETING="bonjour")
     up.call("apply", GREETING="ciao")
     assert ask(int(up.variables["PORT"])) == b"ciao\n"
+
+
+def test_a_heal_after_a_repair_does_not_go_back_to_a_generation_before_the_last(up):
+    """The newest is what a torn page at the end of the file takes."""
+    up.call("apply", GREETING="bonjour")
+    before, path = up.pids(), settled(up, JOURNAL)
+    for kept in (1, 0):  # the last is lost; none is lost any more
+        if kept:
+            with closing(sqlite3.connect(path)) as held, held:
+                held.execute("DELETE FROM generations WHERE number = 2")
+        newer(path)
+        (_, journal) = up.call("repair", "--json")
+        assert ("project shop as it is now, kept as generation 2" in journal["found"]) is bool(kept)
+        assert "Nothing to do" in up.call("drift", "--heal", GREETING="bonjour")
+        settled(up, JOURNAL)
+    assert up.pids() == before
+    assert ask(int(up.variables["PORT"])) == b"bonjour\n"
+    assert [one["number"] for one in up.call("history", "--json")] == [2, 1]

@@ -13,6 +13,9 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Documentation and package lists are left out; they are half of a small image.
 SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/var/cache/apt/*")
 
+# What the public image has, too: a page on port 80, and logs that go to the container's.
+NGINX_SITE = "server { listen 80; location / { root /usr/share/nginx/html; index index.html; } }\n"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -44,7 +47,11 @@ RECIPES = (
         ("stable", "latest"),
         ("nginx-light",),
         ("nginx", "-g", "daemon off;"),
-        ('rm -f "$1"/etc/nginx/sites-enabled/* && mkdir -p "$1/var/log/nginx"',),
+        (
+            'rm -f "$1"/etc/nginx/sites-enabled/* && mkdir -p "$1/var/log/nginx"',
+            f"printf '%s' '{NGINX_SITE}' > \"$1/etc/nginx/conf.d/default.conf\"",
+            'ln -sf /dev/stdout "$1/var/log/nginx/access.log" && ln -sf /dev/stderr "$1/var/log/nginx/error.log"',
+        ),
     ),
 )
 

@@ -28,7 +28,9 @@ class RegistryImageArgs:
     name: pulumi.Input[str] = pulumi.property("name")
     """Reference in the registry, such as registry.example/team/web:1."""
     keep_remotely: pulumi.Input[bool | None] = pulumi.property("keepRemotely", default=True)
-    """Leave it in the registry when the resource is deleted."""
+    """Leave it in the registry when the resource is deleted; else its manifest is deleted there, and with it
+    every tag of the repository that means the same. A registry may refuse it.
+    """
     source: pulumi.Input[str | None] = pulumi.property("source", default=None)
     """Image on the host that is pushed; the name when unset. The reference of an Image tells changes."""
 
@@ -44,7 +46,9 @@ class RegistryImage(pulumi.CustomResource):
     reference: pulumi.Output[str] = pulumi.property("reference")
     """Name and digest."""
     keep_remotely: pulumi.Output[bool | None] = pulumi.property("keepRemotely")
-    """Leave it in the registry when the resource is deleted."""
+    """Leave it in the registry when the resource is deleted; else its manifest is deleted there, and with it
+    every tag of the repository that means the same. A registry may refuse it.
+    """
     source: pulumi.Output[str | None] = pulumi.property("source")
     """Image on the host that is pushed; the name when unset. The reference of an Image tells changes."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
+from bayplan.reconcile import reasons
 from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import make_plan
@@ -54,9 +55,22 @@ def plan(
     """
     if settings is not None and stack.name:
         engines.check(settings.state_root / "record.db", stack.name, runtime.facts().engine)
-    made = make_plan(
-        stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
-    )
+
+    def make() -> Plan:
+        return make_plan(
+            stack, runtime, scope=scope, absent=absent, stopped=stopped, paused=paused, forced=forced, orphans=orphans
+        )
+
+    if settings is None:
+        made = make()
+    else:
+        from bayplan.app import meanwhile
+
+        made = meanwhile.told(make, settings)
+        if reasons.edits(made):
+            from bayplan.app import history
+
+            made = history.told_apart(made, settings)
     return made.model_copy(update={"stack": stack})
 
 
@@ -112,7 +126,9 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
     def absent(found: Snapshot) -> Collection[ResourceId]:
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
 
-    return make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    made = make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    left = [] if volumes else [item.id for item in made.snapshot.of(Kind.VOLUME) if item.managed]
+    return made.model_copy(update={"kept": tuple(f"{item}; volumes are removed only when asked for" for item in left)})
 
 
 def apply(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from bayplan.models import Container, Kind, ResourceId, Stack, VolumeMount
+from bayplan.app import parts
+from bayplan.models import Kind, ResourceId, Stack, VolumeMount
 from bayplan.reconcile.plan import Action, Plan
 from bayplan.reconcile.style import escaped
-from bayplan.runtime.protocol import Health, Observed, Snapshot, State
+from bayplan.runtime.protocol import Snapshot
 
 _FONT = "DejaVu Sans,Helvetica,Arial,sans-serif"
 _INK, _FAINT, _LINE = "#1f2933", "#616e7c", "#9aa5b1"
@@ -26,7 +26,7 @@ _STATES = {
 """Ground and ink by how a service is."""
 _SIGNS = {
     **dict.fromkeys((Action.CREATE, Action.PULL, Action.BUILD), ("+", "#207227")),
-    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART), ("~", "#a35200")),
+    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART, Action.TAG), ("~", "#a35200")),
     **dict.fromkeys((Action.START, Action.STOP), ("▸", "#0b69a3")),
     Action.RECREATE: ("±", "#8719e0"),
     Action.DELETE: ("-", "#ab091e"),
@@ -39,28 +39,14 @@ _MANY = 12
 """Services, above which lines to their networks would cover the drawing: the names in their nodes say it then."""
 
 
-@dataclass
-class _Service:
-    """One service, of what is declared and what is there."""
-
-    name: str
-    declared: list[Container] = field(default_factory=list)
-    there: list[Observed] = field(default_factory=list)
-
-    @property
-    def containers(self) -> list[Container]:
-        """As declared; as they are where nothing is."""
-        return self.declared or [item.actual for item in self.there if isinstance(item.actual, Container)]
-
-
 def dot(title: str, snapshot: Snapshot, stack: Stack | None = None, plan: Plan | None = None) -> str:
     """The drawing of a project, as it is and as ``stack`` declares it; with what ``plan`` would do.
 
     The same environment gives the same text.
     """
-    services = _services(snapshot, stack)
-    networks = _names(Kind.NETWORK, snapshot, stack)
-    volumes = _names(Kind.VOLUME, snapshot, stack)
+    services = parts.services_of(snapshot, stack)
+    networks = parts.names_of(Kind.NETWORK, snapshot, stack)
+    volumes = parts.names_of(Kind.VOLUME, snapshot, stack)
     colours = {name: _NETWORKS[position % len(_NETWORKS)] for position, name in enumerate(networks)}
     plans = {step.resource: step.action for step in plan.steps} if plan else {}
     heading = _title(title, services, networks, volumes, plan)
@@ -82,26 +68,6 @@ def dot(title: str, snapshot: Snapshot, stack: Stack | None = None, plan: Plan |
     return "\n".join(lines) + "\n"
 
 
-def _services(snapshot: Snapshot, stack: Stack | None) -> list[_Service]:
-    found: dict[str, _Service] = {}
-
-    def of(container: Container) -> _Service:
-        name = container.service or container.name
-        return found.setdefault(name, _Service(name))
-
-    for container in stack.containers if stack else ():
-        of(container).declared.append(container)
-    for item in sorted(snapshot.of(Kind.CONTAINER), key=lambda one: one.id.name):
-        if isinstance(item.actual, Container) and not item.superseded:
-            of(item.actual).there.append(item)
-    return sorted(found.values(), key=lambda item: item.name)
-
-
-def _names(kind: Kind, snapshot: Snapshot, stack: Stack | None) -> list[str]:
-    declared = (item.name for item in (stack.resources() if stack else ()) if item.kind is kind)
-    return sorted({*declared, *(item.id.name for item in snapshot.of(kind))})
-
-
 def _title(
     title: str, services: Sequence[object], networks: Sequence[str], volumes: Sequence[str], plan: Plan | None
 ) -> str:
@@ -119,23 +85,23 @@ def _counts(plan: Plan) -> str:
 
 
 def _service(
-    item: _Service, plans: Mapping[ResourceId, Action], colours: Mapping[str, str], *, lines: bool
+    item: parts.Service, plans: Mapping[ResourceId, Action], colours: Mapping[str, str], *, lines: bool
 ) -> Iterator[str]:
-    ground, ink = _STATES[_how(item)]
+    ground, ink = _STATES[parts.how(item)]
     first = item.containers[0]
     planned = {plans[one.id] for one in (*item.containers, *(there.actual for there in item.there)) if one.id in plans}
     networks = list(dict.fromkeys(place.network for one in item.containers for place in one.networks))
     rows = [
         f'<font point-size="13"><b>{_text(item.name)}</b></font>',
         f'<font point-size="9" color="{_FAINT}">{_text(first.image)}</font>',
-        f'<font color="{ink}">{_text(_state(item))}</font>',
+        f'<font color="{ink}">{_text(parts.state(item))}</font>',
         *([_chips(networks, colours)] if networks and not lines else []),
         *(_planned(action) for action in sorted(planned)),
     ]
     table = _table(rows, ground, _border(planned, ink), 2 if planned else 1)
     node = _id("service", item.name)
     yield f"{node} [shape=plain, label=<{table}>];"
-    for text in _ports(item):
+    for text in (port.replace("->", " → ") for port in parts.ports(item)):
         port = _id("port", text)
         look = f'shape=box, style="rounded,filled", fillcolor="white", color="{_PORT}", fontsize=10'
         yield f"{port} [{look}, label=<{_text(text)}>];"
@@ -183,7 +149,7 @@ def _other(kind: str, wanted: ResourceId, notes: Iterable[str], plans: Mapping[R
     return f'{_id(kind, wanted.name)} [{look}, margin="0.12,0.05", label=<{table}>];'
 
 
-def _dependencies(services: Sequence[_Service]) -> Iterator[str]:
+def _dependencies(services: Sequence[parts.Service]) -> Iterator[str]:
     known = {item.name for item in services}
     for item in services:
         for dependency in item.containers[0].depends_on:
@@ -194,49 +160,13 @@ def _dependencies(services: Sequence[_Service]) -> Iterator[str]:
                 )
 
 
-def _alone(services: Sequence[_Service]) -> Iterator[_Service]:
+def _alone(services: Sequence[parts.Service]) -> Iterator[parts.Service]:
     """Services without a line to anything but a network: they would stand anywhere, and stand in a column instead."""
     needed = {one.service for item in services for one in item.containers[0].depends_on}
     for item in services:
         mounts = any(isinstance(mount, VolumeMount) for one in item.containers for mount in one.mounts)
-        if not (mounts or _ports(item) or item.containers[0].depends_on or item.name in needed):
+        if not (mounts or parts.ports(item) or item.containers[0].depends_on or item.name in needed):
             yield item
-
-
-def _how(item: _Service) -> str:
-    if not item.there:
-        return "absent"
-    states = {one.status.state for one in item.there}
-    if any(one.status.health is Health.UNHEALTHY for one in item.there) or any(one.defects for one in item.there):
-        return "broken"
-    if states <= {State.RUNNING}:
-        return "waiting" if any(one.status.health is Health.STARTING for one in item.there) else "running"
-    ended = [one.status for one in item.there if one.status.state is State.EXITED]
-    done = all(status.exit_code == 0 or status.on_request for status in ended)
-    return "waiting" if done else "broken"
-
-
-def _state(item: _Service) -> str:
-    """How many containers do what, such as ``2 running (healthy), 1 exited (137)``."""
-    if not item.there:
-        return "not there"
-    counts: dict[str, int] = {}
-    for one in item.there:
-        status = one.status
-        more = [status.health.value] if status.health is not Health.NONE else []
-        more += [str(status.exit_code)] if status.exit_code is not None else []
-        text = status.state.value + (f" ({', '.join(more)})" if more else "")
-        counts[text] = counts.get(text, 0) + 1
-    missing = len(item.declared) - len(item.there)
-    parts = [f"{count} {text}" if len(item.containers) > 1 else text for text, count in sorted(counts.items())]
-    return ", ".join([*parts, *([f"{missing} not there"] if missing > 0 else [])])
-
-
-def _ports(item: _Service) -> list[str]:
-    """Published ports: as they are, also those that the host chose; as declared where nothing runs."""
-    live = {text for one in item.there for text in one.status.ports}
-    shown = live or {str(port) for one in item.containers for port in one.ports}
-    return sorted(text.replace("->", " → ") for text in shown)
 
 
 def _chips(networks: Sequence[str], colours: Mapping[str, str]) -> str:

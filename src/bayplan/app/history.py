@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bayplan.app import meanwhile
 from bayplan.errors import BayplanError, NotFoundError
 from bayplan.models import Kind, ResourceId, Settings, Stack
-from bayplan.reconcile import causes
+from bayplan.reconcile import causes, reasons
 from bayplan.reconcile import generations as room
 from bayplan.reconcile.causes import Drift
 from bayplan.reconcile.plan import Action, FieldChange, Plan
@@ -54,8 +55,10 @@ def plan_rollback(
                 raise NotFoundError(f"project {project} has no generation before this one", hint="see `history`")
             number = numbers[-2]
         made = kept.get(project, number)
-    plan = _plan_back(made, room.restored(made, runtime.observe(default_scope(made.stack)), current), runtime)
-    return plan.model_copy(update={"note": ""}) if number == numbers[-1] else plan
+    stack = room.restored(made, runtime.observe(default_scope(made.stack)), current)
+    heals = number == numbers[-1]
+    plan = meanwhile.told(lambda: _plan_back(made, stack, runtime, heals=heals), settings)
+    return plan.model_copy(update={"note": ""}) if heals else plan
 
 
 def generation_before(failed: Plan, settings: Settings) -> Generation | None:
@@ -88,12 +91,30 @@ def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
     return _plan_back(made, stack, runtime, absent=absent, orphans=False)
 
 
-def _plan_back(made: Generation, stack: Stack, runtime: Runtime, **more: Any) -> Plan:
+def told_apart(plan: Plan, settings: Settings) -> Plan:
+    """A plan of a declaration, in which what a verb has changed since the last generation is no edit of it."""
+    if not plan.project:
+        return plan
+    try:
+        with _generations(settings) as kept:
+            return reasons.not_edited(plan, kept.last(plan.project).stack, reasons.DRIFT)
+    except BayplanError:
+        return plan  # nothing tells what was applied last
+
+
+def _plan_back(made: Generation, stack: Stack, runtime: Runtime, *, heals: bool = False, **more: Any) -> Plan:
     plan = make_plan(stack, runtime, pinned=_pins(made), backwards=True, **more)
     room.check_content(plan)
+    plan = _in_its_words(plan, made, heals=heals)
     # What is recorded is what was declared, builds and all: a comparison of environments shows no other declaration.
     stack = stack.model_copy(update={"images": made.stack.images})
     return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
+
+
+def _in_its_words(plan: Plan, made: Generation, *, heals: bool) -> Plan:
+    """``heals``: it is the last generation, which the host had."""
+    where = f"generation {made.number}"
+    return reasons.backwards(plan, made.stack, reasons.DRIFT if heals else f"goes back to {where}", where)
 
 
 def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
@@ -101,7 +122,9 @@ def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
     with _journal(settings) as journal:
         made = Generations(journal).last(project)
         stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
-        return causes.drift(made, make_plan(stack, runtime, pinned=_pins(made)), runtime, journal)
+        found = meanwhile.told(lambda: make_plan(stack, runtime, pinned=_pins(made)), settings)
+        plan = _in_its_words(found, made, heals=True)
+        return causes.drift(made, plan, runtime, journal)
 
 
 def plan_healing(project: str, runtime: Runtime, settings: Settings) -> Plan:

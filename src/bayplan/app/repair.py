@@ -13,7 +13,7 @@ from bayplan.reconcile import remembering
 from bayplan.reconcile.diff import compare
 from bayplan.reconcile.plan import Plan
 from bayplan.record import repair as journal_room
-from bayplan.record.generations import Generations
+from bayplan.record.generations import Generation, Generations, without_secrets
 from bayplan.record.journal import Journal
 from bayplan.runtime.protocol import Facts, Observed, Runtime, Scope
 from bayplan.runtime.repairs import Repair, set_aside
@@ -66,29 +66,47 @@ def _projects(runtime: Runtime, project: str) -> Sequence[str]:
 
 
 def _with_generations(done: Repair, projects: Sequence[str], runtime: Runtime, settings: Settings) -> Repair:
-    """A generation of what is there for each project of which none could be read."""
+    """A generation of what is there for each project of which none could be read, or not the last one.
+
+    Else a heal, which a timer may begin, would go back to an older one.
+    """
     journal = Journal(settings.state_root / "record.db")
     made, missing = [], []
     try:
         for project in projects:
-            if Generations(journal).numbers(project):
-                continue
-            plan = _as_it_is(project, runtime)
+            generations = Generations(journal)
+            known = generations.numbers(project)
+            plan = _as_it_is(project, runtime, as_found=not known)
             if plan is None:
                 missing.append(f"anything that was applied of project {project}")
-                continue
-            remembering.remember(plan, runtime, Generations(journal), keep=settings.generations_kept)
-            made.append(f"project {project} as it is now, kept as its first generation")
+            elif not known or not _says(generations.last(project), plan):
+                remembering.remember(plan, runtime, generations, keep=settings.generations_kept)
+                made.append(f"project {project} as it is now, kept as generation {generations.numbers(project)[-1]}")
     finally:
         journal.close()
     return Repair(done.file, done.fault, done.aside, (*done.found, *made), (*done.missing, *missing))
 
 
-def _as_it_is(project: str, runtime: Runtime) -> Plan | None:
-    """What is recorded of a project, as an apply would have left it; None when nothing is."""
+def _says(last: Generation, plan: Plan) -> bool:
+    """Whether a generation declares the containers, networks and volumes that are recorded, secrets left out."""
+    assert plan.stack is not None
+    here, _ = without_secrets(plan.stack)
+    kept, _ = without_secrets(last.stack)
+    return _declared(here) == _declared(kept)
+
+
+def _declared(stack: Stack) -> dict[str, Resource]:
+    return {str(item.id): item for item in stack.resources() if item.kind is not Kind.IMAGE}
+
+
+def _as_it_is(project: str, runtime: Runtime, *, as_found: bool) -> Plan | None:
+    """What is recorded of a project, as an apply would have left it; None when nothing is.
+
+    ``as_found``: what a host has otherwise than recorded is taken for what was declared.
+    """
     found, facts = runtime.observe(Scope(project=project)), runtime.facts()
     kept = [item for item in found.resources.values() if item.declared and not item.superseded]
-    declared = [_as_found(item, facts) for item in kept]
+    declared = [_as_found(item, facts) if as_found else cast(Resource, item.declared) for item in kept]
     containers = tuple(item for item in declared if isinstance(item, Container))
     if not containers:
         return None

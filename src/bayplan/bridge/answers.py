@@ -12,9 +12,9 @@ from bayplan.reconcile.render import as_json, before_after
 
 
 def failure(error: BayplanError) -> dict[str, Any]:
-    """What was wrong, where, what to do next, and the last output of a program that failed."""
-    where = str(error.where or "")
-    return {"failed": True, "msg": str(error), "where": where, "hint": error.hint, "output": error.output}
+    """What was wrong and of which type (``bayplan.errors``), where, what to do next, the output of what failed."""
+    told = {"where": str(error.where or ""), "hint": error.hint, "output": error.output}
+    return {"failed": True, "msg": str(error), "type": type(error).__name__, **told}
 
 
 def shown(plan: Plan) -> dict[str, Any]:

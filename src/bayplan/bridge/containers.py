@@ -18,8 +18,8 @@ from bayplan.models import Change, Condition, Duration, Endpoint, Kind, Network,
 from bayplan.models import Settings as _Settings
 from bayplan.reconcile import comparisons
 from bayplan.reconcile.plan import Plan
-from bayplan.reconcile.verbs import LIVE, Command
-from bayplan.runtime.protocol import Health, Runtime, Scope, Snapshot
+from bayplan.reconcile.verbs import Command
+from bayplan.runtime.protocol import LIVE, Health, Runtime, Scope, Snapshot
 
 BRIDGE = "bridge"
 """The network of containers that name none, called as Docker calls it."""

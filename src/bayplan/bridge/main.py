@@ -9,7 +9,8 @@ Other verbs take ``options`` alone, and answer with more fields of their own (``
 (``bridge.serving``), ``--stay`` leaves one for requests of the same asker (``bridge.staying``).
 Response: ``changed``, ``plan``, ``diff`` (before, after), ``warnings``, ``result`` (``done``, ``failed``, ``skipped``,
 ``rolled_back`` where that was done; null when nothing was to be done), and of ``report`` a ``report`` (docs/parity.md);
-or ``failed`` with ``msg``, ``where``, ``hint``, ``output``, and the former as well when a step of an apply failed.
+or ``failed`` with ``msg``, ``type`` (of ``bayplan.errors``), ``where``, ``hint`` and ``output``, and the former as well
+when a step of an apply failed.
 Values that may be secret are masked by the engine.
 """
 

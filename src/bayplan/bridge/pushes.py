@@ -11,7 +11,9 @@ from bayplan.bridge.image_acts import digest_of, id_of, pushed_digest
 from bayplan.bridge.request import said
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError, NotFoundError
-from bayplan.models import Image
+from bayplan.models import Image, ImageReference
+from bayplan.registry.client import RegistryClient
+from bayplan.registry.remove import remove
 
 
 def resolved(asked: Asked) -> dict[str, Any]:
@@ -30,8 +32,12 @@ def pushed(asked: Asked) -> dict[str, Any]:
     """Push the image ``source`` (the name itself when unset) as ``name``, unless the registry has the same already.
 
     ``digest`` is what the registry has under the name, in a check what it had before. With ``only_look`` that is all.
+    ``state: absent`` deletes there what has ``digest``; what somebody else has pushed under the name since then stays.
     """
     name = asked.text("name")
+    if asked.options.get("state") == "absent":
+        reference = ImageReference.parse(name)
+        return {"changed": remove(RegistryClient(asked.settings), reference, asked.text("digest")), "digest": ""}
     source = str(asked.options.get("source") or name)
     with asked.opened() as (runtime, _):
         there = pushed_digest(runtime, name)

@@ -33,6 +33,9 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
         )
     source = given.get("project_src")
     directory = Path(source) if source else None
+    if directory and given.get("definition") is None and not directory.is_dir():
+        what = "project_src is no directory" if directory.exists() else "project_src does not exist on this host"
+        raise DeclarationError(what, where=str(source), hint="remote_src: false takes it from where Ansible runs")
     common: dict[str, Any] = {
         "project_name": given.get("project_name"),
         "profiles": tuple(given.get("profiles") or ()),

@@ -30,6 +30,7 @@ ROOMS: Mapping[str, str] = {
     "send": "sent",
     "context": "contexts",
     **dict.fromkeys(("singles", "observed", "held", "reached"), "singles"),
+    "suits": "suiting",
     **dict.fromkeys(("resolved", "pushed"), "pushes"),
     "told": "telling",
     "prune": "prunes",

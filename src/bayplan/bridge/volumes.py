@@ -11,8 +11,7 @@ from bayplan.bridge import trees
 from bayplan.bridge.answers import differing
 from bayplan.bridge.rooms import Asked, container_ids
 from bayplan.errors import ConflictError, DeclarationError, NotFoundError
-from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Runtime, Scope
+from bayplan.runtime.protocol import LIVE, Runtime, Scope
 
 
 def volume_backup(asked: Asked) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from bayplan.bridge.answers import failure
 from bayplan.errors import BayplanError
 from bayplan.models import Condition, Duration, Stack
 from bayplan.reconcile.one_off import of_services
-from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Health, Runtime, Scope
+from bayplan.runtime.protocol import LIVE, Health, Runtime, Scope
 
 _USUAL_S = 300
 

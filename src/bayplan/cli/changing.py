@@ -14,7 +14,8 @@ from bayplan.cli.lives import carry_out
 from bayplan.errors import DeclarationError
 from bayplan.models import Container, Resources, RestartPolicy
 from bayplan.reconcile.plan import Plan
-from bayplan.reconcile.verbs import LIVE, Command
+from bayplan.reconcile.verbs import Command
+from bayplan.runtime.protocol import LIVE
 
 LIMITS = {
     "cpus": "cpus",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from bayplan import engines
+from bayplan.cli.printable import printable
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.resolve.beside import is_there
@@ -52,7 +53,7 @@ def stack_if_any(options: Namespace) -> Stack | None:
     """The declaration, where there is one."""
     from bayplan.load.compose import find_files
 
-    there = options.file or find_files(options.project_directory or Path.cwd())
+    there = options.file or find_files(_directory(options) or Path.cwd())
     return stack(options) if there else None
 
 
@@ -62,7 +63,7 @@ def stack(options: Namespace) -> Stack:
 
     if "stack" in options:
         return cast(Stack, options.stack)
-    directory = options.project_directory
+    directory = _directory(options)
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
         raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
@@ -77,6 +78,14 @@ def stack(options: Namespace) -> Stack:
     )
     options.stack = _locked(found, options) if options.verb in _HELD else found
     return cast(Stack, options.stack)
+
+
+def _directory(options: Namespace) -> Path | None:
+    """Where paths begin, when that is given. Raises NotFoundError: files are looked for in those above it too."""
+    directory: Path | None = options.project_directory
+    if directory is not None and not directory.is_dir():
+        raise NotFoundError("is no directory", where=f"--project-directory {directory}")
+    return directory
 
 
 def _locked(found: Stack, options: Namespace) -> Stack:
@@ -147,8 +156,28 @@ def containers(options: Namespace, runtime: Runtime, *, none_too: bool = False) 
 
 
 def show(options: Namespace, data: Any, text: str) -> None:
-    """Print the one form or the other."""
-    print(json.dumps(data) if options.json else text)
+    """Print the one form or the other; of no text not even an empty line."""
+    say(json.dumps(data) if options.json else text)
+
+
+def say(text: str) -> None:
+    """Print lines; nothing when there are none."""
+    if text:
+        print(text)
+
+
+def quiet_option(parser: ArgumentParser) -> None:
+    """``-q`` of a list: see ``show_list``."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="names alone")
+
+
+def show_list(options: Namespace, data: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a list: under its heads, which stand over an empty one too, or with ``-q`` the names in it alone."""
+    if getattr(options, "quiet", False):
+        names = [row[head.index("NAME")] for row in rows]
+        show(options, names, "\n".join(map(printable, names)))
+    else:
+        show(options, data, table([head, *([printable(cell) for cell in row] for row in rows)]))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

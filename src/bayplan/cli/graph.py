@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from bayplan import app
-from bayplan.app import drawing
+from bayplan.app import drawing, parts
 from bayplan.cli.common import opened, project, stack, stack_if_any
 from bayplan.errors import DeclarationError, RuntimeFailureError
 from bayplan.system import graphviz
@@ -25,6 +26,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="FILE.svg, FILE.png or FILE.dot; stdout: SVG")
     parser.add_argument("--format", choices=_FORMS, help="what the output is, whatever its name")
     parser.add_argument("--plan", action="store_true", help="with what an apply would do")
+    parser.add_argument("--json", action="store_true", help="nodes and edges instead of a drawing")
     parser.set_defaults(run=graph)
 
 
@@ -32,15 +34,18 @@ def graph(options: Namespace) -> int:
     """Draw what is declared and what is there."""
     if options.declaration is not None:
         options.file = [*options.file, options.declaration]
-    form = _form(options)
+    form = "json" if options.json else _form(options)
     with opened(options) as (runtime, settings):
         declared = stack(options) if options.plan else stack_if_any(options)
         plan = app.plan(stack(options), runtime, settings=settings) if options.plan else None
         found = app.status(project(options), runtime)
         facts = runtime.facts()
         title = f"{project(options)} on {facts.host} ({facts.engine})"
-    source = drawing.dot(title, found, declared, plan)
-    data = source.encode() if form == "dot" else graphviz.draw(source, form)
+    if options.json:
+        data = f"{json.dumps(parts.as_json(title, found, declared, plan))}\n".encode()
+    else:
+        source = drawing.dot(title, found, declared, plan)
+        data = source.encode() if form == "dot" else graphviz.draw(source, form)
     if options.output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

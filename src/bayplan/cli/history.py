@@ -76,7 +76,8 @@ def drift(options: Namespace) -> int:
     mends = "`bayplan apply` mends it; so does `bayplan drift --heal`, without a declaration."
     text = f"{name} has drifted from {applied}:\n\n{steps}\n\n{mends}"
     drifted = found.plan.changed
-    show(options, found.model_dump(mode="json"), text if drifted else f"No drift: {name} is as {applied}.")
+    lines = [*render.meanwhile(found.plan), text if drifted else f"No drift: {name} is as {applied}."]
+    show(options, found.model_dump(mode="json"), "\n".join(lines))
     return 5 if options.detailed_exitcode and drifted else 0
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from bayplan.cli import image_archives as archives
 from bayplan.cli import image_verbs as verbs
+from bayplan.cli.common import quiet_option
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,6 +15,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     own = image.add_subparsers(dest="image_verb", required=True, metavar="VERB")
     listed = _verb(own, "ls", verbs.ls, "list the images of this host")
     listed.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Repository}}:{{.Tag}}', json, or table")
+    quiet_option(listed)
     inspect = _verb(own, "inspect", verbs.inspect, "show all of an image, as JSON in Docker's fields")
     inspect.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Architecture}}'")
     inspect.add_argument("image", nargs="+", help="names, digests or ids")

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from bayplan import app
-from bayplan.cli.common import opened
+from bayplan.cli.common import opened, say, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable
 from bayplan.cli.progress import Ticker
@@ -20,15 +20,12 @@ def ls(options: Namespace) -> int:
     """A line for each name."""
     with opened(options) as (runtime, _):
         found = runtime.image_verbs.summaries()
-    if options.json:
-        print(json.dumps([item.model_dump(mode="json") for item in found]))
-        return 0
     if options.format:
-        print(formatted(options.format, [row for item in found for row in _fields(item)], _COLUMNS))
+        say(formatted(options.format, [row for item in found for row in _fields(item)], _COLUMNS))
         return 0
-    rows: list[tuple[str, ...]] = [("NAME", "ID", "CREATED", "SIZE", "USED BY")]
-    rows += [row for item in found for row in _rows(item)]
-    _table(rows)
+    rows = [row for item in found for row in _rows(item)]
+    data = [item.model_dump(mode="json") for item in found]
+    show_list(options, data, ("NAME", "ID", "CREATED", "SIZE", "USED BY"), rows)
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bayplan import engines
 from bayplan.app import kept
-from bayplan.cli.common import show
+from bayplan.cli.common import quiet_option, show, show_list
 from bayplan.errors import ConflictError, NotFoundError
 from bayplan.models import Kind
 
@@ -27,7 +27,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "source", metavar="file", nargs="?", default="-", help="file that holds it; - is standard input"
         )
         made.add_argument("--replace", action="store_true", help="over one that is there")
-        _verb(verbs, "ls", ls, f"list the {kind}s that are kept")
+        quiet_option(_verb(verbs, "ls", ls, f"list the {kind}s that are kept"))
         _verb(verbs, "rm", rm, f"remove {kind}s; containers keep theirs").add_argument("name", nargs="+")
 
 
@@ -50,7 +50,7 @@ def ls(options: Namespace) -> int:
     top = kept.root_of(Kind(options.verb), engines.load_settings())
     found = sorted(item for item in top.iterdir() if item.is_file()) if top.is_dir() else []
     data = [{"name": item.name, "size_bytes": item.stat().st_size} for item in found if not item.name.startswith(".")]
-    show(options, data, "\n".join(str(item["name"]) for item in data))
+    show_list(options, data, ("NAME", "BYTES"), [(str(item["name"]), str(item["size_bytes"])) for item in data])
     return 0
 
 

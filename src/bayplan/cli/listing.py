@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bayplan.cli.common import containers, opened, show, table
+from bayplan.cli.common import containers, opened, say, show, table
 from bayplan.cli.formatted import formatted
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container
-from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Health, Observed
+from bayplan.runtime.protocol import LIVE, Health, Observed
 
 _HEAD = ("NAME", "IMAGE", "SERVICE", "STATUS", "PORTS")
 
@@ -33,7 +32,7 @@ def ps(options: Namespace) -> int:
         names = sorted({row["service"] for row in rows})
         show(options, names, "\n".join(names))
     elif options.format:
-        print(
+        say(
             formatted(
                 options.format, [_shown(item) for item in chosen], ("Name", "Image", "Service", "Status", "Ports")
             )

@@ -13,8 +13,8 @@ from bayplan.cli.common import containers, lock_timeout, opened, show
 from bayplan.errors import DeclarationError
 from bayplan.models import Duration, Settings
 from bayplan.models.types import ResourceName
-from bayplan.reconcile.verbs import LIVE, Command
-from bayplan.runtime.protocol import Runtime
+from bayplan.reconcile.verbs import Command
+from bayplan.runtime.protocol import LIVE, Runtime
 
 
 def change(options: Namespace) -> int:

@@ -13,8 +13,7 @@ from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable
 from bayplan.cli.template import render
 from bayplan.errors import ConflictError
-from bayplan.reconcile.verbs import LIVE
-from bayplan.runtime.protocol import Observed, Runtime
+from bayplan.runtime.protocol import LIVE, Observed, Runtime
 from bayplan.system.usage import Usage
 
 _SAMPLE_S = 1.0

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,10 +14,10 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.app.unused import networks, remove
-from bayplan.cli.common import lock_timeout, opened, show
+from bayplan.cli.common import lock_timeout, opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.template import render
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.errors import DeclarationError, InUseError, NotFoundError
 from bayplan.models import Endpoint, Kind, Network
 from bayplan.reconcile.verbs import Command
 from bayplan.runtime.protocol import Observed
@@ -46,7 +47,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument("network", help="name of the network")
         parser.add_argument("container", help="name of the container")
         parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
-    verb("ls", ls, "list networks").add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
+    listed = verb("ls", ls, "list networks")
+    listed.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
+    quiet_option(listed)
     shown = verb("inspect", inspect, "show networks whole, shaped as `docker network inspect`")
     shown.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Driver}}'")
     shown.add_argument("name", nargs="+")
@@ -61,16 +64,16 @@ def ls(options: Namespace) -> int:
     with opened(options) as (runtime, _):
         found = runtime.networks_there()
     if options.format:
-        rows = [_fields(item) for item, _ in found]
-        print(formatted(options.format, rows, ("ID", "Name", "Driver", "Scope")))
+        say(formatted(options.format, [_fields(item) for item, _ in found], ("ID", "Name", "Driver", "Scope")))
         return 0
-    lines = []
-    for item, users in found:
-        ranges = ", ".join(value for key, value in item.status.addresses.items() if key.endswith("subnet"))
-        columns = (f"{item.id.name:<32}", f"{item.project or '-':<20}", f"{ranges:<20}", ", ".join(users) or "unused")
-        lines.append(" ".join([*columns, *item.defects]))
-    show(options, [_as_json(item, users) for item, users in found], "\n".join(lines))
+    data = [_as_json(item, users) for item, users in found]
+    show_list(options, data, ("NAME", "PROJECT", "SUBNETS", "USED BY", "DEFECTS"), [_row(*item) for item in found])
     return 0
+
+
+def _row(item: Observed, users: Sequence[str]) -> tuple[str, ...]:
+    ranges = ", ".join(value for key, value in item.status.addresses.items() if key.endswith("subnet"))
+    return (item.id.name, item.project or "-", ranges, ", ".join(users) or "unused", "; ".join(item.defects))
 
 
 def inspect(options: Namespace) -> int:
@@ -93,7 +96,7 @@ def rm(options: Namespace) -> int:
                 raise NotFoundError(f"network {name} does not exist", hint="see `bayplan network ls`")
             if found[name]:
                 users = ", ".join(found[name])
-                raise ConflictError(f"network {name} is used by containers {users}", hint="remove those first")
+                raise InUseError(f"network {name} is used by containers {users}", hint="remove those first")
         remove(Kind.NETWORK, options.name, runtime)
     show(options, {"removed": options.name}, "\n".join(options.name))
     return 0
@@ -136,7 +139,11 @@ def prune(options: Namespace) -> int:
         if unused and not options.dry_run:
             _confirm(options, unused)
             remove(Kind.NETWORK, unused, runtime)
-    show(options, {"removed": [] if options.dry_run else unused, "unused": unused}, "\n".join(unused))
+    show(
+        options,
+        {"removed": [] if options.dry_run else unused, "unused": unused},
+        "\n".join(unused) or "Nothing to remove.",
+    )
     return 0
 
 

@@ -56,6 +56,7 @@ def _verb_of(arguments: Sequence[str]) -> str | None:
 
 def _project(sub: Subparsers) -> None:
     from bayplan.cli import locks, verbs
+    from bayplan.cli.common import quiet_option
 
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
     plan.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there are changes")
@@ -70,7 +71,7 @@ def _project(sub: Subparsers) -> None:
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     for verb in (plan, apply):
         locks.options_of(verb)
-    _verb(sub, "status", verbs.status, "show what the project has on this host")
+    quiet_option(_verb(sub, "status", verbs.status, "show what the project has on this host"))
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")
     destroy.add_argument("--images", action="store_true", help="remove the images it declares too")

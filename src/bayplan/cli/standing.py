@@ -124,7 +124,7 @@ def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:
                 made = app.plan(common.stack(options), runtime, settings=settings)
         _probe_binds(options.stack)
         watch.over()
-        if not (made.changed or made.noted):
+        if not (made.changed or made.noted or made.meanwhile):
             output = render.as_text(made, style(options)) + "\n"
             keep(watch, sys.argv[1:], cast("EngineRuntime", runtime), options.settings, output)
     except (BayplanError, OSError):

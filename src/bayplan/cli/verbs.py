@@ -15,6 +15,7 @@ from bayplan.cli.common import container_names as _container_names
 from bayplan.cli.common import opened as _opened
 from bayplan.cli.common import project as _project
 from bayplan.cli.common import show as _print
+from bayplan.cli.common import show_list
 from bayplan.cli.common import stack as _stack
 from bayplan.cli.converging import carry_out
 from bayplan.cli.streams import detach_keys
@@ -72,7 +73,7 @@ def status(options: Namespace) -> int:
     with _opened(options) as (runtime, _):
         found = app.status(_project(options), runtime).resources.values()
     items = sorted(found, key=lambda item: (list(Kind).index(item.actual.kind), item.id.name))
-    _print(options, [_status_json(item) for item in items], "\n".join(_status_line(item) for item in items))
+    show_list(options, [_status_json(item) for item in items], _STATUS, [_status_row(item) for item in items])
     return 0
 
 
@@ -133,7 +134,10 @@ def _status_json(item: Observed) -> dict[str, Any]:
     return {**names, **live, "image_digest": item.image_digest, "defects": dict(item.defects), "notes": item.notes}
 
 
-def _status_line(item: Observed) -> str:
+_STATUS = ("KIND", "NAME", "STATE", "ADDRESSES", "PORTS", "NOTES")
+
+
+def _status_row(item: Observed) -> tuple[str, ...]:
     live = item.status
     text = live.state.value + (f" ({live.health.value})" if live.health.value != "none" else "")
     if live.exit_code is not None:
@@ -144,5 +148,4 @@ def _status_line(item: Observed) -> str:
     where = ", ".join(f"{network} {address}" for network, address in places)
     declared = item.actual.ports if isinstance(item.actual, Container) else ()
     ports = ", ".join(live.ports or (str(port) for port in declared))
-    parts = [f"{item.actual.kind.value:<9} {item.id.name:<32} {text}", where, ports, *item.defects, *item.notes]
-    return "  ".join(part for part in parts if part)
+    return (item.actual.kind.value, item.id.name, text, where, ports, "; ".join((*item.defects, *item.notes)))

@@ -12,11 +12,11 @@ from typing import Any
 
 from bayplan import app
 from bayplan.app.unused import remove, volumes
-from bayplan.cli.common import opened
+from bayplan.cli.common import opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable_lines
 from bayplan.cli.template import render
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.errors import DeclarationError, InUseError, NotFoundError
 from bayplan.models import Kind, Volume
 from bayplan.runtime.protocol import Observed
 
@@ -32,7 +32,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         made.set_defaults(run=run)
         return made
 
-    verb("ls", ls, "list volumes").add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
+    listed = verb("ls", ls, "list volumes")
+    listed.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
+    quiet_option(listed)
     shown = verb("inspect", inspect, "show volumes whole")
     shown.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}} {{.Labels}}'")
     shown.add_argument("name", nargs="+")
@@ -55,14 +57,14 @@ def ls(options: Namespace) -> int:
     with opened(options) as (runtime, _):
         found = runtime.volumes_there()
     if options.format:
-        rows = [_fields(item) for item, _ in found]
-        print(formatted(options.format, rows, ("Driver", "Name")))
+        say(formatted(options.format, [_fields(item) for item, _ in found], ("Driver", "Name")))
         return 0
-    lines = []
-    for item, users in found:
-        columns = (f"{item.id.name:<40}", f"{item.project or '-':<20}", ", ".join(users) or "unused", *item.defects)
-        lines.append(" ".join(columns))
-    _print(options, [_as_json(item, users) for item, users in found], "\n".join(lines))
+    rows = [
+        (item.id.name, item.project or "-", ", ".join(users) or "unused", "; ".join(item.defects))
+        for item, users in found
+    ]
+    data = [_as_json(item, users) for item, users in found]
+    show_list(options, data, ("NAME", "PROJECT", "USED BY", "DEFECTS"), rows)
     return 0
 
 
@@ -87,9 +89,9 @@ def rm(options: Namespace) -> int:
         for name in options.name:
             if found[name]:
                 users = ", ".join(found[name])
-                raise ConflictError(f"volume {name} is used by containers {users}", hint="remove those first")
+                raise InUseError(f"volume {name} is used by containers {users}", hint="remove those first")
         remove(Kind.VOLUME, options.name, runtime)
-    _print(options, {"removed": options.name}, "\n".join(options.name))
+    show(options, {"removed": options.name}, "\n".join(options.name))
     return 0
 
 
@@ -101,7 +103,8 @@ def prune(options: Namespace) -> int:
         if unused and not options.dry_run:
             _confirm(options, unused)
             remove(Kind.VOLUME, unused, runtime)
-    _print(options, {"removed": [] if options.dry_run else unused, "unused": unused}, "\n".join(unused))
+    text = printable_lines("\n".join(unused)) or "Nothing to remove."
+    show(options, {"removed": [] if options.dry_run else unused, "unused": unused}, text)
     return 0
 
 
@@ -157,10 +160,3 @@ def _fields(item: Observed) -> dict[str, Any]:
     assert isinstance(declared, Volume)
     own = {"Name": declared.name, "Driver": "local", "Scope": "local"}
     return {**own, "Labels": dict(declared.labels), "Options": dict(declared.driver_opts)}
-
-
-def _print(options: Namespace, data: Any, text: str) -> None:
-    if options.json:
-        print(json.dumps(data))
-    elif text:
-        print(printable_lines(text))

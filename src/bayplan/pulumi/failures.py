@@ -10,12 +10,19 @@ from bayplan.errors import BayplanError, UnavailableError
 
 
 class RefusedError(BayplanError):
-    """The engine said no, or failed: its sentence, and the last output of what failed."""
+    """The engine said no, or failed: its sentence, and the last output of what failed.
+
+    ``type`` names the error of ``bayplan.errors`` that it was there; empty when an older bridge does not say.
+    """
+
+    type = ""
 
     @classmethod
     def of(cls, failure: Mapping[str, Any]) -> RefusedError:
         """From a failure as the bridge has it; where and what next stand in its sentence already."""
-        return cls(str(failure.get("msg")), output=str(failure.get("output") or ""))
+        found = cls(str(failure.get("msg")), output=str(failure.get("output") or ""))
+        found.type = str(failure.get("type") or "")
+        return found
 
 
 def told(error: BayplanError) -> str:

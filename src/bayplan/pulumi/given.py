@@ -140,7 +140,9 @@ class OfRegistryImage(Model):
         description="Image on the host that is pushed; the name when unset. The reference of an Image tells changes.",
     )
     keep_remotely: Annotated[bool, NO_CHANGE] = Field(
-        True, description="Leave it in the registry when the resource is deleted."
+        True,
+        description="Leave it in the registry when the resource is deleted; else its manifest is deleted there, and"
+        " with it every tag of the repository that means the same. A registry may refuse it.",
     )
 
 

@@ -20,6 +20,7 @@ _WORD = re.compile(r"_([a-z0-9])")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+@functools.cache
 def camel(name: str) -> str:
     """The property of a field: ``host_ip`` is ``hostIp``."""
     return _WORD.sub(lambda found: found[1].upper(), name)

@@ -24,6 +24,8 @@ class Session:
         self.directory = directory
         """Where relative paths of the program are."""
         self.connection = Connection(place, warn)
+        self.clears = self.is_away = False
+        """Whether a Diff has found something that goes before its successor is made; a preview the host to be away."""
         self._batches, self._sending = Batches(self.connection), threading.Lock()
 
     @property

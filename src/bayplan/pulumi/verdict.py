@@ -91,9 +91,8 @@ def of_inputs(shape: Shape, olds: Mapping[str, Any], news: Mapping[str, Any]) ->
     """Inputs that no plan compares, and ones that are not known yet."""
     verdict = Verdict()
     for name in sorted({*olds, *news}):
-        replaces = shape.change(name) is Change.RECREATE
         for place, way in _differing(*_alike(olds.get(name), news.get(name)), (name,)):
-            verdict.add(names.path(shape.fields, place), way, replaces=replaces)
+            verdict.add(names.path(shape.fields, place), way, replaces=shape.change(name) is Change.RECREATE)
     return verdict
 
 

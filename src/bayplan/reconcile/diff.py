@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from bayplan.models import Change, Container, ImageReference, Kind, Resource, comparable_fields, is_sensitive
 from bayplan.models.secret import may_be_secret
 from bayplan.reconcile.plan import FieldChange
+from bayplan.reconcile.reasons import DRIFT, EDITED, IMAGE, REMOVED
 from bayplan.runtime.protocol import Facts, Observed
 
 _UNORDERED = frozenset(
@@ -23,7 +24,6 @@ _UNORDERED = frozenset(
     | {"expose", "devices", "cdi_devices", "device_cgroup_rules"}
 )
 MASK = "********"
-DRIFT = "drift: the host no longer has what was applied"
 
 
 def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldChange, ...]:
@@ -37,7 +37,7 @@ def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldC
         if _unset(wanted) and (observed.declared is None or _unset(last)):
             # Never declared: left alone on engines that show effective values; ours shows the declaration itself.
             continue
-        if _canonical(name, wanted) == _canonical(name, actual):
+        if canonical(name, wanted) == canonical(name, actual):
             continue
         if desired.kind is Kind.CONTAINER and change is Change.IN_PLACE and not _in_place(name, wanted, actual, facts):
             change = Change.RECREATE  # noqa: PLW2901 - this engine cannot do it milder
@@ -82,14 +82,15 @@ def _unset(value: Any) -> bool:
     return value is None or value in ((), {})
 
 
-def _canonical(name: str, value: Any) -> Any:
-    """The same for every spelling of a value, and every order of what has none."""
+def canonical(name: str, value: Any) -> Any:
+    """A value of a field: the same for every spelling of a value, and every order of what has none."""
     shown = plain(value)
     if name == "image" and shown:
         return _whole_reference(shown)
     if name == "networks" and isinstance(shown, list):
         # The order of networks says which is the way out; that of names on one says nothing.
-        return [{**item, **{part: sorted(item[part]) for part in ("aliases", "link_local_ips")}} for item in shown]
+        unordered = {"aliases", "link_local_ips"}  # a service's network has no addresses of its own
+        return [{key: sorted(part) if key in unordered else part for key, part in item.items()} for item in shown]
     if name == "mounts" and isinstance(shown, list):
         # What the image asks for changes with the image, and is no field of the declaration.
         shown = [item for item in shown if not item.get("of_image")]
@@ -109,10 +110,10 @@ def _whole_reference(text: str) -> str:
 
 def _reason(name: str, wanted: Any, actual: Any, last: Any, *, known: bool) -> str:
     if _unset(wanted):
-        return "removed from the declaration; goes back to its default"
-    if known and _canonical(name, wanted) == _canonical(name, last):
+        return REMOVED
+    if known and canonical(name, wanted) == canonical(name, last):
         return DRIFT
-    return "the declaration changed" if known else "differs from what was found on the host"
+    return EDITED if known else "differs from what was found on the host"
 
 
 def _entries(
@@ -145,6 +146,4 @@ def image_change(desired: Container, observed: Observed, digest: str, why: str) 
     """The entry for a container whose image's digest moved (same reference, other content)."""
     if not digest or digest == observed.image_digest:
         return None
-    return FieldChange(
-        path="image.digest", before=observed.image_digest or None, after=digest, why=why, how=Change.RECREATE
-    )
+    return FieldChange(path=IMAGE, before=observed.image_digest or None, after=digest, why=why, how=Change.RECREATE)

@@ -80,7 +80,7 @@ class Executor:
                 self._restart(step)
             case Action.RECREATE:
                 self._recreate(step)
-            case Action.CREATE | Action.PULL | Action.BUILD:
+            case Action.CREATE | Action.PULL | Action.BUILD | Action.TAG:
                 self._create(step)
 
     def _restart(self, step: Step) -> None:

@@ -34,6 +34,7 @@ class Action(StrEnum):
 
     PULL = "pull"
     BUILD = "build"
+    TAG = "tag"
     CREATE = "create"
     UPDATE = "update"
     HEAL = "heal"
@@ -138,6 +139,9 @@ class Plan(Holder):
     """All that a project declares, when the plan is for all of it: what a generation is made from."""
     snapshot: Any = Field(None, exclude=True, repr=False)
     """What was observed (``Snapshot``)."""
+    meanwhile: str = Field(
+        "", description="Who was changing the project as it was planned, and what for: what was seen may be half done."
+    )
     note: str = Field("", description="What it is beside an apply of a declaration, such as a rollback.")
 
     @computed_field(description="Whether an apply would do anything on the host.")  # type: ignore[prop-decorator]

@@ -79,18 +79,21 @@ def _images(stack: Stack, runtime: Runtime, pinned: Mapping[str, str]) -> dict[s
     names = tuple(item.id for item in stack.images if item.name in pinned)
     here = runtime.observe(Scope(names=names)) if names else Snapshot()
     return {
-        item.name: _pinned(item.name, pinned[item.name], here.get(item.id))
+        item.name: _pinned(item.name, pinned[item.name], here.get(item.id), runtime)
         if item.name in pinned
         else _resolved(item, runtime)
         for item in stack.images
     }
 
 
-def _pinned(name: str, digest: str, here: Observed | None) -> ResolvedImage:
+def _pinned(name: str, digest: str, here: Observed | None, runtime: Runtime) -> ResolvedImage:
     """An image at a digest that was chosen before: nobody is asked what its name means."""
     present = here is not None and here.image_digest == digest
-    why = "" if present else "its name has to mean another image" if here else "not on the host"
-    return ResolvedImage(name=name, digest=digest, present=present, origin=ImageOrigin.LOCAL, why=why)
+    why = "" if present else "its name has to mean another image" if here else "its name is not on the host"
+    kept = present or runtime.image_verbs.has(name, digest)
+    origin = ImageOrigin.LOCAL if kept else ImageOrigin.REGISTRY
+    why = why if kept else "the image of then is not on the host"
+    return ResolvedImage(name=name, digest=digest, present=present, origin=origin, why=why)
 
 
 def _resolved(image: Image, runtime: Runtime) -> ResolvedImage:

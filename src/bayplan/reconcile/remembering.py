@@ -15,8 +15,8 @@ from pathlib import Path
 from bayplan.errors import BayplanError
 from bayplan.models import Kind, ResourceId
 from bayplan.reconcile.basis import fingerprint
-from bayplan.reconcile.diff import DRIFT
 from bayplan.reconcile.plan import Action, Plan
+from bayplan.reconcile.reasons import DRIFT
 from bayplan.reconcile.render import summary
 from bayplan.record import engines
 from bayplan.record.generations import Generation, Generations, contents_of, now, without_secrets

@@ -8,6 +8,7 @@ from bayplan.errors import ConflictError
 from bayplan.models import Container, Kind, ResourceId, Stack, VolumeMount, labels
 from bayplan.reconcile.graph import needs_first, removal_order, uses
 from bayplan.reconcile.plan import Action, Step, service_of
+from bayplan.reconcile.reasons import UNDECLARED
 from bayplan.runtime.protocol import Observed, Scope, Snapshot
 
 _LEFT_LAST = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.NODE})
@@ -34,11 +35,11 @@ def doomed(
             if item.id.name in of_images or _is_one_off(item):
                 continue
             if not orphans and item.actual.kind not in (Kind.VOLUME, Kind.IMAGE):
-                kept.append(f"{item.id} is no longer declared, and orphans stay")
+                kept.append(f"{item.id} is {UNDECLARED}, and orphans stay")
             elif item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
-                kept.append(f"{item.id} is no longer declared; data is never removed unasked")
+                kept.append(f"{item.id} is {UNDECLARED}; data is never removed unasked")
             else:
-                found[item.id] = "no longer declared"
+                found[item.id] = UNDECLARED
     return found, kept
 
 

@@ -14,6 +14,7 @@ _SIGN = {
     Action.CREATE: "+",
     Action.PULL: "+",
     Action.BUILD: "+",
+    Action.TAG: "~",
     Action.DELETE: "-",
     Action.RECREATE: "±",
     Action.UPDATE: "~",
@@ -27,7 +28,7 @@ _TONE = {
     Action.DELETE: Tone.REMOVED,
     Action.RECREATE: Tone.REPLACED,
     **dict.fromkeys((Action.CREATE, Action.PULL, Action.BUILD), Tone.MADE),
-    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART), Tone.CHANGED),
+    **dict.fromkeys((Action.UPDATE, Action.HEAL, Action.RESTART, Action.TAG), Tone.CHANGED),
     **dict.fromkeys((Action.START, Action.STOP), Tone.TURNED),
 }
 _ORDER = tuple(Kind)
@@ -37,12 +38,18 @@ _NO_CAUSES: Mapping[ResourceId, Sequence[str]] = {}
 def as_text(plan: Plan, style: Style = PLAIN) -> str:
     """The plan for a terminal: what changes by service and kind, with reasons, fields and risks; counts at the end."""
     if not plan.changed:
-        return "\n".join([*_asides(plan, style), f"Nothing to do: {len(plan.unchanged)} resources are as declared."])
+        return "\n".join([*_asides(plan, style), f"Nothing to do: {_as_it_is(len(plan.unchanged))}."])
     head = escaped(f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):")
     risks = sum(len(step.risks) for step in plan.steps)
     marked = f" {risks} risk{'s' * (risks != 1)}, marked with !." if risks else ""
     end = style.paint(Tone.HEADING, summary(plan)) + style.paint(Tone.RISK, marked)
     return "\n".join([head, "", steps_text(plan, style), "", *_asides(plan, style), end])
+
+
+def _as_it_is(count: int) -> str:
+    if not count:
+        return "there is nothing to remove"
+    return f"{count} resources are as declared" if count > 1 else "1 resource is as declared"
 
 
 def steps_text(plan: Plan, style: Style = PLAIN, causes: Mapping[ResourceId, Sequence[str]] = _NO_CAUSES) -> str:
@@ -119,6 +126,13 @@ def field_lines(item: FieldChange) -> list[str]:
     return [escaped(f"{path}: {before} -> {after}") for path, before, after in readable.rows(item)]
 
 
+def meanwhile(plan: Plan) -> list[str]:
+    """A line on who changes the project meanwhile; none when nobody does."""
+    if not plan.meanwhile:
+        return []
+    return [escaped(f"Note: another change of it is running ({plan.meanwhile}): what is shown may be half done.")]
+
+
 def _asides(plan: Plan, style: Style) -> list[str]:
     noted = [
         f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
@@ -127,4 +141,4 @@ def _asides(plan: Plan, style: Style) -> list[str]:
         for note in plan.noted
     ]
     warned = (style.paint(Tone.RISK, f"Warning: {sentence}.") for sentence in plan.warnings)
-    return [*map(escaped, noted), *warned, *(escaped(f"Kept: {sentence}.") for sentence in plan.kept)]
+    return [*meanwhile(plan), *map(escaped, noted), *warned, *(escaped(f"Kept: {sentence}.") for sentence in plan.kept)]

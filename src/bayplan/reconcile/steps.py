@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from bayplan.errors import ConflictError, NotFoundError
@@ -11,9 +11,15 @@ from bayplan.reconcile.diff import compare, image_change
 from bayplan.reconcile.graph import uses
 from bayplan.reconcile.lots import starts_first
 from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait, service_of
+from bayplan.reconcile.reasons import ABSENT, joined
 from bayplan.reconcile.risks import risk_of_change, risk_of_two, risks_of
-from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
+from bayplan.runtime.protocol import LIVE, Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
+_ACTION_FOR = {
+    ImageOrigin.BUILD: Action.BUILD,
+    ImageOrigin.REGISTRY: Action.PULL,
+    ImageOrigin.LOCAL: Action.TAG,
+}
 _ACTION_OF = {Change.IN_PLACE: Action.UPDATE, Change.RESTART: Action.RESTART, Change.RECREATE: Action.RECREATE}
 
 
@@ -64,14 +70,7 @@ class Steps:
         how: Change = Change.NONE,
     ) -> Step:
         """A step with its risks, and what it waits for."""
-        changing = risk_of_change(how) if resource.kind in (Kind.CONTAINER, Kind.SERVICE) else ()
-        if (
-            isinstance(resource, Container)
-            and how is Change.RECREATE
-            and starts_first(resource, backwards=self.backwards)
-        ):
-            changing = risk_of_two(resource)
-        risks = (*risks_of(resource), *changing)
+        risks = (*risks_of(resource), *self._risks_of_change(resource, how))
         waits = self._waits(resource) if action is not Action.HEAL else ()
         desired = resource.model_copy()
         return Step(
@@ -87,6 +86,17 @@ class Steps:
             desired=desired,
         )
 
+    def _risks_of_change(self, resource: Resource, how: Change) -> Iterable[str]:
+        """What a change takes from those who use a resource: nothing of a container that does not run."""
+        if resource.kind is Kind.SERVICE:
+            return risk_of_change(how)
+        there = self.snapshot.get(resource.id)
+        if not isinstance(resource, Container) or there is None or there.status.state not in LIVE:
+            return ()
+        if how is Change.RECREATE and starts_first(resource, backwards=self.backwards):
+            return risk_of_two(resource)
+        return risk_of_change(how)
+
     def _step(self, resource: Resource) -> Step | None:
         if resource.kind is Kind.IMAGE:
             return self._image_step(resource)
@@ -96,7 +106,7 @@ class Steps:
                 raise NotFoundError(f"external {resource.id} does not exist", hint="create it, or drop `external`")
             return None
         if observed is None:
-            return self.make(resource, Action.CREATE, "declared, not on the host")
+            return self.make(resource, Action.CREATE, ABSENT)
         observed = self.runtime.aligned(resource, observed)
         changes = self._changes(resource, observed)
         self._check_owner(resource, observed, changes)
@@ -132,7 +142,7 @@ class Steps:
         asked = [self.forced[resource.id]] if resource.id in self.forced else []
         ways = (*(item.how for item in changing), *defects, *asked)
         heaviest = max(ways, key=lambda how: how.weight, default=Change.NONE)
-        reasons = sorted({item.why for item in changing})
+        reasons = [said] if (said := joined(changes)) else []
         if asked:
             reasons.append(f"{_ACTION_OF[asked[0]].value} was asked for")
         if observed.defects:
@@ -171,7 +181,7 @@ class Steps:
         resolved = self.images[resource.name]
         if resolved.present or not self.facts.keeps_images:
             return None
-        action = Action.BUILD if resolved.origin is ImageOrigin.BUILD else Action.PULL
+        action = _ACTION_FOR[resolved.origin]
         return self.make(resolved.pinned or resource, action, resolved.why or "not on the host")
 
     def _turn(self, container: Resource, observed: Observed) -> tuple[Action, str] | None:
@@ -180,8 +190,7 @@ class Steps:
         if not isinstance(container, Container):
             return None
         if container.id in self.stopped:
-            running = status.state in (State.RUNNING, State.PAUSED, State.RESTARTING)
-            return (Action.STOP, "declared stopped, is running") if running else None
+            return (Action.STOP, "declared stopped, is running") if status.state in LIVE else None
         if status.state in (State.RUNNING, State.PAUSED):
             return self._freezing(container, frozen=status.state is State.PAUSED)
         if status.state not in (State.EXITED, State.CREATED):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bayplan.models import Container, Image, Stack
+from bayplan.reconcile import reasons
 from bayplan.reconcile.generations import granted_to
 from bayplan.reconcile.outcome import Outcome
 from bayplan.reconcile.plan import Plan, Step
@@ -34,6 +35,7 @@ def plan(failed: Plan, outcome: Outcome, runtime: Runtime) -> Plan:
     )
     scope = Scope(names=tuple(item.id for item in before.values()))
     made = make_plan(stack, runtime, scope=scope, pinned=pins, backwards=True)
+    made = reasons.not_edited(made, stack, "goes back to what ran before")
     return made.model_copy(update={"note": f"rollback of {', '.join(names)}"})
 
 

@@ -15,9 +15,8 @@ from bayplan.models import Container, Duration, Endpoint, Kind, ResourceId, Volu
 from bayplan.reconcile.graph import namespace_owners
 from bayplan.reconcile.renamed import generated_name
 from bayplan.record.journal import Journal
-from bayplan.runtime.protocol import Observed, Runtime, Scope, Snapshot, State
+from bayplan.runtime.protocol import LIVE, Observed, Runtime, Scope, Snapshot
 
-LIVE = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
 _ENDING = frozenset({"stop", "kill", "remove"})
 
 

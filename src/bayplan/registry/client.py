@@ -151,7 +151,8 @@ class RegistryClient:
         # Where one place answered that it has no such image, that others cannot be reached is the lesser news.
         missing = [error for error in failures if isinstance(error, NotFoundError)]
         if missing and len(missing) < len(failures):
-            missing[0].hint += f"; elsewhere: {failures[-1]}"
+            other = next(error for error in reversed(failures) if not isinstance(error, NotFoundError))
+            missing[0].hint += f"; {other.where or ref.registry} did not answer"
         raise (missing or failures[-1:])[0]
 
     def endpoints(self, ref: ImageReference) -> tuple[Endpoint, ...]:
@@ -166,8 +167,9 @@ class RegistryClient:
             return response
         if response.status in (401, 403, 404):
             response.close()
-            denied = "" if response.status == 404 else " or access is denied"
-            hint = "check the spelling of name and tag, or log in to the registry"
+            found = response.status == 404
+            denied = "" if found else " or access is denied"
+            hint = "check its name and tag" + ("" if found else f", or `bayplan login {end.host}`")
             raise NotFoundError(f"image {ref} does not exist{denied}", where=f"registry {end.host}", hint=hint)
         raise failure(response, str(ref), end.host)
 

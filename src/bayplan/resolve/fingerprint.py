@@ -50,7 +50,7 @@ def rule_for(path: str, allowed: Sequence[Allowance]) -> Allowance | None:
 
 @cache
 def _pattern(text: str) -> re.Pattern[str]:
-    """A rule's places: ``*`` is any name, ``**`` any number of them; all below a place is meant too."""
+    """A rule's places: ``*`` is any name, ``**`` one or more of them; all below a place is meant too."""
     parts = {"**": ".+", "*": r"[^.]+"}
     pieces = re.split(r"(\*\*|\*)", _spelled(text))
     return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces) + r"(\..*)?", re.DOTALL)

@@ -141,6 +141,9 @@ class ImageVerbs(Protocol):
     def diff(self, container: str) -> Iterator[tuple[str, str]]:
         """What a container changed: ``A`` added, ``C`` changed or ``D`` deleted, and the absolute path."""
 
+    def has(self, name: str, digest: str) -> bool:
+        """Whether the image of a digest is there, so that a pull of just that gives it the name and fetches nothing."""
+
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """Keep these images for an owner, instead of those it kept before, though no name or container needs them."""
 

@@ -44,6 +44,10 @@ class State(StrEnum):
     """Recorded, but a part of it is missing in the kernel or on disk; ``Observed.defects`` says what."""
 
 
+LIVE = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
+"""States of a container that somebody may be using."""
+
+
 class Health(StrEnum):
     """Outcome of the health checks so far."""
 
@@ -124,7 +128,8 @@ class ResolvedImage(Model):
     """What a declared image stands for right now; found by reading only.
 
     ``digest`` is that of the platform's manifest, or ``fingerprint:<hex>`` for a build that has yet to run.
-    ``present`` says whether the host already has it whole. ``size_bytes`` is what a pull would transfer (0: unknown).
+    ``present`` says whether the host already has it whole and under this name; one that is not, and is ``LOCAL``, lacks
+    the name alone. ``size_bytes`` is what a pull would transfer (0: unknown).
     """
 
     name: str

@@ -131,6 +131,7 @@ def test_an_image_that_others_run_from_is_not_removed_with_a_project(core, tmp_p
     [
         (("pull", "http://x/y"), "'http:' is not a registry host"),
         (("pull", "127.0.0.1:1/x@sha256:zz"), "a digest is sha256"),
+        (("--project-directory", "/nonexistent", "plan"), "--project-directory /nonexistent: is no directory"),
         (("apply", "--lock-timeout", "soon"), "--lock-timeout: not a duration"),
         (("apply", "--lock-timeout", "9" * 30 + "h"), "--lock-timeout: .* is too long"),
         (("kill", "-s", "\u00b2", "a"), "no container of a|unknown signal"),

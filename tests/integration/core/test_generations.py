@@ -77,7 +77,10 @@ def test_a_rollback_brings_back_declaration_and_image_though_nothing_else_has_it
     assert said(past) == "version 2"
     past("image", "prune", "--all")  # the first image has no name and no container any more
     shown = past("rollback", "--dry-run")
-    assert "± re-create container past-web-1" in shown
+    assert "± re-create container past-web-1: goes back to generation 1\n" in shown
+    # It is here, and only its name means another one: nothing is pulled.
+    assert "~ tag       image lab/busybox: its name has to mean another image" in shown
+    assert "to pull" not in shown
     assert said(past) == "version 2"
     assert "environment[GREETING]: 'bonjour' -> 'hello'" in past("rollback")
     assert said(past) == "version 1"

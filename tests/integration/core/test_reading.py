@@ -1,9 +1,12 @@
 """What only looks leaves no trace: on a host that Bayplan has never changed, nothing of it comes to be."""
 
+import json
 import os
 import subprocess
 
 import pytest
+
+from bayplan.system.files import locked
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 STACK = """
@@ -79,3 +82,19 @@ def found(project):
     }
     command = ["nft", "list", "table", "inet", project.settings.nft_table]
     return roots, subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def test_a_look_names_the_change_that_runs_meanwhile(project):
+    project.file.write_text(STACK.replace("127.0.0.1:9/none", "lab/busybox").replace("pull_policy: never, ", ""))
+    purpose = "apply of untouched"
+    with locked(project.state / "lock", purpose):
+        who = f"process {os.getpid()}, {purpose}"
+        assert (
+            project("plan").partition("Note: ")[2].startswith(f"another change of it is running ({who}): what is shown")
+        )
+        assert json.loads(project("plan", "--json"))["meanwhile"] == who
+    with locked(project.state / "lock", "apply of another"):
+        assert json.loads(project("plan", "--json"))["meanwhile"] == ""
+    project("apply")
+    with locked(project.state / "lock", purpose):
+        assert project("drift").splitlines()[0].startswith(f"Note: another change of it is running ({who})")

@@ -131,3 +131,12 @@ def test_every_apply_does_exactly_what_was_planned(shop):
     applied = shop.call("apply", "--json", GREETING="Ahoy")
     assert sorted(applied["done"]) == sorted(steps(planned))
     assert "berth" in shop.answer()
+
+
+def test_the_lab_s_nginx_serves_a_page_as_the_public_one_does(shop):
+    service = f'{{image: "nginx:stable", ports: ["127.0.0.1:{shop.port}:80"]}}'
+    (shop.project / "compose.yaml").write_text(f"name: shop\nservices: {{web: {service}}}\n")
+    shop.call("apply")
+    with urllib.request.urlopen(f"http://127.0.0.1:{shop.port}/", timeout=5) as reply:
+        assert b"Welcome to nginx!" in reply.read()
+    assert "GET / HTTP" in shop.call("logs")

@@ -54,6 +54,44 @@ def test_push_pull_and_ask(core, registry):
     assert pulumi.process.returncode == 0
 
 
+def _served(core, host):
+    conf = core.state / "registries.conf"
+    conf.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+    return plugin({**core.configuration, "registriesConf": json.dumps([str(conf)])})
+
+
+def test_what_is_not_to_be_kept_is_deleted_there_and_nothing_else(core, monkeypatch):
+    monkeypatch.setenv("REGISTRY_STORAGE_DELETE_ENABLED", "true")
+    with contextlib.contextmanager(serve)(core.state) as host, _served(core, host) as pulumi:
+        name = f"{host}/team/web:1"
+        inputs = pulumi.checked("RegistryImage", {"name": name, "source": "lab/busybox", "keepRemotely": False})
+        id_, first = pulumi.create("RegistryImage", inputs)
+        kept = pulumi.checked("RegistryImage", {"name": f"{host}/team/kept:1", "source": "lab/busybox"})
+        kept_id, kept_state = pulumi.create("RegistryImage", kept)
+        _, other = _rebuilt(pulumi, core)
+        second = pulumi.update("RegistryImage", id_, inputs, first, {**inputs, "source": other["reference"]})
+        pulumi.delete("RegistryImage", id_, first)  # the name means another image by now
+        assert pulumi.read("RegistryImage", id_, inputs, second)[1]["digest"] == other["digest"]
+        for _ in range(2):  # gone already is no error
+            pulumi.delete("RegistryImage", id_, second)
+            assert pulumi.read("RegistryImage", id_, inputs, second) is None
+        pulumi.delete("RegistryImage", kept_id, kept_state)
+        assert pulumi.read("RegistryImage", kept_id, kept, kept_state)[1] == kept_state
+
+
+def test_a_registry_that_deletes_nothing_says_so(core):
+    with contextlib.contextmanager(serve)(core.state) as host, _served(core, host) as pulumi:
+        name = f"{host}/team/web:1"
+        inputs = pulumi.checked("RegistryImage", {"name": name, "source": "lab/busybox", "keepRemotely": False})
+        id_, state = pulumi.create("RegistryImage", inputs)
+        with pytest.raises(CallError) as refused:
+            pulumi.delete("RegistryImage", id_, state)
+        said = f"image {name} is not deleted: the registry refused it with 405: UNSUPPORTED"
+        assert said in refused.value.text
+        assert "storage.delete.enabled" in refused.value.text
+        pulumi.delete("RegistryImage", id_, {**state, "keepRemotely": True})
+
+
 def _rebuilt(pulumi, core):
     context = core.state / "context"
     context.mkdir()

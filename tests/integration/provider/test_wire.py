@@ -7,13 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2
+from pulumi.runtime.proto import engine_pb2, plugin_pb2, provider_pb2
 
 import bayplan
 from bayplan import __version__
@@ -129,28 +127,46 @@ def test_a_host_that_is_not_there():
 
 
 @host
-def test_warnings_reach_the_engine(core):
-    said = []
-
-    class Engine(engine_pb2_grpc.EngineServicer):
-        def Log(self, request, context):  # noqa: N802 - a name of the service
-            said.append((request.severity, request.message))
-            return Empty()
-
-    server = grpc.server(ThreadPoolExecutor(1))
-    engine_pb2_grpc.add_EngineServicer_to_server(Engine(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        service = {"image": "lab/busybox", "network_mode": "none", "command": ["echo", "${NOT_SET_HERE}"]}
-        definition = {"services": {"web": service}}
-        with plugin(core.configuration, argv=[*PLUGIN, "--tracing", "x", f"127.0.0.1:{port}"]) as started:
-            for _ in range(2):
-                started.invoke("getPlan", {"project": "shop", "definition": definition})
-    finally:
-        server.stop(None)
-    ((severity, sentence),) = said
+def test_warnings_reach_the_engine(core, engine):
+    service = {"image": "lab/busybox", "network_mode": "none", "command": ["echo", "${NOT_SET_HERE}"]}
+    definition = {"services": {"web": service}}
+    with plugin(core.configuration, argv=[*PLUGIN, "--tracing", "x", engine.address]) as started:
+        for _ in range(2):
+            started.invoke("getPlan", {"project": "shop", "definition": definition})
+    ((severity, sentence),) = engine.said
     assert (severity, "NOT_SET_HERE" in sentence) == (engine_pb2.WARNING, True)
+
+
+@host
+def test_a_preview_of_a_create_says_what_the_host_would_refuse(core, engine):
+    with plugin(core.configuration, argv=[*PLUGIN, engine.address]) as started:
+        unfit = started.checked("Container", {**SLEEP, "runtime": "kata"})
+        with pytest.raises(CallError, match="containers of this core are run by crun"):
+            started.create("Container", unfit, preview=True)
+        later = started.checked("Container", {"image": "lab/later", "networks": [{"network": "made-before-it"}]})
+        assert started.create("Container", later, preview=True)[1]["state"] is UNKNOWN
+        unknown = {**unfit, "image": UNKNOWN}  # what is not known yet is not judged
+        assert started.create("Container", unknown, preview=True)[1]["state"] is UNKNOWN
+
+        wanted = {"driver": "bridge", "subnet": "10.219.77.0/24", "name": "one"}
+        inputs = started.checked("Network", wanted)
+        id_, state = started.create("Network", inputs)
+        other = started.checked("Network", {**wanted, "name": "two"})
+        assert engine.said == []
+        assert started.create("Network", other, preview=True)[0] == "two"
+        ((severity, sentence),) = engine.said
+        assert severity == engine_pb2.WARNING
+        assert sentence.startswith("not possible on the host as it is now: ")
+        assert "10.219.77.0/24" in sentence
+
+        # The one that is in the way goes first: it is replaced.
+        internal = {**inputs, "internal": True}
+        found = started.diff("Network", id_, inputs, state, internal)
+        assert (list(found.replaces), found.deleteBeforeReplace) == (["internal"], True)
+        engine.said.clear()
+        moved = {**other, "subnet": "10.219.77.0/25"}
+        assert started.create("Network", moved, preview=True)[0] == "two"
+        assert engine.said == []
 
 
 def test_a_bridge_that_is_older_is_refused(tmp_path):

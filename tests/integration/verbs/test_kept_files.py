@@ -56,7 +56,8 @@ def test_modes_names_and_removal(bayplan, kept, tmp_path):
     assert stat.S_IMODE((kept / "secrets").stat().st_mode) == 0o700
     assert stat.S_IMODE((kept / "secrets/one").stat().st_mode) == 0o600
     assert bayplan("secret", "ls", "--json") == [{"name": "one", "size_bytes": 9}]
-    assert bayplan("config", "ls") == "two\n"
+    assert bayplan("config", "ls") == "NAME   BYTES\ntwo    9\n"
+    assert bayplan("config", "ls", "-q") == "two\n"
     for name in ("../x", ".x", "a/b", ""):
         assert "is no name" in bayplan("secret", "create", name, stdin="", code=2)
     assert "does not exist" in bayplan("secret", "rm", "one", "none", code=2)

@@ -80,3 +80,32 @@ def test_inspect_has_dockers_shape_and_no_secret(bayplan):
     bayplan("kill")
     (found,) = bayplan("inspect", "app", "--json")
     assert (found["State"]["Status"], found["State"]["ExitCode"], found["State"]["Pid"]) == ("exited", 137, 0)
+
+
+LISTS = {
+    ("status",): "KIND   NAME   STATE   ADDRESSES   PORTS   NOTES",
+    ("ps",): "NAME   IMAGE   SERVICE   STATUS   PORTS",
+    ("volume", "ls"): "NAME   PROJECT   USED BY   DEFECTS",
+    ("network", "ls"): "NAME   PROJECT   SUBNETS   USED BY   DEFECTS",
+    ("secret", "ls"): "NAME   BYTES",
+}
+
+
+def test_lists_have_heads_also_when_they_are_empty_and_names_alone_when_asked(bayplan, tmp_path):
+    bayplan.environment["BAYPLAN_SECRETS_ROOT"] = str(tmp_path / "none")
+    for verb, head in LISTS.items():
+        assert bayplan(*verb) == f"{head}\n", verb
+        assert bayplan(*verb, "-q") == "", verb
+        assert bayplan(*verb, "--json") == [], verb
+    for kind in ("volume", "network"):
+        assert bayplan(kind, "ls", "--format", "{{.Name}}") == ""
+        assert bayplan(kind, "prune", "--dry-run") == "Nothing to remove.\n"
+    assert bayplan("image", "ls", "-q") == "lab/busybox:latest\n"
+    bayplan.file.write_text(COMPOSE)
+    bayplan("apply")
+    head, line = bayplan("volume", "ls").splitlines()
+    assert head.index("USED BY") == line.index("bpv-app-1")
+    assert bayplan("network", "ls", "-q") == "bpv_default\n"
+    assert bayplan("status", "-q").splitlines() == ["bpv_default", "bpv_data", "bpv-app-1"]
+    bayplan("kill")
+    assert "container bpv-app-1 is not running (start it first)" in bayplan("exec", "app", "true", code=2)

@@ -1,5 +1,6 @@
 """Drawings: the same of the same environment, with everything that is in it, and no name in it is markup."""
 
+import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bayplan import app
-from bayplan.app import drawing
+from bayplan.app import drawing, parts
 from bayplan.errors import UnsupportedError
 from bayplan.load.compose import load_text
 from bayplan.models import Container, Settings, Stack
@@ -59,6 +60,31 @@ def test_everything_of_the_environment_stands_in_it(drawn):
         assert part in text, part
     # The stopped one was asked to end, and what is yet to be made is no fault.
     assert not [ink for ink in drawing._STATES["broken"] if ink in text]
+
+
+def test_nodes_and_edges_have_the_same(tmp_path):
+    runtime = FakeRuntime()
+    app.converge(lambda: app.plan(load(TEXT), runtime), runtime, Settings(state_root=tmp_path))
+    runtime.stop("shop-db-1")
+    wanted = load(TEXT.replace("edge:1", "edge:2"))
+    found = parts.as_json("shop", app.status("shop", runtime), wanted, app.plan(wanted, runtime))
+    assert json.loads(json.dumps(found)) == found
+    nodes = {node["id"]: node for node in found["nodes"]}
+    assert list(nodes) == [
+        *(f"service {name}" for name in ("alone", "db", "edge", "web")),
+        *("network shop_back", "network shop_front", "volume shop_data"),
+    ]
+    assert (nodes["service edge"]["plan"], nodes["service edge"]["ports"]) == (
+        ["re-create"],
+        ["127.0.0.1:8080->80/tcp"],
+    )
+    assert (nodes["service web"]["state"], nodes["service db"]["plan"]) == ("2 running (healthy)", ["start"])
+    edges = [(edge["from"], edge["to"], edge["kind"]) for edge in found["edges"]]
+    assert ("service web", "service db", "depends_on") in edges
+    assert ("service web", "network shop_back", "network") in edges
+    (mounted,) = (edge for edge in found["edges"] if edge["kind"] == "volume")
+    assert (mounted["target"], mounted["read_only"]) == ("/var/lib/data", True)
+    assert all({edge["from"], edge["to"]} <= nodes.keys() for edge in found["edges"])
 
 
 def test_names_are_no_markup(tmp_path):

@@ -77,3 +77,15 @@ def test_the_way_back_is_planned_before_it_is_gone(ask):
     drift = ask("drift_info", options={"project_name": "shop"})
     assert (drift["changed"], drift["drifted"]) == (False, False)
     assert ask("stack_info", options={"project_name": "shop"})["healthy"] is True
+
+
+def test_a_project_src_that_is_not_there_is_named_as_that(ask, tmp_path):
+    """A Compose file of a directory above it is none of it."""
+    for name, said in (
+        ("gone", "project_src does not exist on this host"),
+        ("compose.yaml", "project_src is no directory"),
+    ):
+        (tmp_path / "compose.yaml").write_text("services: {web: {image: x}}")
+        response = ask("plan", stack={"project_src": str(tmp_path / name)})
+        assert response["failed"]
+        assert response["msg"].startswith(f"{tmp_path / name}: {said} (remote_src: false takes it from")

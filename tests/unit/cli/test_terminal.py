@@ -1,6 +1,6 @@
 from argparse import Namespace
 
-from bayplan.cli import volumes
+from bayplan.cli.common import show_list
 from bayplan.cli.main import _explain
 from bayplan.cli.progress import Ticker
 from bayplan.errors import RuntimeFailureError
@@ -22,5 +22,5 @@ def test_what_a_build_or_a_container_prints_does_not_steer_the_terminal(capsys):
 
 
 def test_a_list_of_names_keeps_its_lines(capsys):
-    volumes._print(Namespace(json=False), [], f"one\n{STEERING}")
-    assert capsys.readouterr().out.split("\n") == ["one", "\ufffd]0;title\ufffddone", ""]
+    show_list(Namespace(json=False), [], ("NAME",), [("one",), (STEERING,)])
+    assert capsys.readouterr().out.split("\n") == ["NAME", "one", "\ufffd]0;title\ufffddone", ""]

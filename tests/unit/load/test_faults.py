@@ -1,4 +1,4 @@
-"""Bad input: each fault one clear error at its line, and nothing read past it."""
+"""Bad input: each fault a clear line that says where, all of a file at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.errors import DeclarationError, Location, NotBuiltYetError
+from bayplan.errors import DeclarationError, Location, ManyFaultsError, NotBuiltYetError
 from bayplan.load.compose import find_files, load_stack, load_text
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -86,6 +86,52 @@ def test_fault_is_named_at_its_line(name: str, tmp_path: Path) -> None:
     assert caught.value.where.file == "c.yaml"
     if line:
         assert caught.value.where.line == line
+
+
+SEVERAL = """\
+services:
+  web:
+    image: UPPER/Case
+    portz: ["80:80"]
+    privileged: maybe
+    stop_signal: SIGFOO
+    networks: [gone]
+    volumes: ["nowhere:/data"]
+    depends_on: [none]
+    cpus: many
+  db:
+    image: x
+    isolation: hyperv
+    cap_add: [NO_SUCH]
+    networks: [n]
+networks:
+  n: {driver: overlay}
+"""
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    with pytest.raises(ManyFaultsError) as caught:
+        load_text(SEVERAL, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    head, *lines = str(caught.value).split("\n  ")
+    assert head == "11 faults:"
+    assert [int(line.split(":")[1]) for line in lines] == [3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 17]
+    assert all(line.startswith("c.yaml:") for line in lines)
+    assert "did you mean 'ports'" in lines[1]
+    assert str(caught.value.where) == "c.yaml:3"
+
+
+def test_variables_that_are_missing_are_told_at_once(tmp_path: Path) -> None:
+    text = "services:\n  a:\n    image: ${IMG:?}\n    user: ${USER_ID:?who}\n"
+    with pytest.raises(ManyFaultsError, match=r"2 faults:\n.*IMG.*\n.*USER_ID.*who"):
+        load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+
+
+def test_of_very_many_faults_the_rest_is_counted(tmp_path: Path) -> None:
+    text = "services:\n  a:\n    image: x\n" + "".join(f"    unknown{number}: 1\n" for number in range(30))
+    with pytest.raises(ManyFaultsError) as caught:
+        load_text(text, label="c.yaml", project_directory=tmp_path, project_name="p", environment={})
+    assert str(caught.value).splitlines()[-1] == "  and 10 more"
+    assert len(str(caught.value).splitlines()) == 22
 
 
 UNBUILT = ["logging: {driver: syslog}", "network_mode: bridge", "pre_start: []",

@@ -3,6 +3,10 @@
 import pulumi
 import pytest
 
+from bayplan.models import Allowance
+from bayplan.resolve import fingerprint
+from bayplan.resolve.fingerprint import rule_for
+
 DEFINITION = {
     "services": {
         "web": {"image": "lab/web:1", "environment": {"LEVEL": "info", "PRICE": "5$"}, "deploy": {"replicas": 1}},
@@ -123,18 +127,60 @@ def test_a_stack_that_is_no_environment_is_told_which_there_are(sdk, host):
         sdk.Environment("shop", definition=DEFINITION, environments={"dev": {}, "staging": {}})
 
 
+def test_a_rule_may_be_spelled_as_reports_do_it(sdk, host):
+    @pulumi.runtime.test
+    def program():
+        limits = {"deploy": {"resources": {"limits": {"memory": "1g"}}}}
+        environments = {"prod": {"services": {"web": limits, "db": {"mem_limit": "2g"}}}}
+        made = sdk.Environment(
+            "shop", definition=DEFINITION, environments=environments, allow=["services.*.resources.memory"]
+        )
+        seen.extend(one.rule for one in made.differences)
+
+    seen = []
+    program()
+    assert seen == ["services.*.resources.memory"] * 2
+
+
 @pytest.mark.parametrize(
-    ("rule", "place", "is_covered"),
+    ("rule", "place", "reported", "is_covered"),
     [
-        ("services.web", "services.web.image", True),
-        ("services.*.image", "services.web.image", True),
-        ("services.*.image", "services.web.build.image", False),
-        ("**.image", "services.web.image", True),
-        ("services.web.image", "services.web", False),
-        ("services.w", "services.web", False),
+        ("services.web", "services.web.image", None, True),
+        ("services.*.image", "services.web.image", None, True),
+        ("services.*.image", "services.web.build.image", None, False),
+        ("services.w", "services.web", None, False),
+        ("services.web.image", "services.web", None, False),
+        ("services.**.image", "services.web.image", None, True),
+        ("services.**.image", "services.image", None, False),
+        ("**.image", "services.web.image", None, True),
+        ("**.image", "image", None, False),
+        ("services.web-*.image", "services.web-blue.image", None, True),
+        ("services.web-*.image", "services.web-.image", None, False),
+        ("services.*.labels.*", "services.web.labels.com.example.tier", None, True),
+        ("services.*.labels.com.example", "services.web.labels.com.example.tier", None, True),
+        ("services.web.labels.*.tier", "services.web.labels.com.example.tier", None, False),
+        ("services.web.mem_limit", "services.web.mem_limit", "services.web.resources.memory", True),
+        ("services.*.cpus", "services.web.deploy.resources.limits.cpus", "services.web.resources.cpus", True),
+        (
+            "services.*.deploy.resources.limits.*",
+            "services.web.mem_limit",
+            "services.web.resources.memory",
+            True,
+        ),
+        ("services.*.resources", "services.web.cpus", "services.web.resources.cpus", True),
+        ("services.*.deploy", "services.web.cpus", "services.web.resources.cpus", False),
+        ("services.web.mounts", "services.web.volumes", "services.web.volumes./data", True),
+        ("networks.mounts", "networks.mounts.internal", None, True),
     ],
 )
-def test_rules_cover_places_and_all_below(sdk, rule, place, is_covered):
-    from pulumi_bayplan.components.environment import covers
+def test_rules_cover_what_they_cover_on_the_hosts(sdk, rule, place, reported, is_covered):
+    from pulumi_bayplan.components.rules import covers
 
-    assert covers(rule, place.split(".")) is is_covered
+    assert covers(rule, place) is is_covered
+    assert bool(rule_for(reported or place, [Allowance(path=rule)])) is is_covered
+
+
+def test_spellings_are_those_of_the_hosts(sdk):
+    from pulumi_bayplan.components.rules import ALIASES
+
+    assert ALIASES == fingerprint._ALIASES

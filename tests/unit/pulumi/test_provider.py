@@ -18,6 +18,7 @@ from bayplan.pulumi.place import Place
 from bayplan.pulumi.provider import Provider
 from bayplan.pulumi.servicer import Servicer
 from bayplan.pulumi.values import UNKNOWN, Secret, decode, encode
+from bayplan.system import connections
 
 URN = "urn:pulumi:dev::shop::bayplan:index:Container::web"
 
@@ -196,8 +197,9 @@ def test_what_is_half_made_is_told_with_what_there_is():
 
 
 def test_only_an_open_connection_of_an_own_user_is_heard(monkeypatch, tmp_path):
+    """By the tables, as on a kernel without inet_diag."""
     table, other = tmp_path / "tcp", tmp_path / "tcp6"
-    monkeypatch.setattr(peers, "TABLES", (table, other))
+    monkeypatch.setattr(connections, "TABLES", (table, other))
     monkeypatch.setenv("SUDO_UID", "1000")
     peers.check("ipv4:127.0.0.1:8080", 80)  # a host without /proc
     row = "0: 0100007F:{:04X} 0100007F:0050 {} 00000000:00000000 00:00000000 00000000 {} 0 1\n"

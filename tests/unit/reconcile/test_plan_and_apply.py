@@ -92,6 +92,14 @@ def test_order_follows_dependencies(journal):
     assert at("start demo-store-1") < at("create demo-web-1") < at("start demo-web-1") < at("create demo-front-1")
 
 
+def test_there_is_no_downtime_of_what_does_not_run(journal):
+    runtime = FakeRuntime()
+    applied(runtime, journal, stack())
+    runtime.stop("demo-web-1")
+    (step,) = make_plan(stack(web={"environment": {"GREETING": "bonjour"}}), runtime).steps
+    assert (step.action, step.risks) == (Action.RECREATE, ())
+
+
 def test_one_edit_replaces_one_service_and_says_why(journal):
     runtime = FakeRuntime()
     applied(runtime, journal, stack())

@@ -13,12 +13,14 @@ from bayplan.models.swarm import (
     UpdatePolicy,
 )
 from bayplan.reconcile import swarm
+from bayplan.reconcile.diff import compare
 from bayplan.reconcile.graph import requirements, uses
 from bayplan.reconcile.plan import Action, Step
 from bayplan.reconcile.removal import removals, with_others
-from bayplan.runtime.protocol import ImageOrigin, Observed, ResolvedImage, Snapshot, State, Status
+from bayplan.runtime.protocol import Facts, ImageOrigin, Observed, ResolvedImage, Snapshot, State, Status
 
 READY = Status(state=State.READY)
+FACTS = Facts(engine="swarm", version="20.10.24", host="lab")
 
 
 def node(name: str, role: str = "worker") -> SwarmNode:
@@ -77,6 +79,16 @@ def test_what_runs_stays_unless_a_registry_or_a_generation_says_otherwise() -> N
     assert completed(unknown, None, wanted) is None
     moved = runs.model_copy(update={"image": "j"})
     assert completed(unknown, moved, wanted) is None
+
+
+def test_another_order_of_a_service_s_aliases_is_no_change_and_another_network_is() -> None:
+    def placed(*networks: ServiceNetwork) -> Service:
+        return Service(name="a", image="i", networks=networks)
+
+    there = Observed(actual=placed(ServiceNetwork(network="n", aliases=("x", "y"))), status=READY)
+    assert compare(placed(ServiceNetwork(network="n", aliases=("y", "x"))), there, FACTS) == ()
+    (change,) = compare(placed(ServiceNetwork(network="m")), there, FACTS)
+    assert change.path == "networks"
 
 
 def test_risks_of_a_service_are_told() -> None:

@@ -6,6 +6,7 @@ from threading import Barrier
 import pytest
 
 from bayplan.errors import BusyError
+from bayplan.system import files
 from bayplan.system.files import atomic_write, create_once, locked
 
 
@@ -44,10 +45,12 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):
     path = tmp_path / "lock"
     holder = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
+    assert files.holder(path) == f"process {holder.pid}, apply of shop"
     with pytest.raises(BusyError, match=rf"{holder.pid}.*apply of shop"), locked(path, "x", timeout_s=0.05):
         pass
     holder.kill()
     holder.wait()
     holder.stdout.close()
+    assert files.holder(path) == ""
     with locked(path, "x", timeout_s=1):
         pass

@@ -10,6 +10,7 @@ import pulumi
 
 from pulumi_bayplan import outputs
 from pulumi_bayplan.components import compose
+from pulumi_bayplan.components.rules import covers
 from pulumi_bayplan.stack import Stack
 
 _ABSENT = object()
@@ -57,7 +58,7 @@ class Environment(pulumi.ComponentResource):
         :param definition: The content of a Compose file. ``$`` in it is itself, no variable is looked up.
         :param environments: Each by its name, with what is other there: maps go into maps, anything else replaces.
         :param allow: Places that may differ, such as ``services.*.deploy.replicas``; or each with the reason for it.
-            ``*`` is any name, ``**`` any number of names, and a place covers all below it.
+            ``*`` is any name, ``**`` one or more of them, and a place covers all below it.
         :param current: Which one this is; the name of the Pulumi stack when unset.
         :param project: Name of the project on the host; ``NAME-ENVIRONMENT`` when unset.
         :param stack: Further arguments of the Stack, such as ``wait_timeout``.
@@ -94,24 +95,8 @@ def merged(base: Any, over: Any) -> Any:
 
 def compared(definition: Mapping[str, Any], environments: Mapping[str, Any], allow: Sequence[str]) -> list[Difference]:
     """Every place in which an environment is not as declared for all. What is not known yet counts as another value."""
-    return [
-        Difference(name, ".".join(place), next((rule for rule in allow if covers(rule, place)), ""))
-        for name, over in environments.items()
-        for place in _places(definition, over, ())
-    ]
-
-
-def covers(rule: str, place: Sequence[str]) -> bool:
-    """Whether a rule is for a place, or for one above it."""
-    return _covers(rule.split("."), list(place))
-
-
-def _covers(rule: list[str], place: list[str]) -> bool:
-    if not rule:
-        return True
-    if rule[0] == "**":
-        return any(_covers(rule[1:], place[start:]) for start in range(len(place) + 1))
-    return bool(place) and rule[0] in ("*", place[0]) and _covers(rule[1:], place[1:])
+    found = [(name, ".".join(place)) for name, over in environments.items() for place in _places(definition, over, ())]
+    return [Difference(name, place, next((rule for rule in allow if covers(rule, place)), "")) for name, place in found]
 
 
 def _places(base: Any, over: Any, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -14,6 +14,7 @@ from bayplan.load.compose.allowances import read_allowances
 from bayplan.load.compose.deploy import replicas, restart
 from bayplan.load.compose.endpoints import bound, endpoints, wanted
 from bayplan.load.compose.environment import environment, label_files
+from bayplan.load.compose.faults import Faults
 from bayplan.load.compose.grants import Places, read_grants
 from bayplan.load.compose.images import ImageReader
 from bayplan.load.compose.limits import resources
@@ -36,7 +37,7 @@ from bayplan.load.compose.resources import final_name, read_network, read_volume
 from bayplan.load.compose.rolling import update_config
 from bayplan.load.compose.service import simple
 from bayplan.load.compose.validate import make
-from bayplan.models import Container, Mount, Stack, TmpfsMount, Volume, labels
+from bayplan.models import Container, Endpoint, Mount, Network, Port, Stack, TmpfsMount, Volume, labels
 from bayplan.values import frozen
 
 _log = logging.getLogger("bayplan.load")
@@ -61,103 +62,135 @@ class Assembler:
     """Reads one merged file once."""
 
     def __init__(self, root: Node, context: Context) -> None:
-        self.root, self.context = root, context
-        check_keys(root, built=keys.TOP_BUILT, known=keys.TOP_KNOWN)
+        self.root, self.context, self.faults = root, context, Faults()
+        self.faults.of(check_keys, root, built=keys.TOP_BUILT, known=keys.TOP_KNOWN)
         services = root.get("services")
         if services is None or not as_map(services):
+            self.faults.tell()  # such as another spelling of it
             raise wrong(root, "declares no services")
         self.services = {key: node for key, node in as_map(services).items() if self._enabled(node)}
         self.declared = {name: as_map(found) if (found := root.get(name)) else {} for name in _DECLARED}
-        counts = {key: replicas(node) for key, node in self.services.items()}
+        counts = {key: self.faults.of(replicas, node) or 0 for key, node in self.services.items()}
         self.references = References(context.project, as_map(services), self.services, counts)
-        self.links = aliases(self.services)
+        self.links: Mapping[str, Any] = self.faults.of(aliases, self.services) or {}
         self.places = Places(context.directory, context.environment, context.kept)
         self.images = ImageReader(context.project, self.places, self.declared["secrets"])
         self.used: dict[str, dict[str, None]] = {"networks": {}, "volumes": {}}
         self.anonymous: list[str] = []
 
     def _enabled(self, node: Node) -> bool:
-        check_keys(node, built=keys.SERVICE_BUILT, known=keys.SERVICE_KNOWN)
+        as_map(node)
+        self.faults.of(check_keys, node, built=keys.SERVICE_BUILT, known=keys.SERVICE_KNOWN)
         wanted = node.get("profiles")
         return not wanted or "*" in self.context.profiles or bool(set(texts(wanted)) & set(self.context.profiles))
 
     def stack(self) -> Stack:
-        """The stack. Raises DeclarationError for the first fault."""
+        """The stack. Raises DeclarationError, which has all that each part of the file is found to lack by itself."""
         containers = [one for key, node in self.services.items() for one in self._service(key, node)]
+        project = self.context.project
+        networks = [self.faults.of(self._network, key, project) for key in self.used["networks"]]
+        volumes = [
+            self.faults.of(read_volume, self.declared["volumes"][key], key, project) for key in self.used["volumes"]
+        ]
+        self.faults.tell()
         self.references.check_cycle()
         self.references.check_unique(containers)
-        project = self.context.project
-        networks = [
-            read_network(self.declared["networks"].get(key, Node(None, self.root.at)), key, project)
-            for key in self.used["networks"]
-        ]
-        volumes = [read_volume(self.declared["volumes"][key], key, project) for key in self.used["volumes"]]
         own = {labels.PROJECT: project, labels.MANAGED: "true"}
         volumes += [Volume(name=name, labels={**own, labels.ANONYMOUS: ""}) for name in self.anonymous]
         return Stack(
             name=project,
             images=tuple(self.images.found.values()),
-            networks=tuple(networks),
-            volumes=tuple(volumes),
+            networks=tuple(filter(None, networks)),
+            volumes=tuple(filter(None, volumes)),
             containers=tuple(containers),
             directory=str(self.context.directory),
             allowed=read_allowances(self.root),
             sources=self.context.sources,
         )
 
+    def _network(self, key: str, project: str) -> Network:
+        return read_network(self.declared["networks"].get(key, Node(None, self.root.at)), key, project)
+
     def _service(self, key: str, node: Node) -> list[Container]:
-        count, given = self.references.counts[key], node.get("container_name")
+        """Its containers; none when something of it is wrong, of which as much is found as can be read alone."""
+        count, given, of = self.references.counts[key], node.get("container_name"), self.faults.of
+        begin = self.faults.count
         if given and count > 1:
-            raise wrong(given, f"{count} replicas cannot have one name", hint="remove container_name or the replicas")
+            hint = "remove container_name or the replicas"
+            self.faults.add(wrong(given, f"{count} replicas cannot have one name", hint=hint))
         where, values = self.context.directory, self.context.environment
-        common: dict[str, Any] = simple(node, where)
+        common: dict[str, Any] = of(simple, node, where) or {}
         common |= {
             "service": key,
-            "image": self.images.read(node, key),
-            "environment": environment(node, where, values),
-            "restart": restart(node),
-            "resources": resources(node),
-            "depends_on": self.references.dependencies(node),
-            "update_config": update_config(node),
+            "image": of(self.images.read, node, key),
+            "environment": of(environment, node, where, values),
+            "restart": of(restart, node),
+            "resources": of(resources, node),
+            "depends_on": of(self.references.dependencies, node),
+            "update_config": of(update_config, node),
         }
-        ports = node.get("ports")
-        published = read_ports(ports) if ports else ()
-        mode = self.references.network_mode(node)
-        if mode and (mac := node.get("mac_address")):
-            raise wrong(mac, "needs a network of its own, not network_mode")
-        common |= {name: self.references.shared(node, name) for name in ("pid", "ipc") if node.get(name)}
+        mode = of(self.references.network_mode, node)
+        common["ports"] = of(self._ports, node, mode)
+        for name in ("pid", "ipc"):
+            if node.get(name):
+                common[name] = of(self.references.shared, node, name)
         for name in ("secrets", "configs"):
             if given := node.get(name):
-                common[name] = read_grants(given, name, self.declared[name], self.places)
+                common[name] = of(read_grants, given, name, self.declared[name], self.places)
         if attach := node.get("attach"):
-            as_flag(attach)  # for whoever follows the logs; nothing of the container
-        if mode != "host":
-            common["ports"] = published if mode else bound(published, node, self.declared["networks"])
-        elif ports:
-            _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
+            of(as_flag, attach)  # for whoever follows the logs; nothing of the container
         own = {labels.PROJECT: self.context.project, labels.SERVICE: key, labels.MANAGED: "true"}
-        common["labels"] = {**label_files(node, where), **text_map(node.get("labels")), **own}
-        return self._replicas(key, node, common, mode) if count else []
+        common["labels"] = {
+            **(of(label_files, node, where) or {}),
+            **(of(text_map, node.get("labels")) or {}),
+            **own,
+        }
+        return self._replicas(key, node, common, mode, begin) if count else []
 
-    def _replicas(self, key: str, node: Node, common: Mapping[str, Any], mode: str | None) -> list[Container]:
-        """The containers of a service: the first is read and checked, the others differ from it by their names."""
+    def _ports(self, node: Node, mode: str | None) -> tuple[Port, ...]:
+        ports = node.get("ports")
+        published = read_ports(ports) if ports else ()
+        if mode and (mac := node.get("mac_address")):
+            raise wrong(mac, "needs a network of its own, not network_mode")
+        if mode == "host":
+            if ports:
+                _log.warning("%s: %s: published ports mean nothing with network_mode host", ports.at, ports.path)
+            return ()
+        return published if mode else bound(published, node, self.declared["networks"])
+
+    def _replicas(
+        self, key: str, node: Node, common: Mapping[str, Any], mode: str | None, begin: int
+    ) -> list[Container]:
+        """The containers of a service: the first is read and checked, the others differ from it by their names.
+
+        None when a fault of it is found, after the ``begin`` that others have.
+        """
         found: list[Container] = []
+        of = self.faults.of
         for number in range(1, self.references.counts[key] + 1):
             name, own = self.references.name(key, number), {labels.NUMBER: str(number)}
             values: dict[str, Any] = {"name": name, "labels": {**common["labels"], **own}}
             if not found or self.anonymous:
-                values["mounts"] = self._mounts(node, name)
-                values["volumes_from"] = self._outside(node)
+                values["mounts"] = of(self._mounts, node, name)
+                values["volumes_from"] = of(self._outside, node)
             if mode is None:
-                values["networks"] = endpoints(
-                    node, (key, name), self.declared["networks"], self.context.project, self.links.get(key, {})
-                )
-                self.used["networks"] |= dict.fromkeys(wanted(node))
-            if not found:
-                values |= {"network_mode": mode} if mode else {}
-                found.append(make(Container, node, {**common, **values}, _FIELDS))
-            else:
+                values["networks"] = of(self._endpoints, node, key, name)
+            if self.faults.count > begin:
+                return []
+            if found:
                 found.append(found[0].model_copy(update=values))
+                continue
+            values |= {"network_mode": mode} if mode else {}
+            made = of(make, Container, node, {**common, **values}, _FIELDS)
+            if made is None:
+                return []
+            found.append(made)
+        return found
+
+    def _endpoints(self, node: Node, key: str, name: str) -> tuple[Endpoint, ...]:
+        project, declared = self.context.project, self.declared["networks"]
+        found = endpoints(node, (key, name), declared, project, self.links.get(key, {}))
+        self.used["networks"] |= dict.fromkeys(wanted(node))
         return found
 
     def _mounts(self, node: Node, name: str) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bayplan.load.compose.faults import Faults
 from bayplan.load.compose.nodes import Node, wrong
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
@@ -108,16 +109,24 @@ def _braced(inner: str, lookup: Lookup, unset: Callable[[str], None]) -> str:
 
 def interpolate(node: Node, variables: Variables) -> Node:
     """The same tree with every string value substituted; keys stay. Raises DeclarationError with the line."""
+    faults = Faults()
+    found = _interpolated(node, variables, faults)
+    faults.tell()
+    return found
+
+
+def _interpolated(node: Node, variables: Variables, faults: Faults) -> Node:
     value = node.value
     if isinstance(value, dict):
-        return node.with_value({key: interpolate(item, variables) for key, item in value.items()})
+        return node.with_value({key: _interpolated(item, variables, faults) for key, item in value.items()})
     if isinstance(value, list):
-        return node.with_value([interpolate(item, variables) for item in value])
+        return node.with_value([_interpolated(item, variables, faults) for item in value])
     if not isinstance(value, str) or "$" not in value:
         return node
     try:
         return node.with_value(substitute(value, variables.lookup, variables.unset))
     except TemplateError as error:
-        raise wrong(node, str(error)) from error
-    except RecursionError as error:
-        raise wrong(node, "variables are nested too deeply") from error
+        faults.add(wrong(node, str(error)))
+    except RecursionError:
+        faults.add(wrong(node, "variables are nested too deeply"))
+    return node

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.errors import DeclarationError, Location, NotBuiltYetError
+from bayplan.load.compose.faults import Faults
 
 _log = logging.getLogger("bayplan.load")
 Scalar = str | int | float | bool | None
@@ -177,7 +178,7 @@ def check_keys(node: Node, *, built: Iterable[str], known: Iterable[str] = ()) -
     A mapping ``known`` gives the reasons why keys will not be built.
     """
     reasons: Mapping[str, str] = known if isinstance(known, Mapping) else {}
-    built, known = frozenset(built), frozenset(known)
+    built, known, faults = frozenset(built), frozenset(known), Faults()
     for key, child in as_map(node).items():
         if key in built:
             continue
@@ -185,10 +186,9 @@ def check_keys(node: Node, *, built: Iterable[str], known: Iterable[str] = ()) -
         path = f"{node.path}.{key}" if node.path else key
         if key in known:
             place = replace(child, at=at, path=path)
-            raise wrong(place, reasons[key], hint="remove it") if reasons.get(key) else not_built(place)
+            faults.add(wrong(place, reasons[key], hint="remove it") if reasons.get(key) else not_built(place))
+            continue
         near = difflib.get_close_matches(key, sorted(built | known), n=1)
-        raise wrong(
-            replace(child, at=at, path=node.path),
-            f"unknown key {key!r}",
-            hint=f"did you mean {near[0]!r}?" if near else "",
-        )
+        hint = f"did you mean {near[0]!r}?" if near else ""
+        faults.add(wrong(replace(child, at=at, path=node.path), f"unknown key {key!r}", hint=hint))
+    faults.tell()

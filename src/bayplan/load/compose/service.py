@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.load.compose import keys
+from bayplan.load.compose.faults import Faults
 from bayplan.load.compose.gpus import gpus
 from bayplan.load.compose.hooks import hooks
 from bayplan.load.compose.isolation import cdi_devices, devices, security_options
@@ -100,8 +101,13 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
         "ulimits": ulimits,
         "healthcheck": healthcheck,
     }
-    values = {name: read(found) for name, read in readers.items() if (found := service.get(name))}
-    values["cdi_devices"] = (*cdi_devices(service.get("devices")), *gpus(service))
+    faults, values = Faults(), dict[str, Any]()
+    for name, read in readers.items():
+        if found := service.get(name):
+            values[name] = faults.of(read, found)
+    asked = (faults.of(cdi_devices, service.get("devices")), faults.of(gpus, service))
+    values["cdi_devices"] = tuple(name for names in asked for name in names or ())
+    faults.tell()
     if develop := service.get("develop"):
         as_map(develop)
         _log.warning("%s: %s is ignored: nothing is watched by an apply", develop.at, develop.path)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError
+from bayplan.load.compose.faults import Faults
 from bayplan.load.compose.nodes import Node, wrong
 from bayplan.models import Model
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=Model)
 
@@ -22,13 +26,22 @@ def make(model: type[M], node: Node, values: Mapping[str, Any], names: Mapping[s
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = find(node, tuple((names or {}).get(str(part), part) for part in first["loc"]))
-        given = first.get("input")
-        what = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] != "value_error" and isinstance(given, (str, int, float)):
-            what = f"{given!r}: {what[:1].lower()}{what[1:]}"
-        raise _named(place, what, first["loc"]) from error
+        # One for each field: of a union pydantic complains for every member.
+        of_fields = {one["loc"][:1]: one for one in reversed(error.errors(include_url=False))}
+        faults = Faults()
+        for one in of_fields.values():
+            faults.add(_told(node, one, names or {}))
+        faults.tell()
+        raise  # pydantic never complains of nothing
+
+
+def _told(node: Node, found: ErrorDetails, names: Mapping[str, str]) -> DeclarationError:
+    place = find(node, tuple(names.get(str(part), part) for part in found["loc"]))
+    given = found.get("input")
+    what = str(found["msg"]).removeprefix("Value error, ")
+    if found["type"] != "value_error" and isinstance(given, (str, int, float)):
+        what = f"{given!r}: {what[:1].lower()}{what[1:]}"
+    return _named(place, what, found["loc"])
 
 
 def find(node: Node, location: tuple[str | int, ...]) -> Node:

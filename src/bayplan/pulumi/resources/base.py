@@ -55,7 +55,7 @@ class Resource(Protocol):
         """What differs between what is there and ``task.inputs``. Changes nothing."""
 
     def create(self, task: Task) -> tuple[str, Values]:
-        """Make it; its id and outputs. In a preview nothing is asked, as what it needs may not be there yet."""
+        """Make it; its id and outputs. In a preview it may be refused, but what it needs may not be there yet."""
 
     def update(self, task: Task) -> Values:
         """Bring it to ``task.inputs``; its outputs. In a preview what will change is UNKNOWN."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bayplan.errors import InUseError
 from bayplan.models.git_url import parse
 from bayplan.pulumi import files, verdict
 from bayplan.pulumi.failures import RefusedError
@@ -18,7 +19,6 @@ from bayplan.pulumi.values import plain
 from bayplan.pulumi.verdict import Verdict, Way
 
 _TO_BE_BUILT = "fingerprint:"
-_IN_USE = "is used by containers"
 
 
 class ImageResource(Single):
@@ -77,7 +77,7 @@ class ImageResource(Single):
         try:
             super().delete(task)
         except RefusedError as error:
-            if _IN_USE not in str(error):
+            if error.type != InUseError.__name__:
                 raise
         item = self.item(task, fields(self.shape, task.old_inputs))
         if task.session.is_remote and _context(item):

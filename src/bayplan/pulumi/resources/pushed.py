@@ -20,9 +20,8 @@ class PushedResource:
         self.shape = shape
 
     def wrong(self, values: Values) -> list[Wrong]:
-        """What a delete could not do is refused before anything is pushed."""
-        if values.get("keep_remotely") is False:
-            return [Wrong("keepRemotely", "an image cannot be removed from a registry yet: leave it true")]
+        """The model says all of it."""
+        del values
         return []
 
     def diff(self, task: Task) -> Verdict:
@@ -56,7 +55,11 @@ class PushedResource:
         return Found(outputs(self.shape, inputs, told), inputs)
 
     def delete(self, task: Task) -> None:
-        """It stays in the registry."""
+        """It stays in the registry, unless it is to be deleted there too."""
+        if plain(task.old_inputs.get("keepRemotely")) is not False:
+            return
+        options = {"name": task.id, "state": "absent", "digest": plain(task.old.get("digest"))}
+        task.session.connection.ask("pushed", options, timeout_s=task.timeout_s)
 
     def _pushed(self, task: Task) -> Values:
         values = fields(self.shape, task.inputs)

@@ -10,12 +10,13 @@ from typing import Any
 from bayplan.errors import BayplanError
 from bayplan.pulumi import claims, imports, names, naming, secrecy, verdict
 from bayplan.pulumi.failures import LostError, PartlyMadeError, RefusedError, Wrong, told
+from bayplan.pulumi.resources import foretold
 from bayplan.pulumi.resources.base import Found, Task, Values, fields, foreseen, outputs
 from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import Secret
 from bayplan.pulumi.verdict import Verdict
 
-REMADE = frozenset(("create", "re-create", "pull", "build"))
+REMADE = frozenset(("create", "re-create", "pull", "build", "tag"))
 """Actions of a plan after which a resource is another one."""
 _FOLLOWS: Mapping[str, frozenset[str]] = {
     "addresses": frozenset(("networks",)),
@@ -76,6 +77,7 @@ class Single:
         found.changed = found.changed or bool(plan["steps"] or plan["noted"])
         is_fixed = not naming.is_automatic(task.inputs)
         found.delete_first = bool(found.replaces) and claims.conflict(olds, wanted, named=is_fixed)
+        task.session.clears = task.session.clears or found.delete_first
         return found
 
     def changes(self, plan: Mapping[str, Any], olds: Values, news: Values) -> list[Mapping[str, Any]]:
@@ -89,6 +91,8 @@ class Single:
         """In one batch with whatever else is asked for now."""
         values = fields(self.shape, task.inputs)
         if task.is_preview:
+            if not verdict.unknown_fields(values):
+                foretold.tell(task.session, self.item(task, values))
             return str(values.get("name") or ""), foreseen(self.shape, task.inputs, {})
         return str(values["name"]), self._done(task, values)
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
-from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
+from bayplan.errors import ConflictError, InUseError, NotFoundError, UnsupportedError
 from bayplan.models import BindMount, Container, Kind, Network, Resource, ResourceId, VolumeMount
 from bayplan.runtime import start_first
 from bayplan.runtime.engine_api import options
@@ -87,7 +87,7 @@ def _check_removals(
             users = [name for name in users if name not in on or item.name in on[name]]
         staying = sorted(name for name in users if name not in leaving)
         if staying:
-            raise ConflictError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
+            raise InUseError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _volumes_of(listed: Mapping[str, Any]) -> Collection[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, BinaryIO
 
-from bayplan.errors import ConflictError, UnsupportedError
+from bayplan.errors import InUseError, UnsupportedError
 from bayplan.runtime.engine_api.answers import AbsentError
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
@@ -142,4 +142,4 @@ def clear(client: EngineClient) -> None:
 def refuse_used(name: str, users: tuple[str, ...]) -> None:
     """Raises ConflictError naming them."""
     if users:
-        raise ConflictError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")
+        raise InUseError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")

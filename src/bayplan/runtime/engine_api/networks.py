@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from bayplan.errors import ConflictError
+from bayplan.errors import ConflictError, InUseError
 from bayplan.models import Change, Network, labels
 from bayplan.runtime.engine_api.answers import AbsentError, AnswerError
 from bayplan.runtime.engine_api.client import EngineClient, told
@@ -113,9 +113,7 @@ class Networks:
                 users = self._users(network_id)
                 if users:
                     where, hint = f"network {name}", "remove those first"
-                    raise ConflictError(
-                        f"it is used by containers {', '.join(users)}", where=where, hint=hint
-                    ) from error
+                    raise InUseError(f"it is used by containers {', '.join(users)}", where=where, hint=hint) from error
                 if "endpoint" not in str(error.explanation) or time.monotonic() >= deadline:
                     raise
                 time.sleep(_PAUSE_S)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bayplan.errors import ConflictError, NotFoundError, UnsupportedError
+from bayplan.errors import InUseError, NotFoundError, UnsupportedError
 from bayplan.models import Container
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.protocol import Report, silent
@@ -44,6 +44,10 @@ class FakeImageVerbs:
         self._digest(name)
         return []
 
+    def has(self, name: str, digest: str) -> bool:
+        """Under any name."""
+        return digest in self.engine.local_images.values()
+
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """Noted, and no more: nothing is freed here that has no name."""
         self.engine.kept[owner] = frozenset(digests)
@@ -63,7 +67,7 @@ class FakeImageVerbs:
             left = [key for key, value in held.items() if value == digest and key not in names]
             if self._users(digest) and not left:
                 users = ", ".join(self._users(digest))
-                raise ConflictError(f"image {name} is used by containers {users}", hint="remove those first")
+                raise InUseError(f"image {name} is used by containers {users}", hint="remove those first")
         for name in names:
             self.engine.calls.append(f"remove {name}")
             held.pop(name, None)

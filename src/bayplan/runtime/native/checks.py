@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-from bayplan.errors import ConflictError, NotFoundError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import ConflictError, InUseError, NotFoundError, RuntimeFailureError, UnsupportedError
 from bayplan.models import (
     BindMount,
     Container,
@@ -57,6 +58,7 @@ def check(
         leaving,
     )
     there = _there(resources, database)
+    check_platform = _platform_check(resources, images)
     for resource in resources:
         if isinstance(resource, Volume):
             volumes.check(resource)
@@ -68,7 +70,7 @@ def check(
             _check_binds(resource)
             users.check(resource, _shown(resource, settings))
             _check_named(resource, there)
-            _check_platform(resource, resources, images)
+            check_platform(resource)
     found = [item for item in resources if isinstance(item, Container)]
     families = networks.families([item for item in resources if isinstance(item, Network)])
     published.check(found, database, replaced, networks.name_server.sockets, families)
@@ -104,7 +106,7 @@ def _check_removals(
         if item.kind is Kind.NETWORK:
             staying = [name for name in staying if name not in on or item.name in on[name]]
         if staying:
-            raise ConflictError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
+            raise InUseError(f"{item} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _check_images(names: Collection[str], leaving: Collection[str], images: Images, database: Database) -> None:
@@ -116,7 +118,7 @@ def _check_images(names: Collection[str], leaving: Collection[str], images: Imag
             continue
         staying = [user for user in Records(database).images().get(digest, ()) if user not in leaving]
         if staying:
-            raise ConflictError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
+            raise InUseError(f"image {name} is used by containers {', '.join(staying)}", hint="remove those first")
 
 
 def _check_owners(container: Container, made: Sequence[Resource], database: Database) -> None:
@@ -177,16 +179,28 @@ def _check_named(container: Container, there: Mapping[Kind, Collection[str]]) ->
                 )
 
 
-def _check_platform(container: Container, made: Sequence[Resource], images: Images) -> None:
-    """The host runs the image's programs, where it is known for which platform they are."""
-    from bayplan.runtime.native.images.build import platforms
+def _platform_check(made: Sequence[Resource], images: Images) -> Callable[[Container], None]:
+    """Checks that the host runs the image's programs, where it is known for which platform they are.
 
-    asked = [item.platform for item in made if isinstance(item, Image) and item.name == container.image]
-    platform = next(filter(None, asked), None) or ("" if asked else images.platform(container.image))
-    try:
-        reason = platforms.obstacle(platforms.parse(platform)) if platform else ""
-    except ValueError:
-        return  # told of with the image
-    if reason:
-        what = f"image {container.image} is for {platform}, which does not run on this host: {reason}"
-        raise UnsupportedError(what, where=str(container.id), hint=platforms.EMULATOR)
+    Each image is looked at once, however many containers run from it.
+    """
+    asked = {item.name: item.platform or "" for item in made if isinstance(item, Image)}
+
+    @cache
+    def refusal(image: str) -> tuple[str, str]:
+        from bayplan.runtime.native.images.build import platforms
+
+        platform = asked[image] if image in asked else images.platform(image)
+        try:
+            reason = platforms.obstacle(platforms.parse(platform)) if platform else ""
+        except ValueError:
+            reason = ""  # told of with the image
+        what = f"image {image} is for {platform}, which does not run on this host: {reason}"
+        return what if reason else "", platforms.EMULATOR
+
+    def check_platform(container: Container) -> None:
+        what, hint = refusal(container.image)
+        if what:
+            raise UnsupportedError(what, where=str(container.id), hint=hint)
+
+    return check_platform

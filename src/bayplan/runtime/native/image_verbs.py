@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.errors import ConflictError, DeclarationError, InUseError, NotFoundError
 from bayplan.models import ImageReference
 from bayplan.runtime.images import Ask, Blob, Copied, Freed, HistoryEntry, ImageSummary, Pushed
 from bayplan.runtime.native.containers import Containers, mountpoints
@@ -85,7 +85,7 @@ class NativeImageVerbs:
             left = [name for name, other in held.items() if other == digest and name not in gone]
             if users.get(digest) and not left:
                 name = next(item for item in gone if held.get(item) == digest)
-                raise ConflictError(
+                raise InUseError(
                     f"image {ImageReference.parse(name).familiar} is used by containers {', '.join(users[digest])}",
                     hint="remove those first",
                 )
@@ -168,6 +168,10 @@ class NativeImageVerbs:
         for entry in walk(upper, lowers, changes_only=True):
             kind = "D" if entry.is_gone else "C" if entry.is_below else "A"
             yield kind, f"/{entry.name}"
+
+    def has(self, name: str, digest: str) -> bool:
+        """Under any name, or kept under none."""
+        return self.images.holds(digest)
 
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """Noted in the record."""
@@ -260,7 +264,7 @@ class NativeImageVerbs:
             raise ConflictError(f"{text} has {len(names)} names", hint=f"remove it by name: {said}")
         if not names:
             used = ", ".join(self._users().get(found.digest, ()))
-            raise ConflictError(f"{text} has no name and is used by containers {used}", hint="remove those first")
+            raise InUseError(f"{text} has no name and is used by containers {used}", hint="remove those first")
         return set(names)
 
     def _users(self) -> dict[str, list[str]]:

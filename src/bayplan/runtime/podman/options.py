@@ -21,6 +21,13 @@ from bayplan.values import frozen
 
 _IMPLIED = ("TERM", "container", "HOSTNAME", "HOME")
 """Variables that Podman adds to those of the image and the declaration."""
+_NOTED = (
+    "io.container.manager",
+    "io.podman.annotations.",
+    "org.opencontainers.image.stopSignal",
+    "org.systemd.property.",
+)
+"""Beginnings of annotations by which Podman 5 talks to its OCI runtime and to systemd."""
 _DEFAULT_PIDS = 2048
 """pids_limit of containers.conf(5), when that says nothing."""
 _CHANGING = frozenset({"networks", "resources", "restart"})
@@ -149,6 +156,8 @@ def _plain(shape: Shape) -> Shape:
     host = dict(shape.host)
     for key in ("PidMode", "UTSMode"):
         host[key] = "" if host.get(key) == "private" else host.get(key)
+    annotations = host.get("Annotations") or NOTHING
+    host["Annotations"] = {name: text for name, text in annotations.items() if not name.startswith(_NOTED)}
     host["Runtime"] = ""
     host["LogConfig"] = None
     limits = host.get("Ulimits") or ()

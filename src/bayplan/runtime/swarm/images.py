@@ -82,6 +82,10 @@ class Images:
 class ImagesOfNodes:
     """``runtime.images.ImageVerbs`` of a swarm: its images are its nodes', so that all is refused but the keeping."""
 
+    def has(self, name: str, digest: str) -> bool:
+        """Nodes pull what they lack: no plan of a swarm does."""
+        return True
+
     def keep(self, project: str, digests: object) -> None:
         """Nodes keep what they pulled; what one lacks it pulls by the digest in the service."""
 

@@ -69,3 +69,11 @@ def test_an_edit_of_what_is_recorded_is_still_an_edit():
 def test_what_it_cannot_honour_is_known_before(fields, option):
     wanted = Container.model_validate({"name": "c", "image": "i", **fields})
     assert option in [path for path, _ in options.gaps(wanted, ENGINE, PODMAN_TABLE)]
+
+
+def test_the_annotations_by_which_podman_talks_to_its_runtime_are_nobodys():
+    declared = Container.model_validate({**DECLARED, "annotations": {"com.example.team": "ships"}})
+    found = shape(declared)
+    noted = {"io.container.manager": "libpod", "org.systemd.property.KillSignal": "15", "com.example.team": "ships"}
+    found = replace(found, host={**found.host, "Annotations": noted})
+    assert PODMAN_TABLE["annotations"].read(found) == {"com.example.team": "ships"}

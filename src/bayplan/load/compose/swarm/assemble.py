@@ -10,6 +10,7 @@ from bayplan.load.compose import keys as compose_keys
 from bayplan.load.compose.allowances import read_allowances
 from bayplan.load.compose.assemble import Context
 from bayplan.load.compose.environment import environment, label_files
+from bayplan.load.compose.faults import Faults
 from bayplan.load.compose.grants import Places, grant_values
 from bayplan.load.compose.images import ImageReader
 from bayplan.load.compose.mounts import MountReader
@@ -56,8 +57,10 @@ class _Assembler:
         return not wanted or "*" in self.context.profiles or bool(set(texts(wanted)) & set(self.context.profiles))
 
     def stack(self) -> SwarmStack:
-        """The stack. Raises DeclarationError for the first fault."""
-        services = tuple(self._service(key, node) for key, node in self.services.items())
+        """The stack. Raises DeclarationError, with a fault of each service."""
+        faults = Faults()
+        services = tuple(filter(None, (faults.of(self._service, key, node) for key, node in self.services.items())))
+        faults.tell()
         project, declared = self.context.project, self.declared
         names = {final_name(declared["networks"].get(key), key, project): key for key in self._network_keys()}
         overlays = [

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError
+from bayplan.errors import ConflictError, DeclarationError, InUseError, NotFoundError
 from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
@@ -90,7 +90,7 @@ class Named:
             raise ConflictError(f"{text} has {len(names)} names", hint=f"remove it by name: {', '.join(names)}")
         if not names and users:
             used = ", ".join(sorted(users))
-            raise ConflictError(f"{text} has no name and is used by containers {used}", hint="remove those first")
+            raise InUseError(f"{text} has no name and is used by containers {used}", hint="remove those first")
         return [(names[0] if names else image_id, image_id)]
 
     def names(self, row: Row) -> list[str]:

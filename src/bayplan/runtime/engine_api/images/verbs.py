@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bayplan.errors import ConflictError, DeclarationError, UnsupportedError
+from bayplan.errors import DeclarationError, InUseError, UnsupportedError
 from bayplan.models import ImageReference
 from bayplan.runtime.engine_api.bases import whole_id
 from bayplan.runtime.engine_api.client import EngineClient, told
@@ -102,7 +102,7 @@ class EngineImageVerbs:
             if users and not left:
                 name = next(one for one, its in gone.items() if its == image_id)
                 what = f"image {name} is used by containers {', '.join(sorted(users))}"
-                raise ConflictError(what, hint="remove those first")
+                raise InUseError(what, hint="remove those first")
         for one in sorted(gone):
             with told(f"image {one}"):
                 named = one if one.startswith("sha256:") else str(ImageReference.parse(one))
@@ -190,6 +190,10 @@ class EngineImageVerbs:
         with told(f"container {container}"):
             rows = self.client.call("GET", f"/containers/{found['Id']}/changes") or ()
         yield from ((_KINDS[int(row["Kind"])], str(row["Path"])) for row in sorted(rows, key=lambda row: row["Path"]))
+
+    def has(self, name: str, digest: str) -> bool:
+        """As its repository calls it, or by its id."""
+        return self.images.holding(name, digest) is not None
 
     def keep(self, owner: str, digests: Collection[str]) -> None:
         """By tags of our own."""

@@ -167,10 +167,14 @@ class Observations:
     ) -> ExecResult:
         """Run a command in a running container; killed at the timeout (exit code 124). Raises ConflictError."""
         if not self._runs(container_id):
-            raise ConflictError(f"container {container_id[:12]} is not running", hint="start it first")
+            raise ConflictError(
+                f"container {self.records.get(container_id)['name']} is not running", hint="start it first"
+            )
         paths = self._paths(container_id)
         if freezer.is_frozen(paths.cgroup):
-            raise ConflictError(f"container {container_id[:12]} is paused", hint="unpause it first")
+            raise ConflictError(
+                f"container {self.records.get(container_id)['name']} is paused", hint="unpause it first"
+            )
         # The names of users are looked up as the container sees them now: its own layer is over the image's.
         layers = [paths.upper, *(Path(item) for item in self.facts(container_id)["lowerdirs"])]
         process = execute.process_file(

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import os
 import platform
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ _WHOLE = 0xFFFFFFFF
 """These arguments are an int to the kernel, and 64 bits to a filter: the upper ones must not count."""
 _CLONE_NEW_FLAGS = 0x7E020000
 """Every CLONE_NEW* flag of clone(2): new namespaces give an unprivileged process much of the kernel to attack."""
+
+_keeping = threading.Lock()
 
 DENIED = frozenset(
     [
@@ -167,9 +170,10 @@ def filter_for(capabilities: Iterable[str], cache: Path, *, keep: bool = True) -
 
 def keep_program(path: Path, program: bytes) -> None:
     """Keep what took long to compile, unless it is there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic_write(path, program)
+    with _keeping:  # containers that start at the same time have the same
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            atomic_write(path, program)
 
 
 def _denied(held: frozenset[str]) -> frozenset[str]:

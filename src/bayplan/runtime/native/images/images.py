@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayplan.errors import BayplanError, ConflictError, CorruptStateError, NotFoundError
+from bayplan.errors import BayplanError, CorruptStateError, InUseError, NotFoundError
 from bayplan.models import Image, ImageReference, Pin, PullPolicy, Settings
 from bayplan.registry.platforms import pinned
 from bayplan.runtime.asked import Asked
@@ -153,11 +153,15 @@ class Images:
     def _name_again(self, image: Image, digest: str, report: Report) -> bool:
         """Whether the image of a digest is here, whole: then the name is given to it without asking a registry."""
         with self.store.in_use():
-            if not self.store.blob(digest).is_file() or any(damage(self.store, digest, deep=False)):
+            if not self.holds(digest):
                 return False
             self.layers.ensure(self.store.get(digest), self.store, report)
             self.store.tag(image.reference, digest)
         return True
+
+    def holds(self, digest: str) -> bool:
+        """Whether the image of a digest is here, whole, whatever its name."""
+        return self.store.blob(digest).is_file() and not any(damage(self.store, digest, deep=False))
 
     def rootfs(self, name: str, digest: str, report: Report = silent) -> tuple[StoredImage, tuple[Path, ...]]:
         """An image and its layers, topmost first. ``digest`` empty means what the name stands for here."""
@@ -210,7 +214,7 @@ class Images:
         if digest is None:
             return
         if digest in used and list(self.store.list().values()).count(digest) == 1:
-            raise ConflictError(f"image {name} is used by a container", hint="remove the container first")
+            raise InUseError(f"image {name} is used by a container", hint="remove the container first")
         self.forget(reference)
         self.collect({*used, *kept})
 

@@ -20,6 +20,8 @@ from typing import Any
 
 from bayplan.errors import BayplanError, CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images import documents
+from bayplan.runtime.native.images.documents import MAX_DOCUMENT
 from bayplan.runtime.native.images.stored import StoredImage, descriptor, image_config, layer_ids
 from bayplan.system import trees
 from bayplan.system.files import atomic_write, fsync_dir, locked, private_directory
@@ -30,7 +32,6 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 HERE = "io.bayplan.manifest"
 """Of a name whose entry is an index of several platforms: the manifest that the name stands for on this host."""
 MAX_BLOB = 256 << 30
-MAX_DOCUMENT = 8 << 20
 _PART = ".part-"
 _log = logging.getLogger("bayplan.images")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -286,14 +287,13 @@ class ImageStore:
     def document(self, digest: str) -> dict[str, Any]:
         """A manifest or configuration. Raises NotFoundError, or CorruptStateError when it was changed."""
         try:
-            with self.blob(digest).open("rb") as file:
-                data = file.read(MAX_DOCUMENT + 1)
+            data, actual = documents.content(self.blob(digest))
             found = json.loads(data) if len(data) <= MAX_DOCUMENT else None
         except FileNotFoundError as error:
             raise NotFoundError(f"no image {digest}", where=str(self.root), hint="pull it again") from error
         except (ValueError, RecursionError) as error:
             raise CorruptStateError(f"blob {digest} is not JSON", where=str(self.root), hint="pull it again") from error
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest or not isinstance(found, dict):
+        if actual != digest or not isinstance(found, dict):
             raise CorruptStateError(f"blob {digest} was changed", where=str(self.root), hint="pull it again")
         return found
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import field
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from sqlite3 import Row
+from typing import TypeVar
 
 from bayplan.errors import RuntimeFailureError
+from bayplan.runtime.native.networks import members
 from bayplan.runtime.native.networks.held import spell
 from bayplan.system import nftables
 from bayplan.values import frozen
 
+_E = TypeVar("_E", str, bytes)
 _NONE: frozenset[str] = frozenset()
 _LINK_LOCAL = IPv6Address("fe80::")
 
@@ -36,15 +39,34 @@ class Sender:
         """What of it is in which set."""
         if self.free:
             return {}
-        six = {IPv6Address(one) for one in self.addresses if ":" in one}
-        six |= {_link_local(self.mac)} if six else set()
+        four, six = self._by_family()
         return {
             "links": {self.link},
             "macs": {f"{self.link} . {self.mac}"},
-            "addresses": {f"{self.link} . {one}" for one in self.addresses if ":" not in one},
+            "addresses": {f"{self.link} . {one}" for one in four},
             "addresses6": {f"{self.link} . {one}" for one in six},
             "targets6": {f"{self.link} . {int(one):#x}" for one in six},
         }
+
+    def keys(self) -> dict[str, set[bytes]]:
+        """The same as the kernel has them."""
+        if self.free:
+            return {}
+        four, six = self._by_family()
+        sixes = {members.key(self.link, one.packed) for one in six}
+        return {
+            "links": {members.key(self.link)},
+            "macs": {members.key(self.link, bytes.fromhex(self.mac.replace(":", "")))},
+            "addresses": {members.key(self.link, one.packed) for one in four},
+            "addresses6": sixes,
+            "targets6": sixes,
+        }
+
+    def _by_family(self) -> tuple[set[IPv4Address], set[IPv6Address]]:
+        """With the address that the kernel gives a link that has some of IPv6."""
+        six = {IPv6Address(one) for one in self.addresses if ":" in one}
+        six |= {_link_local(self.mac)} if six else set()
+        return {IPv4Address(one) for one in self.addresses if ":" not in one}, six
 
 
 @frozen
@@ -96,8 +118,8 @@ class Guard:
 
     def admit(self, known: Collection[Sender]) -> None:
         """Let links send as themselves. Before they are up."""
-        if not self.refusal:
-            self._run("add", _elements(known))
+        if not self.refusal and (keys := _merged(sender.keys() for sender in known)):
+            members.add(self.table, keys)
 
     def forget(self, known: Iterable[Sender], staying: Iterable[Sender] = ()) -> None:
         """Take links out, but for what others have too that are ``staying``; what is not there is no error."""
@@ -144,11 +166,15 @@ class Guard:
 
 
 def _elements(known: Iterable[Sender]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for sender in known:
-        for name, elements in sender.elements().items():
+    return _merged(sender.elements() for sender in known)
+
+
+def _merged(several: Iterable[Mapping[str, set[_E]]]) -> dict[str, set[_E]]:
+    found: dict[str, set[_E]] = {}
+    for one in several:
+        for name, elements in one.items():
             found.setdefault(name, set()).update(elements)
-    return found
+    return {name: elements for name, elements in found.items() if elements}
 
 
 def _link_local(mac: str) -> IPv6Address:

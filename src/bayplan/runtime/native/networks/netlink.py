@@ -44,6 +44,8 @@ _DUMP_ATTEMPTS = 20
 _TIMEOUT_S = 10.0
 _AT_ONCE = 64
 """Requests in one write: the answers to a few hundred do not fit into the socket (ENOBUFS, netlink(7))."""
+_FRAME = 0
+"""Sequence number of messages that frame a transaction."""
 _sequences = itertools.count(1)
 """Never the same twice: the late answer to a request that was given up is not taken for that to the next one."""
 
@@ -139,9 +141,13 @@ def _sequence() -> int:
 
 
 class Batch:
-    """Requests in order, each with the sentence that names it in an error."""
+    """Requests in order, each with the sentence that names it in an error; what frames a transaction around each write.
 
-    def __init__(self) -> None:
+    Messages of the frame have no answer but a refusal of the whole.
+    """
+
+    def __init__(self, begin: bytes = b"", end: bytes = b"") -> None:
+        self._begin, self._end = begin, end
         self._requests: list[tuple[bytearray, str, int]] = []
 
     def add_veth(self, name: str, bridge: int, *, peer: str, mac: str, netns_fd: int, mtu: int | None = None) -> None:
@@ -242,17 +248,34 @@ class Batch:
         body += _number(_RTA_PRIORITY, _BEHIND_LOOPBACK)
         self._put(body, _NEWROUTE, _CREATE | _EXCL, "route of ::1", errno.EEXIST)
 
-    def request(self, body: bytes, kind: int, what: str, tolerate: int = 0) -> None:
+    def request(self, body: bytes, kind: int, what: str, tolerate: int = 0, *, create: bool = False) -> None:
         """Any other request; ``tolerate`` is the number of an error that is none."""
-        self._put(body, kind, 0, what, tolerate)
+        self._put(body, kind, _CREATE if create else 0, what, tolerate)
 
     def send(self, to: socket.socket) -> None:
         """Send all and wait for each answer. Raises RuntimeFailureError naming the first request that was refused."""
         refused: list[RefusedError] = []
         for begin in range(0, len(self._requests), _AT_ONCE):
-            refused += _exchange(to, self._requests[begin : begin + _AT_ONCE])
+            refused += self._exchange(to, self._requests[begin : begin + _AT_ONCE])
         if refused:
             raise refused[0]
+
+    def _exchange(self, to: socket.socket, requests: Sequence[tuple[bytearray, str, int]]) -> list[RefusedError]:
+        """One write, and the requests of it that the kernel refused."""
+        sequences = [_sequence() for _ in requests]
+        for sequence, (data, _, _) in zip(sequences, requests, strict=True):
+            struct.pack_into("=I", data, 8, sequence)
+        to.send(b"".join((self._begin, *(bytes(data) for data, _, _ in requests), self._end)))
+        answers: dict[int, int] = {}
+        while not answers.keys() >= set(sequences):
+            answers.update(_answers(to.recv(1 << 16)))
+            if whole := answers.get(_FRAME):
+                answers = dict.fromkeys(sequences, whole)
+        return [
+            RefusedError(what, number)
+            for sequence, (_, what, tolerated) in zip(sequences, requests, strict=True)
+            if (number := answers[sequence]) and number != tolerated
+        ]
 
     def _link(
         self,
@@ -272,20 +295,9 @@ class Batch:
         self._requests.append((bytearray(header + body), what, tolerate))
 
 
-def _exchange(to: socket.socket, requests: Sequence[tuple[bytearray, str, int]]) -> list[RefusedError]:
-    """One write, and the requests of it that the kernel refused."""
-    sequences = [_sequence() for _ in requests]
-    for sequence, (data, _, _) in zip(sequences, requests, strict=True):
-        struct.pack_into("=I", data, 8, sequence)
-    to.send(b"".join(bytes(data) for data, _, _ in requests))
-    answers: dict[int, int] = {}
-    while not answers.keys() >= set(sequences):
-        answers.update(_answers(to.recv(1 << 16)))
-    return [
-        RefusedError(what, number)
-        for sequence, (_, what, tolerated) in zip(sequences, requests, strict=True)
-        if (number := answers[sequence]) and number != tolerated
-    ]
+def message(kind: int, body: bytes) -> bytes:
+    """A message that asks for no answer."""
+    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST, _FRAME, 0) + body
 
 
 def attribute(kind: int, data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from sqlite3 import Row
 from typing import TypeVar
 
-from bayplan.errors import ConflictError
+from bayplan.errors import ConflictError, InUseError
 from bayplan.models import Change, Container, Network
 from bayplan.runtime.native.networks import demand, foreign, forwarding, parents
 from bayplan.runtime.native.networks.addresses import (
@@ -145,9 +145,7 @@ class Networks(MendedEndpoints):
                 return
             users = self.users(name)
             if users:
-                raise ConflictError(
-                    f"network {name} is used by containers {', '.join(users)}", hint="remove those first"
-                )
+                raise InUseError(f"network {name} is used by containers {', '.join(users)}", hint="remove those first")
             declared = recorded(row["declared"])
             if row["parent_made"]:
                 parents.remove(declared, self.links, self.database.query("SELECT * FROM networks"))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bayplan.errors import ConflictError, NotFoundError
+from bayplan.errors import ConflictError, InUseError, NotFoundError
 from bayplan.models import Container, Settings, Volume, VolumeMount
 from bayplan.runtime.native.state.database import Database
 from bayplan.runtime.native.volumes import options, sizes, transfer
@@ -78,7 +78,7 @@ class Volumes:
         """Remove a volume and its data; absent is no error. Raises ConflictError naming the containers that use it."""
         users = self.users(name)
         if users:
-            raise ConflictError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")
+            raise InUseError(f"volume {name} is used by containers {', '.join(users)}", hint="remove those first")
         if (self.root / name).exists():
             # What is mounted there is not ours: let go of before anything is removed.
             options.detach(self.path(name))

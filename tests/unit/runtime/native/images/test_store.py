@@ -1,10 +1,13 @@
 import hashlib
 import json
+import os
+import time
 
 import pytest
 
 from bayplan.errors import CorruptStateError, NotFoundError
 from bayplan.models.reference import ImageReference
+from bayplan.runtime.native.images import documents
 from bayplan.runtime.native.images.layers import Layers
 from bayplan.runtime.native.images.store import ImageStore
 
@@ -56,6 +59,25 @@ def test_a_changed_document_and_a_broken_index_are_not_read_as_empty(tmp_path):
     (tmp_path / "index.json").write_text("")
     with pytest.raises(CorruptStateError):
         store.find(REF)
+
+
+def test_a_document_is_read_once_as_long_as_nobody_writes_to_it(tmp_path):
+    store = ImageStore(tmp_path)
+    digest = image(store)
+    read = documents._read.cache_info().misses
+    for _ in range(3):
+        store.document(digest)["config"] = "what a caller does with it is its own"
+    assert store.get(digest).config.env == ("A=b",)
+    assert documents._read.cache_info().misses == read + 2
+    path, found = store.blob(digest), store.blob(digest).stat()
+    time.sleep(0.01)  # a tick of the kernel's clock, by which files have their times
+    path.write_bytes(path.read_bytes().replace(b"config", b"cOnfig"))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    with pytest.raises(CorruptStateError, match="was changed"):
+        store.document(digest)
+    path.unlink()
+    with pytest.raises(NotFoundError):
+        store.document(digest)
 
 
 def test_a_digest_cannot_name_a_path(tmp_path):
