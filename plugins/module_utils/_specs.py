@@ -10,7 +10,7 @@ VERSION = '0.1.0'
 # What every module takes.
 ENGINE = {
     'engine': {'type': 'str', 'choices': ['native', 'docker', 'podman', 'swarm', 'auto']},
-    'engine_address': {'type': 'str'},
+    'engine_address': {'type': 'str', 'aliases': ['docker_host']},
     'engine_context': {'type': 'str'},
     'engine_tls': {'type': 'path'},
     'settings': {
