@@ -54,7 +54,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shown.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Driver}}'")
     shown.add_argument("name", nargs="+")
     verb("rm", rm, "remove networks that no container uses").add_argument("name", nargs="+")
-    pruned = verb("prune", prune, "remove every network that no container uses")
+    pruned = verb("prune", prune, "remove every network of ours that no container uses")
     pruned.add_argument("--dry-run", action="store_true", help="only list them")
     pruned.add_argument("-f", "--force", action="store_true", help="do not ask")
 

@@ -40,7 +40,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shown.add_argument("name", nargs="+")
     verb("rm", rm, "remove volumes and their data").add_argument("name", nargs="+")
     pruned = verb("prune", prune, "remove anonymous volumes that no container mounts: their data is lost")
-    pruned.add_argument("-a", "--all", action="store_true", help="those with names too")
+    pruned.add_argument("-a", "--all", action="store_true", help="those of ours with names too")
     pruned.add_argument("--dry-run", action="store_true", help="only list them")
     pruned.add_argument("-f", "--force", action="store_true", help="do not ask")
     out = verb("export", export, "write a volume's content as a tar archive")
