@@ -10,7 +10,7 @@ VERSION = '0.1.0'
 # What every module takes.
 ENGINE = {
     'engine': {'type': 'str', 'choices': ['native', 'docker', 'podman', 'swarm', 'auto']},
-    'engine_address': {'type': 'str'},
+    'engine_address': {'type': 'str', 'aliases': ['docker_host']},
     'engine_context': {'type': 'str'},
     'engine_tls': {'type': 'path'},
     'settings': {
@@ -596,6 +596,25 @@ SPECS = {
     'drift_info': dict(
         ENGINE,
         **{'project_name': {'type': 'str', 'required': True}},
+    ),
+    'prune': dict(
+        ENGINE,
+        **{
+            'project_name': {'type': 'str'},
+            'project_src': {'type': 'path'},
+            'files': {'type': 'list', 'elements': 'path'},
+            'definition': {'type': 'dict'},
+            'env': {'type': 'dict'},
+            'profiles': {'type': 'list', 'elements': 'str'},
+            'keep': {'type': 'int'},
+            'volumes': {'type': 'bool', 'default': False},
+            'named_volumes': {'type': 'bool', 'default': False},
+            'networks': {'type': 'bool', 'default': False},
+            'images': {'type': 'bool', 'default': False},
+            'unused_images': {'type': 'bool', 'default': False},
+            'builder_cache': {'type': 'bool', 'default': False},
+            'builder_cache_all': {'type': 'bool', 'default': False},
+        },
     ),
     'host_info': dict(
         ENGINE,

@@ -32,8 +32,12 @@ def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
     """Answer the request of this process; another stays at ``path`` until it was idle for that long."""
     known = loaded.names()
     reading, writing = loaded.pipe()
-    own = os.pidfd_open(os.getpid())
-    if os.fork() == 0:
+    try:
+        own = os.pidfd_open(os.getpid())
+        pid = os.fork()
+    except OSError:  # a kernel without pidfds, or no process more
+        return answer()
+    if pid == 0:
         try:
             _detach({reading, own})
             _Staying(path, idle_s, answer).serve(own, reading)

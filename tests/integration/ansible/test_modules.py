@@ -205,6 +205,25 @@ def test_what_is_wrong_is_one_readable_failure(core, tmp_path):
     assert container(core) is None
 
 
+def test_options_that_every_module_of_other_collections_has(core):
+    """Through the action, and as a module of its own."""
+    usual = {"debug": False, "timeout": 60, "api_version": "auto", "tls": False, "executable": "podman"}
+    slow = {"async": 60, "poll": 1}
+    made, again, there, refused, slowly = core.play(
+        ("volume", {"name": "bpa-data", **usual}),
+        ("volume", {"name": "bpa-data", **usual}, slow),
+        ("volume_info", {"docker_host": "unix:///nowhere/docker.sock"}),
+        ("volume", {"name": "bpa-none", "validate_certs": True}),
+        ("volume", {"name": "bpa-none", "ca_path": "/etc/ca.pem"}, slow),
+    )
+    assert (made["changed"], again["changed"]) == (True, False)
+    assert "/nowhere/docker.sock" in there["msg"]
+    for failed, option in ((refused, "validate_certs"), (slowly, "ca_path")):
+        assert failed["msg"].startswith(f"{option} of other collections")
+        assert "engine_tls" in failed["hint"]
+    assert not (core.state / "volumes/bpa-none").exists()
+
+
 def test_become(core):
     become = {"become": True, "become_method": "ansible.builtin.su"}
     assert core.play(("volume", {"name": "bpa-data"}, become))[0]["changed"]

@@ -2,18 +2,17 @@
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 from plays import TOP
+from stayed import mark, staying, until
 
 LAUNCH = TOP / "plugins/module_utils/_launch.py"
 COMMAND = Path(sys.executable).parent / "bayplan"
@@ -24,7 +23,7 @@ class Asked:
     """Requests of one test; the bridges that stay for them are no other's, by a variable that counts for that."""
 
     def __init__(self, directory):
-        self.directory, self.mark = directory, f"PYTHON_OF_A_TEST={secrets.token_hex(8)}"
+        self.directory, self.mark = directory, mark()
         name, _, value = self.mark.partition("=")
         runtime = directory / "runtime"
         runtime.mkdir(mode=0o700)
@@ -46,42 +45,14 @@ class Asked:
         return json.loads(answer)
 
     def staying(self):
-        """Those that stay, by pid: their sockets."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            try:
-                if (entry / "comm").read_text() != "bayplan-bridge\n" or _parent(entry.name) in found:
-                    continue
-                if self.mark in (entry / "environ").read_text().split("\0"):
-                    found[int(entry.name)] = _socket(int(entry.name))
-            except (OSError, ValueError):
-                continue
-        return found
+        """Those that stay for it, by pid: their sockets."""
+        return staying(self.mark)
 
     def one(self):
         """The one that stays, once it listens."""
         until(lambda: any(path.exists() for path in self.staying().values()))
         ((pid, path),) = self.staying().items()
         return pid, path
-
-
-def _socket(pid):
-    """Where it listens: bound beside under a name of its own (the kernel shows that one), then renamed."""
-    names = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()]
-    beside = next((Path(name) for name in names if name.endswith(f".{pid}")), Path("/nowhere"))
-    return beside.with_name(beside.name.split(".")[1] if beside.suffix else beside.name)
-
-
-def _parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def until(holds):
-    deadline = time.monotonic() + 30
-    while not (found := holds()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture
