@@ -31,9 +31,9 @@ Answer = Callable[[], int]
 def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
     """Answer the request of this process; another stays at ``path`` until it was idle for that long."""
     known = loaded.names()
-    reading, writing = loaded.pipe()
     try:
         own = os.pidfd_open(os.getpid())
+        reading, writing = loaded.pipe()
         pid = os.fork()
     except OSError:  # a kernel without pidfds, or no process more
         return answer()

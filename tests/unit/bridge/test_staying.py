@@ -1,5 +1,6 @@
 """A bridge that stays for the next request: real processes, started as a task's command starts them."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.bridge.staying import answer_and_stay
 from plays import TOP
 from stayed import mark, staying, until
 
@@ -158,6 +160,15 @@ def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tm
         until(lambda: len(asked.staying()) == 2)
     finally:
         os.umask(umask)
+
+
+def test_a_kernel_on_which_none_can_stay_has_its_answer(tmp_path, monkeypatch):
+    def lacking(_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", lacking)
+    assert answer_and_stay(lambda: 7, tmp_path / "socket", 1) == 7
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
