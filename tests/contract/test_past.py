@@ -106,6 +106,7 @@ def test_what_a_verb_changed_is_drift_and_no_edit(host):
 
 def test_destroy_says_what_it_keeps_and_that_nothing_is_there(host):
     host.apply(WHOLE)
+    assert {step.why for step in app.plan_destroy(host.project, host.runtime).steps} == {"its project is destroyed"}
     left = (f"volume {host.project}_data; volumes are removed only when asked for",)
     for _ in range(2):
         made, outcome = app.converge(lambda: app.plan_destroy(host.project, host.runtime), host.runtime, host.settings)

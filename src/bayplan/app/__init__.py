@@ -49,7 +49,8 @@ def plan(
     """What must happen for the host to match the stack; ``stopped`` containers are there and do not run. Reads only.
 
     ``paused`` ones are frozen, ``forced`` ones restarted or made anew though nothing of them differs. Without
-    ``orphans`` what a project has and does not declare stays.
+    ``orphans`` what a project has and does not declare stays. With a ``scope`` of its own it is of a part, and no
+    generation of the project.
 
     With ``settings`` a project that another engine runs is refused here already: an apply does so in any case.
     """
@@ -71,7 +72,7 @@ def plan(
             from bayplan.app import history
 
             made = history.told_apart(made, settings)
-    return made.model_copy(update={"stack": stack})
+    return made.model_copy(update={"stack": stack if scope is None else None})
 
 
 def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
@@ -127,8 +128,10 @@ def plan_destroy(target: Stack | str, runtime: Runtime, *, volumes: bool = False
         return [item.id for item in found.resources.values() if item.actual.kind in gone and item.managed]
 
     made = make_plan(Stack(name=name), runtime, scope=scope, absent=absent)
+    steps = tuple(step.model_copy(update={"why": "its project is destroyed"}) for step in made.steps)
     left = [] if volumes else [item.id for item in made.snapshot.of(Kind.VOLUME) if item.managed]
-    return made.model_copy(update={"kept": tuple(f"{item}; volumes are removed only when asked for" for item in left)})
+    kept = tuple(f"{item}; volumes are removed only when asked for" for item in left)
+    return made.model_copy(update={"steps": steps, "kept": kept})
 
 
 def apply(

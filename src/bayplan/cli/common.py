@@ -57,6 +57,14 @@ def stack_if_any(options: Namespace) -> Stack | None:
     return stack(options) if there else None
 
 
+def is_of_host(options: Namespace) -> bool:
+    """Whether nothing names a project, nor a container: a list is of all that the host has then."""
+    from bayplan.load.compose import find_files
+
+    named = options.project_name or options.file or options.service
+    return not named and not find_files(_directory(options) or Path.cwd())
+
+
 def stack(options: Namespace) -> Stack:
     """The declaration that the options name, read once. Raises NotFoundError when there is none."""
     from bayplan.load.compose import find_files, load_stack
@@ -109,7 +117,11 @@ def lock_timeout(options: Namespace) -> Duration | None:
 
 def project(options: Namespace) -> str:
     """The project's name, given or of the declaration."""
-    return options.project_name or stack(options).name
+    try:
+        return options.project_name or stack(options).name
+    except NotFoundError as error:
+        error.hint = error.hint and f"{error.hint}, or the project with -p"
+        raise
 
 
 def container_names(options: Namespace, runtime: Runtime) -> list[str]:

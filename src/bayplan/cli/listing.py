@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bayplan.cli.common import containers, opened, say, show, table
+from bayplan.cli.common import containers, is_of_host, opened, say, show, table
 from bayplan.cli.formatted import formatted
 from bayplan.errors import DeclarationError, NotFoundError
 from bayplan.models import Container
@@ -19,8 +19,10 @@ _HEAD = ("NAME", "IMAGE", "SERVICE", "STATUS", "PORTS")
 def ps(options: Namespace) -> int:
     """List them."""
     tests = [_test(text) for text in options.filter]
+    everywhere = is_of_host(options)
     with opened(options) as (runtime, _):
-        found = containers(options, runtime, none_too=True)
+        found = runtime.containers_there() if everywhere else containers(options, runtime, none_too=True)
+    found = sorted(found, key=lambda item: (item.project, item.id.name))
     # As with docker, a state that is asked for is looked for among all.
     everything = options.all or any(text.startswith(("status=", "exited=")) for text in options.filter)
     chosen = [item for item in found if everything or item.status.state in LIVE]
@@ -38,8 +40,9 @@ def ps(options: Namespace) -> int:
             )
         )
     else:
-        lines = [tuple(str(row[name.lower()]) for name in _HEAD) for row in rows]
-        show(options, rows, table([_HEAD, *lines]))
+        head = (*_HEAD[:2], "PROJECT", *_HEAD[2:]) if everywhere else _HEAD
+        lines = [tuple(str(row[name.lower()]) for name in head) for row in rows]
+        show(options, rows, table([head, *lines]))
     return 0
 
 
@@ -64,7 +67,7 @@ def _row(item: Observed) -> dict[str, Any]:
     held = item.actual
     assert isinstance(held, Container)
     ports = ", ".join(item.status.ports or (str(port) for port in held.ports))
-    names = {"name": held.name, "image": held.image, "service": held.service}
+    names = {"name": held.name, "image": held.image, "service": held.service, "project": item.project}
     return {
         **names,
         "status": phrase(item),
@@ -140,7 +143,10 @@ def phrase(item: Observed) -> str:
         notes = [live.health.value] if live.health is not Health.NONE else []
         notes += [live.state.value] if live.state.value != "running" else []
         return f"Up {age}" + "".join(f" ({note})" for note in notes)
-    return f"Exited ({live.exit_code})" if live.exit_code is not None else live.state.value.capitalize()
+    if live.exit_code is None:
+        return live.state.value.capitalize()
+    ended = live.finished_at and _age((datetime.now(UTC) - live.finished_at).total_seconds())
+    return f"Exited ({live.exit_code})" + (f" {ended} ago" if ended else "")
 
 
 def _age(seconds: float) -> str:

@@ -71,5 +71,6 @@ def carry_out(options: Namespace, asked: Command, names: list[str], runtime: Run
     failed = {name: str(error) for name, error in done.failed.items()}
     show(options, {"verb": asked.verb, "done": list(done.names), "failed": failed}, "\n".join(done.names))
     if failed and not options.json:
-        print("\n".join(f"Error: {name}: {text}" for name, text in failed.items()), file=sys.stderr)
+        said = (text if name in text else f"{name}: {text}" for name, text in failed.items())
+        print("\n".join(f"Error: {line}" for line in said), file=sys.stderr)
     return 1 if failed else 0

@@ -25,7 +25,13 @@ class Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options; ``options.run`` is the verb. Ends the process for help and for what is wrong."""
-    return build_parser(_verb_of(arguments)).parse_args(arguments)
+    verb = _verb_of(arguments)
+    if verb is not None and verb not in _ROOMS:
+        from bayplan.cli import elsewhere
+
+        print(f"Error: there is no verb {verb!r} ({elsewhere.hint(verb, _ROOMS)})", file=sys.stderr)
+        raise SystemExit(2)
+    return build_parser(verb).parse_args(arguments)
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:

@@ -6,23 +6,18 @@ to its default); what an image or the engine sets by default is no difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from enum import Enum
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
 
-from bayplan.models import Change, Container, ImageReference, Kind, Resource, comparable_fields, is_sensitive
+from bayplan.models import Change, Container, Kind, Resource, comparable_fields, is_sensitive
 from bayplan.models.secret import may_be_secret
 from bayplan.reconcile.plan import FieldChange
 from bayplan.reconcile.reasons import DRIFT, EDITED, IMAGE, REMOVED
+from bayplan.reconcile.spellings import canonical, plain, unset
 from bayplan.runtime.protocol import Facts, Observed
 
-_UNORDERED = frozenset(
-    {"ports", "cap_add", "cap_drop", "group_add", "mounts", "secrets", "configs", "security_opt", "depends_on"}
-    | {"expose", "devices", "cdi_devices", "device_cgroup_rules"}
-)
 MASK = "********"
 
 
@@ -34,7 +29,7 @@ def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldC
         if wanted == actual:  # nearly always; the rest asks whether it only looks different
             continue
         last = getattr(observed.declared, name) if observed.declared else None
-        if _unset(wanted) and (observed.declared is None or _unset(last)):
+        if unset(wanted) and (observed.declared is None or unset(last)):
             # Never declared: left alone on engines that show effective values; ours shows the declaration itself.
             continue
         if canonical(name, wanted) == canonical(name, actual):
@@ -56,60 +51,13 @@ def _in_place(name: str, wanted: Any, actual: Any, facts: Facts) -> bool:
         before, after, path = getattr(actual, part), getattr(wanted, part), f"{name}.{part}"
         if before == after:
             continue
-        if path not in facts.in_place or (_unset(after) and path not in facts.resets):
+        if path not in facts.in_place or (unset(after) and path not in facts.resets):
             return False
     return True
 
 
-def plain(value: Any) -> Any:
-    """A model's value as JSON values, with types shown in their readable spelling."""
-    if isinstance(value, BaseModel):
-        spelled = type(value).__str__ is not BaseModel.__str__
-        fields = [name for name, info in type(value).model_fields.items() if not info.exclude]
-        return str(value) if spelled else {name: plain(getattr(value, name)) for name in fields}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    return str(value)
-
-
-def _unset(value: Any) -> bool:
-    return value is None or value in ((), {})
-
-
-def canonical(name: str, value: Any) -> Any:
-    """A value of a field: the same for every spelling of a value, and every order of what has none."""
-    shown = plain(value)
-    if name == "image" and shown:
-        return _whole_reference(shown)
-    if name == "networks" and isinstance(shown, list):
-        # The order of networks says which is the way out; that of names on one says nothing.
-        unordered = {"aliases", "link_local_ips"}  # a service's network has no addresses of its own
-        return [{key: sorted(part) if key in unordered else part for key, part in item.items()} for item in shown]
-    if name == "mounts" and isinstance(shown, list):
-        # What the image asks for changes with the image, and is no field of the declaration.
-        shown = [item for item in shown if not item.get("of_image")]
-    if name in ("secrets", "configs") and isinstance(shown, list):
-        # Where the content comes from is no part of it: its fingerprint says whether it changed.
-        shown = [{key: part for key, part in item.items() if key != "file"} for item in shown]
-    if name in _UNORDERED and isinstance(shown, list):
-        return sorted(map(repr, shown))
-    return shown if not _unset(shown) and shown != [] else None
-
-
-def _whole_reference(text: str) -> str:
-    with suppress(ValueError):
-        return str(ImageReference.parse(text))
-    return text
-
-
 def _reason(name: str, wanted: Any, actual: Any, last: Any, *, known: bool) -> str:
-    if _unset(wanted):
+    if unset(wanted):
         return REMOVED
     if known and canonical(name, wanted) == canonical(name, last):
         return DRIFT

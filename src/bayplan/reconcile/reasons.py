@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
+from bayplan.reconcile.spellings import canonical
+
 if TYPE_CHECKING:
     from bayplan.models import Resource, Stack
     from bayplan.reconcile.plan import FieldChange, Plan, Step
@@ -64,8 +66,6 @@ def _step(step: Step, applied: Stack, why: str, untrue: Collection[str]) -> Step
 
 def _part(resource: Resource, path: str) -> Any:
     """What a declaration has at the path of a changed field; of the digest of an image nothing, in any."""
-    from bayplan.reconcile.diff import canonical
-
     if path == IMAGE:
         return None
     name, bracket, key = path.partition("[")

@@ -38,7 +38,7 @@ _NO_CAUSES: Mapping[ResourceId, Sequence[str]] = {}
 def as_text(plan: Plan, style: Style = PLAIN) -> str:
     """The plan for a terminal: what changes by service and kind, with reasons, fields and risks; counts at the end."""
     if not plan.changed:
-        return "\n".join([*_asides(plan, style), f"Nothing to do: {_as_it_is(len(plan.unchanged))}."])
+        return "\n".join([*_asides(plan, style), f"Nothing to do: {_as_it_is(plan)}."])
     head = escaped(f"Plan for {plan.project or 'single resources'} on {plan.host} ({plan.engine}):")
     risks = sum(len(step.risks) for step in plan.steps)
     marked = f" {risks} risk{'s' * (risks != 1)}, marked with !." if risks else ""
@@ -46,9 +46,10 @@ def as_text(plan: Plan, style: Style = PLAIN) -> str:
     return "\n".join([head, "", steps_text(plan, style), "", *_asides(plan, style), end])
 
 
-def _as_it_is(count: int) -> str:
+def _as_it_is(plan: Plan) -> str:
+    count = len(plan.unchanged)
     if not count:
-        return "there is nothing to remove"
+        return "there is nothing to remove" if plan.stack is None else "nothing is declared, and nothing is there"
     return f"{count} resources are as declared" if count > 1 else "1 resource is as declared"
 
 

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from bayplan.models import Container, Image, Pin, Resource, Stack, labels
 from bayplan.models.secret import FileGrant, may_be_secret
-from bayplan.reconcile.diff import MASK, plain
+from bayplan.reconcile.diff import MASK
+from bayplan.reconcile.spellings import plain
 from bayplan.record.generations import contents_of
 from bayplan.resolve.places import flat, is_set, set_fields
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bayplan.reconcile.diff import plain
+from bayplan.reconcile.spellings import plain
 
 _UNORDERED = frozenset({"ports", "cap_add", "cap_drop", "group_add", "security_opt", "expose", "dns_opt", "aliases"})
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -55,7 +58,7 @@ def test_what_runs_is_seen(bayplan):
     bayplan("pause")
     assert "(paused)" in bayplan("ps")
     bayplan("kill")
-    assert "Exited (137)" in bayplan("ps", "-a")
+    assert re.search(r"Exited \(137\) \d+ seconds ago", bayplan("ps", "-a"))
     assert "bpv-app-1" not in bayplan("ps")
     assert "is not running" in bayplan("top", "app", code=2)
 
@@ -109,3 +112,22 @@ def test_lists_have_heads_also_when_they_are_empty_and_names_alone_when_asked(ba
     assert bayplan("status", "-q").splitlines() == ["bpv_default", "bpv_data", "bpv-app-1"]
     bayplan("kill")
     assert "container bpv-app-1 is not running (start it first)" in bayplan("exec", "app", "true", code=2)
+
+
+def test_where_nothing_names_a_project_ps_lists_those_of_the_host(bayplan, tmp_path):
+    bayplan("apply")
+    argv = [sys.executable, "-m", "bayplan"]
+    elsewhere = {
+        "cwd": tmp_path / "..",
+        "env": {**os.environ, **bayplan.environment},
+        "capture_output": True,
+        "text": True,
+    }
+    said = subprocess.run([*argv, "ps"], check=True, **elsewhere).stdout.splitlines()
+    assert said[0].split() == ["NAME", "IMAGE", "PROJECT", "SERVICE", "STATUS", "PORTS"]
+    assert [line.split()[:4] for line in said[1:]] == [
+        ["bpv-app-1", "lab/busybox", "bpv", "app"],
+        ["bpv-base-1", "lab/busybox", "bpv", "base"],
+    ]
+    done = subprocess.run([*argv, "status"], check=False, **elsewhere)
+    assert (done.returncode, "name one with -f, or the project with -p" in done.stderr) == (2, True)

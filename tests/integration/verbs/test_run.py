@@ -81,6 +81,18 @@ def test_an_apply_leaves_it_alone_and_destroy_takes_it_along(stack):
     assert stack.status("once")["state"] == "running"
 
 
+def test_it_is_no_generation_of_the_project(stack):
+    """A drift that is healed after it removed the services, as they were not in what was applied last."""
+    stack.file.write_text(STACK.replace("echo the usual", "sleep 600"))
+    stack("apply")
+    out(stack, "run", "other", "true")
+    assert [item["number"] for item in stack("history", "--json")] == [1]
+    assert "No drift" in stack("drift")
+    running = stack.status("bpv-app-1")["pid"]
+    stack("drift", "--heal")
+    assert stack.status("bpv-app-1")["pid"] == running
+
+
 def test_volumes_are_the_service_s_and_ports_are_not_unless_asked(stack):
     out(stack, "run", "--rm", "app", "sh", "-c", "echo kept > /data/file")
     assert out(stack, "run", "--rm", "--no-deps", "app", "cat", "/data/file") == "kept\n"

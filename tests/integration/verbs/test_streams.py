@@ -86,6 +86,13 @@ def test_exec_on_a_terminal_has_its_size_and_raw_keys(bayplan):
     assert forced.startswith("/dev/")
 
 
+def test_on_a_terminal_of_its_own_the_end_of_the_input_ends_what_reads_it(bayplan):
+    """As `exec -it` in a script, or with a file: it would wait for keys for ever."""
+    bayplan("apply")
+    assert "got" in bayplan("exec", "-t", "app", "sh", "-c", "cat; echo got", stdin="")
+    assert "hello from" in bayplan("exec", "-t", "app", "sh", stdin="echo hello from\n")
+
+
 def test_attach_sees_output_and_the_end(bayplan):
     loop = "while :; do echo tick; echo tock >&2; sleep 0.05; done"
     text = bayplan.file.read_text().replace("echo ready; while :; do sleep 0.05; done", loop)

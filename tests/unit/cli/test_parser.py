@@ -1,10 +1,11 @@
 """The parser of one verb alone is that verb's part of the whole parser."""
 
 import argparse
+import re
 
 import pytest
 
-from bayplan.cli import parser
+from bayplan.cli import elsewhere, parser
 
 
 def _verbs(made: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -33,11 +34,28 @@ def test_values_of_options_are_no_verbs(arguments: list[str]) -> None:
     assert parser.parse(arguments).verb == "apply"
 
 
-def test_an_unknown_verb_is_answered_with_all(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parser.parse(["-f", "plan", "aply"])
-    said = capsys.readouterr().err
-    assert all(verb in said for verb in _WHOLE)
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("up", "Error: there is no verb 'up' (`bayplan plan` shows, `bayplan apply` makes the host match)"),
+        ("down", "`bayplan destroy`"),
+        ("aply", "did you mean 'apply'?"),
+        ("xyzzy", "(there are: plan, apply, status, destroy, "),
+    ],
+)
+def test_an_unknown_verb_is_answered_with_what_does_it(
+    capsys: pytest.CaptureFixture[str], verb: str, said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser.parse(["-f", "plan", verb, "-d"])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_other_tools_call_it_is_no_verb_and_what_is_named_instead_is_one() -> None:
+    for verb, text in elsewhere._HERE.items():
+        assert verb not in _WHOLE
+        assert all(name in _WHOLE for name in re.findall(r"`bayplan ([a-z]+)", text)), text
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ class Assembler:
             self.faults.tell()  # such as another spelling of it
             raise wrong(root, "declares no services")
         self.services = {key: node for key, node in as_map(services).items() if self._enabled(node)}
+        if not self.services:
+            _log.warning("%s: every service has profiles, and none is switched on: see --profile", services.at.file)
         self.declared = {name: as_map(found) if (found := root.get(name)) else {} for name in _DECLARED}
         counts = {key: self.faults.of(replicas, node) or 0 for key, node in self.services.items()}
         self.references = References(context.project, as_map(services), self.services, counts)

@@ -103,7 +103,7 @@ class OciRuntime:
             for fd in (reader, writer):
                 if fd >= 0:
                     os.close(fd)
-        self._understand(line, container_id, log)
+        self._understand(line, log)
 
     def start(self, container_id: str, *, hooks: bool = False) -> None:
         """Let the created container run. ``hooks``: its bundle has some.
@@ -177,7 +177,7 @@ class OciRuntime:
             *runtime_arguments,
         ]
 
-    def _understand(self, line: bytes, container_id: str, log: Path) -> None:
+    def _understand(self, line: bytes, log: Path) -> None:
         try:
             answer = json.loads(line)
         except ValueError:
@@ -186,10 +186,9 @@ class OciRuntime:
         if isinstance(pid, int) and pid > 0:
             return
         output = str(answer.get("message") or "") or log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
-        raise RuntimeFailureError(
-            f"{self.settings.oci_runtime} could not create container {container_id[:12]}: {output.strip()}",
-            output=output,
-        )
+        lines = output.strip().splitlines() or ["no reason is told"]
+        what = f"{self.settings.oci_runtime} could not create it: {lines[-1]}"
+        raise RuntimeFailureError(what, output=output if len(lines) > 1 else "")
 
 
 def _memory(content: bytes = b"") -> IO[bytes]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bayplan.errors import BayplanError
 from bayplan.models import Container, Settings
 from bayplan.runtime.native.containers import apparmor, joining, lifecycle, mountpoints, resolver
 from bayplan.runtime.native.containers.oci import OciRuntime, streams
@@ -75,7 +76,7 @@ def run(
     def show_layers(found: Sequence[Path]) -> Sequence[Path]:
         return users.show_layers(found, paths, facts["users"], userns[0]) if userns else found
 
-    with ExitStack() as held:
+    with _named(declared), ExitStack() as held:
         shared = held.enter_context(joining.joined(declared, running))
         if facts.get("users") is not None:
             userns.append(held.enter_context(idmap.user_map(facts["users"])))
@@ -93,3 +94,13 @@ def run(
             show_layers=show_layers,
             created=caller.join,
         )
+
+
+@contextmanager
+def _named(declared: Container) -> Iterator[None]:
+    """What fails is of this container, by its name."""
+    try:
+        yield
+    except BayplanError as error:
+        error.where = error.where or str(declared.id)
+        raise

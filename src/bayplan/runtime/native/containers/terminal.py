@@ -9,6 +9,7 @@ import select
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bayplan.system.terminal import DetachKeys, raw, resize, window, write_all
@@ -16,6 +17,8 @@ from bayplan.system.terminal import DetachKeys, raw, resize, window, write_all
 _BYTES = 65536
 _SIZE_POLL_S = 0.2
 _CONSOLE_S = 10.0
+_END, _ENDS = b"\x04", 3
+"""What ends the input of a terminal (termios(3), VEOF); typed again for a shell that sets its terminal up meanwhile."""
 
 
 class ConsoleSocket:
@@ -54,9 +57,10 @@ class ConsoleSocket:
 def relay(master: int, child: subprocess.Popen[bytes], keys: bytes = b"", source: int = 0, sink: int = 1) -> bool:
     """Carry bytes and window size between a terminal and the caller's streams until ``child`` has ended.
 
-    False: before that ``keys`` were typed.
+    False: before that ``keys`` were typed. The end of a source that is no terminal is typed as what ends one.
     """
     sized: tuple[int, int] | None = None
+    ends, from_terminal = 0, os.isatty(source)
     sources, finder = [master, source], DetachKeys(keys)
     with raw(source):
         while True:
@@ -81,6 +85,11 @@ def relay(master: int, child: subprocess.Popen[bytes], keys: bytes = b"", source
                     return False
                 if not typed:
                     sources.remove(source)
+                    ends = 0 if from_terminal else _ENDS
+            elif ends and not ready and not ended:
+                ends -= 1
+                with suppress(OSError):  # EIO: as below
+                    os.write(master, _END)
             if ended and master not in ready:
                 return True
 
