@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,6 +123,16 @@ def test_who_is_killed_takes_its_request_along(asked):
     assert path.exists()
     assert asked.ask()["failed"]
     assert asked.one()[0] != pid
+
+    # What one left that was killed goes when the next one starts.
+    left = path.with_name(secrets.token_hex(12))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(left))
+    os.kill(asked.one()[0], signal.SIGTERM)
+    until(lambda: not asked.staying())
+    asked.ask()
+    asked.one()
+    assert not left.exists()
 
     # A worker that is killed is no answer.
     waiting = asked.start()
