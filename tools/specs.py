@@ -270,6 +270,7 @@ def engine_options() -> dict[str, dict[str, object]]:
     """What every module takes beside its own options."""
     settings = fields(Settings)
     chosen = {name: settings.pop(name) for name in ("engine", "engine_address", "engine_context", "engine_tls")}
+    chosen["engine_address"]["aliases"] = ["docker_host"]
     return {
         **chosen,
         "settings": {

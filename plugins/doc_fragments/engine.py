@@ -24,6 +24,8 @@ options:
     description:
     - 'Where Docker or Podman answers: unix:///path, ssh://[user@]host[:port][/path], tcp://host:port.'
     type: str
+    aliases:
+    - docker_host
   engine_context:
     description:
     - Docker context that says where it answers.

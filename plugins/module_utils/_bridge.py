@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bayplan.containers.plugins.module_utils._foreign import taken_out
 from ansible_collections.bayplan.containers.plugins.module_utils._launch import INSTALLED, find
 from ansible_collections.bayplan.containers.plugins.module_utils._specs import VERSION
 
@@ -27,7 +28,18 @@ class Module(AnsibleModule):
     """
 
     def __init__(self, **options: Any) -> None:
+        self._refused: tuple[str, str] | None = None
         super().__init__(supports_check_mode=True, no_log=True, **options)
+        if self._refused:
+            self.fail_json(msg=self._refused[0], hint=self._refused[1])
+
+    def _load_params(self) -> None:
+        self.load()
+        self._refused = taken_out(self.params, self.argument_spec)
+
+    def load(self) -> None:
+        """Read what the task says."""
+        super()._load_params()
 
     def carry(self, request: str) -> tuple[int, str, str]:
         """Exit code, output and errors of the bridge, given a request; ends the module when there is no bridge."""

@@ -35,7 +35,7 @@ def run(name: str, arguments: dict[str, Any], carry: Carry) -> str:
     """
 
     class Here(_bridge.Module):
-        def _load_params(self) -> None:
+        def load(self) -> None:
             self.params = json.loads(json.dumps(arguments, default=_plain))
             basic._PARSED_MODULE_ARGS = self.params  # 2.21 looks there for what the action adds
 

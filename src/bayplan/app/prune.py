@@ -42,6 +42,18 @@ class Pruning(Model):
         """Whether there is nothing to remove."""
         return not (self.plan.steps or self.generations or self.names or self.images or self.builds)
 
+    @property
+    def freed(self) -> tuple[Freed, ...]:
+        """Images and caches that go."""
+        return (*self.images, *self.builds)
+
+    def listed(self) -> Iterator[tuple[str, str]]:
+        """Everything else that is to go, with its reason; ``freed`` has a size instead."""
+        yield from ((f"image {name}", "declared by no generation that stays") for name in self.names)
+        yield from ((f"generation {number}", "older than those that stay") for number in self.generations)
+        for step in self.plan.steps:
+            yield str(step.resource), "; ".join((step.why, *step.risks))
+
 
 def find(stack: Stack, runtime: Runtime, settings: Settings, *, volumes: bool, keep: int) -> Pruning:
     """Everything that a project had and does not declare; ``keep`` generations stay. Reads only.

@@ -33,6 +33,7 @@ ROOMS: Mapping[str, str] = {
     "suits": "suiting",
     **dict.fromkeys(("resolved", "pushed"), "pushes"),
     "told": "telling",
+    "prune": "prunes",
 }
 
 

@@ -13,14 +13,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan import app
+from bayplan.app.unused import networks, remove
 from bayplan.cli import making
 from bayplan.cli.common import lock_timeout, opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.template import render
 from bayplan.errors import DeclarationError, InUseError, NotFoundError
-from bayplan.models import Endpoint, Kind, Network, ResourceId
+from bayplan.models import Endpoint, Kind, Network
 from bayplan.reconcile.verbs import Command
-from bayplan.runtime.protocol import Observed, Runtime
+from bayplan.runtime.protocol import Observed
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,7 +56,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shown.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Driver}}'")
     shown.add_argument("name", nargs="+")
     verb("rm", rm, "remove networks that no container uses").add_argument("name", nargs="+")
-    pruned = verb("prune", prune, "remove every network that no container uses")
+    pruned = verb("prune", prune, "remove every network of ours that no container uses")
     pruned.add_argument("--dry-run", action="store_true", help="only list them")
     pruned.add_argument("-f", "--force", action="store_true", help="do not ask")
 
@@ -98,7 +99,7 @@ def rm(options: Namespace) -> int:
             if found[name]:
                 users = ", ".join(found[name])
                 raise InUseError(f"network {name} is used by containers {users}", hint="remove those first")
-        _remove(runtime, options.name)
+        remove(Kind.NETWORK, options.name, runtime)
     show(options, {"removed": options.name}, "\n".join(options.name))
     return 0
 
@@ -136,10 +137,10 @@ def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock, which is a change itself."""
     lock = "removal of unused networks"
     with opened(options) as (runtime, _), nullcontext() if options.dry_run else runtime.lock(lock):
-        unused = [item.id.name for item, users in runtime.networks_there() if not users]
+        unused = networks(runtime)
         if unused and not options.dry_run:
             _confirm(options, unused)
-            _remove(runtime, unused)
+            remove(Kind.NETWORK, unused, runtime)
     show(
         options,
         {"removed": [] if options.dry_run else unused, "unused": unused},
@@ -158,11 +159,6 @@ def _confirm(options: Namespace, names: list[str]) -> None:
     print("\n".join(names), file=sys.stderr)
     if input("Remove these networks? [y/N] ").strip().lower() not in ("y", "yes"):
         raise KeyboardInterrupt
-
-
-def _remove(runtime: Runtime, names: list[str]) -> None:
-    for name in names:
-        runtime.delete(ResourceId(kind=Kind.NETWORK, name=name))
 
 
 def _as_json(item: Observed, users: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from bayplan.cli import colour
 from bayplan.cli.common import lock_timeout, opened, show, stack
 from bayplan.cli.image_verbs import size
 from bayplan.reconcile.style import Style, Tone
-from bayplan.runtime.images import Freed
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +36,7 @@ def prune(options: Namespace) -> int:
         if not options.dry_run:
             done = room.carry_out(found, declared, runtime, settings, lock_timeout=lock_timeout(options))
     lines = list(_lines(found, colour.style(options)))
-    freed = sum(item.size_bytes for item in _freed(found))
+    freed = sum(item.size_bytes for item in found.freed)
     data = {
         "remove": [name for name, _ in _named(found)],
         "removed": list(done),
@@ -52,15 +51,8 @@ def prune(options: Namespace) -> int:
 
 def _named(found: room.Pruning) -> Iterator[tuple[str, str]]:
     """Everything that is to go, with its reason or size."""
-    yield from ((f"{item.kind} {item.name}", size(item.size_bytes)) for item in _freed(found))
-    yield from ((f"image {name}", "declared by no generation that stays") for name in found.names)
-    yield from ((f"generation {number}", "older than those that stay") for number in found.generations)
-    for step in found.plan.steps:
-        yield str(step.resource), "; ".join((step.why, *step.risks))
-
-
-def _freed(found: room.Pruning) -> tuple[Freed, ...]:
-    return (*found.images, *found.builds)
+    yield from ((f"{item.kind} {item.name}", size(item.size_bytes)) for item in found.freed)
+    yield from found.listed()
 
 
 def _lines(found: room.Pruning, style: Style) -> Iterator[str]:

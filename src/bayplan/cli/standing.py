@@ -2,7 +2,8 @@
 
 Files are heard of by audit events (PEP 578) while the plan is made: whatever opens one, it is on the list, with the
 folder that it lies in, so that a file that comes beside it is noticed. What only asks whether a file is there says so
-by an event of ours. Anything that cannot be asked again - a registry, a program, a warning - leaves no note.
+by an event of ours, as an engine's client does of each answer. Anything that cannot be asked again - a registry, a
+program, a warning - leaves no note.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bayplan.models import BindMount, Settings, Stack
 from bayplan.reconcile import render
 from bayplan.runtime.protocol import Runtime
 from bayplan.system.files import atomic_write, private_directory
-from bayplan.system.probes import PROBE, probe
+from bayplan.system.probes import ANSWER, PROBE, probe
 
 if TYPE_CHECKING:
     from bayplan.runtime.docker.kernel import Looked
@@ -36,7 +37,7 @@ _KEPT = 64
 _ELSEWHERE = ("/proc/", "/sys/", "/dev/")
 _READS_RULES = frozenset({"iptables-save", "ip6tables-save"})
 _EVENTS = frozenset(
-    {"open", "os.listdir", "os.scandir", PROBE, "socket.connect", "subprocess.Popen", "os.system", "os.fork"}
+    {"open", "os.listdir", "os.scandir", PROBE, ANSWER, "socket.connect", "subprocess.Popen", "os.system", "os.fork"}
 )
 _RECORDS = ("record.db", "engines.db")
 """Of the state root: whose a project is, and what was declared of what there is."""
@@ -49,6 +50,8 @@ class Watch(logging.Handler):
         super().__init__(logging.WARNING)
         self.files: dict[str, list[int] | None] = {}
         self.probed: dict[str, bool] = {}
+        self.answers: set[tuple[str, bytes]] = set()
+        """What engines were asked, and what they said: once, however often a wait has asked it."""
         self.sockets: set[str] = set()
         self.is_plain = True
         """Whether everything that was heard can be looked at again."""
@@ -74,6 +77,8 @@ class Watch(logging.Handler):
                 self._note(event, given[0])
         elif event == PROBE:
             self.probed.setdefault(given[0], os.path.exists(given[0]))  # noqa: PTH110 - no event of its own
+        elif event == ANSWER:
+            self.answers.add((given[0], given[1]))
         elif event == "socket.connect":
             if isinstance(given[1], str):
                 self.sockets.add(given[1])
@@ -160,7 +165,7 @@ def keep(watch: Watch, arguments: Sequence[str], runtime: EngineRuntime, setting
         "files": sorted(files.items()),
         "there": sorted(watch.probed.items()),
         "kernel": looked and _kernel(looked),
-        "answers": sorted({(question, unchanged.steady(question, answer)) for question, answer in client.answers}),
+        "answers": sorted({(question, unchanged.steady(question, answer)) for question, answer in watch.answers}),
     }
     file = Path(unchanged.place(list(arguments)))
     private_directory(file.parent)

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from bayplan import app
+from bayplan.app.unused import remove, volumes
 from bayplan.cli import making
 from bayplan.cli.common import opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable_lines
 from bayplan.cli.template import render
 from bayplan.errors import DeclarationError, InUseError, NotFoundError
-from bayplan.models import Kind, ResourceId, Volume, labels
-from bayplan.runtime.protocol import Observed, Runtime
+from bayplan.models import Kind, Volume
+from bayplan.runtime.protocol import Observed
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,7 +42,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shown.add_argument("name", nargs="+")
     verb("rm", rm, "remove volumes and their data").add_argument("name", nargs="+")
     pruned = verb("prune", prune, "remove anonymous volumes that no container mounts: their data is lost")
-    pruned.add_argument("-a", "--all", action="store_true", help="those with names too")
+    pruned.add_argument("-a", "--all", action="store_true", help="those of ours with names too")
     pruned.add_argument("--dry-run", action="store_true", help="only list them")
     pruned.add_argument("-f", "--force", action="store_true", help="do not ask")
     out = verb("export", export, "write a volume's content as a tar archive")
@@ -91,7 +92,7 @@ def rm(options: Namespace) -> int:
             if found[name]:
                 users = ", ".join(found[name])
                 raise InUseError(f"volume {name} is used by containers {users}", hint="remove those first")
-        _remove(runtime, options.name)
+        remove(Kind.VOLUME, options.name, runtime)
     show(options, {"removed": options.name}, "\n".join(options.name))
     return 0
 
@@ -100,11 +101,10 @@ def prune(options: Namespace) -> int:
     """What ``--dry-run`` lists is what is removed: asked for and removed under one lock, which is a change itself."""
     lock = "removal of unused volumes"
     with opened(options) as (runtime, _), nullcontext() if options.dry_run else runtime.lock(lock):
-        there = [item for item, users in runtime.volumes_there() if not users]
-        unused = [item.id.name for item in there if options.all or _is_anonymous(item)]
+        unused = volumes(runtime, named=options.all)
         if unused and not options.dry_run:
             _confirm(options, unused)
-            _remove(runtime, unused)
+            remove(Kind.VOLUME, unused, runtime)
     text = printable_lines("\n".join(unused)) or "Nothing to remove."
     show(options, {"removed": [] if options.dry_run else unused, "unused": unused}, text)
     return 0
@@ -133,10 +133,6 @@ def load(options: Namespace) -> int:
     return 0
 
 
-def _is_anonymous(item: Observed) -> bool:
-    return isinstance(item.actual, Volume) and labels.ANONYMOUS in item.actual.labels
-
-
 def _confirm(options: Namespace, names: list[str]) -> None:
     if options.force:
         return
@@ -147,11 +143,6 @@ def _confirm(options: Namespace, names: list[str]) -> None:
     print("\n".join(names), file=sys.stderr)
     if input("Remove these volumes and their data? [y/N] ").strip().lower() not in ("y", "yes"):
         raise KeyboardInterrupt
-
-
-def _remove(runtime: Runtime, names: list[str]) -> None:
-    for name in names:
-        runtime.delete(ResourceId(kind=Kind.VOLUME, name=name))
 
 
 def _known(names: list[str], found: dict[str, Any]) -> None:

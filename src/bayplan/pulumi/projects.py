@@ -18,6 +18,12 @@ class Project:
     def __init__(self, session: Session, values: Mapping[str, Any]) -> None:
         self._session, self._values = session, values
 
+    @property
+    def alone(self) -> dict[str, Any] | None:
+        """The request for it where no file belongs to it; None where one may."""
+        is_alone = self._values.get("definition") is not None and self._values.get("directory") is None
+        return self._stack()[0] if is_alone else None
+
     def plan(self, *, text: bool = False) -> dict[str, Any]:
         """The plan of it; ``text`` as the command prints it. Changes nothing."""
         return self._ask("plan", {"text": text}, self._session.connection.place.timeout_s)

@@ -1,4 +1,4 @@
-"""Asking whether a file is there, so that those hear it who note what was read (PEP 578, audit events)."""
+"""What is read in ways that Python says nothing of, for those who note what was read (PEP 578, audit events)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 PROBE = "bayplan.probe"
-"""The event; its argument is the path."""
+"""The event of a look whether a file is there; its argument is the path."""
+ANSWER = "bayplan.answer"
+"""The event of an engine's answer; its arguments are what was asked with GET (path and query), and the content."""
 
 
 def probe(path: Path | str) -> Path:

@@ -31,6 +31,7 @@ def shop(request, environment, tmp_path):
             place = {"engine": name, "engine_address": engine.socket}
             stack = {**place, "project_name": "bpa", "definition": {"services": {"web": SERVICE}}}
             ours = SimpleNamespace(environment=environment, directory=tmp_path, settings=settings, place=place)
+            ours.engine = engine
             results, output = play(environment, tmp_path, [("stack", stack)], settings)
             assert results[0].get("changed"), output
             yield ours
@@ -55,3 +56,20 @@ def test_its_containers_are_hosts(shop):
     assert done["r0"]["stdout_lines"][1] == "root:x:0:0:root:/root:/bin/sh"
     assert done["r1"]["stdout_lines"] == ["carried", "0"]
     assert done["r2"]["stdout"].split() == ["1000"]
+
+
+def test_only_what_is_ours_is_pruned(shop):
+    shop.engine.call("volume", "create", "theirs")
+    shop.engine.call("network", "create", "theirs")
+    named = {**shop.place, "name": "bpa-own"}
+    all_of_it = {**shop.place, "networks": True, "named_volumes": True, "images": True, "builder_cache": True}
+    tasks = (("network", named), ("volume", named), ("prune", all_of_it, {"check_mode": True}))
+    tasks = (*tasks, ("prune", all_of_it), ("prune", all_of_it))
+    (*_, foretold, done, again), output = play(shop.environment, shop.directory, tasks, shop.settings)
+    assert not done.get("failed"), output
+    assert foretold["removed"] == done["removed"]
+    assert {"network bpa-own", "volume bpa-own"} == {item for item in done["removed"] if not item.startswith("blob")}
+    assert again["changed"] is False
+    assert shop.engine.call("volume", "ls", "-q").split() == ["theirs"]
+    assert "theirs" in shop.engine.call("network", "ls", "--format", "{{.Name}}").split()
+    assert shop.engine.call("ps", "-q")

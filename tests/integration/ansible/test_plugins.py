@@ -5,14 +5,17 @@ import hmac
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import yaml
 
 from plays import BIN, TOP
 from sshd import MISSING, sshd
+from stayed import has_worked, mark, staying, until
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 # By ssh too, where nothing of this process's environment is: the package of this checkout.
@@ -264,6 +267,29 @@ def test_long_work_of_another_host_tells_how_far_it_is(core, slow, shared):
         assert built["changed"]
         assert TOLD in core.output
         assert not list((core.run / "telling").glob("*"))
+
+
+@pytest.mark.parametrize("way", ["local", "ssh"])
+def test_one_bridge_stays_for_the_tasks_of_a_play(core, way):
+    if way == "ssh" and MISSING:
+        pytest.skip("needs openssh-server")
+    own = mark()
+    name, _, value = own.partition("=")
+    here = {"environment": {name: value, "PYTHONPATH": f"{TOP}/src"}}
+    other = {"environment": {**here["environment"], "BAYPLAN_CONFIG": "/nowhere", "BAYPLAN_WORKERS": "none"}}
+    tasks = (("volume", {"name": "bpa-data"}, {**here, "check_mode": True}), ("volume", {"name": "bpa-data"}, here))
+    tasks = (*tasks, ("volume", {"name": "bpa-data"}, other), ("volume_info", {"name": "bpa-data"}, here))
+    with sshd(core.directory / "sshd") if way == "ssh" else nullcontext(("", os.environ["PATH"])) as (address, path):
+        core.environment = {**core.environment, "PATH": path}
+        there = {"ansible_python_interpreter": sys.executable, "ansible_host": "127.0.0.1"}
+        there |= {"ansible_port": int(address.rpartition(":")[2])} if address else {}
+        foretold, made, refused, info = core.play(*tasks, connection=way, vars=there)
+        ((pid, place),) = staying(own).items()
+    assert (foretold["changed"], made["changed"], info["exists"]) == (True, True, True)
+    assert "BAYPLAN_WORKERS" in refused["where"]
+    assert has_worked(pid)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not place.exists())
 
 
 def test_lookups_and_filters(core):

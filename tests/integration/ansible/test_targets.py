@@ -59,7 +59,7 @@ def test_images_networks_volumes(run):
 
 
 def test_stacks_their_past_and_what_they_are_given(run):
-    run("stack", "secret")
+    run("stack", "secret", "prune")
 
 
 def test_a_registry_that_wants_credentials(run, core, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import json
 
 import pytest
+import urllib3
 
 from bayplan.pulumi.values import Secret
 from integration.images.conftest import serve
@@ -14,8 +15,9 @@ LOCKED = "auth: {{htpasswd: {{realm: tests, path: {}}}}}\n"
 
 
 @pytest.fixture
-def registry(core):
-    """Knows one user: ``user`` with the password ``not-so-secret``."""
+def registry(core, monkeypatch):
+    """Knows one user, ``user`` with the password ``not-so-secret``, who may delete."""
+    monkeypatch.setenv("REGISTRY_STORAGE_DELETE_ENABLED", "true")
     (core.state / "htpasswd").write_text("user:$2b$04$OhagQDV4Mse73AwwQRTGcexDgt7BqnQHVvZmg.9OWaIrSLGMAapuO\n")
     with contextlib.contextmanager(serve)(core.state, LOCKED.format(core.state / "htpasswd")) as host:
         conf = core.state / "registries.conf"
@@ -51,6 +53,11 @@ def test_push_pull_and_ask(core, registry):
         assert kinds(found) == {"digest": "update"}
         for one in (name, other):
             pulumi.delete("Image", one)
+        with plugin(core.configuration) as stranger, pytest.raises(CallError, match="access is denied"):
+            stranger.delete("RegistryImage", id_, {**again, "keepRemotely": False})
+        assert pulumi.read("RegistryImage", id_, inputs, again) is not None
+        pulumi.delete("RegistryImage", id_, {**again, "keepRemotely": False})
+        assert pulumi.read("RegistryImage", id_, inputs, again) is None
     assert pulumi.process.returncode == 0
 
 
@@ -66,6 +73,10 @@ def test_what_is_not_to_be_kept_is_deleted_there_and_nothing_else(core, monkeypa
         name = f"{host}/team/web:1"
         inputs = pulumi.checked("RegistryImage", {"name": name, "source": "lab/busybox", "keepRemotely": False})
         id_, first = pulumi.create("RegistryImage", inputs)
+        many = _listed(host, "team/web", "many", first["digest"])
+        pulumi.delete("RegistryImage", many["name"], many)  # of an index the image is a part
+        assert pulumi.read("RegistryImage", many["name"]) is None
+        assert pulumi.read("RegistryImage", id_, inputs, first)[1] == first
         kept = pulumi.checked("RegistryImage", {"name": f"{host}/team/kept:1", "source": "lab/busybox"})
         kept_id, kept_state = pulumi.create("RegistryImage", kept)
         _, other = _rebuilt(pulumi, core)
@@ -77,6 +88,18 @@ def test_what_is_not_to_be_kept_is_deleted_there_and_nothing_else(core, monkeypa
             assert pulumi.read("RegistryImage", id_, inputs, second) is None
         pulumi.delete("RegistryImage", kept_id, kept_state)
         assert pulumi.read("RegistryImage", kept_id, kept, kept_state)[1] == kept_state
+
+
+def _listed(host, repository, tag, digest):
+    """Properties of an image whose name means an index with it."""
+    url, kind = f"http://{host}/v2/{repository}/manifests", "application/vnd.oci.image.index.v1+json"
+    size = len(urllib3.request("GET", f"{url}/{digest}", headers={"Accept": "*/*"}).data)
+    platform = {"os": "linux", "architecture": "amd64"}
+    part = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size}
+    index = {"schemaVersion": 2, "mediaType": kind, "manifests": [{**part, "platform": platform}]}
+    made = urllib3.request("PUT", f"{url}/{tag}", body=json.dumps(index).encode(), headers={"Content-Type": kind})
+    assert made.status == 201, made.data
+    return {"name": f"{host}/{repository}:{tag}", "digest": digest, "keepRemotely": False}
 
 
 def test_a_registry_that_deletes_nothing_says_so(core):

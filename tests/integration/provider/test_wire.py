@@ -148,6 +148,13 @@ def test_a_preview_of_a_create_says_what_the_host_would_refuse(core, engine):
         unknown = {**unfit, "image": UNKNOWN}  # what is not known yet is not judged
         assert started.create("Container", unknown, preview=True)[1]["state"] is UNKNOWN
 
+        services = {"web": {"image": "lab/later", "ports": ["80:80"], "depends_on": ["db"]}}
+        shop = started.checked("Stack", {"definition": {"services": services}})
+        with pytest.raises(CallError, match="depends_on"):
+            started.create("Stack", shop, preview=True)
+        shop["definition"]["services"]["db"] = {"image": "lab/later"}
+        assert started.create("Stack", shop, preview=True)[1]["services"] is UNKNOWN
+
         wanted = {"driver": "bridge", "subnet": "10.219.77.0/24", "name": "one"}
         inputs = started.checked("Network", wanted)
         id_, state = started.create("Network", inputs)

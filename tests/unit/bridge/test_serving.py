@@ -107,6 +107,24 @@ def test_one_that_fails_keeps_no_other_from_being_done(runtime, monkeypatch):
     assert {one["name"] for one in found if one["observed"]} >= {"good", "better"}
 
 
+def test_what_is_not_there_yet_is_held_against_the_host(runtime, monkeypatch):
+    def suited(**options):
+        return served(runtime, {"id": 1, "verb": "suits", "check": True, "options": options})[1]["error"]
+
+    later = container("web", networks=[{"network": "later"}])
+    assert suited(resources=[later]) is None
+    services = {"web": {"image": "lab/web", "depends_on": ["db"]}}
+    assert suited(stack={"project_name": "shop", "definition": {"services": services}})["type"] == "DeclarationError"
+
+    def check(resources, project, *, removing=()):
+        assert ([one.name for one in resources], project, removing) == (["web"], "", ())
+        raise RuntimeFailureError("the host is full", where="container web")
+
+    monkeypatch.setattr(runtime, "check", check)
+    found = suited(resources=[later])
+    assert (found["type"], found["msg"]) == ("RuntimeFailureError", "container web: the host is full")
+
+
 def stopped(runtime, monkeypatch, **request):
     """The answer to a request that is stopped while containers are made."""
     begun, out = threading.Event(), io.BytesIO()

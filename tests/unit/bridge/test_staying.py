@@ -1,19 +1,22 @@
 """A bridge that stays for the next request: real processes, started as a task's command starts them."""
 
+import errno
 import json
 import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
+from bayplan.bridge.staying import answer_and_stay
 from plays import TOP
+from stayed import mark, staying, until
 
 LAUNCH = TOP / "plugins/module_utils/_launch.py"
 COMMAND = Path(sys.executable).parent / "bayplan"
@@ -24,7 +27,7 @@ class Asked:
     """Requests of one test; the bridges that stay for them are no other's, by a variable that counts for that."""
 
     def __init__(self, directory):
-        self.directory, self.mark = directory, f"PYTHON_OF_A_TEST={secrets.token_hex(8)}"
+        self.directory, self.mark = directory, mark()
         name, _, value = self.mark.partition("=")
         runtime = directory / "runtime"
         runtime.mkdir(mode=0o700)
@@ -46,42 +49,14 @@ class Asked:
         return json.loads(answer)
 
     def staying(self):
-        """Those that stay, by pid: their sockets."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            try:
-                if (entry / "comm").read_text() != "bayplan-bridge\n" or _parent(entry.name) in found:
-                    continue
-                if self.mark in (entry / "environ").read_text().split("\0"):
-                    found[int(entry.name)] = _socket(int(entry.name))
-            except (OSError, ValueError):
-                continue
-        return found
+        """Those that stay for it, by pid: their sockets."""
+        return staying(self.mark)
 
     def one(self):
         """The one that stays, once it listens."""
         until(lambda: any(path.exists() for path in self.staying().values()))
         ((pid, path),) = self.staying().items()
         return pid, path
-
-
-def _socket(pid):
-    """Where it listens: bound beside under a name of its own (the kernel shows that one), then renamed."""
-    names = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()]
-    beside = next((Path(name) for name in names if name.endswith(f".{pid}")), Path("/nowhere"))
-    return beside.with_name(beside.name.split(".")[1] if beside.suffix else beside.name)
-
-
-def _parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def until(holds):
-    deadline = time.monotonic() + 30
-    while not (found := holds()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture
@@ -149,6 +124,16 @@ def test_who_is_killed_takes_its_request_along(asked):
     assert asked.ask()["failed"]
     assert asked.one()[0] != pid
 
+    # What one left that was killed goes when the next one starts.
+    left = path.with_name(secrets.token_hex(12))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(left))
+    os.kill(asked.one()[0], signal.SIGTERM)
+    until(lambda: not asked.staying())
+    asked.ask()
+    asked.one()
+    assert not left.exists()
+
     # A worker that is killed is no answer.
     waiting = asked.start()
     os.kill(worker_of(asked.one()[0]), signal.SIGKILL)
@@ -187,6 +172,15 @@ def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tm
         until(lambda: len(asked.staying()) == 2)
     finally:
         os.umask(umask)
+
+
+def test_a_kernel_on_which_none_can_stay_has_its_answer(tmp_path, monkeypatch):
+    def lacking(_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", lacking)
+    assert answer_and_stay(lambda: 7, tmp_path / "socket", 1) == 7
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -91,8 +91,9 @@ class Single:
         """In one batch with whatever else is asked for now."""
         values = fields(self.shape, task.inputs)
         if task.is_preview:
-            if not verdict.unknown_fields(values):
-                foretold.tell(task.session, self.item(task, values))
+            # An image is brought or built whatever else is there.
+            if self.shape.kind != "image" and not verdict.unknown_fields(values):
+                foretold.tell(task.session, {"resources": [self.item(task, values)]})
             return str(values.get("name") or ""), foreseen(self.shape, task.inputs, {})
         return str(values["name"]), self._done(task, values)
 

@@ -9,7 +9,7 @@ from bayplan.pulumi import verdict
 from bayplan.pulumi.failures import LostError, PartlyMadeError, RefusedError, Wrong
 from bayplan.pulumi.failures import told as sentence
 from bayplan.pulumi.projects import Project
-from bayplan.pulumi.resources import told
+from bayplan.pulumi.resources import foretold, told
 from bayplan.pulumi.resources.base import Found, Task, Values, fields, foreseen, longest_wait_s, outputs
 from bayplan.pulumi.shapes import Shape
 from bayplan.pulumi.values import plain
@@ -42,6 +42,10 @@ class StackResource:
         """Apply it."""
         name = str(plain(task.inputs.get("project")) or "")
         if task.is_preview:
+            values = fields(self.shape, task.inputs)
+            stack = Project(task.session, values).alone
+            if stack is not None and not verdict.unknown_fields(values):
+                foretold.tell(task.session, {"stack": stack})
             return name, foreseen(self.shape, task.inputs, {})
         return name, self._applied(task)
 

@@ -6,6 +6,7 @@ Versions: Docker Engine API 1.41 (20.10) is the oldest, Podman answers as 1.40 o
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from bayplan.models import Settings
 from bayplan.runtime.engine_api import places
 from bayplan.runtime.engine_api.answers import AbsentError, AnswerError, TransportError
 from bayplan.runtime.engine_api.transport import Answer, Transport
+from bayplan.system.probes import ANSWER
 from bayplan.system.ssh import Remote, Tunnel
 
 OLDEST_API = (1, 40)
@@ -50,8 +52,6 @@ class EngineClient:
     def __init__(self, place: places.Place) -> None:
         """Raises TransportError when nobody answers, AnswerError, UnsupportedError for an API that is too old."""
         self.place = place
-        self.answers: set[tuple[str, bytes]] = set()
-        """What was asked with GET (path and query), and what was answered: once, however often a wait has asked it."""
         self.only_looked = True
         """Whether nothing else was asked, and nothing refused."""
         self._tunnel: Tunnel | None = None
@@ -161,7 +161,7 @@ class EngineClient:
         finally:
             self._transport.give_back(answer)
         if method == "GET":
-            self.answers.add((_whole(path, query), content))
+            sys.audit(ANSWER, _whole(path, query), content)
         return _read(content)
 
     def _open(

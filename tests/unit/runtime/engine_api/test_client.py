@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from bayplan.cli import standing
 from bayplan.errors import AccessDeniedError, RuntimeFailureError, UnavailableError, UnsupportedError
 from bayplan.models import Settings
 from bayplan.runtime.engine_api.client import connect
@@ -80,12 +81,14 @@ def test_a_newer_engine_is_asked_in_the_newest_words_that_are_known(tmp_path):
         client.close()
 
 
-def test_the_same_answer_is_kept_once_however_often_it_is_asked(tmp_path):
-    """A wait for the end of a container asks ten times a second, for days."""
+def test_answers_are_kept_by_who_listens_and_once_however_often_they_are_asked(tmp_path):
+    """A wait for the end of a container asks ten times a second, for days; a bridge asks for as long as it is there."""
     with serving(tmp_path / "s", [version(), *[answer('{"Running": true}')] * 3, answer('{"Running": false}')]):
         client = opened(tmp_path / "s")
-        for _ in range(4):
+        watch = standing.Watch()
+        for _ in range(3):
             client.call("GET", "/containers/web/json")
+        watch.over()
+        client.call("GET", "/containers/web/json")
         client.close()
-    kept = sorted(content for question, content in client.answers if "web" in question)
-    assert kept == [b'{"Running": false}', b'{"Running": true}']
+    assert watch.answers == {(f"/v{client.api_version}/containers/web/json", b'{"Running": true}')}
