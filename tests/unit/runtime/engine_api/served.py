@@ -19,7 +19,10 @@ def serving(path, *lives):
 
         def serve():
             for answers in lives:
-                connection, _ = server.accept()
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return  # it is over, and nobody has connected again
                 with connection:
                     for answer in answers:
                         asked.append(connection.recv(1 << 16))
@@ -28,5 +31,9 @@ def serving(path, *lives):
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         transport = Transport(f"unix://{path}")
-        yield transport, asked, thread
-        transport.close()
+        try:
+            yield transport, asked, thread
+        finally:
+            transport.close()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
