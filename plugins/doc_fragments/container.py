@@ -38,6 +38,8 @@ options:
     description:
     - Directory the command starts in.
     type: str
+    aliases:
+    - workdir
   user:
     description:
     - user[:group], names or numbers.
@@ -61,10 +63,14 @@ options:
     description:
     - Labels of the container.
     type: dict
+    aliases:
+    - label
   annotations:
     description:
     - Annotations for the OCI runtime; none that begins with run.oci. is taken.
     type: dict
+    aliases:
+    - annotation
   ports:
     description:
     - Ports published on the host.
@@ -73,10 +79,14 @@ options:
     elements: raw
     aliases:
     - published_ports
+    - publish
+    - published
   publish_all_ports:
     description:
     - Publish every port that it or its image exposes, each on a free port of the host.
     type: bool
+    aliases:
+    - publish_all
   expose:
     description:
     - Ports noted for readers; opens nothing.
@@ -84,6 +94,7 @@ options:
     elements: str
     aliases:
     - exposed_ports
+    - exposed
   mounts:
     description:
     - Volumes, binds and tmpfs.
@@ -112,6 +123,7 @@ options:
     type: dict
     aliases:
     - etc_hosts
+    - add_hosts
   dns:
     description:
     - Name servers to ask instead of the host's; a network's own one asks them for strangers' names.
@@ -133,6 +145,7 @@ options:
     elements: str
     aliases:
     - dns_opts
+    - dns_option
   restart_policy:
     description:
     - Start again after an end.
@@ -327,6 +340,8 @@ options:
     - Limits of getrlimit(2).
     - A dictionary, or a list of C(NAME:SOFT[:HARD]).
     type: raw
+    aliases:
+    - ulimit
   cap_add:
     description:
     - Capabilities over the default set.
@@ -361,6 +376,8 @@ options:
     - Each is C(HOST[:CONTAINER[:rwm]]), or a dictionary with C(source), C(target) and C(permissions).
     type: list
     elements: raw
+    aliases:
+    - device
   cdi_devices:
     description:
     - Devices by the names that their drivers give them (CDI), such as C(vendor.com/class=name).
@@ -371,6 +388,8 @@ options:
     - Devices it may use by number, such as C(c 1:3 rwm).
     type: list
     elements: str
+    aliases:
+    - device_cgroup_rule
   pid:
     description:
     - host or container:NAME, whose processes it then sees.
@@ -398,6 +417,7 @@ options:
     - host
     aliases:
     - cgroupns_mode
+    - cgroupns
   userns_mode:
     description:
     - 'host: its user numbers are the host''s, as when it is unset; auto: a range that only it has.'
@@ -405,10 +425,14 @@ options:
     choices:
     - host
     - auto
+    aliases:
+    - userns
   sysctls:
     description:
     - Namespaced kernel settings.
     type: dict
+    aliases:
+    - sysctl
   shm_size:
     description:
     - Size of /dev/shm, bytes; 64 MiB if unset.

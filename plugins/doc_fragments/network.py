@@ -122,6 +122,8 @@ options:
     description:
     - Labels of the network.
     type: dict
+    aliases:
+    - label
   ipam_config:
     description:
     - Address ranges by Docker's names, instead of O(subnet) and the like.

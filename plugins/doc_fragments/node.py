@@ -42,6 +42,8 @@ options:
     description:
     - Labels that placement can ask for (node.labels).
     type: dict
+    aliases:
+    - label
   state:
     description:
     - What the node must be on the host.

@@ -31,6 +31,8 @@ options:
     description:
     - Labels of the volume.
     type: dict
+    aliases:
+    - label
   state:
     description:
     - What the volume must be on the host.

@@ -1,4 +1,4 @@
-"""Containers as Ansible users write them, in the words of community.docker too, to fields of the model.
+"""Containers as Ansible users write them, in the words of community.docker and of Podman too, to fields of the model.
 
 Short spellings are read by the Compose reader, so that ``8080:80/udp`` means one thing everywhere.
 """
@@ -18,21 +18,30 @@ from bayplan.load.compose.ports import read_ports
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "environment": ("env",),
-    "ports": ("published_ports",),
-    "extra_hosts": ("etc_hosts",),
+    "ports": ("published_ports", "publish", "published"),
+    "extra_hosts": ("etc_hosts", "add_hosts"),
     "cap_add": ("capabilities",),
     "dns": ("dns_servers",),
     "dns_search": ("dns_search_domains",),
-    "dns_opt": ("dns_opts",),
+    "dns_opt": ("dns_opts", "dns_option"),
     "group_add": ("groups",),
     "security_opt": ("security_opts",),
     "pid": ("pid_mode",),
     "ipc": ("ipc_mode",),
-    "cgroup": ("cgroupns_mode",),
+    "cgroup": ("cgroupns_mode", "cgroupns"),
     "storage_opt": ("storage_opts",),
     "stdin_open": ("interactive",),
-    "expose": ("exposed_ports",),
+    "expose": ("exposed_ports", "exposed"),
     "restart_policy": (),
+    "annotations": ("annotation",),
+    "devices": ("device",),
+    "device_cgroup_rules": ("device_cgroup_rule",),
+    "labels": ("label",),
+    "publish_all_ports": ("publish_all",),
+    "sysctls": ("sysctl",),
+    "ulimits": ("ulimit",),
+    "userns_mode": ("userns",),
+    "working_dir": ("workdir",),
 }
 """Options to their other names."""
 OF_IMAGE = ("platform", "pull")

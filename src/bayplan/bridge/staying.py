@@ -31,9 +31,9 @@ Answer = Callable[[], int]
 def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
     """Answer the request of this process; another stays at ``path`` until it was idle for that long."""
     known = loaded.names()
-    reading, writing = loaded.pipe()
     try:
         own = os.pidfd_open(os.getpid())
+        reading, writing = loaded.pipe()
         pid = os.fork()
     except OSError:  # a kernel without pidfds, or no process more
         return answer()
@@ -47,6 +47,16 @@ def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
     code = answer()
     loaded.tell(writing, known)
     return code
+
+
+def _remove_killed(folder: Path) -> None:
+    """Sockets of those that were killed, on which nobody listens any more."""
+    for path in folder.glob("[!.]*"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
 
 
 def _detach(kept: set[int]) -> None:
@@ -97,6 +107,7 @@ class _Staying:
     def _listen(self) -> int:
         """The inode of the socket. It is there at once or not at all, for this user alone."""
         files.private_directory(self._path.parent)
+        _remove_killed(self._path.parent)
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         umask = os.umask(0o177)
         try:

@@ -27,6 +27,7 @@ from bayplan.system import files
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _EVERY_S = 0.5
 _MOST_LINES = 8
+_KILLED_S = 3600
 
 
 class _Teller:
@@ -68,6 +69,7 @@ def begun(token: object, settings: Settings) -> Iterator[None]:
     path = _path(token, settings)
     with suppress(OSError):
         files.private_directory(path.parent)
+        _forget_killed(path.parent)
     teller = _Teller(path)
     before = _report.set(teller.report)
     try:
@@ -90,6 +92,13 @@ def told(asked: Asked) -> dict[str, Any]:
     except (OSError, ValueError):
         lines = []
     return {"changed": False, "lines": lines[-_MOST_LINES:]}
+
+
+def _forget_killed(folder: Path) -> None:
+    """Remove what requests left that were killed; one that is at work writes its file anew."""
+    for file in folder.iterdir():
+        if time.time() - file.stat().st_mtime > _KILLED_S:
+            file.unlink(missing_ok=True)
 
 
 def _path(token: object, settings: Settings) -> Path:

@@ -224,6 +224,34 @@ def test_options_that_every_module_of_other_collections_has(core):
     assert not (core.state / "volumes/bpa-none").exists()
 
 
+def test_what_podman_container_calls_otherwise(core):
+    options = {"publish": ["127.0.0.1:0:80"], "label": {"tier": "front"}, "workdir": "/tmp", "sysctl": {}}
+    options |= {"annotation": {"a": "b"}, "exposed": ["81"], "image": "lab/busybox"}
+    options["ulimit"] = ["nofile:512:512"]
+    made = core.both("container", name="bpa-web", state="present", **options)
+    fields = core.one("container_info", name="bpa-web")["container"]["Config"]
+    assert made["changed"]
+    assert (fields["WorkingDir"], fields["Labels"]["tier"]) == ("/tmp", "front")
+    cases = (
+        ("container", {"name": "bpa-no", "image": "lab/busybox", "network": ["host"]}, "network of", "network_mode"),
+        ("container", {"name": "bpa-no", "image": "lab/busybox", "timezone": "local"}, "timezone of", "TZ"),
+        ("network", {"name": "bpa-no", "connected": ["a"]}, "connected of", "networks of each container"),
+        ("volume", {"name": "bpa-no", "recreate": "always"}, "recreate of", "state: absent"),
+        ("image", {"name": "bpa-no", "force_tag": True}, "force_tag of", "force"),
+        ("secret", {"name": "bpa-no", "data": "x", "force": True}, "force of", "always"),
+        (
+            "stack",
+            {"project_name": "bpa-no", "definition": {"services": {}}, "pull": "always"},
+            "pull of",
+            "pull_policy",
+        ),
+    )
+    for refused, (_, _, said, hint) in zip(core.play(*((m, o) for m, o, *_ in cases)), cases, strict=True):
+        assert refused["msg"].startswith(said), refused
+        assert hint in refused["hint"]
+        assert not refused["changed"]
+
+
 def test_become(core):
     become = {"become": True, "become_method": "ansible.builtin.su"}
     assert core.play(("volume", {"name": "bpa-data"}, become))[0]["changed"]

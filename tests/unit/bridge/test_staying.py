@@ -1,9 +1,12 @@
 """A bridge that stays for the next request: real processes, started as a task's command starts them."""
 
+import errno
 import json
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.bridge.staying import answer_and_stay
 from bayplan.system import cgroups
 from plays import TOP
 from stayed import mark, staying, until
@@ -121,6 +125,16 @@ def test_who_is_killed_takes_its_request_along(asked):
     assert asked.ask()["failed"]
     assert asked.one()[0] != pid
 
+    # What one left that was killed goes when the next one starts.
+    left = path.with_name(secrets.token_hex(12))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(left))
+    os.kill(asked.one()[0], signal.SIGTERM)
+    until(lambda: not asked.staying())
+    asked.ask()
+    asked.one()
+    assert not left.exists()
+
     # A worker that is killed is no answer.
     waiting = asked.start()
     os.kill(worker_of(asked.one()[0]), signal.SIGKILL)
@@ -166,6 +180,15 @@ def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tm
         os.umask(umask)
     asked.ask(HOME=str(tmp_path))  # where Python looks for packages of this user
     until(lambda: len(asked.staying()) == 3)
+
+
+def test_a_kernel_on_which_none_can_stay_has_its_answer(tmp_path, monkeypatch):
+    def lacking(_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", lacking)
+    assert answer_and_stay(lambda: 7, tmp_path / "socket", 1) == 7
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -1,5 +1,6 @@
 """How far a request is, as another one hears it."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -34,6 +35,16 @@ def test_another_request_hears_the_latest(settings, monkeypatch):
         assert heard(settings) == ["image x: RUN make"]
     assert heard(settings) == []
     assert list((settings.run_root / "telling").iterdir()) == []
+
+
+def test_what_a_killed_one_left_goes_with_a_later_one(settings):
+    left, other = (settings.run_root / "telling" / (letter * 32) for letter in "ef")
+    with telling.begun(TOKEN, settings):
+        left.write_text("[]")
+        other.write_text("[]")
+    os.utime(left, (0, 0))
+    with telling.begun(TOKEN, settings):
+        assert (left.exists(), other.exists()) == (False, True)
 
 
 def test_requests_beside_each_other_tell_of_themselves_alone(settings):
