@@ -49,12 +49,12 @@ def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
     return code
 
 
-def _remove_killed(folder: Path) -> None:
-    """Sockets of those that were killed, on which nobody listens any more."""
+def remove_killed(folder: Path) -> None:
+    """Remove the sockets of those that were killed, on which nobody listens any more."""
     for path in folder.glob("[!.]*"):
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect(str(path))
+                probe.connect(str(path))  # of another type than one that lives (EPROTOTYPE), which hears nothing of it
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
 
@@ -107,7 +107,7 @@ class _Staying:
     def _listen(self) -> int:
         """The inode of the socket. It is there at once or not at all, for this user alone."""
         files.private_directory(self._path.parent)
-        _remove_killed(self._path.parent)
+        remove_killed(self._path.parent)
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         umask = os.umask(0o177)
         try:

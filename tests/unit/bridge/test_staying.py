@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.bridge.staying import answer_and_stay
+from bayplan.bridge.staying import answer_and_stay, remove_killed
 from bayplan.system import cgroups
 from plays import TOP
 from stayed import mark, staying, until
@@ -180,6 +180,20 @@ def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tm
         os.umask(umask)
     asked.ask(HOME=str(tmp_path))  # where Python looks for packages of this user
     until(lambda: len(asked.staying()) == 3)
+
+
+def test_to_look_for_those_that_were_killed_wakes_none_that_lives_and_waits_for_none(tmp_path):
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(dead))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(live))
+        listener.listen(0)
+        listener.setblocking(False)
+        remove_killed(tmp_path)
+        with pytest.raises(BlockingIOError):  # nobody has knocked: one would stay for longer, or has no room for it
+            listener.accept()[0].close()
+        assert [*tmp_path.iterdir()] == [live]
 
 
 def test_a_kernel_on_which_none_can_stay_has_its_answer(tmp_path, monkeypatch):
