@@ -156,6 +156,16 @@ def test_it_ends_by_itself_and_may_not_be_wanted(asked):
     assert not path.exists()
 
 
+def test_of_several_that_were_started_at_once_one_stays(asked):
+    asked.environment["BAYPLAN_BRIDGE_STAYS"] = "300"
+    started = [asked.start() for _ in range(4)]
+    for one in started:
+        assert json.loads(one.communicate("{}")[0].splitlines()[1])["failed"]
+    until(lambda: len(asked.staying()) == 1)
+    _, path = asked.one()
+    assert path.exists()
+
+
 def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tmp_path):
     asked.environment["PYTHONPATH"] = str(tmp_path / "src")
     shutil.copytree(SOURCE / "bayplan", tmp_path / "src/bayplan")
@@ -227,7 +237,8 @@ def test_one_that_is_stopped_is_not_waited_for_and_takes_nothing_when_it_goes_on
         assert asked.ask()["failed"]
     finally:
         os.kill(pid, signal.SIGCONT)
-    until(lambda: len(asked.staying()) == 2)
+    until(lambda: pid not in asked.staying())
+    assert asked.one()
     assert asked.ask()["failed"]
 
 
