@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = Path("/etc/bayplan/config.toml")
 _PREFIX = "BAYPLAN_"
+_OTHERS = frozenset(_PREFIX + name for name in ("CONFIG", "COMMAND", "LAB", "ENGINES", "SUPERVISOR_UNIT", "VM"))
+"""Variables that are no settings: where those are, and what our playbooks, units and tests are told."""
+_log = logging.getLogger("bayplan.settings")
 _KINDS = ("native", "docker", "podman", "swarm")
 _SOCKETS = {"docker": Path("/var/run/docker.sock"), "podman": Path("/run/podman/podman.sock")}
 
@@ -40,6 +44,7 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
             values.update(tomllib.loads(path.read_text()))
         except tomllib.TOMLDecodeError as error:
             raise DeclarationError(f"not TOML: {error}", where=str(path)) from error
+    _check_names(values, str(path), environ)
     for name in Settings.model_fields:
         given = environ.get(_PREFIX + name.upper())
         if given is not None:
@@ -51,6 +56,25 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise DeclarationError(f"setting {name}: {first['msg']}", where=f"{path} or {_PREFIX}{name.upper()}") from error
+
+
+def _check_names(values: Iterable[str], where: str, environ: Mapping[str, str]) -> None:
+    """Raise DeclarationError for a setting of the file that is none; warn of a variable that is one but for a slip."""
+    known = Settings.model_fields
+    variables = [name for name in environ if name.startswith(_PREFIX) and name not in _OTHERS]
+    slips = [name for name in variables if name.removeprefix(_PREFIX).lower() not in known]
+    strange = [name for name in values if name not in known]
+    if not slips and not strange:
+        return
+    from difflib import get_close_matches
+
+    for name in strange:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+        raise DeclarationError(f"there is no setting {name}", where=where, hint=hint)
+    for name in slips:
+        if near := get_close_matches(name.removeprefix(_PREFIX).lower(), known, n=1, cutoff=0.8):
+            _log.warning("%s is no setting, and is ignored: did you mean %s%s?", name, _PREFIX, near[0].upper())
 
 
 def sockets() -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from bayplan import engines
-from bayplan.errors import UnavailableError
+from bayplan.errors import DeclarationError, UnavailableError
 from bayplan.models import Settings
 from bayplan.record.engines import claim
 from bayplan.record.journal import Journal
@@ -53,3 +53,20 @@ def test_a_user_without_root_keeps_records_of_their_own(settings, monkeypatch, t
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     assert engines.chosen(Settings(engine="docker")).state_root == tmp_path / "home/bayplan"
     assert engines.chosen(settings.model_copy(update={"engine": "docker"})).state_root == tmp_path
+
+
+def test_a_setting_that_is_none_is_named_with_the_one_that_was_meant(tmp_path, caplog):
+    file = tmp_path / "config.toml"
+    file.write_text('state_rot = "/x"\n')
+    with pytest.raises(DeclarationError, match=r"config\.toml: there is no setting state_rot .did you mean state_root"):
+        engines.load_settings({"BAYPLAN_CONFIG": str(file)})
+    others = {
+        "BAYPLAN_CONFIG": "/nonexistent",
+        "BAYPLAN_ENGINES": "/x",
+        "BAYPLAN_OF_SOMEBODY": "1",
+        "BAYPLAN_WORKERS": "2",
+    }
+    assert engines.load_settings(others).workers == 2
+    assert caplog.text == ""
+    engines.load_settings({"BAYPLAN_CONFIG": "/nonexistent", "BAYPLAN_STATE_ROT": "/x"})
+    assert "BAYPLAN_STATE_ROT is no setting, and is ignored: did you mean BAYPLAN_STATE_ROOT?" in caplog.text

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan import app
+from bayplan.cli import project_builds
 from bayplan.cli.common import opened
 from bayplan.cli.converging import carry_out
 from bayplan.cli.image_verbs import size
@@ -24,10 +25,15 @@ from bayplan.models.git_url import parse
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The verbs and their options."""
-    made = sub.add_parser("build", help="build an image from a Dockerfile", description="Build an image.")
-    made.add_argument("context", help="directory with the files the build may use, or a Git URL#REF:DIRECTORY")
+    text = "Build an image from a directory, with -t; without it those that the project's services are built from."
+    made = sub.add_parser("build", help="build an image, or those of the project", description=text)
     made.add_argument(
-        *("-t", "--tag"), action="append", required=True, metavar="NAME", help="the image's name; several are its names"
+        "context",
+        nargs="*",
+        help="with -t the directory with the files the build may use, or a Git URL#REF:DIRECTORY; else services",
+    )
+    made.add_argument(
+        *("-t", "--tag"), action="append", default=[], metavar="NAME", help="the image's name; several are its names"
     )
     made.add_argument("-f", "--file", dest="dockerfile", metavar="FILE", help="the Dockerfile; - is standard input")
     made.add_argument("--target", metavar="STAGE", help="build stage to stop at")
@@ -69,6 +75,11 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def build(options: Namespace) -> int:
     """Plan, show, build."""
+    if not options.tag:
+        return project_builds.build(options)
+    if len(options.context) != 1:
+        raise DeclarationError("build -t takes one context", hint="such as `bayplan build -t NAME .`")
+    (options.context,) = options.context
     platforms = [item for text in options.platform for item in text.split(",")]
     given = _options(options)
     declared = Build(

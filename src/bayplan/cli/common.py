@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from bayplan.models import Container, Duration, Kind, ResourceId, Settings, Stac
 from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Observed, Runtime, Scope
 
-_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle"})
+_HELD = frozenset({"plan", "apply", "pull", "create", "run", "bundle", "build"})
 """Verbs that take images as the lock has them; the others (to look, to stop, to remove) work whatever is in it."""
 
 
@@ -75,17 +76,31 @@ def stack(options: Namespace) -> Stack:
     files = tuple(options.file) or find_files(directory or Path.cwd())
     if not files:
         raise NotFoundError("no Compose file here", where=str(directory or Path.cwd()), hint="name one with -f")
-    found = load_stack(
-        files,
-        project_directory=directory,
-        project_name=options.project_name,
-        environment=os.environ,
-        env_files=tuple(options.env_file),
-        profiles=tuple(options.profile),
-        settings=options.settings if "settings" in options else settings_of(options),
-    )
+    with _warned(options):
+        found = load_stack(
+            files,
+            project_directory=directory,
+            project_name=options.project_name,
+            environment=os.environ,
+            env_files=tuple(options.env_file),
+            profiles=tuple(options.profile),
+            settings=options.settings if "settings" in options else settings_of(options),
+        )
     options.stack = _locked(found, options) if options.verb in _HELD else found
     return cast(Stack, options.stack)
+
+
+@contextmanager
+def _warned(options: Namespace) -> Iterator[None]:
+    """What of a file is ignored, or not set, concerns who applies it: who looks at what runs has no use for that."""
+    log = logging.getLogger("bayplan.load")
+    earlier = log.level
+    if options.verb not in _HELD:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(earlier)
 
 
 def _directory(options: Namespace) -> Path | None:

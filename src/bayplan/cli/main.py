@@ -22,6 +22,9 @@ from bayplan.bridge import starting
 from bayplan.cli.printable import printable, printable_lines
 from bayplan.errors import BayplanError, RuntimeFailureError
 
+_LOOKING = frozenset(("attach", "events", "exec", "logs", "plan", "ps", "stats", "status", "top", "wait"))
+"""Verbs that change nothing of the host's, which people end by Ctrl-C."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and give the process's exit code."""
@@ -45,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _explain(error, as_json=getattr(options, "json", False))
         return error.exit_code
     except KeyboardInterrupt:
-        print("Interrupted. What was begun of a change was finished; the same again goes on.", file=sys.stderr)
-        return 130
+        return _interrupted(options.verb)
     except BrokenPipeError:
         # The reader went away (`| head`); point stdout at nothing so that the interpreter's flush is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,6 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry() -> None:
     """The command itself: ends the process."""
     starting.end(main())
+
+
+def _interrupted(verb: str) -> int:
+    """The exit code; of a change it is said what became of it."""
+    if verb not in _LOOKING:
+        print("Interrupted. What was begun of a change was finished; the same again goes on.", file=sys.stderr)
+    return 130
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.app.unused import networks, remove
+from bayplan.cli import making
 from bayplan.cli.common import lock_timeout, opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.template import render
@@ -47,6 +48,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument("network", help="name of the network")
         parser.add_argument("container", help="name of the container")
         parser.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change")
+    making.network_options(verb("create", making.network, "make a network, which projects name as external"))
     listed = verb("ls", ls, "list networks")
     listed.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
     quiet_option(listed)

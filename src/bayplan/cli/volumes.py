@@ -12,6 +12,7 @@ from typing import Any
 
 from bayplan import app
 from bayplan.app.unused import remove, volumes
+from bayplan.cli import making
 from bayplan.cli.common import opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
 from bayplan.cli.printable import printable_lines
@@ -32,6 +33,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         made.set_defaults(run=run)
         return made
 
+    making.volume_options(verb("create", making.volume, "make a volume, which projects name as external"))
     listed = verb("ls", ls, "list volumes")
     listed.add_argument("--format", metavar="TEMPLATE", help="such as '{{.Name}}', json")
     quiet_option(listed)

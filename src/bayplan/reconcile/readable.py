@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bayplan.reconcile.plan import FieldChange
+from bayplan.reconcile.reasons import IMAGE
 
 Row = tuple[str, str, str]
 """A path and its two values as texts."""
@@ -34,11 +35,19 @@ _UNORDERED = frozenset(
 
 def rows(change: FieldChange) -> list[Row]:
     """A row for each part of a field that differs; at least one."""
+    if change.path == IMAGE:
+        return [(IMAGE, _digest(change.before), _digest(change.after))]
     found = [
         (path, value(before), value(after))
         for path, before, after in _differences(_name(change.path), change.before, change.after)
     ]
     return found or [(_name(change.path), value(change.before), value(change.after))]
+
+
+def _digest(given: Any) -> str:
+    """As much of a digest as people compare; of a build that has yet to run nobody knows it."""
+    text = str(given or "(unset)")
+    return "(what the build gives)" if text.startswith("fingerprint:") else text[:19]
 
 
 def value(given: Any) -> str:

@@ -103,7 +103,9 @@ class Steps:
         observed = self.snapshot.get(resource.id)
         if getattr(resource, "external", False):
             if observed is None:
-                raise NotFoundError(f"external {resource.id} does not exist", hint="create it, or drop `external`")
+                made = resource.kind in (Kind.NETWORK, Kind.VOLUME) and self.facts.engine != "swarm"
+                way = f"`bayplan {resource.kind.value} create {resource.name}`" if made else "create it"
+                raise NotFoundError(f"external {resource.id} does not exist", hint=f"{way}, or drop `external`")
             return None
         if observed is None:
             return self.make(resource, Action.CREATE, ABSENT)

@@ -65,6 +65,15 @@ def test_a_stack_is_built_once_and_again_when_something_changed(core, stack):
     assert core.command(file, "exec", "app", "cat", "/word") == "two\n"
 
 
+def test_without_a_name_what_the_services_are_built_from_is_built(core, stack):
+    file = stack / "compose.yaml"
+    assert core.command(file, "build", "app", "--json")["done"] == ["image bpb-app"]
+    assert "Nothing to do: 1 resource is as declared." in core.command(file, "build")
+    said = core.command(file, "plan")
+    assert "to build" not in said
+    assert "+ create    container bpb-app-1" in said
+
+
 def test_builds_at_the_same_time_do_not_disturb_each_other(core, tmp_path):
     text = "FROM lab/base AS same\nRUN echo 1 > /1; sleep 0.2\nFROM same\nRUN ip route > /{0}\nCOPY {0} /c\n"
     compose = "name: bpm\nservices:\n"

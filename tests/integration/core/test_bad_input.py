@@ -143,6 +143,13 @@ def test_options_are_refused_with_one_message(core, verb, said):
     assert "Traceback" not in text
 
 
+def test_warnings_on_a_file_are_for_who_applies_it(core):
+    core.file.write_text('version: "3"\nname: bad\nservices: {a: {image: lab/busybox}}\n')
+    assert "obsolete" in core.call("plan")
+    for verb in (["status"], ["ps"], ["events", "--until", "0s"], ["destroy"]):
+        assert "obsolete" not in core.call(*verb), verb
+
+
 def test_more_lines_than_a_number_holds(core):
     core.call("apply")
     assert core.call("logs", "--tail", "9" * 30, "a") == ""

@@ -64,3 +64,30 @@ def test_networks_are_listed_shown_and_removed(project):
     assert "does not exist" in project("network", "inspect", "nv_net", ok=False)
     # The next plan sees it: the network is declared.
     assert "nv_net" in project("plan")
+
+
+OUTER = """
+name: nv
+services: {web: {image: lab/busybox, command: [sleep, '600'], stop_grace_period: 0s, networks: [o], volumes: ["d:/d"]}}
+networks: {o: {external: true, name: outer}}
+volumes: {d: {external: true, name: kept}}
+"""
+
+
+def test_what_is_external_is_made_by_hand_and_outlives_the_project(project):
+    project.file.write_text(OUTER)
+    assert "external network outer does not exist (`bayplan network create outer`" in project("apply", ok=False)
+    made = ("network", "create", "--subnet", "10.212.77.0/24", "--gateway", "10.212.77.9", "--label", "a=b", "outer")
+    assert "+ create    network outer" in project(*made)
+    assert "external volume kept does not exist (`bayplan volume create kept`" in project("apply", ok=False)
+    project("volume", "create", "kept")
+    project("apply")
+    outer = listed(project)["outer"]
+    assert (outer["addresses"]["gateway"], outer["users"]) == ("10.212.77.9", ["nv-web-1"])
+    assert "network outer exists" in project("network", "create", "outer", ok=False)
+    assert "not a valid" in project("network", "create", "--subnet", "lots", "other", ok=False)
+    project("destroy", "--volumes")
+    assert project("network", "ls", "-q") == "outer\n"
+    assert project("network", "inspect", "outer", "--format", "{{.Labels.a}}") == "b\n"
+    project("network", "rm", "outer")
+    project("volume", "rm", "kept")

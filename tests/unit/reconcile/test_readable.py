@@ -4,6 +4,7 @@ import pytest
 
 from bayplan.models import (
     BindMount,
+    Change,
     Container,
     Endpoint,
     Network,
@@ -13,7 +14,7 @@ from bayplan.models import (
 )
 from bayplan.reconcile import readable, render
 from bayplan.reconcile.diff import compare
-from bayplan.reconcile.plan import Action, Plan, Step
+from bayplan.reconcile.plan import Action, FieldChange, Plan, Step
 from bayplan.runtime.protocol import Facts, Observed, Scope, State, Status
 
 IN_PLACE = frozenset({"networks", "ports", "resources"})
@@ -101,3 +102,10 @@ def test_the_text_and_the_diff_of_ansible_show_the_same_and_json_the_whole():
     )
     (shown,) = render.as_json(plan)["steps"][0]["fields"]
     assert [item["network"] for item in shown["after"]] == ["front", "back"]
+
+
+def test_digests_are_as_long_as_people_compare_them():
+    before, built = f"sha256:{'a' * 64}", f"fingerprint:{'b' * 64}"
+    for after, shown in ((f"sha256:{'c' * 64}", f"sha256:{'c' * 12}"), (built, "(what the build gives)")):
+        change = FieldChange(path="image.digest", before=before, after=after, why="", how=Change.RECREATE)
+        assert readable.rows(change) == [("image.digest", f"sha256:{'a' * 12}", shown)]
