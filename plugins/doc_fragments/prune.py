@@ -44,17 +44,17 @@ options:
   volumes:
     description:
     - Volumes of the project that it no longer declares. Their data is lost.
-    - Without a project, anonymous volumes that no container mounts.
+    - Without a project, anonymous volumes that no container mounts, whoever made them.
     type: bool
     default: false
   named_volumes:
     description:
-    - All volumes that no container mounts, those with names among them. Their data is lost.
+    - Those made here that have names too. Their data is lost.
     type: bool
     default: false
   networks:
     description:
-    - Networks on which no container is.
+    - Networks made here on which no container is.
     type: bool
     default: false
   images:

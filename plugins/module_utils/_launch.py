@@ -15,8 +15,9 @@ ABSENT = '{"bayplan": "absent"}'
 MODULE = ["-P", "-m", "bayplan.bridge"]
 STAYS = "BAYPLAN_BRIDGE_STAYS"
 STAYS_S = "30"
+PATIENCE_S = 5  # with one that stayed and does not answer: it may be stopped, or frozen with its control group
 # Of the environment, what counts when Python or a library starts; of /proc/self/status, who one is and what one may.
-STARTS = ("PYTHON", "PYDANTIC_", "LD_", "LC_", "LANG", "TZ", "GLIBC_", "MALLOC_", "OPENSSL_", STAYS)
+STARTS = ("PYTHON", "PYDANTIC_", "LD_", "LC_", "LANG", "TZ", "HOME", "GLIBC_", "MALLOC_", "OPENSSL_", STAYS)
 STATUS = ("Umask", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Cap", "Cpus_", "Mems_", "SigBlk", "SigIgn")
 
 
@@ -55,7 +56,7 @@ def circumstances(argv: list[str]) -> bytes:
     """Who asks and from where, as a text: one bridge stays for all who are the same in that."""
     with open("/proc/self/status", "rb") as status:  # noqa: PTH123
         found = [line for line in status.read().splitlines() if line.startswith(tuple(map(str.encode, STATUS)))]
-    for name in ("limits", "loginuid", "oom_score_adj", "attr/current"):
+    for name in ("limits", "loginuid", "oom_score_adj", "cgroup", "attr/current"):
         try:
             with open(f"/proc/self/{name}", "rb") as part:  # noqa: PTH123
                 found.append(part.read())
@@ -95,15 +96,17 @@ def answered(path: str) -> int | None:
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     descriptors = [0, 1, 2, os.open(".", os.O_PATH), os.open("/proc/self/ns/mnt", os.O_RDONLY)]
     begun, said = False, b""
+    connection.settimeout(PATIENCE_S)
     try:
         connection.connect(path)
         peer = struct.unpack("3i", connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12))
-        if peer[1] != os.geteuid():
+        if peer[1] != os.geteuid() or connection.recv(1) != b"?":
             return None
         environment = b"\0".join(b"%s=%s" % item for item in os.environb.items())
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
         connection.sendmsg([struct.pack("=I", len(environment))], rights)
         connection.sendall(environment)
+        connection.settimeout(None)
         begun = connection.recv(1) == b"+"
         while begun:
             more = connection.recv(16)

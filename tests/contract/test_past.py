@@ -104,6 +104,12 @@ def test_what_a_verb_changed_is_drift_and_no_edit(host):
     assert (mended.changed, numbers(host)) == (True, [1])
 
 
+def test_a_secret_that_is_declared_no_more_is_an_edit_though_no_generation_has_it(host):
+    host.apply(LESS.replace("{GREETING: hello}", "{GREETING: hello, A_PASSWORD: hidden}"))
+    (step,) = app.plan(host.load(LESS), host.runtime, settings=host.settings).steps
+    assert (step.why, [(one.path, one.why) for one in step.fields]) == (EDITED, [("environment[A_PASSWORD]", EDITED)])
+
+
 def test_destroy_says_what_it_keeps_and_that_nothing_is_there(host):
     host.apply(WHOLE)
     assert {step.why for step in app.plan_destroy(host.project, host.runtime).steps} == {"its project is destroyed"}

@@ -145,3 +145,23 @@ def test_a_heal_after_a_repair_does_not_go_back_to_a_generation_before_the_last(
     assert up.pids() == before
     assert ask(int(up.variables["PORT"])) == b"bonjour\n"
     assert [one["number"] for one in up.call("history", "--json")] == [2, 1]
+
+
+def test_what_others_have_is_no_part_that_a_generation_lacks(core):
+    """An external network is recorded of its own project alone."""
+    text = core.file.read_text()
+    outer = text.partition("services:")[0].replace("shop", "outer") + (
+        "services: {one: {image: lab/busybox, command: [sleep, '600'], networks: [front], stop_grace_period: 50ms}}\n"
+        "networks: {front: {name: outside}}\n"
+    )
+    core.file.write_text(outer)
+    core.call("apply")
+    core.file.write_text(text.replace("front: {}", "front: {external: true, name: outside}"))
+    core.call("apply")
+    newer(settled(core, JOURNAL))
+    (_, journal) = core.call("repair", "--json")
+    assert [line for line in journal["found"] if "as it is now" in line] == []
+    assert [one["number"] for one in core.call("history", "--json")] == [1]
+    core.call("destroy", "--volumes")
+    core.file.write_text(outer)
+    core.call("destroy")

@@ -8,10 +8,11 @@ from typing import Any
 
 from bayplan.app import meanwhile
 from bayplan.errors import BayplanError, NotFoundError
-from bayplan.models import Kind, ResourceId, Settings, Stack
+from bayplan.models import Container, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile import causes, reasons
 from bayplan.reconcile import generations as room
 from bayplan.reconcile.causes import Drift
+from bayplan.reconcile.diff import MASK
 from bayplan.reconcile.plan import Action, FieldChange, Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.record.generations import Generation, Generations
@@ -97,9 +98,19 @@ def told_apart(plan: Plan, settings: Settings) -> Plan:
         return plan
     try:
         with _generations(settings) as kept:
-            return reasons.not_edited(plan, kept.last(plan.project).stack, reasons.DRIFT)
+            return reasons.not_edited(plan, _with_withheld(kept.last(plan.project)), reasons.DRIFT)
     except BayplanError:
         return plan  # nothing tells what was applied last
+
+
+def _with_withheld(made: Generation) -> Stack:
+    """What was declared, and variables whose values no generation keeps: theirs are of no declaration."""
+
+    def whole(item: Container) -> Container:
+        withheld = dict.fromkeys(made.withheld.get(item.name, ()), MASK)
+        return item.model_copy(update={"environment": {**item.environment, **withheld}}) if withheld else item
+
+    return made.stack.model_copy(update={"containers": tuple(map(whole, made.stack.containers))})
 
 
 def _plan_back(made: Generation, stack: Stack, runtime: Runtime, *, heals: bool = False, **more: Any) -> Plan:

@@ -16,5 +16,6 @@ def told(make: Callable[[], Plan], settings: Settings) -> Plan:
     made = make()
     found = holder(settings.lock_file) or before
     concerned = {made.project, *(item.id.name for item in made.snapshot.of(Kind.CONTAINER))}
-    of_it = bool(made.project) and not concerned.isdisjoint(re.split(r"[ ,]+", found))
+    changed = re.split(r"[ ,]+", found.rpartition(" of ")[2]) if " of " in found else ()
+    of_it = bool(made.project) and not concerned.isdisjoint(changed)
     return made.model_copy(update={"meanwhile": found}) if of_it else made

@@ -88,7 +88,7 @@ def _with_generations(done: Repair, projects: Sequence[str], runtime: Runtime, s
 
 
 def _says(last: Generation, plan: Plan) -> bool:
-    """Whether a generation declares the containers, networks and volumes that are recorded, secrets left out."""
+    """Whether a generation declares the containers, networks and volumes of it that are recorded, secrets left out."""
     assert plan.stack is not None
     here, _ = without_secrets(plan.stack)
     kept, _ = without_secrets(last.stack)
@@ -96,7 +96,8 @@ def _says(last: Generation, plan: Plan) -> bool:
 
 
 def _declared(stack: Stack) -> dict[str, Resource]:
-    return {str(item.id): item for item in stack.resources() if item.kind is not Kind.IMAGE}
+    own = (item for item in stack.resources() if item.kind is not Kind.IMAGE and not getattr(item, "external", False))
+    return {str(item.id): item for item in own}
 
 
 def _as_it_is(project: str, runtime: Runtime, *, as_found: bool) -> Plan | None:

@@ -1,6 +1,7 @@
 """Networks and volumes that no container uses: found by looking, and removed under the same lock.
 
-Of an engine that others use too, only what we made: Docker's own networks are none of these, nor another's data.
+Of an engine that others use too, only what we made: Docker's own networks are none of it, nor what others have named.
+Of anonymous volumes nobody knows whose they are: the engine itself makes those that an image asks for.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Who asks a bridge that stays: it sends what a process has that it starts itself, and another becomes that process.
 
-Over the socket goes, once: four bytes, the length of the environment, and with them the descriptors of standard input,
-output and errors, directory and mount namespace (SCM_RIGHTS); then the environment as /proc/PID/environ has it.
-Back comes ``+`` when the request is begun, and the exit code in the end. An end without ``+`` is a refusal: nothing was
-done. The other side is ``plugins/module_utils/_launch.py``.
+It hears ``?`` first: one that is stopped says nothing, and would hold what it was sent. Then goes over the socket: the
+length of the environment in four bytes, and with them the descriptors of standard input, output and errors, directory
+and mount namespace (SCM_RIGHTS); then the environment as /proc/PID/environ has it. Back comes ``+`` when the request is
+begun, and the exit code in the end. An end without ``+`` is a refusal: nothing was done. The other side is
+``plugins/module_utils/_launch.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import signal
 import socket
 import struct
+from pathlib import Path
 
 from bayplan.errors import AccessDeniedError
 
@@ -25,10 +27,12 @@ _MOST_ENVIRONMENT = 4 << 20
 _PATIENCE_S = 2.0
 """A peer sends its few packets at once, or is none."""
 _NAMESPACE = "/proc/self/ns/mnt"
+_RIGHTS = (b"Uid", b"Gid", b"Groups", b"NoNewPrivs", b"Seccomp", b"Cap")
+"""Lines of proc_pid_status(5)."""
 
 
 class Asker:
-    """One that is this very user in this mount namespace."""
+    """One that is this very user with these very rights, in this mount namespace."""
 
     def __init__(self, connection: socket.socket) -> None:
         """Hear it. Raises AccessDeniedError for another, OSError for one that breaks off."""
@@ -70,10 +74,14 @@ class Asker:
         self._connection.sendall(b"%d" % code)
 
     def _received(self) -> bytes:
-        _, user, _ = _PEER.unpack(self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        pid, user, _ = _PEER.unpack(self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         if user != os.geteuid():
             raise AccessDeniedError(f"user {user} is not the one that this bridge is for")
+        # The name of the socket says them too, but any process of the user can see that of another.
+        if _rights(pid) != _rights("self"):
+            raise AccessDeniedError("the asker may do less, or more, than this bridge")
         self._connection.settimeout(_PATIENCE_S)
+        self._connection.sendall(b"?")
         room = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
         flags = socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC
         data, rights, _, _ = self._connection.recvmsg(_LENGTH.size, room, flags)
@@ -98,3 +106,8 @@ class Asker:
                 raise ConnectionResetError
             received += more
         return bytes(received)
+
+
+def _rights(process: int | str) -> list[bytes]:
+    status = Path(f"/proc/{process}/status").read_bytes()
+    return [line for line in status.splitlines() if line.startswith(_RIGHTS)]

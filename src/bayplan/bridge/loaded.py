@@ -40,15 +40,18 @@ def learn(reading: int) -> None:
 
 
 class Sources:
-    """Files that modules came from, as they were then: another one is a package that was upgraded meanwhile."""
+    """Files that modules came from, and directories they are looked for in, as they were then.
+
+    Another file is a package that was upgraded meanwhile. Another directory has one that was not there, and may have
+    more directories to look in (site, "path configuration file"), which are read when Python starts.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int, int]] = {}
 
     def note(self) -> None:
         """Those of modules that are loaded by now."""
-        for module in [*sys.modules.values()]:
-            path = getattr(module, "__file__", None)
+        for path in (*sys.path, *(getattr(module, "__file__", None) for module in [*sys.modules.values()])):
             if isinstance(path, str) and path not in self._known:
                 self._known[path] = _version(path)
 

@@ -49,12 +49,12 @@ def answer_and_stay(answer: Answer, path: Path, idle_s: float) -> int:
     return code
 
 
-def _remove_killed(folder: Path) -> None:
-    """Sockets of those that were killed, on which nobody listens any more."""
+def remove_killed(folder: Path) -> None:
+    """Remove the sockets of those that were killed, on which nobody listens any more."""
     for path in folder.glob("[!.]*"):
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect(str(path))
+                probe.connect(str(path))  # of another type than one that lives (EPROTOTYPE), which hears nothing of it
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
 
@@ -83,12 +83,13 @@ class _Staying:
         self._working: dict[int, int] = {}
         """pidfd of a process with a request, and the pipe by which it tells."""
         self._sources = loaded.Sources()
-        self._is_over = False
+        self._is_over, self._own = False, 0
+        """``_own``: the inode of the socket."""
 
     def serve(self, first: int, pipe: int) -> None:
         """Until nobody came for the time; ``first``, a pidfd, is who started this process and tells by ``pipe``."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the socket goes too
-        own = self._listen()
+        self._listen()
         self._sources.note()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._await(first, pipe)
@@ -99,15 +100,21 @@ class _Staying:
                         self._take()
                     else:
                         self._ended(key.fd)
+                self._is_over = self._is_over or not self._is_reached()
         finally:
-            with suppress(OSError):
-                if self._path.stat().st_ino == own:  # another that was started at the same time may be there
-                    self._path.unlink()
+            if self._is_reached():
+                self._path.unlink(missing_ok=True)
 
-    def _listen(self) -> int:
-        """The inode of the socket. It is there at once or not at all, for this user alone."""
+    def _is_reached(self) -> bool:
+        """Whether askers come here: of several that were started at once, the last took the place of the others."""
+        with suppress(OSError):
+            return self._path.stat().st_ino == self._own
+        return False
+
+    def _listen(self) -> None:
+        """The socket is there at once or not at all, for this user alone."""
         files.private_directory(self._path.parent)
-        _remove_killed(self._path.parent)
+        remove_killed(self._path.parent)
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         umask = os.umask(0o177)
         try:
@@ -115,9 +122,12 @@ class _Staying:
         finally:
             os.umask(umask)
         self._listener.listen(16)
-        own = beside.stat().st_ino
-        beside.rename(self._path)
-        return own
+        self._own = beside.stat().st_ino
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as replaced:
+            replaced.setblocking(False)
+            with suppress(OSError):
+                replaced.connect(str(self._path))  # one that is there hears the end of this, and ends too
+            beside.rename(self._path)
 
     def _await(self, process: int, pipe: int) -> None:
         self._working[process] = pipe

@@ -10,6 +10,8 @@ from bayplan.pulumi.files import Tree, placed
 from bayplan.pulumi.session import Session
 
 _AS_GIVEN = ("profiles", "scale", "locked")
+_READ = frozenset(("env_file", "label_file", "extends"))
+"""Parts of a service that stand in files of the host, which has them when it is applied."""
 
 
 class Project:
@@ -21,8 +23,10 @@ class Project:
     @property
     def alone(self) -> dict[str, Any] | None:
         """The request for it where no file belongs to it; None where one may."""
-        is_alone = self._values.get("definition") is not None and self._values.get("directory") is None
-        return self._stack()[0] if is_alone else None
+        definition = self._values.get("definition")
+        if definition is None or self._values.get("directory") is not None or _names_files(definition):
+            return None
+        return self._stack()[0]
 
     def plan(self, *, text: bool = False) -> dict[str, Any]:
         """The plan of it; ``text`` as the command prints it. Changes nothing."""
@@ -63,3 +67,9 @@ class Project:
         if self._session.is_remote:
             return stack, Tree(top)
         return {**stack, "project_src": str(top)}, None
+
+
+def _names_files(definition: Mapping[str, Any]) -> bool:
+    services = definition.get("services")
+    each = services.values() if isinstance(services, Mapping) else ()
+    return "include" in definition or any(isinstance(one, Mapping) and not _READ.isdisjoint(one) for one in each)

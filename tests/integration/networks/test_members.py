@@ -40,6 +40,19 @@ def test_nft_reads_what_the_kernel_was_told_without_it(guard):
     assert not guard.holds().knows(FOUR)
 
 
+def test_a_container_on_many_networks_has_more_to_be_told_than_one_attribute_holds(guard):
+    guard.ensure([])
+    if guard.refusal:
+        pytest.skip(guard.refusal)
+    many = Sender("bpt-many", "02:42:0a:63:00:05", tuple(f"10.98.{n // 250}.{n % 250 + 1}" for n in range(2500)))
+    guard.admit([many])
+    assert guard.holds().knows(many)
+    with pytest.raises(RuntimeFailureError, match="too long"):  # who asked has nft do it then
+        members.add(
+            guard.table, {"addresses": {members.key("bpt-many", bytes([10, n >> 8, n & 255, 1])) for n in range(9000)}}
+        )
+
+
 def test_what_cannot_be_told_whole_is_not_told_at_all(guard):
     with pytest.raises(RuntimeFailureError, match="elements of set links: No such file"):
         guard.admit([FOUR])

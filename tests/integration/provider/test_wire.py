@@ -154,6 +154,8 @@ def test_a_preview_of_a_create_says_what_the_host_would_refuse(core, engine):
             started.create("Stack", shop, preview=True)
         shop["definition"]["services"]["db"] = {"image": "lab/later"}
         assert started.create("Stack", shop, preview=True)[1]["services"] is UNKNOWN
+        shop["definition"]["services"]["db"]["env_file"] = "/a/file/that/the/program/makes"
+        assert started.create("Stack", shop, preview=True)[1]["services"] is UNKNOWN
 
         wanted = {"driver": "bridge", "subnet": "10.219.77.0/24", "name": "one"}
         inputs = started.checked("Network", wanted)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.bridge.staying import answer_and_stay
+from bayplan.bridge.staying import answer_and_stay, remove_killed
+from bayplan.system import cgroups
 from plays import TOP
 from stayed import mark, staying, until
 
@@ -34,15 +35,15 @@ class Asked:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BAYPLAN_")}
         self.environment = {**kept, name: value, "XDG_RUNTIME_DIR": str(runtime), "PYTHONPATH": str(SOURCE)}
 
-    def start(self, **environment):
-        """The command of a task, which waits for its request."""
+    def start(self, before=None, **environment):
+        """The command of a task, which waits for its request; ``before`` is done by its process first."""
         argv = [sys.executable, "-c", LAUNCH.read_text(), str(COMMAND)]
-        given = {**self.environment, **environment}
-        return subprocess.Popen(argv, stdin=-1, stdout=-1, stderr=-1, env=given, cwd=self.directory, text=True)
+        more = {"env": {**self.environment, **environment}, "cwd": self.directory, "preexec_fn": before}
+        return subprocess.Popen(argv, stdin=-1, stdout=-1, stderr=-1, text=True, **more)
 
-    def ask(self, request=None, **environment):
+    def ask(self, request=None, before=None, **environment):
         """The answer to a request, and that nothing was written beside it."""
-        started = self.start(**environment)
+        started = self.start(before, **environment)
         out, err = started.communicate(json.dumps(request or {"verb": "nothing"}))
         begun, answer = out.splitlines()
         assert (begun, err, started.returncode) == ("#bayplan#", "", 0)
@@ -155,6 +156,16 @@ def test_it_ends_by_itself_and_may_not_be_wanted(asked):
     assert not path.exists()
 
 
+def test_of_several_that_were_started_at_once_one_stays(asked):
+    asked.environment["BAYPLAN_BRIDGE_STAYS"] = "300"
+    started = [asked.start() for _ in range(4)]
+    for one in started:
+        assert json.loads(one.communicate("{}")[0].splitlines()[1])["failed"]
+    until(lambda: len(asked.staying()) == 1)
+    _, path = asked.one()
+    assert path.exists()
+
+
 def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tmp_path):
     asked.environment["PYTHONPATH"] = str(tmp_path / "src")
     shutil.copytree(SOURCE / "bayplan", tmp_path / "src/bayplan")
@@ -166,12 +177,33 @@ def test_another_package_and_other_circumstances_are_no_business_of_it(asked, tm
     assert "absent.yaml" in asked.ask(newer)["msg"]
     until(lambda: pid not in asked.staying())
     assert asked.one()[1] == path
+    pid, _ = asked.one()
+    (tmp_path / "src/another.pth").touch()  # as an installation leaves one: what can be loaded is more than was known
+    asked.ask()
+    until(lambda: pid not in asked.staying())
+    asked.one()
     umask = os.umask(0o037)
     try:
         asked.ask()
         until(lambda: len(asked.staying()) == 2)
     finally:
         os.umask(umask)
+    asked.ask(HOME=str(tmp_path))  # where Python looks for packages of this user
+    until(lambda: len(asked.staying()) == 3)
+
+
+def test_to_look_for_those_that_were_killed_wakes_none_that_lives_and_waits_for_none(tmp_path):
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(dead))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(live))
+        listener.listen(0)
+        listener.setblocking(False)
+        remove_killed(tmp_path)
+        with pytest.raises(BlockingIOError):  # nobody has knocked: one would stay for longer, or has no room for it
+            listener.accept()[0].close()
+        assert [*tmp_path.iterdir()] == [live]
 
 
 def test_a_kernel_on_which_none_can_stay_has_its_answer(tmp_path, monkeypatch):
@@ -184,8 +216,43 @@ def test_a_kernel_on_which_none_can_stay_has_its_answer(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-@pytest.mark.parametrize("wrapper", [["unshare", "--mount"], ["setpriv", "--reuid=65534", "--clear-groups"]])
-def test_who_is_another_or_in_another_mount_namespace_is_not_heard(asked, wrapper):
+def test_what_ends_with_one_control_group_works_for_no_asker_of_another(asked):
+    asked.ask()
+    asked.one()
+    group = f"/bpt-{os.getpid()}"
+    try:
+        asked.ask(before=lambda: cgroups.enter(group))
+        until(lambda: len(asked.staying()) == 2)
+    finally:
+        for process in cgroups.members(group):
+            process.send(signal.SIGTERM)
+        assert cgroups.remove(group, patience_s=5)
+
+
+def test_one_that_is_stopped_is_not_waited_for_and_takes_nothing_when_it_goes_on(asked):
+    asked.ask()
+    pid, _ = asked.one()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert asked.ask()["failed"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: pid not in asked.staying())
+    assert asked.one()
+    assert asked.ask()["failed"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        ["unshare", "--mount"],
+        ["setpriv", "--reuid=65534", "--clear-groups"],
+        ["setpriv", "--bounding-set=-sys_admin"],
+        ["setpriv", "--no-new-privs"],
+    ],
+)
+def test_who_is_another_or_may_less_or_is_in_another_mount_namespace_is_not_heard(asked, wrapper):
     asked.ask()
     pid, path = asked.one()
     text = f"{LAUNCH.read_text().rpartition('if __name__')[0]}\nprint(answered({str(path)!r}))"

@@ -5,7 +5,15 @@ from types import SimpleNamespace
 import pytest
 
 from bayplan.bridge.answers import failure
-from bayplan.errors import ConflictError, DeclarationError, NotFoundError, UnavailableError, UnsupportedError
+from bayplan.errors import (
+    ConflictError,
+    DeclarationError,
+    ManyFaultsError,
+    NotBuiltYetError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
 from bayplan.pulumi.failures import RefusedError
 from bayplan.pulumi.resources.foretold import tell
 
@@ -28,7 +36,15 @@ class Session:
         return {"error": self.answer and failure(self.answer)}
 
 
-@pytest.mark.parametrize("error", [UnsupportedError("no kata here"), DeclarationError("no kata here")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnsupportedError("no kata here"),
+        DeclarationError("no kata here"),
+        NotBuiltYetError("no kata here"),
+        ManyFaultsError([DeclarationError("no kata here"), DeclarationError("nor elsewhere")]),
+    ],
+)
 def test_what_can_never_be_is_refused(error):
     session = Session(error)
     with pytest.raises(RefusedError, match="no kata here"):

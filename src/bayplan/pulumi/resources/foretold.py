@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.errors import ConflictError, DeclarationError, UnavailableError, UnsupportedError
+from bayplan import errors
+from bayplan.errors import BayplanError, ConflictError, DeclarationError, UnavailableError, UnsupportedError
 from bayplan.pulumi.failures import RefusedError
 from bayplan.pulumi.session import Session
-
-_NEVER = frozenset((DeclarationError.__name__, UnsupportedError.__name__))
 
 
 def tell(session: Session, wanted: Mapping[str, Any]) -> None:
@@ -28,7 +27,13 @@ def tell(session: Session, wanted: Mapping[str, Any]) -> None:
         return
     except RefusedError:
         return
-    if error.get("type") in _NEVER:
+    if _is_of(error, DeclarationError, UnsupportedError):
         raise RefusedError.of(error)
-    if error.get("type") == ConflictError.__name__ and not session.clears:
+    if _is_of(error, ConflictError) and not session.clears:
         session.connection.warn(f"not possible on the host as it is now: {error['msg']}")
+
+
+def _is_of(error: Mapping[str, Any], *types: type[BayplanError]) -> bool:
+    """Whether the error that is named is one of these, or of their kinds."""
+    found = getattr(errors, str(error.get("type")), None)
+    return isinstance(found, type) and issubclass(found, types)

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Collection, Mapping
 
+from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import netlink
 
 _NETFILTER = 12  # NETLINK_NETFILTER, linux/netlink.h
@@ -21,6 +22,8 @@ _BATCH_BEGIN, _BATCH_END, _NEWSETELEM = 0x10, 0x11, _NFTABLES << 8 | 12
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS, _LIST_ELEM, _ELEM_KEY, _DATA_VALUE = 1, 2, 3, 1, 1, 1
 _NESTED = 0x8000
 _LINK_BYTES = 16  # IFNAMSIZ
+_AT_ONCE = 1000
+"""Elements of one message: an attribute holds 64 KiB with what is nested in it, and the longest element takes 44 B."""
 
 
 def key(link: str, rest: bytes = b"") -> bytes:
@@ -35,11 +38,16 @@ def add(table: str, keys: Mapping[str, Collection[bytes]]) -> None:
     """
     batch = netlink.Batch(_frame(_BATCH_BEGIN), _frame(_BATCH_END))
     for name, found in keys.items():
-        body = struct.pack("=BBH", _BRIDGE, 0, 0) + _text(_LIST_TABLE, table) + _text(_LIST_SET, name)
-        body += _nested(_LIST_ELEMENTS, b"".join(map(_element, found)))
-        batch.request(body, _NEWSETELEM, f"elements of set {name}", create=True)
-    with netlink.open_socket(_NETFILTER) as opened:
-        batch.send(opened)
+        head = struct.pack("=BBH", _BRIDGE, 0, 0) + _text(_LIST_TABLE, table) + _text(_LIST_SET, name)
+        elements = [*map(_element, found)]
+        for begin in range(0, len(elements), _AT_ONCE):
+            body = head + _nested(_LIST_ELEMENTS, b"".join(elements[begin : begin + _AT_ONCE]))
+            batch.request(body, _NEWSETELEM, f"elements of set {name}", create=True)
+    try:
+        with netlink.open_socket(_NETFILTER) as opened:
+            batch.send(opened)
+    except OSError as error:  # more than a socket's buffer takes (EMSGSIZE), or no answer
+        raise RuntimeFailureError(f"the kernel was not told of elements of table {table}: {error}") from error
 
 
 def _frame(kind: int) -> bytes:
