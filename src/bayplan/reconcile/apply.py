@@ -65,10 +65,11 @@ def apply_plan(
             stopped = stop.event.is_set() and bool(walk.skipped)
             outcome = Outcome(tuple(walk.done), tuple(walk.failed), tuple(walk.skipped), stopped, walk.halted)
             remembering.forget_gone(plan, runtime, journal)
-            if outcome.failed or outcome.skipped:
-                journal.came_to(number, FAILED)
-            elif remembering.remember(plan, runtime, Generations(journal), keep=keep):
+            whole = not outcome.failed and not outcome.skipped
+            if whole and remembering.remember(plan, runtime, Generations(journal), keep=keep):
                 journal.came_to(number, RECORDED)
+            elif not whole or remembering.is_of_project(plan):
+                journal.came_to(number, FAILED)  # the next apply records what is there, even where it has nothing to do
     return outcome
 
 

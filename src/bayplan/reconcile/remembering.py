@@ -20,7 +20,7 @@ from bayplan.reconcile.reasons import DRIFT
 from bayplan.reconcile.render import summary
 from bayplan.record import engines
 from bayplan.record.generations import Generation, Generations, contents_of, now, without_secrets
-from bayplan.record.journal import RECORDED, Journal
+from bayplan.record.journal import FAILED, RECORDED, Journal
 from bayplan.runtime.protocol import Runtime, Scope
 
 _log = logging.getLogger("bayplan.generations")
@@ -47,8 +47,8 @@ def catch_up(plan: Plan, runtime: Runtime, path: Path, *, keep: int) -> None:
             with runtime.lock(f"record of {plan.project}"):
                 if fingerprint(runtime.observe(plan.scope)) == plan.basis:
                     with journal.run(plan.project, ()) as number:
-                        remember(plan, runtime, Generations(journal), keep=keep)
-                        journal.came_to(number, RECORDED)
+                        recorded = remember(plan, runtime, Generations(journal), keep=keep)
+                        journal.came_to(number, RECORDED if recorded else FAILED)
         finally:
             journal.close()
     except BayplanError as error:
@@ -76,13 +76,18 @@ def remember_less(plan: Plan, gone: Sequence[ResourceId], runtime: Runtime, jour
         runtime.image_verbs.keep(plan.project, generations.digests(plan.project))
 
 
+def is_of_project(plan: Plan) -> bool:
+    """Whether it is for all of a project, and what it leaves may be a generation."""
+    return plan.stack is not None and bool(plan.project)
+
+
 def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: int) -> bool:
     """Record what a project has now as a generation, unless the plan only heals and the last one says the same.
 
     Forgets those that are too old, and lets their images go. A generation that cannot be recorded is only warned of:
     the host is as declared all the same. Gives whether the last one is what there is now.
     """
-    if plan.stack is None or not plan.project:
+    if not is_of_project(plan):
         return False
     try:
         made = _made(plan, runtime)

@@ -4,6 +4,7 @@ import pytest
 
 from bayplan import app
 from bayplan.app import history
+from bayplan.errors import RuntimeFailureError
 from bayplan.models import Container, Settings, Stack
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
@@ -87,6 +88,20 @@ def test_an_apply_cut_before_its_record_is_recorded_by_the_next_that_has_nothing
         assert len(after) == len(before) + 1, "what was cut is not recorded, or twice"
         assert history.drift("p", *host).plan.steps == ()
         edited = with_environment(A="3")
+
+
+def test_what_a_full_disk_kept_from_being_recorded_is_recorded_by_the_next_that_can(host, monkeypatch):
+    up(host)
+    edited = with_environment(A="2")
+
+    def full(*_):
+        raise RuntimeFailureError("the journal cannot be written: disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Generations, "add", full)
+        assert up(host, edited) == [1]
+        assert up(host, edited) == [1], "one that has nothing to do tries it, and cannot either"
+    assert up(host, edited) == [2, 1]
 
 
 def test_an_apply_that_failed_and_was_mended_by_hand_is_recorded(host):
