@@ -57,7 +57,9 @@ def test_images_and_bases_are_taken_as_locked_though_their_tag_moved(engine_host
     host.engine.push(f"{host.project}:2", changed(host))
     host.engine.move_tag(host.project, "2", "1")
     made = apply(host, stack)
-    assert {step.action for step in made.steps} >= {Action.PULL, Action.BUILD}
+    # Podman still has what was locked, under no name.
+    assert len({step.action for step in made.steps} & {Action.PULL, Action.TAG}) == 1
+    assert Action.BUILD in {step.action for step in made.steps}
     assert apply(host, stack).steps == ()
 
     def seen():

@@ -147,7 +147,10 @@ def locked(path: Path, purpose: str, timeout_s: float | None = None) -> Iterator
         _acquire(fd, path, timeout_s)
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps({"pid": os.getpid(), "purpose": purpose}).encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 
@@ -174,12 +177,17 @@ def _acquire(fd: int, path: Path, timeout_s: float | None) -> None:
 def holder(path: Path) -> str:
     """Who holds ``locked`` on a path now, as a BusyError names it; empty for nobody. It is only read: nothing waits.
 
-    By proc_locks(5): an attempt to take it would be in the way of who takes it then.
+    By proc_locks(5), where somebody has written himself into it: an attempt to take it would be in the way of who takes
+    it then. The kernel takes some 10 ms for that list: it stops all locks of the host for it.
     """
     try:
-        with path.open("rb") as file, Path("/proc/locks").open(encoding="ascii") as locks:
-            found, inode = _holder(file.fileno()), str(os.fstat(file.fileno()).st_ino)
-            held = (line.split() for line in locks if f":{inode} " in line)
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not status.st_size:
+                return ""
+            found = _holder(file.fileno())
+        with Path("/proc/locks").open(encoding="ascii") as locks:
+            held = (line.split() for line in locks if f":{status.st_ino} " in line)
             return found if any(f"process {words[4]}, " in found for words in held if words[1] == "FLOCK") else ""
     except OSError:
         return ""

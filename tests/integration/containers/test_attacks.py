@@ -68,7 +68,7 @@ def run(host, made):
 
 def test_a_filter_that_cannot_be_loaded_ends_the_start(host, monkeypatch):
     broken = base64.b64encode(b"\xff" * 16).decode()
-    monkeypatch.setattr(seccomp, "filter_for", lambda *_: broken)
+    monkeypatch.setattr(seccomp, "filter_for", lambda *_, **__: broken)
     made = host.create("a", "/bin/echo", "ran")
     with pytest.raises(RuntimeFailureError):
         run(host, made)
