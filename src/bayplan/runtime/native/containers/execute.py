@@ -95,7 +95,8 @@ def run(
     pid_file, log = file.with_suffix(".pid"), file.with_suffix(".log")
     size = _window() if process["terminal"] and not capture else None
     if size:
-        # From its begin: set after the start, it comes too late for a program that asks at once (config.md, "process").
+        # With its begin (config.md, "process"): set by us after the start, it comes too late for a program that asks at
+        # once. crun sets it as the program begins, which on a busy host may still be a moment too late.
         process = {**process, "consoleSize": {"height": size[0], "width": size[1]}}
     write_private(file, json.dumps(process))
     argv = runtime.command(f"--log={log}", "exec", "--process", str(file), "--pid-file", str(pid_file))
