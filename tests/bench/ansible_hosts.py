@@ -8,10 +8,11 @@ of one service), with connections that are open already. Needs root. No bar is a
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -61,11 +62,21 @@ def hosts(count, folder):
             }
         yield made
     finally:
-        for server in servers:
-            server.terminate()
-        for server in servers:
-            server.wait()
+        _end(servers)
         call("ip", "link", "del", BRIDGE)
+
+
+def _end(servers):
+    """End servers, and what is left of their sessions: no packet will tell those that the other side is gone."""
+    spaces = {Path(f"/proc/{server.pid}/ns/net").readlink() for server in servers}
+    for server in servers:
+        server.terminate()
+    for server in servers:
+        server.wait()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if (process / "ns/net").readlink() in spaces:
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _join(pid, number, address):
