@@ -32,7 +32,7 @@ def pushed(asked: Asked) -> dict[str, Any]:
     """Push the image ``source`` (the name itself when unset) as ``name``, unless the registry has the same already.
 
     ``digest`` is what the registry has under the name, in a check what it had before. With ``only_look`` that is all.
-    ``state: absent`` deletes there what has ``digest``; what somebody else has pushed under the name since then stays.
+    ``state: absent`` deletes there what has ``digest``, or an index with it; what else has the name by now stays.
     """
     name = asked.text("name")
     if asked.options.get("state") == "absent":

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.bridge import networks as spelled
+from bayplan.bridge.request import said
 from bayplan.cli.common import opened
 from bayplan.cli.converging import carry_out
 from bayplan.errors import ConflictError, DeclarationError
@@ -79,9 +80,7 @@ def _valid(model: Any, values: dict[str, Any]) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "options"
-        raise DeclarationError(f"{where}: {str(first['msg']).removeprefix('Value error, ')}") from error
+        raise DeclarationError(said(error)) from error
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bayplan import app
 from bayplan.app.unused import networks, remove
+from bayplan.bridge.request import said
 from bayplan.cli import making
 from bayplan.cli.common import lock_timeout, opened, quiet_option, say, show, show_list
 from bayplan.cli.formatted import formatted
@@ -121,8 +122,7 @@ def _carry_out(options: Namespace, values: dict[str, Any]) -> int:
     try:
         endpoint = Endpoint.model_validate({"network": options.network, **values})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DeclarationError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise DeclarationError(said(error)) from error
     asked = Command(options.network_verb, force=getattr(options, "force", False), endpoint=endpoint)
     timeout = lock_timeout(options)
     with opened(options) as (runtime, settings):

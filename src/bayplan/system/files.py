@@ -150,7 +150,8 @@ def locked(path: Path, purpose: str, timeout_s: float | None = None) -> Iterator
         try:
             yield
         finally:
-            os.ftruncate(fd, 0)
+            with suppress(OSError):  # what was done stays done; the kernel lets go of the lock all the same
+                os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 

@@ -257,7 +257,7 @@ def test_what_does_not_listen_is_killed_after_the_grace_period(core):
 
 
 def test_a_run_ended_when_it_did_not_when_somebody_looked(core):
-    core.apply("command: [sh, -c, 'exit 3']")
+    core.apply("command: [sh, -c, 'sleep 0.3; exit 3']")
     exit_file = core.settings.run_root / "containers" / core.row["id"] / "exit" / core.row["id"]
     core.until(lambda: exit_file.exists() and exit_file.read_text())
     time.sleep(1.5)
@@ -265,3 +265,13 @@ def test_a_run_ended_when_it_did_not_when_somebody_looked(core):
     assert core.status.finished_at == ended
     (died,) = [item for item in core.runtime.happened() if item[3] == "die"]
     assert died[0] == ended
+    assert core.status.finished_at == ended, "the second look says what the first one did"
+
+
+def test_a_run_that_ended_at_once_did_not_end_before_it_began(core):
+    for number in range(5):
+        core.apply(f"command: [sh, -c, 'exit 3']\nlabels: {{turn: '{number}'}}")
+        exit_file = core.settings.run_root / "containers" / core.row["id"] / "exit" / core.row["id"]
+        core.until(lambda at=exit_file: at.exists() and at.read_text())
+        found = core.status
+        assert found.started_at <= found.finished_at

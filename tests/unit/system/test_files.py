@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,22 @@ def test_of_several_makers_of_a_file_all_get_what_the_first_wrote(tmp_path):
     assert create_once(tmp_path / "key", b"later") in found
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     assert [item.name for item in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_lock_that_is_let_go_names_nobody_and_a_broken_disk_does_not_undo_what_was_done(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    with files.locked(path, "apply of shop"):
+        assert path.stat().st_size > 0
+    assert path.read_bytes() == b""
+
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with files.locked(path, "apply of shop"):
+        monkeypatch.setattr(os, "ftruncate", broken)
+    monkeypatch.undo()
+    with files.locked(path, "x", timeout_s=0):
+        pass
 
 
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):

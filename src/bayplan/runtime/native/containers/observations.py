@@ -238,8 +238,7 @@ class Observations:
             code = lifecycle.await_exit_file(paths, row["id"], EXIT_FILE_S)
             killed = cgroups.was_oom_killed(paths.cgroup)
             key, at = (row["id"], row["pid"], row["pid_start"]), ended_at(self.settings, row["id"])
-            note_end(self.records.database, key, code, at=at, oom_killed=killed)
-            times["finished_at"] = _time(at)
+            times["finished_at"] = _time(note_end(self.records.database, key, code, at=at, oom_killed=killed))
         killed = cgroups.was_oom_killed(paths.cgroup)
         state = State.RESTARTING if self._comes_back(row, code) else State.EXITED
         asked = row["wanted"] == "stopped"

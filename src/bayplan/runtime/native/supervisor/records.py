@@ -138,16 +138,22 @@ def image_check(database: Database, container_id: str) -> Mapping[str, Any] | No
     return found
 
 
-def note_end(database: Database, key: Key, exit_code: int | None, *, at: str, oom_killed: bool = False) -> None:
-    """Record how a run ended, and when, unless that is recorded."""
+def note_end(database: Database, key: Key, exit_code: int | None, *, at: str, oom_killed: bool = False) -> str:
+    """Record how a run ended, and when, unless that is recorded; gives the time.
+
+    Not before its begin: that is noted a moment late, and a run may have ended by then.
+    """
     with database.transaction() as tx:
         done = tx.execute(
-            "UPDATE containers SET exit_code = ?, finished_at = ?"
-            " WHERE id = ? AND pid IS ? AND pid_start IS ? AND finished_at IS NULL",
+            "UPDATE containers SET exit_code = ?, finished_at = max(?, ifnull(started_at, ''))"
+            " WHERE id = ? AND pid IS ? AND pid_start IS ? AND finished_at IS NULL RETURNING finished_at",
             (exit_code, at, *key),
-        )
-    if done.rowcount:
-        note_death(database, key[0], exit_code, at=at, oom_killed=oom_killed)
+        ).fetchall()
+    if not done:
+        return at
+    noted = str(done[0]["finished_at"])
+    note_death(database, key[0], exit_code, at=noted, oom_killed=oom_killed)
+    return noted
 
 
 def note_death(
