@@ -22,6 +22,7 @@ from bayplan.registry.tokens import Scope, Tokens
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3.exceptions import HTTPError
 
 Body = bytes | Callable[[], Iterator[bytes]] | None
 _SAFE = ("GET", "HEAD")
@@ -85,10 +86,8 @@ class Transport:
                     ) from error.__cause__
                 time.sleep(min(wait, self.limits.longest_wait_s))
             except _Away as error:
-                hint = "is it running, and is it marked insecure in registries.conf if it speaks plain HTTP?"
-                raise UnavailableError(
-                    f"cannot be reached: {error}", where=f"registry {end.host}", hint=hint
-                ) from error.__cause__
+                what, where = f"cannot be reached: {error}", f"registry {end.host}"
+                raise UnavailableError(what, where=where, hint=error.hint) from error.__cause__
             else:
                 if response.status not in _AGAIN or not left:
                     return response
@@ -149,7 +148,7 @@ class Transport:
         raise UnavailableError("too many redirects", where=f"registry {end.host}")
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> BaseHTTPResponse:
-        from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
+        from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
         try:
             return self._connections().request(
@@ -161,12 +160,10 @@ class Transport:
                 retries=False,
                 preload_content=False,
             )
-        except (NewConnectionError, SSLError) as error:
-            raise _Away(str(error)) from error
         except (ProtocolError, ReadTimeoutError) as error:
             raise _Cut(str(error)) from error
         except HTTPError as error:
-            raise _Away(str(error)) from error
+            raise _Away(error) from error
 
     def _connections(self) -> PoolManager:
         import urllib3
@@ -183,7 +180,18 @@ class _Cut(Exception):  # noqa: N818 - not an error of the product: it is tried 
 
 
 class _Away(Exception):  # noqa: N818 - as above
-    """There was no connection."""
+    """There was no connection: the reason in the system's words, and what to do."""
+
+    def __init__(self, error: HTTPError) -> None:
+        from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+        if isinstance(error, NameResolutionError):
+            super().__init__("no address is known for its name")
+            self.hint = "check its spelling and this host's name servers; registries.conf can name a mirror"
+            return
+        cause = error.__cause__ if isinstance(error, NewConnectionError) else None
+        super().__init__(cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error))
+        self.hint = "is it running, and is it marked insecure in registries.conf if it speaks plain HTTP?"
 
 
 def _origin(url: str) -> tuple[str, str, int]:

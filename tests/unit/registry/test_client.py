@@ -211,3 +211,21 @@ def test_a_challenge_is_answered_once(serve, tmp_path, monkeypatch):
     with pytest.raises(NotFoundError, match="access is denied"):
         client.resolve(ref)
     assert [item[1] is None for item in seen] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("host", "why", "what_next"),
+    [
+        ("nowhere.invalid", "cannot be reached: no address is known for its name (", "name servers"),
+        ("127.0.0.1:1", "cannot be reached: Connection refused (", "is it running"),
+    ],
+)
+def test_a_registry_that_is_away_is_told_in_a_sentence(tmp_path, host, why, what_next):
+    conf = tmp_path / "registries.conf"
+    conf.write_text("")
+    client = RegistryClient(Settings(registries_conf=(conf,)), Limits(attempts=1))
+    with pytest.raises(UnavailableError) as found:
+        client.resolve(ImageReference.parse(f"{host}/app:1"))
+    assert f"registry {host}: " in str(found.value)
+    assert why in str(found.value)
+    assert what_next in found.value.hint
