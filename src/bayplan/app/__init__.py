@@ -15,7 +15,7 @@ from bayplan.errors import NotFoundError, StalePlanError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile import reasons
 from bayplan.reconcile.outcome import Outcome
-from bayplan.reconcile.plan import Plan
+from bayplan.reconcile.plan import Extent, Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.record import engines
@@ -72,18 +72,19 @@ def plan(
             from bayplan.app import history
 
             made = history.told_apart(made, settings)
-    return made.model_copy(update={"stack": stack if scope is None else None})
+    extent = Extent.PROJECT if orphans else Extent.DECLARED
+    return made.model_copy(update={"stack": stack if scope is None else None, "extent": extent})
 
 
 def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
     """What must happen for some services, and what they depend on, to be as declared; the rest is left alone.
 
-    It is no generation of the project. Raises NotFoundError for a service that is not declared.
+    In its generation the rest is as it was in the last one. Raises NotFoundError for a service that is not declared.
     """
     from bayplan.reconcile.one_off import of_services
 
     made = plan(of_services(stack, services), runtime, settings=settings, orphans=False)
-    return made.model_copy(update={"stack": None, "kept": ()})
+    return made.model_copy(update={"extent": Extent.SERVICES, "kept": ()})
 
 
 def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:

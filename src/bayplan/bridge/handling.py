@@ -62,7 +62,8 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
                 return app.plan_services(stack, options["services"], runtime, settings)
             stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
             keep = options.get("purge") is False
-            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
+            made = app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
+            return made.model_copy(update={"stopped": tuple(item.name for item in stopped)})
 
         if request.get("check") or request["verb"] == "plan":
             made = make()
