@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bayplan.errors import NotFoundError, StalePlanError
+from bayplan.errors import NotFoundError, StalePlanError, UnsupportedError
 from bayplan.models import Change, Duration, Kind, ResourceId, Settings, Stack
 from bayplan.reconcile import reasons
 from bayplan.reconcile.outcome import Outcome
-from bayplan.reconcile.plan import Extent, Plan
+from bayplan.reconcile.plan import Extent, Part, Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.reconcile.stop import Stop
 from bayplan.record import engines
@@ -79,23 +79,33 @@ def plan(
 def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
     """What must happen for some services, and what they depend on, to be as declared; the rest is left alone.
 
-    In its generation the rest is as it was in the last one. Raises NotFoundError for a service that is not declared.
+    In its generation the rest is as it was in the last one. Raises NotFoundError for a service that is not declared,
+    UnsupportedError on a swarm.
     """
     from bayplan.reconcile.one_off import of_services
 
+    if runtime.facts().engine == "swarm":
+        raise UnsupportedError("a part of a stack is not applied on a swarm", hint="apply all of it")
     made = plan(of_services(stack, services), runtime, settings=settings, orphans=False)
     return made.model_copy(update={"extent": Extent.SERVICES, "kept": ()})
 
 
-def save_plan(made: Plan, path: Path, runtime: Runtime) -> None:
-    """Keep a plan in a file, to be applied as it was shown."""
+def plan_part(stack: Stack, part: Part, runtime: Runtime, settings: Settings) -> Plan:
+    """``plan_services``, or ``plan`` where the part names none."""
+    if part.services:
+        return plan_services(stack, part.services, runtime, settings)
+    return plan(stack, runtime, settings=settings, orphans=part.orphans)
+
+
+def save_plan(made: Plan, part: Part, path: Path, runtime: Runtime) -> None:
+    """Keep a plan of a part in a file, to be applied as it was shown."""
     from bayplan.reconcile import planfile
 
-    planfile.save(made, path, runtime.facts().key.get_secret_value())
+    planfile.save(made, part, path, runtime.facts().key.get_secret_value())
 
 
-def kept_plan(path: Path, make: Callable[[], Plan], runtime: Runtime) -> Callable[[], Plan]:
-    """``make`` for ``converge``, held to the plan in a file.
+def kept_plan(path: Path, make: Callable[[Part], Plan], runtime: Runtime) -> Callable[[], Plan]:
+    """``make`` for ``converge``, held to the plan in a file, and to the part that it is of.
 
     It raises StalePlanError saying what moved since. Raises NotFoundError, DeclarationError, UnsupportedError itself.
     """
@@ -104,7 +114,7 @@ def kept_plan(path: Path, make: Callable[[], Plan], runtime: Runtime) -> Callabl
     held = planfile.load(path)
 
     def checked() -> Plan:
-        made = make()
+        made = make(held.part)
         planfile.check(held, made, runtime.facts().key.get_secret_value())
         return made
 

@@ -57,6 +57,13 @@ class Extent(StrEnum):
     """Some services and what they need; of the others nothing is said."""
 
 
+class Part(Model):
+    """What of a declaration somebody asks for: all of it, unless ``services`` are named."""
+
+    services: tuple[str, ...] = ()
+    orphans: bool = Field(True, description="Whether what the project has and does not declare goes.")
+
+
 class FieldChange(Model):
     """One field that differs. ``before`` and ``after`` are JSON values; secrets are masked already."""
 
