@@ -31,7 +31,7 @@ class Module(AnsibleModule):
         self._refused: tuple[str, str] | None = None
         super().__init__(supports_check_mode=True, no_log=True, **options)
         if self._refused:
-            self.fail_json(msg=self._refused[0], hint=self._refused[1])
+            self.fail_json("")
 
     def _load_params(self) -> None:
         self.load()
@@ -40,6 +40,13 @@ class Module(AnsibleModule):
     def load(self) -> None:
         """Read what the task says."""
         super()._load_params()
+
+    def fail_json(self, msg: str, **more: Any) -> Any:
+        """End with a failure. An option of another collection goes before what it has led to, a missing name say."""
+        refused, self._refused = self._refused, None
+        if refused:
+            msg, more = f"{refused[0]} ({refused[1]})", {"hint": refused[1]}
+        return super().fail_json(msg, **more)
 
     def carry(self, request: str) -> tuple[int, str, str]:
         """Exit code, output and errors of the bridge, given a request; ends the module when there is no bridge."""

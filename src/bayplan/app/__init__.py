@@ -75,14 +75,21 @@ def plan(
     return made.model_copy(update={"stack": stack if scope is None else None})
 
 
-def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
+def plan_services(
+    stack: Stack,
+    services: Sequence[str],
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    forced: Mapping[ResourceId, Change] | None = None,
+) -> Plan:
     """What must happen for some services, and what they depend on, to be as declared; the rest is left alone.
 
     It is no generation of the project. Raises NotFoundError for a service that is not declared.
     """
     from bayplan.reconcile.one_off import of_services
 
-    made = plan(of_services(stack, services), runtime, settings=settings, orphans=False)
+    made = plan(of_services(stack, services), runtime, forced=forced, settings=settings, orphans=False)
     return made.model_copy(update={"stack": None, "kept": ()})
 
 

@@ -31,6 +31,8 @@ def read(values: dict[str, Any], container: str) -> list[Any] | None:
 def short(text: str, container: str) -> dict[str, Any]:
     """One mount in its short spelling, as the fields of a model. Raises DeclarationError."""
     source = text.split(":", maxsplit=1)[0]
+    if source.startswith("."):
+        raise DeclarationError(f"volumes: {text!r} has no absolute path of the host", hint="a task has no directory")
     reader = MountReader(Path("/"), str(Path.home()), {source: source}, container)
     (mount,) = reader.read(node({"volumes": [text]}))
     if reader.anonymous:

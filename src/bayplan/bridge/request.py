@@ -40,6 +40,7 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
         "project_name": given.get("project_name"),
         "profiles": tuple(given.get("profiles") or ()),
         "environment": _environment(given.get("env") or {}),
+        "env_files": tuple((directory or Path.cwd()) / name for name in given.get("env_files") or ()),
         "settings": settings,
         "override": _scaled(given.get("scale") or {}),
     }

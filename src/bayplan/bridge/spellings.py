@@ -132,6 +132,9 @@ def _compose(values: dict[str, Any]) -> None:
     if given:
         values |= {key: item for key, item in service.simple(node(given), Path("/")).items() if item or key in given}
     if "env_file" in values:
+        files = values["env_file"] if isinstance(values["env_file"], list) else [values["env_file"]]
+        if relative := [str(item) for item in files if isinstance(item, str) and not item.startswith(("/", "~"))]:
+            raise DeclarationError(f"env_file: {relative[0]} is not absolute", hint="it is a file of the target")
         of_files = environment.environment(node({"env_file": values.pop("env_file")}), Path("/"), {})
         values["environment"] = {**of_files, **values.get("environment", {})}
 

@@ -237,19 +237,59 @@ def test_what_podman_container_calls_otherwise(core):
         ("container", {"name": "bpa-no", "image": "lab/busybox", "timezone": "local"}, "timezone of", "TZ"),
         ("network", {"name": "bpa-no", "connected": ["a"]}, "connected of", "networks of each container"),
         ("volume", {"name": "bpa-no", "recreate": "always"}, "recreate of", "state: absent"),
-        ("image", {"name": "bpa-no", "force_tag": True}, "force_tag of", "force"),
+        ("image", {"name": "bpa-no", "username": "u"}, "username of", "registry_login"),
         ("secret", {"name": "bpa-no", "data": "x", "force": True}, "force of", "always"),
-        (
-            "stack",
-            {"project_name": "bpa-no", "definition": {"services": {}}, "pull": "always"},
-            "pull of",
-            "pull_policy",
-        ),
     )
     for refused, (_, _, said, hint) in zip(core.play(*((m, o) for m, o, *_ in cases)), cases, strict=True):
         assert refused["msg"].startswith(said), refused
         assert hint in refused["hint"]
         assert not refused["changed"]
+
+
+def test_what_docker_modules_ask_for_and_is_not_done_here(core):
+    """Named with what to do instead, before a name that is missing for it."""
+    stack = {"project_name": "bpa-no", "definition": {"services": {}}}
+    cases = (
+        ("container", {"name": "bpa-no", "purge_networks": False}, "purge_networks", "allow_more_present"),
+        ("container_copy", {"container": "bpa-no", "local_follow": False}, "local_follow", "leads to"),
+        ("host_info", {"verbose_output": True}, "verbose_output", "container_info"),
+        ("image", {"path": "/x.tar"}, "path", "load_path"),
+        ("image", {"name": "bpa-no", "dockerfile": "x"}, "dockerfile", "part of build"),
+        (
+            "image",
+            {"name": "bpa-no", "build": {"path": "/x", "container_limits": {"memory": 1}}},
+            "build.container",
+            "",
+        ),
+        ("network", {"name": "bpa-no", "scope": "swarm"}, "scope", "overlay"),
+        ("network", {"name": "bpa-no", "config_from": "other"}, "config_from", "says what it is"),
+        ("prune", {"containers": True}, "containers", "container_info"),
+        ("prune", {"images": True, "images_filters": {"label": "x"}}, "images_filters", "unused_images"),
+        ("registry_login", {"config_path": "/x"}, "config_path", "REGISTRY_AUTH_FILE"),
+        ("stack", {**stack, "state": "stopped"}, "state: stopped", "module container"),
+        ("stack", {**stack, "build": "never"}, "build: never", "pull_policy"),
+        ("stack", {**stack, "state": "absent", "remove_images": "local"}, "remove_images: local", "true removes"),
+        ("volume", {"volume_name": "bpa-no"}, "volume_name", "name"),
+    )
+    for slow in ({}, {"async": 60, "poll": 1}):
+        some = cases if not slow else cases[:1] + cases[-1:]
+        for refused, (_, _, said, hint) in zip(core.play(*((m, o, slow) for m, o, *_ in some)), some, strict=True):
+            assert refused["msg"].startswith(said), refused
+            assert "of other collections is not taken here" in refused["msg"]
+            assert hint in refused["hint"]
+            assert refused["hint"] in refused["msg"]
+            assert not refused["changed"]
+
+
+def test_paths_of_the_host_begin_at_its_root(core):
+    """A task has no directory: ``./etc`` is not the host's /etc."""
+    for refused in core.play(
+        ("container", {**SLEEP, "name": "bpa-web", "volumes": ["./etc:/x"]}),
+        ("container", {**SLEEP, "name": "bpa-web", "env_file": "etc/environment"}),
+    ):
+        assert refused["failed"]
+        assert "absolute" in refused["msg"]
+    assert container(core) is None
 
 
 def test_become(core):

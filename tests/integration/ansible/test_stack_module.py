@@ -84,6 +84,32 @@ def test_a_definition_and_what_is_wrong_with_one(core, tmp_path):
     assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
 
 
+def test_what_is_asked_for_though_nothing_differs(core, tmp_path):
+    """A restart, other containers, and what a registry has: each foretold, of named services alone where some are."""
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    (tmp_path / "other.env").write_text("GREETING=bonjour\n")
+    source = {"project_src": str(tmp_path), "project_name": "bpa"}
+    core.both("stack", **source, env_files=["other.env"])
+    before = pids(core, "bpa")
+    assert b"GREETING=bonjour\0" in Path(f"/proc/{before['bpa-web-1']}/environ").read_bytes()
+    source["env_files"] = ["other.env"]
+    cases = (({"state": "restarted"}, "restart"), ({"recreate": "always"}, "re-create"))
+    for asked, action in cases:
+        one = {**source, **asked, "services": ["web"]}
+        for options, names in ((one, ["bpa-web-1"]), ({**source, **asked}, ["bpa-store-1", "bpa-web-1"])):
+            foretold, done = core.play(("stack", options, {"check_mode": True}), ("stack", options))
+            told = [(step["action"], step["resource"]["name"]) for step in done["plan"]["steps"]]
+            assert sorted(told) == [(action, name) for name in names]
+            assert foretold["plan"]["steps"] == done["plan"]["steps"]
+            now = pids(core, "bpa")
+            assert {name for name in now if now[name] != before[name]} == set(names)
+            before = now
+    away = core.one("stack", **source, pull="always")
+    assert "lab/busybox" in away["msg"]
+    assert pids(core, "bpa") == before
+    assert core.one("stack", **source, pull="never", build="always")["changed"] is False
+
+
 @pytest.fixture
 def book(core, environment, tmp_path):
     """Plays a playbook of the collection on this machine's test core; gives what it said."""
