@@ -91,7 +91,9 @@ output:
   returned: failure
   type: str
 volume:
-  description: The volume in the shape of C(docker volume inspect), with C(users), the containers that mount it; unset when it is not there.
+  description:
+    - The volume in the shape of C(docker volume inspect), with C(users), the containers that mount it.
+    - Unset when it is not there.
   returned: when the declaration was understood
   type: dict
 """

@@ -65,7 +65,7 @@ STATE_NOTES = {
     "registry": ["V(absent) keeps what it holds unless asked; users and configuration go."],
     "stack": [
         "V(absent) keeps volumes and images unless asked.",
-        "V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), when some are named.",
+        "V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.",
     ],
 }
 ATTRIBUTES = {

@@ -849,8 +849,7 @@ options:
     type: raw
   container_default_behavior:
     description:
-    - 'Of community.docker, taken with V(no_defaults), V(compatibility): an option that is not given is the image''s,
-      or its default.'
+    - 'Of community.docker, taken with V(no_defaults), V(compatibility): an option that is not given is at its default.'
     type: raw
   device_requests:
     description:

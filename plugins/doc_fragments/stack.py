@@ -135,7 +135,7 @@ options:
     description:
     - What the stack must be on the host.
     - V(absent) keeps volumes and images unless asked.
-    - V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), when some are named.
+    - V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.
     type: str
     choices:
     - present

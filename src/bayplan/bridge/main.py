@@ -2,8 +2,8 @@
 
 Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
 ``check``, ``options`` (``state: stopped`` for containers; ``text``: the plan as a terminal shows it too; ``volumes``
-and ``images`` for destroy; for the apply of a stack ``on_failure``: rollback or keep, ``pull``, ``build``, ``recreate``,
-``state: restarted``, ``bridge.of_stack``), ``collection`` (its version).
+and ``images`` for destroy; for the apply of a stack ``on_failure``: rollback or keep, and what ``bridge.of_stack``
+reads), ``collection`` (its version).
 Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``telling`` lets another request hear how far this one is (``bridge.telling``).
 ``image_receive`` is another request, with its own answers (``bridge.images``). ``bridge --serve`` answers many requests
