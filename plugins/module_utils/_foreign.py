@@ -19,6 +19,12 @@ WORDS = {"true": True, "yes": True, "false": False, "no": False}
 def taken_out(params: dict[str, Any], known: dict[str, Any]) -> tuple[str, str] | None:
     """Take foreign options out of ``params``; the first that asks for something else, as a sentence and a hint."""
     module = str(params.get("_ansible_module_name", "")).rpartition(".")[2]
+    items = params.get("containers") if module == "container" else None
+    every = [params, *(item for item in items if isinstance(item, dict))] if isinstance(items, list) else [params]
+    return next(filter(None, [_taken_out(module, one, known) for one in every]), None)
+
+
+def _taken_out(module: str, params: dict[str, Any], known: dict[str, Any]) -> tuple[str, str] | None:
     _translated(module, params)
     found = _refused_value(module, params)
     for option, said in {**OPTIONS, **OF_MODULES.get(module, {})}.items():

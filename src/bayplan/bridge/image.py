@@ -140,6 +140,10 @@ def _name(asked: Asked) -> str:
 
 
 def _paths_there(asked: Asked) -> None:
+    for option in ("load_path", "import_path", "archive_path"):
+        if not Path(asked.options.get(option) or "/").is_absolute():
+            said = f"{option} {asked.options[option]} must be absolute"
+            raise DeclarationError(said, where=f"image {asked.text('name')}", hint="it is of the target")
     for option in ("load_path", "import_path"):
         path = asked.options.get(option)
         if path is not None and not Path(path).exists():

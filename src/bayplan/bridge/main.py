@@ -30,7 +30,7 @@ from bayplan.bridge import images, telling
 from bayplan.bridge.answers import failure
 from bayplan.bridge.handling import handle
 from bayplan.bridge.rooms import ROOMS, Opener
-from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError, unforeseen
 
 VERBS = ("plan", "apply", "destroy", "info", "report", *ROOMS)
 
@@ -123,6 +123,8 @@ def answer_to(request: object, opener: Opener | None = None) -> dict[str, Any]:
         response = failure(error)
     except OSError as error:  # a disk that is full, a file that cannot be read: the program still needs an answer
         response = failure(RuntimeFailureError(str(error)))
+    except Exception as error:  # noqa: BLE001 - the asker waits for an answer, whatever went wrong
+        response = failure(RuntimeFailureError(unforeseen(error), where="bridge"))
     finally:
         log.removeHandler(collector)
     return {**response, "warnings": collector.messages}

@@ -191,6 +191,8 @@ def test_what_is_wrong_is_one_readable_failure(core, tmp_path):
         ("container", {"name": "bpa-web", "image": "127.0.0.1:9/none:1"}, "127.0.0.1:9"),
         ("image", {"name": "bpa/x", "load_path": str(tmp_path / "none.tar")}, "none.tar"),
         ("image", {"name": "bpa/x", "source": "build"}, "needs build"),
+        ("image", {"name": "lab/busybox", "archive_path": "box.tar"}, "must be absolute"),
+        ("container", {"name": "bpa-web", "image": "Bad:::name"}, "not a repository name"),
         ("container_exec", {"container": "bpa-web"}, "argv, command"),
         ("container_copy", {"container": "bpa-web", "container_path": "etc", "content": ""}, "must be absolute"),
         ("volume_backup", {"volume": "bpa-none", "path": str(tmp_path / "x.tar")}, "bpa-none does not exist"),
@@ -251,6 +253,7 @@ def test_what_docker_modules_ask_for_and_is_not_done_here(core):
     stack = {"project_name": "bpa-no", "definition": {"services": {}}}
     cases = (
         ("container", {"name": "bpa-no", "purge_networks": False}, "purge_networks", "allow_more_present"),
+        ("container", {"containers": [{"name": "bpa-no", "network": ["host"]}]}, "network of", "network_mode"),
         ("container_copy", {"container": "bpa-no", "local_follow": False}, "local_follow", "leads to"),
         ("host_info", {"verbose_output": True}, "verbose_output", "container_info"),
         ("image", {"path": "/x.tar"}, "path", "load_path"),
