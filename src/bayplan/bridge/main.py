@@ -113,12 +113,7 @@ def answer_to(request: object, opener: Opener | None = None) -> dict[str, Any]:
     log, collector = logging.getLogger("bayplan"), _Collector()
     log.addHandler(collector)
     try:
-        if not isinstance(request, dict) or request.get("verb") not in VERBS:
-            raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
-        _refuse_newer(request.get("collection"))
-        settings = engines.load_settings(overrides=request.get("settings") or {})
-        with telling.begun(request.get("telling"), settings):
-            response = handle(request, settings, opener or engines.open_runtime)
+        response = _handled(request, opener or engines.open_runtime)
     except BayplanError as error:
         response = failure(error)
     except OSError as error:  # a disk that is full, a file that cannot be read: the program still needs an answer
@@ -128,6 +123,15 @@ def answer_to(request: object, opener: Opener | None = None) -> dict[str, Any]:
     finally:
         log.removeHandler(collector)
     return {**response, "warnings": collector.messages}
+
+
+def _handled(request: object, opener: Opener) -> dict[str, Any]:
+    if not isinstance(request, dict) or request.get("verb") not in VERBS:
+        raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
+    _refuse_newer(request.get("collection"))
+    settings = engines.load_settings(overrides=request.get("settings") or {})
+    with telling.begun(request.get("telling"), settings):
+        return handle(request, settings, opener)
 
 
 def _refuse_newer(collection: object) -> None:
