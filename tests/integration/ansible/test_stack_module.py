@@ -144,6 +144,21 @@ def test_the_playbooks_up_and_down(core, book):
     assert names(core, "bpa") == []
 
 
+def test_the_playbooks_take_a_project_from_where_ansible_runs(core, book, tmp_path):
+    assert "changed=1" in book("up", remote_src=False)
+    assert "changed=0" in book("up", remote_src=False)
+    (tmp_path / "shop.yaml").write_text(COMPOSE.replace("hello", "another"))
+    assert "changed=1" in book("rolling_update", remote_src=False)
+    assert b"GREETING=another\0" in Path(f"/proc/{pids(core, 'bpa')['bpa-web-1']}/environ").read_bytes()
+    assert list(core.state.rglob("shop.yaml")), "kept on the host"
+
+
+@pytest.mark.parametrize("name", ["up", "down", "rolling_update", "registry"])
+def test_each_playbook_takes_the_command_that_is_named(book, tmp_path, name):
+    named = {"bayplan_command": "/nowhere/bayplan", "volumes": ["x"], "parity_directory": str(tmp_path / "parity")}
+    assert "cannot run /nowhere/bayplan" in book(name, code=2, **named)
+
+
 def test_the_playbooks_of_a_project_that_lives(core, book, tmp_path):
     book("up")
     (tmp_path / "shop.yaml").write_text(COMPOSE.replace("hello", "another"))
