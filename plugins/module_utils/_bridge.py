@@ -17,6 +17,8 @@ OWN = ("state", *COMMON)
 # Maps whose values may be secret, at any depth, and options that may hold one anywhere.
 SECRET_MAPS = ("environment", "env", "args", "users")
 SECRET_OPTIONS = ("definition", "data", "content", "stdin", "config")
+# Those of the role runtime.
+PACKAGES = ("crun", "conmon", "nftables", "catatonit", "aardvark-dns")
 MASK = "********"
 
 
@@ -104,6 +106,10 @@ def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
         module.warn(warning)
     if not module._diff or not response.get("diff"):
         response.pop("diff", None)
+    if str(response.get("hint")).removeprefix("install package ") in PACKAGES:
+        better = f"{response['hint']}; the role bayplan.containers.runtime does so"
+        response["msg"] = response["msg"].replace(response["hint"], better)
+        response["hint"] = better
     if response.pop("failed", False):
         module.fail_json(**response)
     module.exit_json(**response)

@@ -28,7 +28,7 @@ def _taken_out(module: str, params: dict[str, Any], known: dict[str, Any]) -> tu
     _translated(module, params)
     found = _refused_value(module, params)
     for option, said in {**OPTIONS, **OF_MODULES.get(module, {})}.items():
-        group, _, name = option.rpartition(".")
+        group, name = option.rpartition(".")[::2]
         values, spec = (params.get(group), known.get(group, {}).get("options", {})) if group else (params, known)
         if not isinstance(values, dict) or name not in values or name in spec:
             continue

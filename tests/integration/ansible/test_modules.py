@@ -307,6 +307,14 @@ def test_a_missing_command_is_named(core):
     assert failed["hint"]
 
 
+def test_a_host_without_a_program_of_the_runtime_hears_of_the_role(core):
+    [failed] = core.play(("network", {"name": "bpa-none"}, {"environment": {"PATH": "/nowhere"}}))
+    assert "program crun is not installed" in failed["msg"]
+    assert "bayplan.containers.runtime" in failed["hint"]
+    assert failed["hint"] in failed["msg"]
+    assert not failed["changed"]
+
+
 @pytest.mark.parametrize("plugin", [True, False], ids=["by the action", "as a module"])
 def test_a_host_without_the_package_hears_of_the_role(core, plugin):
     """Its interpreter has none, and nothing is where it is looked for."""
