@@ -65,6 +65,10 @@ class Module(AnsibleModule):
                 msg=f"cannot run {argv[0]}: {error.strerror}", hint="check bayplan_command on the target"
             )
 
+    def add_path_info(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """A path of a result is the target's, and this may run elsewhere: nothing is told of a file of that name here."""
+        return kwargs
+
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
         arguments = {key: MASK if key in SECRET_OPTIONS and value else value for key, value in self.params.items()}
         kwargs.setdefault("invocation", {"module_args": masked(arguments)})

@@ -1,12 +1,15 @@
 """The five modules with the real ansible-playbook on the real core, and what the host then really has (testinfra)."""
 
+import json
 import os
 import re
 import secrets
+import subprocess
 
 import pytest
 
 from integration.core.test_stack import ask
+from plays import BIN
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stop_grace_period": "100ms"}
@@ -293,6 +296,44 @@ def test_paths_of_the_host_begin_at_its_root(core):
         assert refused["failed"]
         assert "absolute" in refused["msg"]
     assert container(core) is None
+
+
+def test_results_are_as_documented(core, environment, tmp_path):
+    """Also those with paths: what lies there on the controller says nothing of the target."""
+    secrets_root = {**core.settings, "secrets_root": str(tmp_path / "secrets")}
+    stack = {"project_name": "bpa", "definition": {"services": {"web": {**SLEEP, "network_mode": "none"}}}}
+    archive = {"volume": "bpa-data", "path": str(tmp_path / "data.tar")}
+    tasks = (
+        ("container", {**SLEEP, "name": "bpa-web", "network_mode": "none"}),
+        ("container_exec", {"container": "bpa-web", "command": "true"}),
+        ("container_copy", {"container": "bpa-web", "container_path": "/etc/app", "content": "x"}),
+        ("container_copy", {"container": "bpa-web", "container_path": "/etc/app", "dest": str(tmp_path / "app")}),
+        ("container_info", {"name": "bpa-web"}),
+        ("container_logs", {"container": "bpa-web"}),
+        ("image_info", {"name": "lab/busybox"}),
+        ("network", {"name": "bpa-back"}),
+        ("network_info", {"name": "bpa-back"}),
+        ("volume", {"name": "bpa-data"}),
+        ("volume_info", {"name": "bpa-data"}),
+        ("volume_backup", archive),
+        ("volume_restore", archive),
+        ("secret", {"name": "bpa-key", "data": "x", "settings": secrets_root}),
+        ("stack", stack),
+        ("stack_info", {"project_name": "bpa", "report": True}),
+        ("generation", {"project_name": "bpa"}),
+        ("drift_info", {"project_name": "bpa"}),
+        ("prune", {"networks": True}),
+        ("host_info", {}),
+    )
+    argv = [BIN / "ansible-doc", "--json", *{f"bayplan.containers.{name}" for name, _ in tasks}]
+    said = json.loads(subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout)
+    for (name, options), result in zip(tasks, core.play(*tasks), strict=True):
+        assert not result.get("failed"), (name, result)
+        documented = said[f"bayplan.containers.{name}"]["return"]
+        told = {"changed", "failed", "diff", "msg", "stdout_lines", "stderr_lines"}
+        assert result.keys() - told <= documented.keys(), (name, options)
+        always = {key for key, entry in documented.items() if entry["returned"] == "always"}
+        assert always <= result.keys(), (name, options)
 
 
 def test_become(core):
