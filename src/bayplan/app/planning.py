@@ -60,7 +60,15 @@ def plan(
     return made.model_copy(update={"stack": stack if scope is None else None, "extent": extent})
 
 
-def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, settings: Settings) -> Plan:
+def plan_services(
+    stack: Stack,
+    services: Sequence[str],
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    stopped: Collection[ResourceId] = (),
+    forced: Mapping[ResourceId, Change] | None = None,
+) -> Plan:
     """What must happen for some services, and what they depend on, to be as declared; the rest is left alone.
 
     In its generation the rest is as it was in the last one. Raises NotFoundError for a service that is not declared,
@@ -70,7 +78,8 @@ def plan_services(stack: Stack, services: Sequence[str], runtime: Runtime, setti
 
     if runtime.facts().engine == "swarm":
         raise UnsupportedError("a part of a stack is not applied on a swarm", hint="apply all of it")
-    made = plan(of_services(stack, services), runtime, settings=settings, orphans=False)
+    part = of_services(stack, services)
+    made = plan(part, runtime, stopped=stopped, forced=forced, settings=settings, orphans=False)
     return made.model_copy(update={"extent": Extent.SERVICES, "kept": ()})
 
 

@@ -60,7 +60,8 @@ def test_replicas_go_over_what_the_files_say(ask):
     assert "shop-web-3" in names(ask("apply", stack={**WHOLE, "scale": {"web": 3}}))
     assert names(ask("apply", stack={**WHOLE, "scale": {"web": "2"}})) == ["shop-web-3"]
     assert "no number of replicas" in ask("apply", stack={**WHOLE, "scale": {"web": -1}})["msg"]
-    assert "services.nowhere" in ask("apply", stack={**WHOLE, "scale": {"nowhere": 1}})["msg"]
+    refused = ask("apply", stack={**WHOLE, "scale": {"nowhere": 1}})
+    assert refused["msg"] == "stack: scale names a service that is not declared: nowhere"
 
 
 def test_orphans_stay_when_asked_and_are_told(ask):
