@@ -81,7 +81,8 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
         settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report())
         response = {**shown(plan), **done(outcome, back)}
-        if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
+        waits = options.get("wait") and options.get("state") != "stopped"
+        if waits and isinstance(stack, Stack) and not response.get("failed"):
             response |= waiting.settled(stack, options, runtime)
         return {**response, **_alone(request, runtime)}
 
