@@ -50,7 +50,7 @@ STATES = {
     "volume": (["present", "absent"], "present"),
     "node": (["present", "absent"], "present"),
     "container": (list(CONTAINER_STATES), "started"),
-    "stack": (["present", "absent"], "present"),
+    "stack": (["present", "stopped", "restarted", "absent"], "present"),
     **dict.fromkeys(("secret", "config", "registry_login", "registry"), (["present", "absent"], "present")),
 }
 STATE_NOTES = {
@@ -63,7 +63,11 @@ STATE_NOTES = {
     "volume": ["V(absent) removes its data too."],
     "node": ["V(absent) drains it, and lets it leave the swarm."],
     "registry": ["V(absent) keeps what it holds unless asked; users and configuration go."],
-    "stack": ["V(absent) keeps volumes and images unless asked."],
+    "stack": [
+        "V(absent) keeps volumes and images unless asked.",
+        "V(stopped) has everything there and nothing run; of O(services), if some are named.",
+        "V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.",
+    ],
 }
 ATTRIBUTES = {
     "check_mode": {
@@ -121,6 +125,13 @@ STACK = {
     "definition": {"type": "dict", "description": ["The Compose file's content, instead of files."]},
     "project_name": {"type": "str", "description": ["Name of the project."]},
     "env": {"type": "dict", "description": ["Variables for interpolation, over those of the environment."]},
+    "env_files": {
+        "type": "list",
+        "elements": "path",
+        "description": [
+            "Files with such variables instead of C(.env), relative to O(project_src); O(env) goes before them."
+        ],
+    },
     "profiles": {"type": "list", "elements": "str", "description": ["Profiles to switch on."]},
     "locked": {
         "type": "bool",

@@ -9,7 +9,7 @@ from typing import Any
 from bayplan import app
 from bayplan.bridge import telling
 from bayplan.bridge.answers import differing, done, failure, shown
-from bayplan.bridge.image_acts import Act, acts, do
+from bayplan.bridge.image_acts import Act, acts, do, repositories_of
 from bayplan.bridge.request import read_resources
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError
@@ -23,6 +23,7 @@ _ACTS = (
     "load_path",
     "import_path",
     "tags",
+    "repository",
     "push",
     "archive_path",
     "archive_format",
@@ -105,7 +106,8 @@ def _answered(asked: Asked, runtime: Runtime, plan: Plan, told: dict[str, Any], 
 
 
 def _absent(asked: Asked, name: str) -> dict[str, Any]:
-    wanted = [ResourceId(kind=Kind.IMAGE, name=str(one)) for one in (name, *(asked.options.get("tags") or ()))]
+    names = (name, *map(str, asked.options.get("tags") or ()), *repositories_of(asked.options, name))
+    wanted = [ResourceId(kind=Kind.IMAGE, name=one) for one in names]
     with asked.opened() as (runtime, settings):
 
         def make() -> Plan:
@@ -127,10 +129,21 @@ def _name(asked: Asked) -> str:
         raise DeclarationError(str(error), where="image name", hint="such as registry.example/team/app:1.2") from error
     if tag and (found.digest or ":" in name.rpartition("/")[2]):
         raise DeclarationError(f"tag {tag}: {name} has one already", where=f"image {name}", hint="give it once")
-    return f"{name}:{tag}" if tag else name
+    name = f"{name}:{tag}" if tag else name
+    for option in ("tags", "repository"):
+        for one in asked.options.get(option) or ():
+            try:
+                ImageReference.parse(str(one))
+            except ValueError as error:
+                raise DeclarationError(f"{option}: {error}", where=f"image {name}") from error
+    return name
 
 
 def _paths_there(asked: Asked) -> None:
+    for option in ("load_path", "import_path", "archive_path"):
+        if not Path(asked.options.get(option) or "/").is_absolute():
+            said = f"{option} {asked.options[option]} must be absolute"
+            raise DeclarationError(said, where=f"image {asked.text('name')}", hint="it is of the target")
     for option in ("load_path", "import_path"):
         path = asked.options.get(option)
         if path is not None and not Path(path).exists():

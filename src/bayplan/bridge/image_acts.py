@@ -42,7 +42,8 @@ def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[
             yield Act("import", name, ",".join(layers), wanted)
             fresh, here = True, None if asked.check else id_of(runtime, name)
     called = _NEW if fresh else here or ""
-    for other in options.get("tags") or ():
+    repositories = repositories_of(options, name)
+    for other in (*(options.get("tags") or ()), *repositories):
         before = id_of(runtime, str(other))
         if here is None or before != here:
             yield Act("tag", str(other), before or "", called)
@@ -50,11 +51,19 @@ def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[
         held = archives.images(Path(path)) if Path(path).exists() else {}
         if force or here is None or here not in held.values():
             yield Act("save", str(path), ",".join(sorted(set(held.values()))), called)
-    for other in (name, *(options.get("tags") or ())) if options.get("push") else ():
+    for other in (repositories or (name, *(options.get("tags") or ()))) if options.get("push") else ():
         there = pushed_digest(runtime, str(other))
         digest = "" if here is None else digest_of(runtime, name)
         if force or not digest or there != digest:
             yield Act("push", str(other), there, called)
+
+
+def repositories_of(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """The names of ``repository``, each with the tag of ``name`` where it has none. Raises ValueError."""
+    tag = ImageReference.parse(name).tag
+    given = [str(one) for one in options.get("repository") or ()]
+    bare = {one for one in given if not ImageReference.parse(one).digest and ":" not in one.rpartition("/")[2]}
+    return tuple(f"{one}:{tag}" if tag and one in bare else one for one in given)
 
 
 def do(asked: Asked, runtime: Runtime, name: str, act: Act) -> None:

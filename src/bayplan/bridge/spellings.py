@@ -44,6 +44,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "working_dir": ("workdir",),
 }
 """Options to their other names."""
+_LISTS = ("ports", "volumes", "mounts", "tmpfs", "networks")
+"""Those that are read here and not by the reader of a service."""
 OF_IMAGE = ("platform", "pull")
 """Options of a container that are its image's."""
 _COMPOSE = (
@@ -102,6 +104,9 @@ def ports(items: list[Any]) -> list[Any]:
 
 
 def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    for option in _LISTS:
+        if option in values:
+            values[option] = _list(option, values[option])
     image = {option: values.pop(option) for option in OF_IMAGE if option in values}
     if isinstance(image.get("pull"), bool):
         image["pull"] = "always" if image["pull"] else "missing"
@@ -115,6 +120,15 @@ def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str
         _ports(values)
     mounts = mount_spellings.read(values, name)
     return {**values, **({"mounts": mounts} if mounts is not None else {})}, image
+
+
+def _list(option: str, value: object) -> list[Any]:
+    """A list; one that is short is a text, as Ansible has it. Raises DeclarationError."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return [part.strip() for part in str(value).split(",")]
+    if not isinstance(value, (list, tuple)):
+        raise DeclarationError(f"{option}: must be a list")
+    return list(value)
 
 
 def _compose(values: dict[str, Any]) -> None:
@@ -132,6 +146,9 @@ def _compose(values: dict[str, Any]) -> None:
     if given:
         values |= {key: item for key, item in service.simple(node(given), Path("/")).items() if item or key in given}
     if "env_file" in values:
+        files = values["env_file"] if isinstance(values["env_file"], list) else [values["env_file"]]
+        if relative := [str(item) for item in files if isinstance(item, str) and not item.startswith(("/", "~"))]:
+            raise DeclarationError(f"env_file: {relative[0]} is not absolute", hint="it is a file of the target")
         of_files = environment.environment(node({"env_file": values.pop("env_file")}), Path("/"), {})
         values["environment"] = {**of_files, **values.get("environment", {})}
 
@@ -201,7 +218,6 @@ def _endpoint(item: Any) -> dict[str, Any]:
 
 def _ports(values: dict[str, Any]) -> None:
     address, given = values.pop("default_host_ip", None), values["ports"]
-    given = [given] if isinstance(given, str) else list(given)
     if any(str(item).lower() == "all" for item in given):
         values["publish_all_ports"] = True
         given = [item for item in given if str(item).lower() != "all"]

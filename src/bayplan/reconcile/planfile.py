@@ -25,7 +25,7 @@ from bayplan.errors import (
     UnsupportedError,
 )
 from bayplan.models import Container, Model, Resource
-from bayplan.reconcile.plan import PLAN_VERSION, Plan, Step
+from bayplan.reconcile.plan import PLAN_VERSION, Part, Plan, Step
 from bayplan.system.files import atomic_write
 
 FORMAT = 1
@@ -37,13 +37,18 @@ class PlanFile(Model):
     format: int = FORMAT
     made_by: str = __version__
     plan: dict[str, Any]
+    part: Part = Part()
     declared: dict[str, str] = Field(default_factory=dict)
     seen: dict[str, str] = Field(default_factory=dict)
 
 
-def save(plan: Plan, path: Path, key: bytes) -> None:
-    """Write a plan, readable by its owner alone. ``key``: of the host's fingerprints. Raises RuntimeFailureError."""
-    made = PlanFile(plan=plan.model_dump(mode="json"), declared=dict(_declared(plan, key)), seen=dict(plan.seen))
+def save(plan: Plan, part: Part, path: Path, key: bytes) -> None:
+    """Write a plan of a part, readable by its owner alone. ``key`` is that of the host's fingerprints.
+
+    Raises RuntimeFailureError.
+    """
+    digests = {"declared": dict(_declared(plan, key)), "seen": dict(plan.seen)}
+    made = PlanFile(plan=plan.model_dump(mode="json"), part=part, **digests)
     try:
         atomic_write(path, made.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
     except OSError as error:

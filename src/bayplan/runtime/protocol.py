@@ -76,6 +76,8 @@ class Status(Model):
     """Network name to IPv6 address, of networks that have IPv6."""
     ports: tuple[str, ...] = ()
     """Published ports as they are, also those that the host chose: ``ADDRESS:PORT->TARGET/PROTOCOL``."""
+    path: str = ""
+    """Where the content of a volume lies on the host; empty where the engine does not say."""
 
 
 class Observed(Holder):

@@ -137,6 +137,15 @@ def test_an_option_without_a_place_is_answered_with_what_to_do(ask, option):
         ({"containers": [{"name": "a"}, {"name": "a"}]}, "a is there twice"),
         ({"containers": [{"env": {"A": 1}}]}, "has no name"),
         ({"env_file": "/nowhere/env"}, "/nowhere/env"),
+        ({"env_file": "nowhere/env"}, "not absolute"),
+        ({"volumes": ["./etc:/x"]}, "no absolute path"),
+        ({"image": "Bad:::name"}, "not a repository name"),
+        ({"comparisons": 5}, "must be a map"),
+        ({"mounts": [{"type": "tmpfs", "target": "/x", "tmpfs_mode": "rwx"}]}, "not octal"),
+        *(
+            ({option: {}}, f"{option}: must be a list")
+            for option in ("ports", "volumes", "mounts", "tmpfs", "networks")
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_changes_nothing(ask, options, said):
@@ -145,6 +154,11 @@ def test_what_is_wrong_is_one_sentence_and_changes_nothing(ask, options, said):
     assert said in refused["msg"]
     assert not refused.get("changed")
     assert ask.runtime.calls == []
+
+
+def test_a_list_of_an_item_may_be_short():
+    """As Ansible takes those of a task."""
+    assert read(ports=80, networks="front, back") == read(ports=["80"], networks=["front", "back"])
 
 
 def test_many_are_one_plan_and_share_what_stands_beside_them(ask):
