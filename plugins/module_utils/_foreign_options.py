@@ -73,9 +73,11 @@ OF_MODULES: dict[str, dict[str, Any]] = {
         **none("volumes", "volume"),
     },
     "container_copy": {
+        **only(False, "container_path and dest copy out of the container", "from_container"),
         **only(True, "copy what the link leads to", "local_follow"),
         **only("modern", "octal digits in quotes", "mode_parse"),
     },
+    "container_exec": none("chdir", "workdir"),
     "host_info": {
         **only(ANY, "", "containers", "images", "networks", "volumes"),
         **only(False, "the size of images is told by image_info", "disk_usage"),

@@ -144,6 +144,29 @@ def test_a_failed_step_says_what_was_done_before(core):
     assert failed["changed"] is False
 
 
+def test_one_that_cannot_be_made_leaves_nothing(core):
+    """Who it is to be is known only from its image."""
+    failed = core.one("container", **SLEEP, name="bpa-web", network_mode="none", user="nosuch")
+    assert "user 'nosuch' is not in the image's /etc/passwd" in failed["msg"]
+    assert failed["changed"] is False
+    assert container(core) is None
+
+
+def test_a_command_on_a_terminal(core):
+    web = {**SLEEP, "name": "bpa-web", "network_mode": "none"}
+    ask = {"container": "bpa-web", "command": "sh -c 'read word; test -t 0 -a -t 1 && echo got $word; exit 4'"}
+    slow = {"container": "bpa-web", "command": "sleep 30", "tty": True, "timeout": 1}
+    _, told, killed, left = core.play(
+        ("container", web),
+        ("container_exec", {**ask, "tty": True, "stdin": "hello"}),
+        ("container_exec", slow),
+        ("container_exec", {**slow, "command": "true", "detach": True}),
+    )
+    assert (told["rc"], told["stdout_lines"][-1]) == (4, "got hello")
+    assert (killed["rc"], killed["msg"]) == (124, "the command had not ended after 1s, and was killed")
+    assert left["changed"]
+
+
 def test_secrets_are_in_no_output_and_no_log(core):
     secret = f"hunter-{secrets.token_hex(4)}"
     options = {**SLEEP, "name": "bpa-web", "env": {"DB_PASSWORD": secret, "NAME": "bpa-web"}}
