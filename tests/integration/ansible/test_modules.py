@@ -298,6 +298,8 @@ def test_what_docker_modules_ask_for_and_is_not_done_here(core):
         ("stack", {**stack, "state": "stopped"}, "state: stopped", "module container"),
         ("stack", {**stack, "build": "never"}, "build: never", "pull_policy"),
         ("stack", {**stack, "state": "absent", "remove_images": "local"}, "remove_images: local", "true removes"),
+        ("stack", {"name": "bpa-no", "compose": [{"services": {}}]}, "name of", "project_name"),
+        ("network", {"name": "bpa-no", "ipv6": True}, "ipv6", "enable_ipv6"),
         ("volume", {"volume_name": "bpa-no"}, "volume_name", "name"),
     )
     for slow in ({}, {"async": 60, "poll": 1}):
