@@ -62,6 +62,16 @@ def test_image(core, host):
     assert "lab/busybox" in missing["msg"]
 
 
+def test_a_registry_that_is_away_keeps_even_the_name_from_being_given(core):
+    away = {"name": "lab/busybox", "repository": ["127.0.0.1:9/box:1"], "push": True}
+    for arguments in (["--check"], []):
+        refused, found = core.play(
+            ("image", away), ("image_info", {"name": ["127.0.0.1:9/box:1"]}), arguments=arguments
+        )
+        assert "127.0.0.1:9" in refused["msg"]
+        assert (refused["failed"], refused["changed"], found["exists"]) == (True, False, False)
+
+
 def test_container_states(core, host):
     options = {**SLEEP, "name": "bpa-web"}
     core.both("container", **options, state="stopped")
