@@ -51,7 +51,7 @@ STATES = {
     "volume": (["present", "absent"], "present"),
     "node": (["present", "absent"], "present"),
     "container": (list(CONTAINER_STATES), "started"),
-    "stack": (["present", "restarted", "absent"], "present"),
+    "stack": (["present", "stopped", "restarted", "absent"], "present"),
     **dict.fromkeys(("secret", "config", "registry_login", "registry"), (["present", "absent"], "present")),
 }
 STATE_NOTES = {
@@ -66,6 +66,7 @@ STATE_NOTES = {
     "registry": ["V(absent) keeps what it holds unless asked; users and configuration go."],
     "stack": [
         "V(absent) keeps volumes and images unless asked.",
+        "V(stopped) has everything there and nothing run; of O(services), if some are named.",
         "V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.",
     ],
 }

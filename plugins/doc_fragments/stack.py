@@ -135,10 +135,12 @@ options:
     description:
     - What the stack must be on the host.
     - V(absent) keeps volumes and images unless asked.
+    - V(stopped) has everything there and nothing run; of O(services), if some are named.
     - V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.
     type: str
     choices:
     - present
+    - stopped
     - restarted
     - absent
     default: present

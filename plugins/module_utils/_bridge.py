@@ -66,7 +66,7 @@ class Module(AnsibleModule):
             )
 
     def add_path_info(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """A path of a result is the target's, and this may run elsewhere: nothing is told of such a file here."""
+        """A path of a result is the target's: nothing is told of a file of that name where this runs."""
         return kwargs
 
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:

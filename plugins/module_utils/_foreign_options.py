@@ -190,7 +190,6 @@ REFUSED: dict[str, dict[str, dict[Any, str]]] = {
         "build": {"never": "pull_policy: never of the service"},
         "recreate": {"never": "a plan re-creates what cannot be changed in place; purge and services say what is left"},
         "remove_images": {"local": "true removes all that the declaration names; pull brings those of registries back"},
-        "state": {"stopped": "a stack is up or absent; the module container stops single ones (state: stopped)"},
     },
 }
 """Module to options, and to values of others that ask for what is not done here: what to do instead."""

@@ -443,7 +443,7 @@ SPECS = {
             'purge': {'type': 'bool', 'default': True, 'aliases': ['remove_orphans']},
             'wait': {'type': 'bool', 'default': False},
             'wait_timeout': {'type': 'int'},
-            'state': {'type': 'str', 'choices': ['present', 'restarted', 'absent'], 'default': 'present'},
+            'state': {'type': 'str', 'choices': ['present', 'stopped', 'restarted', 'absent'], 'default': 'present'},
         },
     ),
     'container_info': dict(

@@ -62,13 +62,17 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
                 return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
             forced = of_stack.forced(stack, options, runtime)
+            stopped = of_stack.stopped(stack, options, runtime)
+            told = {"stopped": tuple(item.name for item in stopped)}
             if options.get("services"):
-                return app.plan_services(stack, options["services"], runtime, settings, forced=forced)
-            stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
+                some = options["services"]
+                made = app.plan_services(stack, some, runtime, settings, forced=forced, stopped=stopped)
+                return made.model_copy(update=told)
             keep = options.get("purge") is False
-            return app.plan(
+            made = app.plan(
                 stack, runtime, absent=absent, stopped=stopped, forced=forced, settings=settings, orphans=not keep
             )
+            return made.model_copy(update=told)
 
         if request.get("check") or request["verb"] == "plan":
             made = make()
@@ -77,7 +81,8 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
         settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report())
         response = {**shown(plan), **done(outcome, back)}
-        if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
+        waits = options.get("wait") and options.get("state") != "stopped"
+        if waits and isinstance(stack, Stack) and not response.get("failed"):
             response |= waiting.settled(stack, options, runtime)
         return {**response, **_alone(request, runtime)}
 

@@ -36,19 +36,31 @@ def forced(stack: Stack, options: Mapping[str, Any], runtime: Runtime) -> dict[R
     recreate = _one_of("recreate", RECREATES, options) == "always"
     if not recreate and options.get("state") != "restarted":
         return {}
-    if runtime.facts().engine == "swarm":
-        raise UnsupportedError(
-            f"{'recreate' if recreate else 'state: restarted'}: a swarm starts the tasks of its services itself",
-            where=f"stack {stack.name}",
-            hint="change what the file says of a service, a label for instance",
-        )
-    named = options.get("services")
-    ids = [item.id for item in stack.containers if not named or item.service in named]
+    ids = _asked_for(stack, options, runtime, "recreate" if recreate else "state: restarted")
     if recreate:
         return dict.fromkeys(ids, Change.RECREATE)
     there = runtime.observe(Scope(names=tuple(ids)))
     live = [item for item in ids if (found := there.get(item)) is not None and found.status.state in LIVE]
     return dict.fromkeys(live, Change.RESTART)
+
+
+def stopped(stack: Stack, options: Mapping[str, Any], runtime: Runtime) -> list[ResourceId]:
+    """Containers that are to be there and not to run: those of ``services``, when some are named.
+
+    Raises UnsupportedError for a swarm.
+    """
+    return _asked_for(stack, options, runtime, "state: stopped") if options.get("state") == "stopped" else []
+
+
+def _asked_for(stack: Stack, options: Mapping[str, Any], runtime: Runtime, what: str) -> list[ResourceId]:
+    if runtime.facts().engine == "swarm":
+        raise UnsupportedError(
+            f"{what}: a swarm starts the tasks of its services itself",
+            where=f"stack {stack.name}",
+            hint="change what the file says of a service, a label for instance",
+        )
+    named = options.get("services")
+    return [item.id for item in stack.containers if not named or item.service in named]
 
 
 def _one_of(option: str, values: tuple[str, ...], options: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ class Generation(Model):
     """Digests of what configs held, by container and config."""
     withheld: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Container (service of a swarm) to the variables of its environment whose values were left out."""
+    stopped: tuple[str, ...] = ()
+    """Containers that were to be there and not to run."""
 
     @field_validator("stack", mode="before")
     @classmethod

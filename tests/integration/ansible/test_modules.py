@@ -305,7 +305,6 @@ def test_what_docker_modules_ask_for_and_is_not_done_here(core):
         ("prune", {"containers": True}, "containers", "container_info"),
         ("prune", {"images": True, "images_filters": {"label": "x"}}, "images_filters", "unused_images"),
         ("registry_login", {"config_path": "/x"}, "config_path", "REGISTRY_AUTH_FILE"),
-        ("stack", {**stack, "state": "stopped"}, "state: stopped", "module container"),
         ("stack", {**stack, "build": "never"}, "build: never", "pull_policy"),
         ("stack", {**stack, "state": "absent", "remove_images": "local"}, "remove_images: local", "true removes"),
         ("stack", {"name": "bpa-no", "compose": [{"services": {}}]}, "name of", "project_name"),

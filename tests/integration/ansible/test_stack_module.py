@@ -110,6 +110,20 @@ def test_what_is_asked_for_though_nothing_differs(core, tmp_path):
     assert core.one("stack", **source, pull="never", build="always")["changed"] is False
 
 
+def test_a_stack_is_stopped_until_it_is_to_run_again(core, tmp_path):
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    source = {"project_src": str(tmp_path), "project_name": "bpa"}
+    core.both("stack", **source)
+    some = core.both("stack", **source, services=["web"], state="stopped", wait=True)
+    assert [(step["action"], step["resource"]["name"]) for step in some["plan"]["steps"]] == [("stop", "bpa-web-1")]
+    assert [name for name, pid in pids(core, "bpa").items() if pid] == ["bpa-store-1"]
+    core.both("stack", **source, state="stopped")
+    assert not any(pids(core, "bpa").values())
+    assert core.one("drift_info", project_name="bpa")["drifted"] is False
+    back = core.both("stack", **source)
+    assert back["plan"]["counts"] == {"start": 2}
+
+
 @pytest.fixture
 def book(core, environment, tmp_path):
     """Plays a playbook of the collection on this machine's test core; gives what it said."""

@@ -29,6 +29,10 @@ def test_process(tmp_path: Path) -> None:
     )
 
 
+def test_no_profiles_are_as_no_key(tmp_path: Path) -> None:
+    assert read(tmp_path, "profiles: []").image == "x"
+
+
 def test_limits(tmp_path: Path) -> None:
     made = read(
         tmp_path,

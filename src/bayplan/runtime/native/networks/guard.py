@@ -80,6 +80,14 @@ class Guarded:
         """Whether all of the link's elements are there."""
         return all(self.sets.get(name, _NONE) >= wanted for name, wanted in sender.elements().items())
 
+    def lets_forge(self, sender: Sender) -> bool:
+        """Whether there are more of them than are the link's."""
+        begin = f"{sender.link} . "
+        return any(
+            any(item.startswith(begin) and item not in wanted for item in self.sets.get(name, _NONE))
+            for name, wanted in sender.elements().items()
+        )
+
 
 def senders(rows: Iterable[Row]) -> list[Sender]:
     """Those of recorded endpoints, each with ``container_id``, ``link``, ``mac``, addresses, and ``free``."""

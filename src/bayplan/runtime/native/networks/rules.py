@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 BASE = """
 add table inet {t}
 add set inet {t} bridges {{ type ifname; }}
@@ -71,3 +73,5 @@ add rule inet {t} forward iifname @bridges drop
 add rule inet {t} forward oifname @bridges drop
 """
 RULES = BASE.count("\nadd rule ")
+CHAINS = frozenset(re.findall(r"^flush chain inet {t} (\w+)$", BASE, re.MULTILINE))
+"""Those that hold just our rules."""
