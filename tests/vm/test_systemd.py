@@ -72,6 +72,7 @@ def test_units_under_a_real_systemd(machine, tmp_path):
     machine.reboot()
     await_page(machine)
     assert state(machine, "bayplan.service") == "active"
+    assert "web-front-1: started" in machine.ssh("journalctl --unit bayplan.service --boot --output cat")
     assert state(machine, supervisor) == "active"
     assert machine.ssh(LIMIT) == "1\n"
     assert machine.play(FLEET / "stack.yml")[1] == 0, "nothing differs from before"
