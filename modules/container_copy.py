@@ -47,6 +47,10 @@ container_path:
   description: The path in the container.
   returned: always
   type: str
+dest:
+  description: The path on the target.
+  returned: when O(dest) is given
+  type: str
 where:
   description: File and line, resource or setting that is wrong.
   returned: failure

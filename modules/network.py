@@ -90,6 +90,10 @@ output:
   description: Last output of the program that failed.
   returned: failure
   type: str
+network:
+  description: The network in the shape of C(docker network inspect); unset when it is not there.
+  returned: when the declaration was understood
+  type: dict
 """
 
 from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, resource

@@ -40,6 +40,12 @@ EXAMPLES = r"""
     scale: {web: 3}
     wait: true
 
+- name: What its registries have now, and every container made anew
+  bayplan.containers.stack:
+    project_src: /srv/shop
+    pull: always
+    recreate: always
+
 - name: Remove it, keep its volumes
   bayplan.containers.stack:
     project_src: /srv/shop
@@ -113,14 +119,16 @@ output:
 from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, ask, given
 from ansible_collections.bayplan.containers.plugins.module_utils._specs import SPECS
 
+SOURCE = ("project_src", "remote_src", "files", "definition", "project_name", "env", "env_files", "profiles", "scale")
+HOW = ("services", "purge", "wait", "wait_timeout", "on_failure", "pull", "build", "recreate", "state")
+
 
 def main() -> None:
     """Ask the bridge."""
     module = Module(argument_spec=SPECS["stack"], mutually_exclusive=[("files", "definition")])
-    names = ("project_src", "files", "definition", "project_name", "env", "profiles", "scale", "remote_src")
-    source = {name: module.params[name] for name in names if module.params[name] is not None}
-    if module.params["state"] == "present":
-        how = given({name: module.params[name] for name in ("services", "purge", "wait", "wait_timeout", "on_failure")})
+    source = {name: module.params[name] for name in SOURCE if module.params[name] is not None}
+    if module.params["state"] != "absent":
+        how = given({name: module.params[name] for name in HOW})
         ask(module, {"verb": "apply", "stack": {**source, "locked": module.params["locked"]}, "options": how})
     removal = {"volumes": module.params["remove_volumes"], "images": module.params["remove_images"]}
     ask(module, {"verb": "destroy", "stack": source, "options": removal})

@@ -90,6 +90,12 @@ output:
   description: Last output of the program that failed.
   returned: failure
   type: str
+volume:
+  description:
+    - The volume in the shape of C(docker volume inspect), with C(users), the containers that mount it.
+    - Unset when it is not there.
+  returned: when the declaration was understood
+  type: dict
 """
 
 from ansible_collections.bayplan.containers.plugins.module_utils._bridge import Module, resource

@@ -37,6 +37,10 @@ path:
   description: The file.
   returned: always
   type: str
+volume:
+  description: The volume's name.
+  returned: always
+  type: str
 where:
   description: File and line, resource or setting that is wrong.
   returned: failure

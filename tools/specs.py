@@ -40,6 +40,7 @@ RAW = {
     "restart": "C(no), C(always), C(on-failure), C(unless-stopped), or a dictionary with C(condition), C(max_retries).",
     "ulimits": "A dictionary, or a list of C(NAME:SOFT[:HARD]).",
 }
+NOTES = {"network_mode": "The name of a network is that one, before other O(networks)."}
 RENAMED = {"restart": "restart_policy"}
 RAW_PARTS = {"test": "A string is C(CMD-SHELL)."}
 # What only means something within a stack.
@@ -50,7 +51,7 @@ STATES = {
     "volume": (["present", "absent"], "present"),
     "node": (["present", "absent"], "present"),
     "container": (list(CONTAINER_STATES), "started"),
-    "stack": (["present", "absent"], "present"),
+    "stack": (["present", "stopped", "restarted", "absent"], "present"),
     **dict.fromkeys(("secret", "config", "registry_login", "registry"), (["present", "absent"], "present")),
 }
 STATE_NOTES = {
@@ -63,7 +64,11 @@ STATE_NOTES = {
     "volume": ["V(absent) removes its data too."],
     "node": ["V(absent) drains it, and lets it leave the swarm."],
     "registry": ["V(absent) keeps what it holds unless asked; users and configuration go."],
-    "stack": ["V(absent) keeps volumes and images unless asked."],
+    "stack": [
+        "V(absent) keeps volumes and images unless asked.",
+        "V(stopped) has everything there and nothing run; of O(services), if some are named.",
+        "V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.",
+    ],
 }
 ATTRIBUTES = {
     "check_mode": {
@@ -121,6 +126,13 @@ STACK = {
     "definition": {"type": "dict", "description": ["The Compose file's content, instead of files."]},
     "project_name": {"type": "str", "description": ["Name of the project."]},
     "env": {"type": "dict", "description": ["Variables for interpolation, over those of the environment."]},
+    "env_files": {
+        "type": "list",
+        "elements": "path",
+        "description": [
+            "Files with such variables instead of C(.env), relative to O(project_src); O(env) goes before them."
+        ],
+    },
     "profiles": {"type": "list", "elements": "str", "description": ["Profiles to switch on."]},
     "locked": {
         "type": "bool",
@@ -199,6 +211,8 @@ def fields(model: type[Model]) -> dict[str, dict[str, object]]:
             text.append(RAW[name])
         else:
             entry = option(info.annotation)
+        if resource and name in NOTES:
+            text.append(NOTES[name])
         if info.is_required() and not (resource and name != "name"):
             entry["required"] = True
         called = RENAMED.get(name, name) if model is RESOURCE_MODELS[Kind.CONTAINER] else name

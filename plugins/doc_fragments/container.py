@@ -116,6 +116,7 @@ options:
   network_mode:
     description:
     - none, host or container:NAME instead of networks.
+    - The name of a network is that one, before other O(networks).
     type: str
   extra_hosts:
     description:
@@ -710,6 +711,8 @@ options:
     description:
     - max-size, max-file and tag, as Docker names them.
     type: dict
+    aliases:
+    - log_opt
   default_host_ip:
     description:
     - Host address of the O(ports) that name none.
@@ -847,7 +850,7 @@ options:
     type: raw
   container_default_behavior:
     description:
-    - 'Of community.docker, taken with V(no_defaults): an option that is not given is the image''s, or its default.'
+    - 'Of community.docker, taken with V(no_defaults), V(compatibility): an option that is not given is at its default.'
     type: raw
   device_requests:
     description:

@@ -169,11 +169,16 @@ options:
     - Further names that the image shall have.
     type: list
     elements: str
-    aliases:
-    - repository
+  repository:
+    description:
+    - Names as O(tags), of community.docker; one without a tag has that of O(name).
+    - With O(push) these alone are brought to their registries.
+    type: list
+    elements: str
   push:
     description:
-    - Bring O(name) and O(tags) to their registries, where these have another image or none.
+    - Bring O(name) and O(tags), or O(repository) instead, to their registries, where these have another image or
+      none.
     type: bool
     default: false
   archive_path:

@@ -48,6 +48,11 @@ options:
     type: dict
     description:
     - Variables for interpolation, over those of the environment.
+  env_files:
+    type: list
+    elements: path
+    description:
+    - Files with such variables instead of C(.env), relative to O(project_src); O(env) goes before them.
   profiles:
     type: list
     elements: str
@@ -85,6 +90,31 @@ options:
     description:
     - Replicas by service, over what the files say.
     type: dict
+  pull:
+    description:
+    - When to ask registries for images, over what the files say of each service (V(policy), as usual); not for
+      those that are built.
+    type: str
+    choices:
+    - policy
+    - missing
+    - always
+    - never
+  build:
+    description:
+    - V(always) looks at every build, over what the files say (V(policy), as usual). It is done when one of its
+      inputs differs.
+    type: str
+    choices:
+    - policy
+    - always
+  recreate:
+    description:
+    - V(always) makes each container anew though nothing of it differs; of O(services), when some are named.
+    type: str
+    choices:
+    - auto
+    - always
   purge:
     description:
     - V(false) leaves what the project has and does not declare any more.
@@ -105,9 +135,13 @@ options:
     description:
     - What the stack must be on the host.
     - V(absent) keeps volumes and images unless asked.
+    - V(stopped) has everything there and nothing run; of O(services), if some are named.
+    - V(restarted) is V(present), and restarts what runs and nothing else does; of O(services), if some are named.
     type: str
     choices:
     - present
+    - stopped
+    - restarted
     - absent
     default: present
 """

@@ -142,7 +142,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             there = Place(place, shlex.split(self.get_option("ssh_args") or ""))
             code, out, err = there.start([*command, "bridge"], given).end(b'{"verb": "containers"}\n')
         except AnsibleError as error:
-            raise AnsibleParserError(f"containers of {place}: {error}") from error
+            raise AnsibleParserError(f"containers of {place}: {error}") from None  # Ansible would say it twice
         try:
             answer = json.loads(out)
         except ValueError as error:

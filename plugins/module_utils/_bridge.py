@@ -17,6 +17,8 @@ OWN = ("state", *COMMON)
 # Maps whose values may be secret, at any depth, and options that may hold one anywhere.
 SECRET_MAPS = ("environment", "env", "args", "users")
 SECRET_OPTIONS = ("definition", "data", "content", "stdin", "config")
+# Those of the role runtime.
+PACKAGES = ("crun", "conmon", "nftables", "catatonit", "aardvark-dns")
 MASK = "********"
 
 
@@ -31,7 +33,7 @@ class Module(AnsibleModule):
         self._refused: tuple[str, str] | None = None
         super().__init__(supports_check_mode=True, no_log=True, **options)
         if self._refused:
-            self.fail_json(msg=self._refused[0], hint=self._refused[1])
+            self.fail_json("")
 
     def _load_params(self) -> None:
         self.load()
@@ -40,6 +42,13 @@ class Module(AnsibleModule):
     def load(self) -> None:
         """Read what the task says."""
         super()._load_params()
+
+    def fail_json(self, msg: str, **more: Any) -> Any:
+        """End with a failure. An option of another collection goes before what it has led to, a missing name say."""
+        refused, self._refused = self._refused, None
+        if refused:
+            msg, more = f"{refused[0]} ({refused[1]})", {"hint": refused[1]}
+        return super().fail_json(msg, **more)
 
     def carry(self, request: str) -> tuple[int, str, str]:
         """Exit code, output and errors of the bridge, given a request; ends the module when there is no bridge."""
@@ -55,6 +64,10 @@ class Module(AnsibleModule):
             return self.fail_json(
                 msg=f"cannot run {argv[0]}: {error.strerror}", hint="check bayplan_command on the target"
             )
+
+    def add_path_info(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """A path of a result is the target's: nothing is told of a file of that name where this runs."""
+        return kwargs
 
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
         arguments = {key: MASK if key in SECRET_OPTIONS and value else value for key, value in self.params.items()}
@@ -97,6 +110,10 @@ def ask(module: AnsibleModule, request: dict[str, Any]) -> None:
         module.warn(warning)
     if not module._diff or not response.get("diff"):
         response.pop("diff", None)
+    if str(response.get("hint")).removeprefix("install package ") in PACKAGES:
+        better = f"{response['hint']}; the role bayplan.containers.runtime does so"
+        response["msg"] = response["msg"].replace(response["hint"], better)
+        response["hint"] = better
     if response.pop("failed", False):
         module.fail_json(**response)
     module.exit_json(**response)

@@ -1,100 +1,95 @@
 # Copyright: the Bayplan contributors. Apache-2.0
-"""Options that modules of community.docker and containers.podman have, and ours have not: what to do instead.
-
-A value that asks for what happens anyway is taken. ``docker_host`` is an alias of C(engine_address).
-What only docker_container has stands among the options of C(container) itself.
-"""
+"""Tasks in the words of community.docker and containers.podman: put into ours, or answered with what to do instead."""
 
 from __future__ import annotations
 
 from typing import Any
 
-ANY = object()
-TLS = "engine_tls names the directory of ca.pem, cert.pem and key.pem"
-OPTIONS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "api_version": (("auto",), "the version is agreed on with the engine"),
-    **dict.fromkeys(("ca_path", "ca_cert", "cacert_path", "tls_ca_cert"), ((), TLS)),
-    **dict.fromkeys(("client_cert", "cert_path", "tls_client_cert"), ((), TLS)),
-    **dict.fromkeys(("client_key", "key_path", "tls_client_key"), ((), TLS)),
-    **dict.fromkeys(("tls", "tls_verify", "validate_certs"), ((False,), TLS)),
-    "debug": ((ANY,), ""),
-    "executable": (("podman",), "engine and engine_address say who runs the containers, and where"),
-    "timeout": ((ANY,), ""),
-    "tls_hostname": ((), "the certificate must be that of engine_address"),
-    "use_ssh_client": ((ANY,), ""),
-}
-"""Option of every module to the values that are taken, and what to do instead of others."""
-QUADLETS = ("quadlet_dir", "quadlet_filename", "quadlet_file_mode", "quadlet_options")
-LOGIN = "the module registry_login keeps credentials"
-PLACE = "networks is a list; each may be a dictionary with network, aliases, ipv4_address, ipv6_address"
-HEALTH = "healthcheck is a dictionary: test, interval, timeout, retries, start_period"
-UNITS = "containers come back after a boot by restart_policy, without units of their own"
-MAPS = "userns_mode: auto gives a range of user numbers"
-OF_MODULES: dict[str, dict[str, str]] = {
-    "config": dict.fromkeys(("force", "rolling_versions"), "a changed content is a change, always"),
-    "container": {
-        **dict.fromkeys(("authfile", "creds", "cert_dir"), LOGIN),
-        **dict.fromkeys(("network", "net", "ip", "ip6", "network_aliases"), f"{PLACE}; network_mode is host or none"),
-        **dict.fromkeys(("healthcheck_interval", "healthcheck_retries", "healthcheck_timeout"), HEALTH),
-        **dict.fromkeys(("healthcheck_start_period", "no_healthcheck"), HEALTH),
-        **dict.fromkeys(("generate_systemd", "sdnotify", "systemd", "conmon_pidfile", *QUADLETS), UNITS),
-        **dict.fromkeys(("uidmap", "gidmap", "subuidname", "subgidname"), MAPS),
-        **dict.fromkeys(("pod", "pod_id_file"), "network_mode: container:NAME shares the network of another"),
-        **dict.fromkeys(("rm", "remove"), "detach: false with cleanup: true, or state: absent"),
-        **dict.fromkeys(("delete_volumes", "delete_depend"), "the module volume removes volumes"),
-        "cmd_args": "an option of the container says it",
-        "force_restart": "restart: true",
-        "gpus": "cdi_devices, such as nvidia.com/gpu=all",
-        "image_strict": "images are compared by digest",
-        "log_opt": "log_options",
-        "mount": "mounts",
-        "oom_kill_disable": "resources.oom_kill_disable",
-        "secrets": "a stack is given secrets, in its definition",
-        "stop_time": "stop_timeout",
-        "timezone": "env: {TZ: Europe/Oslo}",
-        "volume": "volumes",
-    },
-    "image": {
-        **dict.fromkeys(("force_source", "force_tag"), "force"),
-        **dict.fromkeys(("auth_file", "username", "password", "ca_cert_dir"), LOGIN),
-        "arch": "platform",
-        "path": "build.context",
-        "push_args": "push: true, and the name says where",
-    },
-    "network": {
-        **dict.fromkeys(("connected", "appends"), "networks of each container say who is on it"),
-        **dict.fromkeys(QUADLETS, UNITS),
-        "force": "a change that needs another network makes it anew",
-        "opt": "driver_opts",
-        "recreate": "it is made anew when it differs",
-    },
-    "secret": dict.fromkeys(("force", "rolling_versions"), "a changed content is a change, always"),
-    "stack": {
-        "build": "build and pull_policy of the file say it",
-        "pull": "pull_policy of the file says it",
-        "recreate": "a container is made anew when it differs; the module container has recreate",
-        "env_files": "env, or env_file of the file",
-    },
-    "volume": {
-        **dict.fromkeys(QUADLETS, UNITS),
-        "options": "driver_opts",
-        "recreate": "data is never removed to satisfy a change; state: absent removes it",
-    },
-}
-"""Module to options of its counterparts, and what to do instead."""
+from ansible_collections.bayplan.containers.plugins.module_utils._foreign_options import (
+    ANY,
+    OF_MODULES,
+    OPTIONS,
+    REFUSED,
+    VALUES,
+)
+
+WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def taken_out(params: dict[str, Any], known: dict[str, Any]) -> tuple[str, str] | None:
     """Take foreign options out of ``params``; the first that asks for something else, as a sentence and a hint."""
     module = str(params.get("_ansible_module_name", "")).rpartition(".")[2]
-    found = None
-    for option, instead in OF_MODULES.get(module, {}).items():
-        if option in params and option not in known:
-            del params[option]
-            found = found or (f"{option} of other collections is not taken here", instead)
-    for option in [name for name in params if name in OPTIONS and name not in known]:
-        taken, instead = OPTIONS[option]
-        value = params.pop(option)
-        if found is None and ANY not in taken and value not in taken:
+    items = params.get("containers") if module == "container" else None
+    every = [params, *(item for item in items if isinstance(item, dict))] if isinstance(items, list) else [params]
+    return next(filter(None, [_taken_out(module, one, known) for one in every]), None)
+
+
+def _taken_out(module: str, params: dict[str, Any], known: dict[str, Any]) -> tuple[str, str] | None:
+    _translated(module, params)
+    found = _refused_value(module, params)
+    for option, said in {**OPTIONS, **OF_MODULES.get(module, {})}.items():
+        group, name = option.rpartition(".")[::2]
+        values, spec = (params.get(group), known.get(group, {}).get("options", {})) if group else (params, known)
+        if not isinstance(values, dict) or name not in values or name in spec:
+            continue
+        value, (taken, instead) = values.pop(name), said
+        if found is None and not _is_taken(value, taken):
             found = f"{option} of other collections is not taken here", instead
     return found
+
+
+def _is_taken(value: Any, taken: tuple[Any, ...]) -> bool:
+    """Nothing at all asks for nothing."""
+    meant = WORDS.get(value.lower(), value) if isinstance(value, str) else value
+    return ANY in taken or meant in taken or meant is None or meant in ("", [], {})
+
+
+def _refused_value(module: str, params: dict[str, Any]) -> tuple[str, str] | None:
+    for option, values in REFUSED.get(module, {}).items():
+        value = params.get(option)
+        if isinstance(value, str) and value in values:
+            params.pop(option)
+            return f"{option}: {value} of other collections is not taken here", values[value]
+    return None
+
+
+def _translated(module: str, params: dict[str, Any]) -> None:
+    """What means the same as words of ours."""
+    for option, values in VALUES.get(module, {}).items():
+        value = params.get(option)
+        if isinstance(value, str) and value in values:
+            params[option] = values[value]
+    if module == "image":
+        _image(params)
+    elif module == "prune":
+        _prune(params)
+
+
+def _image(params: dict[str, Any]) -> None:
+    """``pull`` with a platform, and ``force_source``: from its source again, whatever is here."""
+    if isinstance(params.get("pull"), dict) and set(params["pull"]) <= {"platform"}:
+        platform = params.pop("pull").get("platform")
+        params.setdefault("platform", platform)
+    again = params.pop("force_source", None)
+    if not _is_taken(again, (False,)):
+        if params.get("source") == "load":
+            params["force"] = True
+        elif params.get("source", "pull") == "pull":
+            params["pull"] = "always"
+
+
+def _prune(params: dict[str, Any]) -> None:
+    """The filters that name what options of ours name."""
+    for option, key, value, ours in (
+        ("images_filters", "dangling", False, "unused_images"),
+        ("volumes_filters", "all", True, "named_volumes"),
+    ):
+        given = params.get(option)
+        if not isinstance(given, dict) or set(given) != {key}:
+            continue
+        meant = given[key]
+        meant = WORDS.get(meant.lower(), meant) if isinstance(meant, str) else meant
+        if isinstance(meant, bool) or meant in (0, 1):
+            del params[option]
+            if bool(meant) is value and params.get(option.partition("_")[0]):
+                params[ours] = True

@@ -123,4 +123,7 @@ class DirectAction(ActionBase):
             result.remove_internal_keys()
             result = result.as_result_dict(for_round_trip=True)
         result.pop("_ansible_parsed", None)
+        for name in ("stdout", "stderr"):  # as ``_execute_module`` adds them
+            if isinstance(result.get(name), str):
+                result.setdefault(f"{name}_lines", result[name].splitlines())
         return result

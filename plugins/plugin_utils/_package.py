@@ -30,4 +30,4 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except (errors.BayplanError, ValueError) as error:
-        raise AnsibleError(f"{what}: {error}") from error
+        raise AnsibleError(f"{what}: {error}") from None  # Ansible would say it twice

@@ -55,7 +55,8 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise DeclarationError(f"setting {name}: {first['msg']}", where=f"{path} or {_PREFIX}{name.upper()}") from error
+        where = "settings" if first["loc"][0] in (overrides or {}) else f"{path} or {_PREFIX}{name.upper()}"
+        raise DeclarationError(f"setting {name}: {first['msg']}", where=where) from error
 
 
 def _check_names(values: Iterable[str], where: str, environ: Mapping[str, str]) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from bayplan import app
-from bayplan.app import adopt, history, prune, repair
+from bayplan.app import adopt, history, prune, recovery, repair
 from bayplan.errors import CorruptStateError
 from bayplan.models import ByteSize, Kind
 from bayplan.reconcile import render
 from bayplan.reconcile.reasons import DRIFT, EDITED
 from bayplan.reconcile.verbs import Command
+from bayplan.runtime.protocol import State
 
 WHOLE = """
 services:
@@ -102,6 +103,107 @@ def test_what_a_verb_changed_is_drift_and_no_edit(host):
         lambda: app.plan(declared, host.runtime, settings=host.settings), host.runtime, host.settings
     )
     assert (mended.changed, numbers(host)) == (True, [1])
+
+
+PAIR = """
+services:
+  web: &service
+    image: IMAGE
+    command: [sleep, "600"]
+    init: true
+    stop_grace_period: 1s
+    environment: {GREETING: hello, A_PASSWORD: hidden}
+  db:
+    <<: *service
+    environment: {ROLE: one}
+    volumes: ["data:/data"]
+volumes: {data: {}}
+"""
+
+
+def converged(host, make, **changes):
+    settings = host.settings.model_copy(update=changes)
+    plan, outcome, back = recovery.converge(make, host.runtime, settings)
+    if back is None:
+        outcome.raise_failure()
+    return plan, back
+
+
+def of_services(host, text, *names):
+    declared = host.load(text)
+    return lambda: app.plan_services(declared, names, host.runtime, host.settings)
+
+
+def declared_last(host):
+    ((_, last), *_) = history.history(host.project, host.settings)
+    found = {item.service: item.environment for item in last.stack.containers}
+    return {name: value.get("GREETING") or value.get("ROLE") for name, value in found.items()}
+
+
+def test_an_apply_of_some_services_is_a_generation_in_which_the_others_are_as_they_were(host):
+    host.apply(PAIR)
+    edited = PAIR.replace("hello", "bonjour").replace("one", "two")
+    converged(host, of_services(host, edited, "web"))
+    assert (numbers(host), declared_last(host)) == ([2, 1], {"web": "bonjour", "db": "one"})
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
+    again, _ = converged(host, of_services(host, edited, "web"))
+    assert (again.changed, numbers(host)) == (False, [2, 1])
+    (step,) = app.plan(host.load(PAIR), host.runtime, settings=host.settings).steps
+    assert (step.resource.name, step.why) == (host.name("web"), EDITED)  # it was applied: no drift
+    converged(host, of_services(host, edited, "db"))
+    assert declared_last(host) == {"web": "bonjour", "db": "two"}
+    host.apply(edited)
+    assert numbers(host) == [3, 2, 1]
+
+
+def test_some_services_are_all_of_the_first_generation(host):
+    converged(host, of_services(host, PAIR, "web"))
+    assert declared_last(host) == {"web": "hello"}
+    host.apply(PAIR)
+    assert (numbers(host), declared_last(host)) == ([2, 1], {"web": "hello", "db": "one"})
+
+
+def test_services_that_fail_go_back_alone(real_host):
+    host = real_host
+    host.apply(PAIR)
+    app.command(Command("stop"), [host.name("db")], host.runtime, host.settings)
+    needing = """
+  front:
+    image: IMAGE
+    command: [/nothing-there]
+    depends_on: [web]
+volumes:"""
+    broken = PAIR.replace("hello", "bonjour").replace("one", "two").replace("\nvolumes:", needing)
+    _, back = converged(host, of_services(host, broken, "front"), on_failure="rollback")
+    assert (back.to, back.error) == ("generation 1", None)
+    assert host.container("web").actual.environment["GREETING"] == "hello"
+    assert host.name("front") not in host.status()
+    assert host.container("db").status.state is State.EXITED
+    assert declared_last(host) == {"web": "hello", "db": "one"}
+
+
+def test_orphans_that_are_spared_are_no_drift_and_go_with_the_next_apply_that_does_not(host):
+    host.apply(WHOLE)
+    made = app.plan(host.load(LESS), host.runtime, orphans=False, settings=host.settings)
+    assert len(made.kept) == 3
+    converged(host, lambda: app.plan(host.load(LESS.replace("blue", "red")), host.runtime, orphans=False))
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
+    gone = app.plan(host.load(LESS.replace("blue", "red")), host.runtime, settings=host.settings)
+    assert {(step.resource.name, step.action.value) for step in gone.steps} == {
+        (host.name("gone"), "delete"),
+        (f"{host.project}_old", "delete"),
+    }
+
+
+def test_orphans_that_stay_are_no_containers_that_a_service_has_too_many_of(host):
+    scaled = LESS.replace("    labels:", "    scale: 2\n    labels:")
+    host.apply(scaled)
+    one_too_many = f"{host.project}-web-2"
+    made = app.plan(host.load(LESS), host.runtime, orphans=False)
+    assert [(step.resource.name, step.action.value) for step in made.steps] == [(one_too_many, "delete")]
+    converged(host, of_services(host, LESS, "web"))
+    assert one_too_many not in host.status()
+    assert not history.drift(host.project, host.runtime, host.settings).drifted
 
 
 def test_a_secret_that_is_declared_no_more_is_an_edit_though_no_generation_has_it(host):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.record.generations import Generations
+from bayplan.record.journal import Journal
 from faults.core import ask
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -147,8 +149,8 @@ def test_a_heal_after_a_repair_does_not_go_back_to_a_generation_before_the_last(
     assert [one["number"] for one in up.call("history", "--json")] == [2, 1]
 
 
-def test_what_others_have_is_no_part_that_a_generation_lacks(core):
-    """An external network is recorded of its own project alone."""
+def test_what_others_have_is_external_in_a_generation_that_is_made_anew(core):
+    """A network of another project is recorded of that one alone: it is none that a generation lacks."""
     text = core.file.read_text()
     outer = text.partition("services:")[0].replace("shop", "outer") + (
         "services: {one: {image: lab/busybox, command: [sleep, '600'], networks: [front], stop_grace_period: 50ms}}\n"
@@ -161,6 +163,21 @@ def test_what_others_have_is_no_part_that_a_generation_lacks(core):
     newer(settled(core, JOURNAL))
     (_, journal) = core.call("repair", "--json")
     assert [line for line in journal["found"] if "as it is now" in line] == []
+    assert [one["number"] for one in core.call("history", "--json")] == [1]
+    path = settled(core, JOURNAL)
+    with closing(sqlite3.connect(path)) as held, held:
+        held.execute("DELETE FROM generations WHERE project = 'shop'")
+    newer(path)
+    core.call("repair")
+    journal = Journal(path, to_read=True)
+    made = Generations(journal).last("shop").stack
+    journal.close()
+    assert [one.name for one in made.networks if one.external] == ["outside"]
+    assert "No drift" in core.call("drift")
+    core.call("rm", "-f", "web")
+    core.call("drift", "--heal")
+    assert ask(int(core.variables["PORT"])) == b"hello\n"
+    core.call("apply")
     assert [one["number"] for one in core.call("history", "--json")] == [1]
     core.call("destroy", "--volumes")
     core.file.write_text(outer)

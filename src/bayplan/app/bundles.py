@@ -31,6 +31,15 @@ def missing(stack: Stack, runtime: Runtime) -> tuple[Image, ...]:
     return tuple(image for image in stack.images if not runtime.resolve(image).present)
 
 
+def complete(stack: Stack, runtime: Runtime, report: Report = silent) -> None:
+    """Fetch again what is gone of images that are here: one that is unpacked runs without its blobs."""
+    for image in stack.images:
+        found = runtime.resolve(image)
+        if image.build is None and found.present and not runtime.image_verbs.has(image.name, found.digest):
+            with runtime.lock(f"pull of {image.name}"):
+                runtime.create(image, project="", digest=found.digest, report=report)
+
+
 def make(stack: Stack, runtime: Runtime, path: Path, report: Report = silent) -> Bundle:
     """Write the bundle of a declaration that is held to its lock, and whose images are here.
 

@@ -9,11 +9,11 @@ from typing import Any
 from bayplan.app import meanwhile
 from bayplan.errors import BayplanError, NotFoundError
 from bayplan.models import Container, Kind, ResourceId, Settings, Stack
-from bayplan.reconcile import causes, reasons
+from bayplan.reconcile import causes, parts, reasons
 from bayplan.reconcile import generations as room
 from bayplan.reconcile.causes import Drift
 from bayplan.reconcile.diff import MASK
-from bayplan.reconcile.plan import Action, FieldChange, Plan
+from bayplan.reconcile.plan import Action, Extent, FieldChange, Plan
 from bayplan.reconcile.planner import default_scope, make_plan
 from bayplan.record.generations import Generation, Generations
 from bayplan.record.journal import Journal
@@ -73,6 +73,8 @@ def generation_before(failed: Plan, settings: Settings) -> Generation | None:
     with _generations(settings) as kept:
         numbers = kept.numbers(failed.project)
         made = kept.get(failed.project, numbers[-1]) if numbers else None
+    if made is not None and failed.extent is Extent.SERVICES:
+        made = parts.of(made, failed.stack)
     return None if made is None or room.is_of(made, failed) else made
 
 
@@ -89,7 +91,7 @@ def plan_return(made: Generation, failed: Plan, runtime: Runtime) -> Plan:
     def absent(found: Snapshot) -> Collection[ResourceId]:
         return new & found.resources.keys()
 
-    return _plan_back(made, stack, runtime, absent=absent, orphans=False)
+    return _plan_back(made, stack, runtime, absent=absent, orphans=False).model_copy(update={"extent": failed.extent})
 
 
 def told_apart(plan: Plan, settings: Settings) -> Plan:
@@ -114,12 +116,13 @@ def _with_withheld(made: Generation) -> Stack:
 
 
 def _plan_back(made: Generation, stack: Stack, runtime: Runtime, *, heals: bool = False, **more: Any) -> Plan:
-    plan = make_plan(stack, runtime, pinned=_pins(made), backwards=True, **more)
+    plan = make_plan(stack, runtime, pinned=_pins(made), stopped=_stopped(made), backwards=True, **more)
     room.check_content(plan)
     plan = _in_its_words(plan, made, heals=heals)
     # What is recorded is what was declared, builds and all: a comparison of environments shows no other declaration.
     stack = stack.model_copy(update={"images": made.stack.images})
-    return plan.model_copy(update={"stack": stack, "note": f"rollback to generation {made.number}"})
+    note = f"rollback to generation {made.number}"
+    return plan.model_copy(update={"stack": stack, "stopped": made.stopped, "note": note})
 
 
 def _in_its_words(plan: Plan, made: Generation, *, heals: bool) -> Plan:
@@ -133,7 +136,7 @@ def drift(project: str, runtime: Runtime, settings: Settings) -> Drift:
     with _journal(settings) as journal:
         made = Generations(journal).last(project)
         stack = room.restored(made, runtime.observe(default_scope(made.stack)), None, complete=False)
-        found = meanwhile.told(lambda: make_plan(stack, runtime, pinned=_pins(made)), settings)
+        found = meanwhile.told(lambda: make_plan(stack, runtime, pinned=_pins(made), stopped=_stopped(made)), settings)
         plan = _in_its_words(found, made, heals=True)
         return causes.drift(made, plan, runtime, journal)
 
@@ -143,6 +146,10 @@ def plan_healing(project: str, runtime: Runtime, settings: Settings) -> Plan:
     with _journal(settings) as journal:
         number = Generations(journal).last(project).number
     return plan_rollback(project, number, runtime, settings)
+
+
+def _stopped(made: Generation) -> list[ResourceId]:
+    return [ResourceId(kind=Kind.CONTAINER, name=name) for name in made.stopped]
 
 
 def _pins(made: Generation) -> dict[str, str]:

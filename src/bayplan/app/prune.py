@@ -7,22 +7,24 @@ generations are the project's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pydantic import Field
 
 from bayplan import app
 from bayplan.errors import BayplanError
-from bayplan.models import Duration, Image, Kind, Model, Settings, Stack
+from bayplan.models import Duration, Image, Kind, Model, ResourceId, Settings, Stack
 from bayplan.reconcile import remembering, removal, renamed
 from bayplan.reconcile.basis import fingerprint
+from bayplan.reconcile.graph import uses
 from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.planner import default_scope
+from bayplan.reconcile.reasons import UNDECLARED
 from bayplan.record.generations import Generation, Generations
 from bayplan.record.journal import Journal
 from bayplan.runtime.images import Freed
-from bayplan.runtime.protocol import Runtime, Scope
+from bayplan.runtime.protocol import Runtime, Scope, Snapshot
 
 _OF_US_ALONE = "native"
 
@@ -146,7 +148,9 @@ def _leaving(stack: Stack, runtime: Runtime, *, volumes: bool) -> tuple[Plan, tu
     doomed, kept = removal.doomed(
         stack, scope, snapshot, removal.undeclared_volumes(stack, snapshot) if volumes else ()
     )
-    doomed = {item: "no longer declared" if item.kind is Kind.VOLUME else why for item, why in doomed.items()}
+    held = _held(doomed, snapshot)
+    kept += [f"{item} is {UNDECLARED}, and {users} has it until the next apply" for item, users in held.items()]
+    doomed = {item: UNDECLARED if item.kind is Kind.VOLUME else why for item, why in doomed.items() if item not in held}
     runtime.check((), stack.name, removing=tuple(doomed))
     plan = Plan(
         project=stack.name,
@@ -160,6 +164,13 @@ def _leaving(stack: Stack, runtime: Runtime, *, volumes: bool) -> tuple[Plan, tu
         note="prune",
     )
     return plan, tuple(kept)
+
+
+def _held(doomed: Collection[ResourceId], snapshot: Snapshot) -> Mapping[ResourceId, str]:
+    """What containers that stay still have, with their names: they leave it with a change, which an apply makes."""
+    staying = [item for item in snapshot.of(Kind.CONTAINER) if item.id not in doomed]
+    found = {one: [item.id.name for item in staying if one in uses(item.actual)] for one in doomed}
+    return {one: ", ".join(sorted(names)) for one, names in found.items() if names}
 
 
 def _whole(generations: Generations, project: str, number: int) -> Generation | None:

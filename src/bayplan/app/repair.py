@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from bayplan import engines
 from bayplan.errors import CorruptStateError
-from bayplan.models import Container, Image, Kind, Network, Resource, Settings, Stack, Volume
+from bayplan.models import Container, Image, Kind, Network, Resource, ResourceId, Settings, Stack, Volume, VolumeMount
 from bayplan.reconcile import remembering
 from bayplan.reconcile.diff import compare
+from bayplan.reconcile.graph import requirements
 from bayplan.reconcile.plan import Plan
 from bayplan.record import repair as journal_room
 from bayplan.record.generations import Generation, Generations, without_secrets
@@ -111,11 +112,14 @@ def _as_it_is(project: str, runtime: Runtime, *, as_found: bool) -> Plan | None:
     containers = tuple(item for item in declared if isinstance(item, Container))
     if not containers:
         return None
+    networks = [item for item in declared if isinstance(item, Network)]
+    volumes = [item for item in declared if isinstance(item, Volume)]
+    used = _used(containers, {item.id for item in (*networks, *volumes)})
     stack = Stack(
         name=project,
-        images=tuple(Image(name=name) for name in dict.fromkeys(item.image for item in containers)),
-        networks=tuple(item for item in declared if isinstance(item, Network)),
-        volumes=tuple(item for item in declared if isinstance(item, Volume)),
+        images=tuple(Image(name=name) for name in used[Kind.IMAGE]),
+        networks=(*networks, *(Network(name=name, external=True) for name in used[Kind.NETWORK])),
+        volumes=(*volumes, *(Volume(name=name, external=True) for name in used[Kind.VOLUME])),
         containers=containers,
     )
     unchanged = tuple(item.id for item in stack.resources() if item.kind is not Kind.IMAGE)
@@ -129,6 +133,17 @@ def _as_it_is(project: str, runtime: Runtime, *, as_found: bool) -> Plan | None:
         stack=stack,
         note="made by a repair",
     )
+
+
+def _used(containers: Sequence[Container], own: Collection[ResourceId]) -> dict[Kind, list[str]]:
+    """Names, by kind, of what containers use that is not the project's own: networks and volumes of others, images."""
+    found: dict[Kind, set[str]] = {kind: set() for kind in (Kind.IMAGE, Kind.NETWORK, Kind.VOLUME)}
+    for item in containers:
+        of_image = {mount.source for mount in item.mounts if isinstance(mount, VolumeMount) and mount.of_image}
+        for need in requirements(item, Stack(name="")) - set(own):
+            if need.kind in found and not (need.kind is Kind.VOLUME and need.name in of_image):
+                found[need.kind].add(need.name)
+    return {kind: sorted(names) for kind, names in found.items()}
 
 
 def _as_found(item: Observed, facts: Facts) -> Resource:

@@ -36,7 +36,7 @@ ANY = object()
 FOREIGN: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "auto_remove": ((False,), "use detach: false with cleanup: true, or state: absent"),
     "command_handling": (("correct",), "a list is taken as it is, a string is split into words"),
-    "container_default_behavior": (("no_defaults",), "an option that is not given is the image's, or its default"),
+    "container_default_behavior": (("no_defaults", "compatibility"), "an option that is not given is at its default"),
     "device_requests": ((), "use cdi_devices, such as nvidia.com/gpu=all"),
     "force_kill": ((False,), "use stop_grace_period: 0s"),
     "image_comparison": (("desired-image",), "images are compared by digest; see comparisons"),
@@ -60,5 +60,6 @@ def refuse_foreign(values: dict[str, Any], where: str) -> None:
     for option in [name for name in values if name in FOREIGN]:
         taken, instead = FOREIGN[option]
         value = values.pop(option)
-        if value not in taken and ANY not in taken:
+        nothing = value in ("", [], {})
+        if value not in taken and ANY not in taken and not nothing:
             raise DeclarationError(f"{option}: {value} of docker_container is not taken here: {instead}", where=where)

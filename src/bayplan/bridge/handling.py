@@ -7,7 +7,7 @@ from typing import Any
 
 from bayplan import app, engines
 from bayplan.app import recovery
-from bayplan.bridge import sent, telling, waiting
+from bayplan.bridge import of_stack, sent, telling, waiting
 from bayplan.bridge.answers import done, failure, shown
 from bayplan.bridge.request import read_ids, read_resources, read_stack
 from bayplan.bridge.rooms import ROOMS, Asked, Opener, answer
@@ -17,6 +17,9 @@ from bayplan.reconcile.plan import Plan
 from bayplan.reconcile.render import as_text
 from bayplan.resolve.beside import is_there
 from bayplan.runtime.protocol import Runtime, Scope
+
+_ALONE = (Kind.NETWORK.value, Kind.VOLUME.value)
+"""Kinds of which one is told beside its plan."""
 
 
 def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
     if settings.engine == "swarm" != read_for and request.get("stack") is not None and not isinstance(stack, str):
         stack = read_stack(request["stack"], settings)  # it was read for one host, to know its name
     if request["verb"] in ("plan", "apply") and request.get("stack") is not None and isinstance(stack, Stack):
-        stack = _locked(stack, strict=bool(request["stack"].get("locked")))
+        stack = of_stack.with_policies(_locked(stack, strict=bool(request["stack"].get("locked"))), options)
     with opener(settings) as runtime:
         if request["verb"] == "info":
             return _info(stack, absent, runtime)
@@ -58,22 +61,30 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
                 volumes, images = bool(options.get("volumes")), bool(options.get("images"))
                 return app.plan_destroy(stack, runtime, volumes=volumes, images=images)
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
+            forced = of_stack.forced(stack, options, runtime)
+            stopped = of_stack.stopped(stack, options, runtime)
+            told = {"stopped": tuple(item.name for item in stopped)}
             if options.get("services"):
-                return app.plan_services(stack, options["services"], runtime, settings)
-            stopped = [item.id for item in stack.containers] if options.get("state") == "stopped" else ()
+                some = options["services"]
+                made = app.plan_services(stack, some, runtime, settings, forced=forced, stopped=stopped)
+                return made.model_copy(update=told)
             keep = options.get("purge") is False
-            return app.plan(stack, runtime, absent=absent, stopped=stopped, settings=settings, orphans=not keep)
+            made = app.plan(
+                stack, runtime, absent=absent, stopped=stopped, forced=forced, settings=settings, orphans=not keep
+            )
+            return made.model_copy(update=told)
 
         if request.get("check") or request["verb"] == "plan":
             made = make()
             text = {"text": as_text(made)} if options.get("text") else {}
-            return {**shown(made), **text, "result": None}
+            return {**shown(made), **text, "result": None, **_alone(request, runtime)}
         settings = _told_of_failure(settings, options.get("on_failure"))
         plan, outcome, back = recovery.converge(make, runtime, settings, report=telling.report())
         response = {**shown(plan), **done(outcome, back)}
-        if options.get("wait") and isinstance(stack, Stack) and not response.get("failed"):
+        waits = options.get("wait") and options.get("state") != "stopped"
+        if waits and isinstance(stack, Stack) and not response.get("failed"):
             response |= waiting.settled(stack, options, runtime)
-        return response
+        return {**response, **_alone(request, runtime)}
 
 
 def _told_of_failure(settings: Settings, asked: object) -> Settings:
@@ -113,6 +124,16 @@ def _locked(stack: Stack, *, strict: bool) -> Stack:
     from bayplan.app import environments
 
     return environments.held(stack, strict=strict)
+
+
+def _alone(request: Mapping[str, Any], runtime: Runtime) -> dict[str, Any]:
+    """What is there of a network or volume that was asked for alone, as ``docker inspect`` has it."""
+    asked = [*(request.get("resources") or ()), *(request.get("absent") or ())]
+    if len(asked) != 1 or request.get("stack") is not None or asked[0]["kind"] not in _ALONE:
+        return {}
+    from bayplan.bridge import looks
+
+    return looks.of_single(Kind(asked[0]["kind"]), str(asked[0]["name"]), runtime)
 
 
 def _kinds(stack: Stack) -> list[Kind]:

@@ -9,7 +9,7 @@ from typing import Any
 from bayplan import app
 from bayplan.bridge import telling
 from bayplan.bridge.answers import differing, done, failure, shown
-from bayplan.bridge.image_acts import Act, acts, do
+from bayplan.bridge.image_acts import Act, acts, do, repositories_of, there
 from bayplan.bridge.request import read_resources
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError
@@ -23,6 +23,7 @@ _ACTS = (
     "load_path",
     "import_path",
     "tags",
+    "repository",
     "push",
     "archive_path",
     "archive_format",
@@ -54,19 +55,20 @@ def image(asked: Asked) -> dict[str, Any]:
     by_file = sources in (["load_path"], ["import_path"])
     stack = Stack(name="") if by_file else read_resources([{**own, "kind": "image"}])
     with asked.opened() as (runtime, settings):
+        pushed = there(asked, runtime, name)
 
         def make() -> Plan:
             return app.plan(stack, runtime, settings=settings)
 
         if asked.check:
             plan = make()
-            return _answered(asked, runtime, plan, {}, list(acts(asked, runtime, name, fresh=plan.changed)))
+            return _answered(asked, runtime, plan, {}, list(acts(asked, runtime, name, pushed, fresh=plan.changed)))
         plan, outcome = app.converge(make, runtime, settings, report=telling.report())
         told = done(outcome)
         acted: list[Act] = []
         try:
             if not told.get("failed"):
-                for act in acts(asked, runtime, name, fresh=plan.changed):
+                for act in acts(asked, runtime, name, pushed, fresh=plan.changed):
                     do(asked, runtime, name, act)
                     acted.append(act)
         except BayplanError as error:
@@ -105,7 +107,8 @@ def _answered(asked: Asked, runtime: Runtime, plan: Plan, told: dict[str, Any], 
 
 
 def _absent(asked: Asked, name: str) -> dict[str, Any]:
-    wanted = [ResourceId(kind=Kind.IMAGE, name=str(one)) for one in (name, *(asked.options.get("tags") or ()))]
+    names = (name, *map(str, asked.options.get("tags") or ()), *repositories_of(asked.options, name))
+    wanted = [ResourceId(kind=Kind.IMAGE, name=one) for one in names]
     with asked.opened() as (runtime, settings):
 
         def make() -> Plan:
@@ -127,10 +130,21 @@ def _name(asked: Asked) -> str:
         raise DeclarationError(str(error), where="image name", hint="such as registry.example/team/app:1.2") from error
     if tag and (found.digest or ":" in name.rpartition("/")[2]):
         raise DeclarationError(f"tag {tag}: {name} has one already", where=f"image {name}", hint="give it once")
-    return f"{name}:{tag}" if tag else name
+    name = f"{name}:{tag}" if tag else name
+    for option in ("tags", "repository"):
+        for one in asked.options.get(option) or ():
+            try:
+                ImageReference.parse(str(one))
+            except ValueError as error:
+                raise DeclarationError(f"{option}: {error}", where=f"image {name}") from error
+    return name
 
 
 def _paths_there(asked: Asked) -> None:
+    for option in ("load_path", "import_path", "archive_path"):
+        if not Path(asked.options.get(option) or "/").is_absolute():
+            said = f"{option} {asked.options[option]} must be absolute"
+            raise DeclarationError(said, where=f"image {asked.text('name')}", hint="it is of the target")
     for option in ("load_path", "import_path"):
         path = asked.options.get(option)
         if path is not None and not Path(path).exists():

@@ -58,6 +58,15 @@ def volume_info(asked: Asked) -> dict[str, Any]:
     return _one_or_all("volume", name, found)
 
 
+def of_single(kind: Kind, name: str, runtime: Runtime) -> dict[str, Any]:
+    """A network or volume as its own module answers; null for one that is not there."""
+    if kind is Kind.NETWORK:
+        found = [dict(one) for one in _there(runtime.inspect_network, [name])]
+    else:
+        found = [_volume(item, users) for item, users in runtime.volumes_there() if item.id.name == name]
+    return {kind.value: found[0] if found else None}
+
+
 def all_containers(runtime: Runtime) -> list[str]:
     """The names of every container that was made from an image of this host: there is no other way to make one."""
     return sorted({name for image in runtime.image_verbs.summaries() for name in image.containers})
@@ -80,7 +89,7 @@ def _volume(item: Observed, users: tuple[str, ...]) -> dict[str, Any]:
     """By Docker's names, and our own."""
     held = item.actual
     assert isinstance(held, Volume)
-    docker = {"Name": held.name, "Driver": held.driver, "Scope": "local"}
+    docker = {"Name": held.name, "Driver": held.driver, "Mountpoint": item.status.path, "Scope": "local"}
     own = {"project": item.project, "users": list(users), "defects": list(item.defects)}
     return {**docker, "Labels": dict(held.labels), "Options": dict(held.driver_opts), **own}
 

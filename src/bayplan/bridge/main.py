@@ -2,7 +2,8 @@
 
 Request: ``verb`` (plan, apply, destroy, info, report), ``settings``, ``stack`` or ``resources`` and ``absent``,
 ``check``, ``options`` (``state: stopped`` for containers; ``text``: the plan as a terminal shows it too; ``volumes``
-and ``images`` for destroy; ``on_failure`` for the apply of a stack: rollback or keep), ``collection`` (its version).
+and ``images`` for destroy; for the apply of a stack ``on_failure``: rollback or keep, and what ``bridge.of_stack``
+reads), ``collection`` (its version).
 Other verbs take ``options`` alone, and answer with more fields of their own (``bridge.rooms``).
 ``telling`` lets another request hear how far this one is (``bridge.telling``).
 ``image_receive`` is another request, with its own answers (``bridge.images``). ``bridge --serve`` answers many requests
@@ -29,7 +30,7 @@ from bayplan.bridge import images, telling
 from bayplan.bridge.answers import failure
 from bayplan.bridge.handling import handle
 from bayplan.bridge.rooms import ROOMS, Opener
-from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError
+from bayplan.errors import BayplanError, DeclarationError, RuntimeFailureError, UnsupportedError, unforeseen
 
 VERBS = ("plan", "apply", "destroy", "info", "report", *ROOMS)
 
@@ -112,19 +113,25 @@ def answer_to(request: object, opener: Opener | None = None) -> dict[str, Any]:
     log, collector = logging.getLogger("bayplan"), _Collector()
     log.addHandler(collector)
     try:
-        if not isinstance(request, dict) or request.get("verb") not in VERBS:
-            raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
-        _refuse_newer(request.get("collection"))
-        settings = engines.load_settings(overrides=request.get("settings") or {})
-        with telling.begun(request.get("telling"), settings):
-            response = handle(request, settings, opener or engines.open_runtime)
+        response = _handled(request, opener or engines.open_runtime)
     except BayplanError as error:
         response = failure(error)
     except OSError as error:  # a disk that is full, a file that cannot be read: the program still needs an answer
         response = failure(RuntimeFailureError(str(error)))
+    except Exception as error:  # noqa: BLE001 - the asker waits for an answer, whatever went wrong
+        response = failure(RuntimeFailureError(unforeseen(error), where="bridge"))
     finally:
         log.removeHandler(collector)
     return {**response, "warnings": collector.messages}
+
+
+def _handled(request: object, opener: Opener) -> dict[str, Any]:
+    if not isinstance(request, dict) or request.get("verb") not in VERBS:
+        raise DeclarationError(f"a request is an object with a verb: {', '.join(VERBS)}", where="request")
+    _refuse_newer(request.get("collection"))
+    settings = engines.load_settings(overrides=request.get("settings") or {})
+    with telling.begun(request.get("telling"), settings):
+        return handle(request, settings, opener)
 
 
 def _refuse_newer(collection: object) -> None:

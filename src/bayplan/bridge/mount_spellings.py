@@ -31,6 +31,8 @@ def read(values: dict[str, Any], container: str) -> list[Any] | None:
 def short(text: str, container: str) -> dict[str, Any]:
     """One mount in its short spelling, as the fields of a model. Raises DeclarationError."""
     source = text.split(":", maxsplit=1)[0]
+    if source.startswith("."):
+        raise DeclarationError(f"volumes: {text!r} has no absolute path of the host", hint="a task has no directory")
     reader = MountReader(Path("/"), str(Path.home()), {source: source}, container)
     (mount,) = reader.read(node({"volumes": [text]}))
     if reader.anonymous:
@@ -46,7 +48,11 @@ def _long(item: Mapping[str, Any]) -> dict[str, Any]:
         if option in found:
             found[field] = found.pop(option)
     if "tmpfs_mode" in found:
-        found["mode"] = int(str(found.pop("tmpfs_mode")), 8)
+        mode = str(found.pop("tmpfs_mode"))
+        try:
+            found["mode"] = int(mode, 8)
+        except ValueError as error:
+            raise DeclarationError(f"mounts: tmpfs_mode {mode!r} is not octal", hint='such as "1770"') from error
     if found.pop("non_recursive", False):
         found["recursive"] = "disabled"
     for option in ("volume_driver", "volume_options", "labels"):

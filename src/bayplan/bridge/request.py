@@ -10,7 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayplan.errors import DeclarationError
-from bayplan.models import RESOURCE_MODELS, Container, Image, ImageMount, Kind, Resource, ResourceId, Settings, Stack
+from bayplan.models import (
+    RESOURCE_MODELS,
+    Container,
+    Image,
+    ImageMount,
+    ImageReference,
+    Kind,
+    Resource,
+    ResourceId,
+    Settings,
+    Stack,
+)
 
 _TEXT_MAPS = ("environment", "labels", "sysctls", "extra_hosts", "annotations")
 _FIELDS = {
@@ -24,8 +35,6 @@ _FIELDS = {
 
 def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     """The stack of ``project_src``, ``files`` (relative to it) or ``definition``. Raises DeclarationError."""
-    from bayplan.load.compose import find_files, load_stack, load_text
-
     if given.get("remote_src") is False:
         raise DeclarationError(
             f"{given.get('project_src')} is where Ansible runs, and this connection passes no files along",
@@ -40,9 +49,22 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
         "project_name": given.get("project_name"),
         "profiles": tuple(given.get("profiles") or ()),
         "environment": _environment(given.get("env") or {}),
+        "env_files": tuple((directory or Path.cwd()) / name for name in given.get("env_files") or ()),
         "settings": settings,
         "override": _scaled(given.get("scale") or {}),
     }
+    try:
+        return _loaded(given, directory, common)
+    except DeclarationError as error:
+        if given.get("scale") and str(error.where).startswith("override"):  # a text that nobody wrote
+            names = ", ".join(map(str, given["scale"]))
+            raise DeclarationError(f"scale names a service that is not declared: {names}", where="stack") from error
+        raise
+
+
+def _loaded(given: Mapping[str, Any], directory: Path | None, common: Mapping[str, Any]) -> Stack:
+    from bayplan.load.compose import find_files, load_stack, load_text
+
     if given.get("definition") is not None:
         named = given.get("project_name") or directory or given["definition"].get("name")
         if not named:  # the working directory's name would be a chance
@@ -53,7 +75,8 @@ def read_stack(given: Mapping[str, Any], settings: Settings) -> Stack:
     if not files and directory:
         files = find_files(directory)
     if not files:
-        raise DeclarationError("no Compose file", where=str(source or ""), hint="give project_src, files or definition")
+        where = str(given.get("project_src") or "")
+        raise DeclarationError("no Compose file", where=where, hint="give project_src, files or definition")
     return load_stack(files, project_directory=directory, **common)
 
 
@@ -127,6 +150,10 @@ def _unknown(path: str, model: type[Resource], where: str) -> DeclarationError:
 
 
 def _image(name: str, options: Mapping[str, Any], where: str) -> Image:
+    try:
+        ImageReference.parse(name)
+    except ValueError as error:
+        raise DeclarationError(str(error), where=where, hint="such as registry.example/team/app:1.2") from error
     try:
         return Image.model_validate({"name": name, **options})
     except ValidationError as error:

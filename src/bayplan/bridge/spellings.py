@@ -44,6 +44,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "working_dir": ("workdir",),
 }
 """Options to their other names."""
+_LISTS = ("ports", "volumes", "mounts", "tmpfs", "networks")
+"""Those that are read here and not by the reader of a service."""
 OF_IMAGE = ("platform", "pull")
 """Options of a container that are its image's."""
 _COMPOSE = (
@@ -102,6 +104,9 @@ def ports(items: list[Any]) -> list[Any]:
 
 
 def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    for option in _LISTS:
+        if option in values:
+            values[option] = _list(option, values[option])
     image = {option: values.pop(option) for option in OF_IMAGE if option in values}
     if isinstance(image.get("pull"), bool):
         image["pull"] = "always" if image["pull"] else "missing"
@@ -115,6 +120,15 @@ def _fields(values: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str
         _ports(values)
     mounts = mount_spellings.read(values, name)
     return {**values, **({"mounts": mounts} if mounts is not None else {})}, image
+
+
+def _list(option: str, value: object) -> list[Any]:
+    """A list; one that is short is a text, as Ansible has it. Raises DeclarationError."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return [part.strip() for part in str(value).split(",")]
+    if not isinstance(value, (list, tuple)):
+        raise DeclarationError(f"{option}: must be a list")
+    return list(value)
 
 
 def _compose(values: dict[str, Any]) -> None:
@@ -132,6 +146,9 @@ def _compose(values: dict[str, Any]) -> None:
     if given:
         values |= {key: item for key, item in service.simple(node(given), Path("/")).items() if item or key in given}
     if "env_file" in values:
+        files = values["env_file"] if isinstance(values["env_file"], list) else [values["env_file"]]
+        if relative := [str(item) for item in files if isinstance(item, str) and not item.startswith(("/", "~"))]:
+            raise DeclarationError(f"env_file: {relative[0]} is not absolute", hint="it is a file of the target")
         of_files = environment.environment(node({"env_file": values.pop("env_file")}), Path("/"), {})
         values["environment"] = {**of_files, **values.get("environment", {})}
 
@@ -150,7 +167,8 @@ def _restart(values: dict[str, Any]) -> None:
     retries = values.pop("restart_retries", None)
     if isinstance(policy, (bool, str)):
         # YAML 1.1 reads the word `no` as false.
-        policy = {"condition": "no" if policy is False else policy}
+        condition, _, most = str("no" if policy is False else policy).partition(":")
+        policy = {"condition": condition, **({"max_retries": most} if most else {})}
     if retries:
         policy = {**(policy or {}), "max_retries": retries}
     if policy is not None:
@@ -177,15 +195,27 @@ def _limits(values: dict[str, Any]) -> None:
 
 
 def _networks(values: dict[str, Any]) -> None:
-    if values.get("network_mode") in _DOCKERS:
-        del values["network_mode"]
+    mode = str(values.get("network_mode") or "")
+    if mode in ("", *_DOCKERS):
+        values.pop("network_mode", None)
+        mode = ""
     if "networks" in values:
         values["networks"] = [_endpoint(item) for item in values["networks"]]
+    if mode not in ("", "none", "host") and not mode.startswith("container:"):
+        values["networks"] = _first(str(values.pop("network_mode")), values.get("networks"))
     mac = values.pop("mac_address", None)
     if mac is not None:
         if len(values.get("networks", ())) != 1:
             raise DeclarationError("mac_address needs to know of which network", hint="give it in networks")
         values["networks"][0].setdefault("mac_address", str(mac).lower())
+
+
+def _first(name: str, networks: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Docker's other way to name a network, the first one of several. Raises DeclarationError for none of them."""
+    networks = networks or [{"network": name}]
+    if name not in [item.get("network") for item in networks]:
+        raise DeclarationError(f"network_mode: {name} is none of networks", hint="name it in networks")
+    return sorted(networks, key=lambda item: item.get("network") != name)
 
 
 def _endpoint(item: Any) -> dict[str, Any]:
@@ -201,7 +231,6 @@ def _endpoint(item: Any) -> dict[str, Any]:
 
 def _ports(values: dict[str, Any]) -> None:
     address, given = values.pop("default_host_ip", None), values["ports"]
-    given = [given] if isinstance(given, str) else list(given)
     if any(str(item).lower() == "all" for item in given):
         values["publish_all_ports"] = True
         given = [item for item in given if str(item).lower() != "all"]

@@ -98,6 +98,8 @@ def _seconds(given: object, where: str) -> Duration:
 
 
 def _rules(given: Mapping[str, Any], where: str) -> dict[str, Rule]:
+    if not isinstance(given, Mapping):
+        raise DeclarationError("comparisons: must be a map of options", where=where)
     fields = {other: name for name, others in ALIASES.items() for other in others}
     fields |= {option: f"resources.{field}" for option, field in LIMITS.items()}
     fields |= dict.fromkeys((*RATES, "blkio_weight"), "resources.blkio")

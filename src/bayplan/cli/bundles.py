@@ -53,10 +53,12 @@ def make(options: Namespace) -> int:
         declared = stack(options)
         _bring(options, runtime, settings)
         with Ticker(quiet=options.json) as ticker:
+            bundles.complete(declared, runtime, ticker.report)
             made = bundles.make(declared, runtime, options.bundle, ticker.report)
     size = options.bundle.stat().st_size
     data = {"file": str(options.bundle), "fingerprint": made.fingerprint, "size_bytes": size}
-    show(options, data, f"{options.bundle}: {len(made.images)} images, {size} bytes, fingerprint {made.fingerprint}")
+    many = "1 image" if len(made.images) == 1 else f"{len(made.images)} images"
+    show(options, data, f"{options.bundle}: {many}, {size} bytes, fingerprint {made.fingerprint}")
     return 0
 
 

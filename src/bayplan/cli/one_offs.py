@@ -23,7 +23,7 @@ from bayplan.load.compose.yaml_text import parse, place
 from bayplan.models import Container, Duration, Settings, Stack
 from bayplan.models.types import ResourceName
 from bayplan.reconcile import one_off
-from bayplan.reconcile.plan import Plan
+from bayplan.reconcile.plan import Extent, Plan
 from bayplan.reconcile.verbs import Command
 from bayplan.runtime.protocol import Runtime, Scope
 
@@ -68,12 +68,16 @@ def run(options: Namespace) -> int:
     )
     needed = one_off.part(whole, made, dependencies=not options.no_deps)
     scope = Scope(names=tuple(item.id for item in needed.resources()))
+    services = {item.service for item in needed.containers} - {made.service}
+    beside = one_off.of_services(whole, sorted(services)) if services else None
     with opened(options) as (runtime, settings):
         if runtime.observe(Scope(names=(made.id,))).get(made.id) is not None:
             raise ConflictError(f"a container named {made.name} exists", hint="remove it first, or give another name")
 
         def plan() -> Plan:
-            return app.plan(needed, runtime, scope=scope, stopped=[made.id], settings=settings)
+            planned = app.plan(needed, runtime, scope=scope, stopped=[made.id], settings=settings)
+            # It is no part of what is declared, other than what it depends on.
+            return planned.model_copy(update={"stack": beside, "extent": Extent.SERVICES}) if beside else planned
 
         limit = Duration.parse(options.lock_timeout) if options.lock_timeout else None
         with Ticker(quiet=options.json) as ticker:

@@ -61,7 +61,7 @@ def _verb_of(arguments: Sequence[str]) -> str | None:
 
 
 def _project(sub: Subparsers) -> None:
-    from bayplan.cli import locks, verbs
+    from bayplan.cli import locks, parts, verbs
     from bayplan.cli.common import quiet_option
 
     plan = _verb(sub, "plan", verbs.plan, "show what apply would do; change nothing")
@@ -77,6 +77,7 @@ def _project(sub: Subparsers) -> None:
     apply.add_argument("--lock-timeout", metavar="DURATION", help="wait at most this long for another change to end")
     for verb in (plan, apply):
         locks.options_of(verb)
+        parts.options_of(verb)
     quiet_option(_verb(sub, "status", verbs.status, "show what the project has on this host"))
     destroy = _verb(sub, "destroy", verbs.destroy, "remove the project's containers and networks")
     destroy.add_argument("--volumes", action="store_true", help="remove its volumes too: their data is lost")

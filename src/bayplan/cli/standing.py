@@ -19,11 +19,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from bayplan import app, engines
-from bayplan.cli import common, unchanged
+from bayplan.cli import common, parts, unchanged
 from bayplan.cli.colour import style
 from bayplan.errors import BayplanError
 from bayplan.models import BindMount, Settings, Stack
 from bayplan.reconcile import render
+from bayplan.reconcile.plan import Part
 from bayplan.runtime.protocol import Runtime
 from bayplan.system.files import atomic_write, private_directory
 from bayplan.system.probes import ANSWER, PROBE, probe
@@ -108,7 +109,8 @@ def begin(options: Namespace) -> Watch | None:
     """Hear what this apply reads; None where no note could come of it."""
     engine = options.engine or os.environ.get("BAYPLAN_ENGINE", "auto")
     another = engine in unchanged.ENGINES or (engine == "auto" and engines.sockets())
-    return Watch() if another and not options.json and options.plan is None else None
+    of_all = options.plan is None and parts.asked(options) == Part()
+    return Watch() if another and not options.json and of_all else None
 
 
 def end(watch: Watch, options: Namespace, runtime: Runtime) -> None:

@@ -9,7 +9,7 @@ from argparse import Namespace
 from typing import Any
 
 from bayplan import app
-from bayplan.cli import standing
+from bayplan.cli import parts, standing
 from bayplan.cli.colour import style
 from bayplan.cli.common import container_names as _container_names
 from bayplan.cli.common import opened as _opened
@@ -22,24 +22,28 @@ from bayplan.cli.streams import detach_keys
 from bayplan.errors import DeclarationError
 from bayplan.models import Container, Image, ImageReference, Kind, PullPolicy, Stack
 from bayplan.reconcile import render
-from bayplan.reconcile.plan import Plan
+from bayplan.reconcile.plan import Part, Plan
 from bayplan.runtime.protocol import Observed
 
 
 def plan(options: Namespace) -> int:
     """Print the plan."""
+    part = parts.asked(options)
     with _opened(options) as (runtime, settings):
-        made = app.plan(_stack(options), runtime, settings=settings)
+        made = app.plan_part(_stack(options), part, runtime, settings)
         if options.out is not None:
-            app.save_plan(made, options.out, runtime)
+            app.save_plan(made, part, options.out, runtime)
     _print(options, render.as_json(made), render.as_text(made, style(options)))
     return 5 if options.detailed_exitcode and made.changed else 0
 
 
 def apply(options: Namespace) -> int:
     """Plan, show, do."""
+    part = parts.asked(options)
     if options.plan is not None:
         from bayplan.cli import bundles
+
+        parts.refuse(part, options.plan)
 
         if bundles.is_bundle(options.plan):
             return bundles.apply_file(options, options.plan)
@@ -47,8 +51,8 @@ def apply(options: Namespace) -> int:
     with _opened(options) as (runtime, settings):
         stack = _stack(options)
 
-        def make() -> Plan:
-            return app.plan(stack, runtime, settings=settings)
+        def make(of: Part = part) -> Plan:
+            return app.plan_part(stack, of, runtime, settings)
 
         kept = make if options.plan is None else app.kept_plan(options.plan, make, runtime)
         asked = {"on_failure": options.on_failure} if options.on_failure else {}

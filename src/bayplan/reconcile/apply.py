@@ -20,7 +20,7 @@ from bayplan.reconcile.stop import Stop
 from bayplan.reconcile.walk import Event, Walk
 from bayplan.record import engines
 from bayplan.record.generations import Generations
-from bayplan.record.journal import FAILED, RECORDED, Journal
+from bayplan.record.journal import FAILED, Journal
 from bayplan.runtime.protocol import Report, Runtime, silent
 
 
@@ -67,7 +67,7 @@ def apply_plan(
             remembering.forget_gone(plan, runtime, journal)
             whole = not outcome.failed and not outcome.skipped
             if whole and remembering.remember(plan, runtime, Generations(journal), keep=keep):
-                journal.came_to(number, RECORDED)
+                remembering.settle(plan, journal, number)
             elif not whole or remembering.is_of_project(plan):
                 journal.came_to(number, FAILED)  # the next apply records what is there, even where it has nothing to do
     return outcome

@@ -99,7 +99,7 @@ def _causes(step: Step, there: Observed | None, told: Sequence[_Told], engine: s
     else:
         since = [item for item in told if item.time >= (there.status.started_at or _NEVER)]
         yield from _of_life(there.status, since, engine)
-        yield from (f"{sentence}: taken away {_OUTSIDE}" for sentence in there.defects)
+        yield from (f"{sentence}: changed {_OUTSIDE}" for sentence in there.defects)
         yield from _of_fields(step, since, engine)
 
 
@@ -107,7 +107,9 @@ def _of_life(status: Status, told: Sequence[_Told], engine: str) -> Iterator[str
     if status.state is State.PAUSED:
         yield f"it was paused {_by(told, ('pause',), ('pause',), engine)}"
     elif status.state is State.CREATED:
-        yield "it was made and has never been started"
+        begun = _last(told, ("start", "restart"), ())
+        failed = begun and f"its start by `bayplan {begun.verb}`{_at(begun.time)} failed"
+        yield failed or "it was made and has never been started"
     elif status.state is State.EXITED:
         yield _end(status, told, engine)
 

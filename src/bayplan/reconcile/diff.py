@@ -34,7 +34,11 @@ def compare(desired: Resource, observed: Observed, facts: Facts) -> tuple[FieldC
             continue
         if canonical(name, wanted) == canonical(name, actual):
             continue
-        if desired.kind is Kind.CONTAINER and change is Change.IN_PLACE and not _in_place(name, wanted, actual, facts):
+        if name in observed.alike:
+            change = Change.NONE  # noqa: PLW2901 - it comes to the same: recorded, and nothing is done
+        elif (
+            desired.kind is Kind.CONTAINER and change is Change.IN_PLACE and not _in_place(name, wanted, actual, facts)
+        ):
             change = Change.RECREATE  # noqa: PLW2901 - this engine cannot do it milder
         why = _reason(name, wanted, actual, last, known=observed.declared is not None)
         changes.extend(_entries(name, wanted, actual, why, change, sensitive=is_sensitive(info)))

@@ -108,6 +108,7 @@ class _Declared:
 
     actual: Resource
     declared: Resource
+    alike: frozenset[str] = frozenset()
 
 
 def _sources(resource: Resource, snapshot: Snapshot, current: Stack | None) -> list[Resource]:

@@ -46,6 +46,24 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
+class Extent(StrEnum):
+    """What of a project a plan is for, and so what of it its generation declares."""
+
+    PROJECT = "project"
+    """All of it: what is not declared goes."""
+    DECLARED = "declared"
+    """All that is declared; what the project has beside that stays, as it was declared."""
+    SERVICES = "services"
+    """Some services and what they need; of the others nothing is said."""
+
+
+class Part(Model):
+    """What of a declaration somebody asks for: all of it, unless ``services`` are named."""
+
+    services: tuple[str, ...] = ()
+    orphans: bool = Field(True, description="Whether what the project has and does not declare goes.")
+
+
 class FieldChange(Model):
     """One field that differs. ``before`` and ``after`` are JSON values; secrets are masked already."""
 
@@ -136,7 +154,10 @@ class Plan(Holder):
     warnings: tuple[str, ...] = Field((), description="What of the host is in the way, for its administrator to mend.")
 
     stack: Stack | None = Field(None, exclude=True)
-    """All that a project declares, when the plan is for all of it: what a generation is made from."""
+    """What a generation of the project is made from, which has more where ``extent`` says so; None: it leaves none."""
+    extent: Extent = Field(Extent.PROJECT, exclude=True)
+    stopped: tuple[str, ...] = Field((), exclude=True)
+    """Containers that are declared to be there and not to run."""
     snapshot: Any = Field(None, exclude=True, repr=False)
     """What was observed (``Snapshot``)."""
     meanwhile: str = Field(

@@ -25,7 +25,7 @@ from bayplan.errors import (
     UnsupportedError,
 )
 from bayplan.models import Container, Model, Resource
-from bayplan.reconcile.plan import PLAN_VERSION, Plan, Step
+from bayplan.reconcile.plan import PLAN_VERSION, Part, Plan, Step
 from bayplan.system.files import atomic_write
 
 FORMAT = 1
@@ -37,13 +37,18 @@ class PlanFile(Model):
     format: int = FORMAT
     made_by: str = __version__
     plan: dict[str, Any]
+    part: Part = Part()
     declared: dict[str, str] = Field(default_factory=dict)
     seen: dict[str, str] = Field(default_factory=dict)
 
 
-def save(plan: Plan, path: Path, key: bytes) -> None:
-    """Write a plan, readable by its owner alone. ``key``: of the host's fingerprints. Raises RuntimeFailureError."""
-    made = PlanFile(plan=plan.model_dump(mode="json"), declared=dict(_declared(plan, key)), seen=dict(plan.seen))
+def save(plan: Plan, part: Part, path: Path, key: bytes) -> None:
+    """Write a plan of a part, readable by its owner alone. ``key`` is that of the host's fingerprints.
+
+    Raises RuntimeFailureError.
+    """
+    digests = {"declared": dict(_declared(plan, key)), "seen": dict(plan.seen)}
+    made = PlanFile(plan=plan.model_dump(mode="json"), part=part, **digests)
     try:
         atomic_write(path, made.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
     except OSError as error:
@@ -89,31 +94,47 @@ def check(held: PlanFile, now: Plan, key: bytes) -> None:
 
 
 def _moved(held: PlanFile, now: Plan, key: bytes) -> Iterator[str]:
-    seen = {**dict.fromkeys(held.seen, ""), **now.seen}
+    """Each thing once, with what it is by now."""
+    seen, told = {**dict.fromkeys(held.seen, ""), **now.seen}, set[str]()
     for item in sorted(seen):
         if held.seen.get(item) != now.seen.get(item):
-            yield f"{item} {'is new' if item not in held.seen else 'is gone' if item not in now.seen else 'is another'}"
+            told.add(item)
+            yield f"{item} {'is new' if item not in held.seen else _is_now(item, now)}"
     declared = dict(_declared(now, key))
     for item in sorted({**held.declared, **declared}):
-        if item not in declared or item not in held.declared:
-            yield f"{item} {'is not changed any more' if item not in declared else 'would be changed too'}"
+        if item not in declared:
+            yield f"{item} is not changed any more"
+        elif item not in held.declared:
+            yield from () if item in told else (f"{item} would be changed too",)
         elif held.declared[item] != declared[item]:
             yield f"the declaration of {item}"
+        else:
+            continue
+        told.add(item)
     for name, image in sorted(now.images.items()):
         before = (held.plan.get("images") or {}).get(name) or {}
         if before.get("digest") != image.digest:
+            told.add(f"image {name}")
             yield f"image {name} is {image.digest[:19]} by now"
     steps = [step.model_dump(mode="json") for step in now.steps]
     if held.plan.get("steps") != steps:
-        yield from _other_steps(held.plan.get("steps"), steps)
+        yield from _other_steps(held.plan.get("steps"), steps, told)
 
 
-def _other_steps(before: Any, after: list[dict[str, Any]]) -> Iterator[str]:
+def _is_now(item: str, now: Plan) -> str:
+    found = next((one for one in now.snapshot.resources.values() if str(one.id) == item), None)
+    if found is None:
+        return "is gone"
+    return f"is not what it was ({'; '.join((f'now {found.status.state.value}', *found.defects))})"
+
+
+def _other_steps(before: Any, after: list[dict[str, Any]], told: set[str]) -> Iterator[str]:
     known = {_called(step): step for step in before if isinstance(step, dict)} if isinstance(before, list) else {}
     for step in after:
-        if known.get(_called(step)) != step:
+        if known.get(_called(step)) != step and _called(step) not in told:
+            told.add(_called(step))
             yield f"{_called(step)} needs another change"
-    if len(known) != len(after):
+    if not told:
         yield "there are other steps"
 
 

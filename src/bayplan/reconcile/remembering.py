@@ -11,11 +11,13 @@ import os
 import pwd
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bayplan.errors import BayplanError
 from bayplan.models import Kind, ResourceId
 from bayplan.reconcile.basis import fingerprint
-from bayplan.reconcile.plan import Action, Plan
+from bayplan.reconcile.parts import with_the_rest
+from bayplan.reconcile.plan import Action, Extent, Plan
 from bayplan.reconcile.reasons import DRIFT
 from bayplan.reconcile.render import summary
 from bayplan.record import engines
@@ -47,12 +49,20 @@ def catch_up(plan: Plan, runtime: Runtime, path: Path, *, keep: int) -> None:
             with runtime.lock(f"record of {plan.project}"):
                 if fingerprint(runtime.observe(plan.scope)) == plan.basis:
                     with journal.run(plan.project, ()) as number:
-                        recorded = remember(plan, runtime, Generations(journal), keep=keep)
-                        journal.came_to(number, RECORDED if recorded else FAILED)
+                        if remember(plan, runtime, Generations(journal), keep=keep):
+                            settle(plan, journal, number)
+                        else:
+                            journal.came_to(number, FAILED)
         finally:
             journal.close()
     except BayplanError as error:
         _warn(error)
+
+
+def settle(plan: Plan, journal: Journal, run: int) -> None:
+    """Say that what a run left is recorded. One of some services does not know of the others: they stay unsettled."""
+    if plan.extent is not Extent.SERVICES:
+        journal.came_to(run, RECORDED)
 
 
 def remember_less(plan: Plan, gone: Sequence[ResourceId], runtime: Runtime, journal: Journal, *, keep: int) -> None:
@@ -77,7 +87,7 @@ def remember_less(plan: Plan, gone: Sequence[ResourceId], runtime: Runtime, jour
 
 
 def is_of_project(plan: Plan) -> bool:
-    """Whether it is for all of a project, and what it leaves may be a generation."""
+    """Whether it is for a declaration of a project, and what it leaves may be a generation."""
     return plan.stack is not None and bool(plan.project)
 
 
@@ -90,7 +100,7 @@ def remember(plan: Plan, runtime: Runtime, generations: Generations, *, keep: in
     if not is_of_project(plan):
         return False
     try:
-        made = _made(plan, runtime)
+        made = with_the_rest(_made(plan, runtime), plan, generations)
         if plan.note or _declares(plan) or not _is_last(made, generations):
             generations.add(made)
             generations.forget(plan.project, keep=keep)
@@ -124,6 +134,7 @@ def _made(plan: Plan, runtime: Runtime) -> Generation:
         contents=contents_of(plan.stack),
         digests={item.id.name: item.image_digest for item in images.of(Kind.IMAGE)},
         withheld=withheld,
+        stopped=plan.stopped,
     )
 
 
@@ -142,7 +153,16 @@ def _is_last(made: Generation, generations: Generations) -> bool:
     told = {name: getattr(last, name) for name in ("number", "made_at", "by", "host", "summary", "note")}
     # A heal knows of configs what runs, which is not what they hold; that they are the same their fingerprints say.
     same = made.model_copy(update={**told, "contents": {**last.contents, **made.contents}})
-    return same.model_dump_json(exclude_none=True) == last.model_dump_json(exclude_none=True)
+    return _said(same) == _said(last)
+
+
+def _said(made: Generation) -> dict[str, Any]:
+    """As JSON, whatever the order of its resources: a part is joined to what was there."""
+    said = made.model_dump(mode="json", exclude_none=True)
+    for name, held in said["stack"].items():
+        if isinstance(held, list) and all(isinstance(item, dict) for item in held):
+            said["stack"][name] = sorted(held, key=lambda item: str(item.get("name")))
+    return said
 
 
 def _user() -> str:

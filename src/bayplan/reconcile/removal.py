@@ -19,7 +19,7 @@ def doomed(
 ) -> tuple[dict[ResourceId, str], list[str]]:
     """What is to be removed and why, and sentences on what is left alone. Raises ConflictError for a stranger's.
 
-    Without ``orphans`` what is no longer declared stays.
+    Without ``orphans`` what is no longer declared stays, but for containers that a service has too many of.
     """
     found: dict[ResourceId, str] = {}
     kept: list[str] = []
@@ -34,7 +34,7 @@ def doomed(
         elif stack.find(item.id) is None and item.managed and _in_project(item, scope):
             if item.id.name in of_images or _is_one_off(item):
                 continue
-            if not orphans and item.actual.kind not in (Kind.VOLUME, Kind.IMAGE):
+            if not orphans and item.actual.kind not in (Kind.VOLUME, Kind.IMAGE) and not _is_surplus(item, stack):
                 kept.append(f"{item.id} is {UNDECLARED}, and orphans stay")
             elif item.actual.kind in (Kind.VOLUME, Kind.IMAGE):
                 kept.append(f"{item.id} is {UNDECLARED}; data is never removed unasked")
@@ -106,6 +106,11 @@ def _of_images(stack: Stack, snapshot: Snapshot) -> frozenset[str]:
 
 def _in_project(item: Observed, scope: Scope) -> bool:
     return scope.project is not None and item.project == scope.project
+
+
+def _is_surplus(item: Observed, stack: Stack) -> bool:
+    """Whether it is one too many of a service that is declared, and so no orphan."""
+    return bool(service := service_of(item.actual)) and bool(stack.containers_of(service))
 
 
 def _is_one_off(item: Observed) -> bool:

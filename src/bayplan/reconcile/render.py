@@ -136,10 +136,15 @@ def meanwhile(plan: Plan) -> list[str]:
 
 def _asides(plan: Plan, style: Style) -> list[str]:
     noted = [
-        f"Noted: {note.resource}: {', '.join(item.path for item in note.fields)}; nothing changes on the host."
+        f"Noted: {note.resource}: {_paths(note.fields)}; nothing changes on the host."
         if note.fields
         else f"Taken over: {note.resource}, as it is."
         for note in plan.noted
     ]
     warned = (style.paint(Tone.RISK, f"Warning: {sentence}.") for sentence in plan.warnings)
     return [*meanwhile(plan), *map(escaped, noted), *warned, *(escaped(f"Kept: {sentence}.") for sentence in plan.kept)]
+
+
+def _paths(fields: Sequence[FieldChange]) -> str:
+    """Fields as a Compose file spells them."""
+    return ", ".join(path for item in fields for path, _, _ in readable.rows(item))

@@ -76,6 +76,8 @@ class Status(Model):
     """Network name to IPv6 address, of networks that have IPv6."""
     ports: tuple[str, ...] = ()
     """Published ports as they are, also those that the host chose: ``ADDRESS:PORT->TARGET/PROTOCOL``."""
+    path: str = ""
+    """Where the content of a volume lies on the host; empty where the engine does not say."""
 
 
 class Observed(Holder):
@@ -98,6 +100,8 @@ class Observed(Holder):
     """A container that an interrupted replacement left beside its successor, or its predecessor."""
     defects: Mapping[str, str] = Field(default_factory=dict)
     """Sentence to way of change (a value of ``Change``)."""
+    alike: frozenset[str] = frozenset()
+    """Fields that are declared otherwise and mean the same here: of those ``Runtime.aligned`` was asked about."""
     notes: tuple[str, ...] = ()
     """Sentences on what is less than it could be, which only the user can mend: no reason for a change."""
 
@@ -246,7 +250,9 @@ class Runtime(Verbs, Protocol):
     def aligned(self, desired: Resource, observed: Observed) -> Observed:
         """The observed resource with the desired spelling of every field that means the same to this engine.
 
-        An engine that nobody told a declaration shows only what came of it, its own defaults among that. Reads only.
+        An engine that nobody told a declaration shows only what came of it, its own defaults among that. One that shows
+        declarations names fields of which the same would come in ``alike``: they are recorded, and nothing happens.
+        Reads only.
         """
 
     def resolve(self, image: Image) -> ResolvedImage:

@@ -58,6 +58,17 @@ def test_its_containers_are_hosts(shop):
     assert done["r2"]["stdout"].split() == ["1000"]
 
 
+def test_a_project_is_restarted_and_made_anew(shop):
+    stack = {**shop.place, "project_name": "bpa", "definition": {"services": {"web": SERVICE}}}
+    cases = (({"state": "restarted"}, "restart"), ({"recreate": "always"}, "re-create"))
+    tasks = [("stack", {**stack, **asked}, more) for asked, _ in cases for more in ({"check_mode": True}, {})]
+    results, output = play(shop.environment, shop.directory, tasks, shop.settings)
+    for (_, action), foretold, done in zip(cases, results[::2], results[1::2], strict=True):
+        assert [step["action"] for step in done["plan"]["steps"]] == [action], output
+        assert foretold["plan"]["steps"] == done["plan"]["steps"]
+        assert done["changed"]
+
+
 def test_only_what_is_ours_is_pruned(shop):
     shop.engine.call("volume", "create", "theirs")
     shop.engine.call("network", "create", "theirs")
@@ -65,8 +76,10 @@ def test_only_what_is_ours_is_pruned(shop):
     all_of_it = {**shop.place, "networks": True, "named_volumes": True, "images": True, "builder_cache": True}
     tasks = (("network", named), ("volume", named), ("prune", all_of_it, {"check_mode": True}))
     tasks = (*tasks, ("prune", all_of_it), ("prune", all_of_it))
-    (*_, foretold, done, again), output = play(shop.environment, shop.directory, tasks, shop.settings)
+    (network, volume, foretold, done, again), output = play(shop.environment, shop.directory, tasks, shop.settings)
     assert not done.get("failed"), output
+    assert (network["network"]["Name"], volume["volume"]["Name"]) == ("bpa-own", "bpa-own")
+    assert volume["volume"]["Mountpoint"].endswith("/bpa-own/_data")
     assert foretold["removed"] == done["removed"]
     assert {"network bpa-own", "volume bpa-own"} == {item for item in done["removed"] if not item.startswith("blob")}
     assert again["changed"] is False

@@ -1,12 +1,15 @@
 """The five modules with the real ansible-playbook on the real core, and what the host then really has (testinfra)."""
 
+import json
 import os
 import re
 import secrets
+import subprocess
 
 import pytest
 
 from integration.core.test_stack import ask
+from plays import BIN
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 SLEEP = {"image": "lab/busybox", "command": ["sleep", "600"], "stop_grace_period": "100ms"}
@@ -57,6 +60,16 @@ def test_image(core, host):
     missing = core.one("image", name="lab/busybox", pull="never")
     assert missing["failed"]
     assert "lab/busybox" in missing["msg"]
+
+
+def test_a_registry_that_is_away_keeps_even_the_name_from_being_given(core):
+    away = {"name": "lab/busybox", "repository": ["127.0.0.1:9/box:1"], "push": True}
+    for arguments in (["--check"], []):
+        refused, found = core.play(
+            ("image", away), ("image_info", {"name": ["127.0.0.1:9/box:1"]}), arguments=arguments
+        )
+        assert "127.0.0.1:9" in refused["msg"]
+        assert (refused["failed"], refused["changed"], found["exists"]) == (True, False, False)
 
 
 def test_container_states(core, host):
@@ -141,6 +154,29 @@ def test_a_failed_step_says_what_was_done_before(core):
     assert failed["changed"] is False
 
 
+def test_one_that_cannot_be_made_leaves_nothing(core):
+    """Who it is to be is known only from its image."""
+    failed = core.one("container", **SLEEP, name="bpa-web", network_mode="none", user="nosuch")
+    assert "user 'nosuch' is not in the image's /etc/passwd" in failed["msg"]
+    assert failed["changed"] is False
+    assert container(core) is None
+
+
+def test_a_command_on_a_terminal(core):
+    web = {**SLEEP, "name": "bpa-web", "network_mode": "none"}
+    ask = {"container": "bpa-web", "command": "sh -c 'read word; test -t 0 -a -t 1 && echo got $word; exit 4'"}
+    slow = {"container": "bpa-web", "command": "sleep 30", "tty": True, "timeout": 1}
+    _, told, killed, left = core.play(
+        ("container", web),
+        ("container_exec", {**ask, "tty": True, "stdin": "hello"}),
+        ("container_exec", slow),
+        ("container_exec", {**slow, "command": "true", "detach": True}),
+    )
+    assert (told["rc"], told["stdout_lines"][-1]) == (4, "got hello")
+    assert (killed["rc"], killed["msg"]) == (124, "the command had not ended after 1s, and was killed")
+    assert left["changed"]
+
+
 def test_secrets_are_in_no_output_and_no_log(core):
     secret = f"hunter-{secrets.token_hex(4)}"
     options = {**SLEEP, "name": "bpa-web", "env": {"DB_PASSWORD": secret, "NAME": "bpa-web"}}
@@ -191,6 +227,8 @@ def test_what_is_wrong_is_one_readable_failure(core, tmp_path):
         ("container", {"name": "bpa-web", "image": "127.0.0.1:9/none:1"}, "127.0.0.1:9"),
         ("image", {"name": "bpa/x", "load_path": str(tmp_path / "none.tar")}, "none.tar"),
         ("image", {"name": "bpa/x", "source": "build"}, "needs build"),
+        ("image", {"name": "lab/busybox", "archive_path": "box.tar"}, "must be absolute"),
+        ("container", {"name": "bpa-web", "image": "Bad:::name"}, "not a repository name"),
         ("container_exec", {"container": "bpa-web"}, "argv, command"),
         ("container_copy", {"container": "bpa-web", "container_path": "etc", "content": ""}, "must be absolute"),
         ("volume_backup", {"volume": "bpa-none", "path": str(tmp_path / "x.tar")}, "bpa-none does not exist"),
@@ -237,19 +275,99 @@ def test_what_podman_container_calls_otherwise(core):
         ("container", {"name": "bpa-no", "image": "lab/busybox", "timezone": "local"}, "timezone of", "TZ"),
         ("network", {"name": "bpa-no", "connected": ["a"]}, "connected of", "networks of each container"),
         ("volume", {"name": "bpa-no", "recreate": "always"}, "recreate of", "state: absent"),
-        ("image", {"name": "bpa-no", "force_tag": True}, "force_tag of", "force"),
+        ("image", {"name": "bpa-no", "username": "u"}, "username of", "registry_login"),
         ("secret", {"name": "bpa-no", "data": "x", "force": True}, "force of", "always"),
-        (
-            "stack",
-            {"project_name": "bpa-no", "definition": {"services": {}}, "pull": "always"},
-            "pull of",
-            "pull_policy",
-        ),
     )
     for refused, (_, _, said, hint) in zip(core.play(*((m, o) for m, o, *_ in cases)), cases, strict=True):
         assert refused["msg"].startswith(said), refused
         assert hint in refused["hint"]
         assert not refused["changed"]
+
+
+def test_what_docker_modules_ask_for_and_is_not_done_here(core):
+    """Named with what to do instead, before a name that is missing for it."""
+    stack = {"project_name": "bpa-no", "definition": {"services": {}}}
+    cases = (
+        ("container", {"name": "bpa-no", "purge_networks": False}, "purge_networks", "allow_more_present"),
+        ("container", {"containers": [{"name": "bpa-no", "network": ["host"]}]}, "network of", "network_mode"),
+        ("container_copy", {"container": "bpa-no", "local_follow": False}, "local_follow", "leads to"),
+        ("host_info", {"verbose_output": True}, "verbose_output", "container_info"),
+        ("image", {"path": "/x.tar"}, "path", "load_path"),
+        ("image", {"name": "bpa-no", "dockerfile": "x"}, "dockerfile", "part of build"),
+        (
+            "image",
+            {"name": "bpa-no", "build": {"path": "/x", "container_limits": {"memory": 1}}},
+            "build.container",
+            "",
+        ),
+        ("network", {"name": "bpa-no", "scope": "swarm"}, "scope", "overlay"),
+        ("network", {"name": "bpa-no", "config_from": "other"}, "config_from", "says what it is"),
+        ("prune", {"containers": True}, "containers", "container_info"),
+        ("prune", {"images": True, "images_filters": {"label": "x"}}, "images_filters", "unused_images"),
+        ("registry_login", {"config_path": "/x"}, "config_path", "REGISTRY_AUTH_FILE"),
+        ("stack", {**stack, "build": "never"}, "build: never", "pull_policy"),
+        ("stack", {**stack, "state": "absent", "remove_images": "local"}, "remove_images: local", "true removes"),
+        ("stack", {"name": "bpa-no", "compose": [{"services": {}}]}, "name of", "project_name"),
+        ("network", {"name": "bpa-no", "ipv6": True}, "ipv6", "enable_ipv6"),
+        ("volume", {"volume_name": "bpa-no"}, "volume_name", "name"),
+    )
+    for slow in ({}, {"async": 60, "poll": 1}):
+        some = cases if not slow else cases[:1] + cases[-1:]
+        for refused, (_, _, said, hint) in zip(core.play(*((m, o, slow) for m, o, *_ in some)), some, strict=True):
+            assert refused["msg"].startswith(said), refused
+            assert "of other collections is not taken here" in refused["msg"]
+            assert hint in refused["hint"]
+            assert refused["hint"] in refused["msg"]
+            assert not refused["changed"]
+
+
+def test_paths_of_the_host_begin_at_its_root(core):
+    """A task has no directory: ``./etc`` is not the host's /etc."""
+    for refused in core.play(
+        ("container", {**SLEEP, "name": "bpa-web", "volumes": ["./etc:/x"]}),
+        ("container", {**SLEEP, "name": "bpa-web", "env_file": "etc/environment"}),
+    ):
+        assert refused["failed"]
+        assert "absolute" in refused["msg"]
+    assert container(core) is None
+
+
+def test_results_are_as_documented(core, environment, tmp_path):
+    """Also those with paths: what lies there on the controller says nothing of the target."""
+    secrets_root = {**core.settings, "secrets_root": str(tmp_path / "secrets")}
+    stack = {"project_name": "bpa", "definition": {"services": {"web": {**SLEEP, "network_mode": "none"}}}}
+    archive = {"volume": "bpa-data", "path": str(tmp_path / "data.tar")}
+    tasks = (
+        ("container", {**SLEEP, "name": "bpa-web", "network_mode": "none"}),
+        ("container_exec", {"container": "bpa-web", "command": "true"}),
+        ("container_copy", {"container": "bpa-web", "container_path": "/etc/app", "content": "x"}),
+        ("container_copy", {"container": "bpa-web", "container_path": "/etc/app", "dest": str(tmp_path / "app")}),
+        ("container_info", {"name": "bpa-web"}),
+        ("container_logs", {"container": "bpa-web"}),
+        ("image_info", {"name": "lab/busybox"}),
+        ("network", {"name": "bpa-back"}),
+        ("network_info", {"name": "bpa-back"}),
+        ("volume", {"name": "bpa-data"}),
+        ("volume_info", {"name": "bpa-data"}),
+        ("volume_backup", archive),
+        ("volume_restore", archive),
+        ("secret", {"name": "bpa-key", "data": "x", "settings": secrets_root}),
+        ("stack", stack),
+        ("stack_info", {"project_name": "bpa", "report": True}),
+        ("generation", {"project_name": "bpa"}),
+        ("drift_info", {"project_name": "bpa"}),
+        ("prune", {"networks": True}),
+        ("host_info", {}),
+    )
+    argv = [BIN / "ansible-doc", "--json", *{f"bayplan.containers.{name}" for name, _ in tasks}]
+    said = json.loads(subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout)
+    for (name, options), result in zip(tasks, core.play(*tasks), strict=True):
+        assert not result.get("failed"), (name, result)
+        documented = said[f"bayplan.containers.{name}"]["return"]
+        told = {"changed", "failed", "diff", "msg", "stdout_lines", "stderr_lines"}
+        assert result.keys() - told <= documented.keys(), (name, options)
+        always = {key for key, entry in documented.items() if entry["returned"] == "always"}
+        assert always <= result.keys(), (name, options)
 
 
 def test_become(core):
@@ -262,6 +380,14 @@ def test_a_missing_command_is_named(core):
     [failed] = core.play(("volume", {"name": "bpa-none", "bayplan_command": "/nowhere/bayplan"}))
     assert failed["msg"].startswith("cannot run /nowhere/bayplan")
     assert failed["hint"]
+
+
+def test_a_host_without_a_program_of_the_runtime_hears_of_the_role(core):
+    [failed] = core.play(("network", {"name": "bpa-none"}, {"environment": {"PATH": "/nowhere"}}))
+    assert "program crun is not installed" in failed["msg"]
+    assert "bayplan.containers.runtime" in failed["hint"]
+    assert failed["hint"] in failed["msg"]
+    assert not failed["changed"]
 
 
 @pytest.mark.parametrize("plugin", [True, False], ids=["by the action", "as a module"])

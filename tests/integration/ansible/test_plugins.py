@@ -320,6 +320,14 @@ def test_lookups_and_filters(core):
     assert found["declared"]["containers"][0]["name"] == "shop-web-1"
 
 
+def test_what_a_filter_refuses_is_said_once(core):
+    wrong = {"msg": "{{ 'services: [' | bayplan.containers.compose_declaration('shop') }}"}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.debug": wrong}]}
+    (core.directory / "book.yml").write_text(yaml.safe_dump([play]))
+    (fatal,) = [line for line in run(core, "ansible-playbook", "book.yml", code=2).splitlines() if "fatal" in line]
+    assert fatal.count("text:2: not valid YAML") == 1
+
+
 def test_every_module_is_in_the_group_and_asks_directly():
     known = yaml.safe_load((TOP / "meta/runtime.yml").read_text())
     modules = {path.stem for path in (TOP / "modules").glob("*.py")}

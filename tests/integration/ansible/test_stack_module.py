@@ -84,6 +84,46 @@ def test_a_definition_and_what_is_wrong_with_one(core, tmp_path):
     assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
 
 
+def test_what_is_asked_for_though_nothing_differs(core, tmp_path):
+    """A restart, other containers, and what a registry has: each foretold, of named services alone where some are."""
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    (tmp_path / "other.env").write_text("GREETING=bonjour\n")
+    source = {"project_src": str(tmp_path), "project_name": "bpa"}
+    core.both("stack", **source, env_files=["other.env"])
+    before = pids(core, "bpa")
+    assert b"GREETING=bonjour\0" in Path(f"/proc/{before['bpa-web-1']}/environ").read_bytes()
+    source["env_files"] = ["other.env"]
+    cases = (({"state": "restarted"}, "restart"), ({"recreate": "always"}, "re-create"))
+    for asked, action in cases:
+        one = {**source, **asked, "services": ["web"]}
+        for options, names in ((one, ["bpa-web-1"]), ({**source, **asked}, ["bpa-store-1", "bpa-web-1"])):
+            foretold, done = core.play(("stack", options, {"check_mode": True}), ("stack", options))
+            told = [(step["action"], step["resource"]["name"]) for step in done["plan"]["steps"]]
+            assert sorted(told) == [(action, name) for name in names]
+            assert foretold["plan"]["steps"] == done["plan"]["steps"]
+            now = pids(core, "bpa")
+            assert {name for name in now if now[name] != before[name]} == set(names)
+            before = now
+    away = core.one("stack", **source, pull="always")
+    assert "lab/busybox" in away["msg"]
+    assert pids(core, "bpa") == before
+    assert core.one("stack", **source, pull="never", build="always")["changed"] is False
+
+
+def test_a_stack_is_stopped_until_it_is_to_run_again(core, tmp_path):
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    source = {"project_src": str(tmp_path), "project_name": "bpa"}
+    core.both("stack", **source)
+    some = core.both("stack", **source, services=["web"], state="stopped", wait=True)
+    assert [(step["action"], step["resource"]["name"]) for step in some["plan"]["steps"]] == [("stop", "bpa-web-1")]
+    assert [name for name, pid in pids(core, "bpa").items() if pid] == ["bpa-store-1"]
+    core.both("stack", **source, state="stopped")
+    assert not any(pids(core, "bpa").values())
+    assert core.one("drift_info", project_name="bpa")["drifted"] is False
+    back = core.both("stack", **source)
+    assert back["plan"]["counts"] == {"start": 2}
+
+
 @pytest.fixture
 def book(core, environment, tmp_path):
     """Plays a playbook of the collection on this machine's test core; gives what it said."""
@@ -116,6 +156,21 @@ def test_the_playbooks_up_and_down(core, book):
     assert sorted(pids(core, "bpa")) == ["bpa-store-1", "bpa-web-1"]
     assert "changed=1" in book("down", remove_volumes=True)
     assert names(core, "bpa") == []
+
+
+def test_the_playbooks_take_a_project_from_where_ansible_runs(core, book, tmp_path):
+    assert "changed=1" in book("up", remote_src=False)
+    assert "changed=0" in book("up", remote_src=False)
+    (tmp_path / "shop.yaml").write_text(COMPOSE.replace("hello", "another"))
+    assert "changed=1" in book("rolling_update", remote_src=False)
+    assert b"GREETING=another\0" in Path(f"/proc/{pids(core, 'bpa')['bpa-web-1']}/environ").read_bytes()
+    assert list(core.state.rglob("shop.yaml")), "kept on the host"
+
+
+@pytest.mark.parametrize("name", ["up", "down", "rolling_update", "registry"])
+def test_each_playbook_takes_the_command_that_is_named(book, tmp_path, name):
+    named = {"bayplan_command": "/nowhere/bayplan", "volumes": ["x"], "parity_directory": str(tmp_path / "parity")}
+    assert "cannot run /nowhere/bayplan" in book(name, code=2, **named)
 
 
 def test_the_playbooks_of_a_project_that_lives(core, book, tmp_path):

@@ -159,3 +159,71 @@ def test_a_container_without_its_monitor_is_started_again(core):
     assert {name: action for name, (action, _, _) in healed.items()} == {"shop-web-1": "restart"}
     assert "its monitor is gone" in healed["shop-web-1"][1]
     assert core.status()["shop-web-1"]["pid"] != found["pid"]
+
+
+def nft_set(core, verb, name, element, family="inet"):
+    run("nft", verb, "element", family, core.settings.nft_table, name, f"{{ {element} }}")
+
+
+def listing(core, chain):
+    argv = ["nft", "-j", "list", "chain", "inet", core.settings.nft_table, chain]
+    return json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["nftables"]
+
+
+def tables(core):
+    """Our two tables, as nft lists them."""
+    listing = ["nft", "--handle", "--stateless", "list", "table"]
+    shown = [
+        subprocess.run([*listing, family, core.settings.nft_table], check=True, capture_output=True, text=True).stdout
+        for family in ("inet", "bridge")
+    ]
+    return ["\n".join(line.split(" # handle")[0] for line in text.splitlines()) for text in shown]
+
+
+def test_what_was_added_or_turned_from_outside_is_put_right_without_a_restart(core):
+    """More than is declared is drift too: an internal network with a way out, a port that nobody published."""
+    port = core.variables["PORT"]
+    core.call("apply")
+    before, held = core.pids(), tables(core)
+    back, link = bridge(core, "shop_back"), veth(core, "shop-web-1", "shop_front")
+    address = core.status()["shop-web-1"]["addresses"]["shop_front"]
+    other = core.status()["shop-api-1"]["addresses"]["shop_front"]
+    nft_set(core, "delete", "ports_address", f"127.0.0.1 . tcp . {port}")
+    nft_set(core, "add", "ports_address", f"127.0.0.1 . tcp . {port} : {address} . 7000")
+    nft_set(core, "add", "ports_any", f"tcp . {port} : {address} . 7000")
+    nft_set(core, "add", "outgoing", back)
+    nft_set(core, "add", "addresses", f"{link} . {other}", family="bridge")
+    last = [item["rule"] for item in listing(core, "forward") if "rule" in item][-1]["handle"]
+    chain = ("rule", "inet", core.settings.nft_table, "forward")
+    run("nft", "delete", *chain, "handle", str(last))
+    run("nft", "insert", *chain, "accept")  # as many as before
+    run("sysctl", "-qw", f"net.ipv4.conf.{bridge(core, 'shop_front')}.route_localnet=0")
+    run("ip", "link", "set", veth(core, "shop-api-1", "shop_back"), "down")
+    found = apply_as_foretold(core)
+    assert {action for action, _, _ in found.values()} == {"heal"}
+    reasons = {name: why for name, (_, why, _) in found.items()}
+    for name, said in (
+        ("shop-api-1", f"port {port}/tcp leads elsewhere"),
+        ("shop-api-1", "its link to network shop_back is down"),
+        ("shop_front", f"port tcp . {port} leads to it, and nobody published that"),
+        ("shop_front", "its firewall has rules that are not ours"),
+        ("shop_front", "(route_localnet)"),
+        ("shop_back", f"its firewall has {back} in outgoing"),
+        ("shop-web-1", "its links may send under addresses that are not its own"),
+    ):
+        assert said in reasons[name]
+    assert core.pids() == before
+    assert tables(core) == held
+    assert ask(int(port)) == b"hello\n"
+
+
+def test_a_port_that_leads_elsewhere_stops_no_start(core):
+    port = core.variables["PORT"]
+    core.call("apply")
+    address = core.status()["shop-web-1"]["addresses"]["shop_front"]
+    core.call("stop", "api")
+    run("nft", "flush", "map", "inet", core.settings.nft_table, "ports_address")
+    nft_set(core, "add", "ports_address", f"127.0.0.1 . tcp . {port} : {address} . 7000")
+    core.call("start", "api")
+    assert ask(int(port)) == b"hello\n"
+    assert apply_as_foretold(core) == {}

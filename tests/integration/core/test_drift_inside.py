@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.runtime.native.containers import grants
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.system import cgroups
 from faults.core import Core, add_image
@@ -24,6 +25,9 @@ services:
     command: [sleep, "600"]
     stop_grace_period: 0s
     mem_limit: 64m
+    memswap_limit: 96m
+    mem_reservation: 32m
+    cpuset: "0"
     pids_limit: 100
     cpus: 0.5
     oom_score_adj: 300
@@ -92,6 +96,19 @@ def write_limit(core, _):
             group_file(core, "memory", file).write_text(str(128 << 20))
 
 
+def raise_swap(_, __):
+    """Done by ``write_limit``, which has to raise it first."""
+
+
+def reserve_memory(core, _):
+    name = "memory.low" if cgroups.is_unified() else "memory.soft_limit_in_bytes"
+    group_file(core, "memory", name).write_text(str(16 << 20))
+
+
+def widen_cpuset(core, _):
+    group_file(core, "cpuset", "cpuset.cpus").write_text("0-1")
+
+
 def write_pids(core, _):
     group_file(core, "pids", "pids.max").write_text("max")
 
@@ -136,6 +153,7 @@ IN_PLACE = {
     empty_hosts: "its hosts file lost its peers",
     empty_resolv_conf: "its resolv.conf lost name server",
     write_limit: "its memory limit is",
+    reserve_memory: "its reserved memory is 16MiB, not 32MiB",
     write_pids: "it may have any number of processes",
     change_sysctl: "net.ipv4.ip_default_ttl is 10, not 70",
     take_address: "lost its address",
@@ -156,11 +174,26 @@ def remove_device(_, pid):
     Path(f"/proc/{pid}/root/dev/tunnel").unlink()
 
 
+def unmount_secret(_, pid):
+    in_mounts(pid, "umount", "/run/secrets/word")
+
+
+def remove_config(core, _):
+    place = grants.place(core.settings) / core.status()["held-app-1"]["id"]
+    (place / "1").unlink()
+
+
 RESTARTED = {
     unmount_volume: "nothing is mounted at /data",
+    unmount_secret: "nothing is mounted at /run/secrets/word",
+    remove_config: "what is mounted at /etc/plain was removed on the host",
     uncover_kernel: "/proc/interrupts is not hidden",
     remove_device: "its device /dev/tunnel is gone",
 }
+if (os.cpu_count() or 1) > 1:
+    IN_PLACE[widen_cpuset] = "its processors are 0-1, not 0"
+if cgroups.has_file("memory", "memory.swap.max" if cgroups.is_unified() else "memory.memsw.limit_in_bytes"):
+    IN_PLACE[raise_swap] = "its limit of swap is"
 if "SYS_RESOURCE" in isolation.available():
     IN_PLACE |= {raise_hard_limit: "RLIMIT_NOFILE is 4096, not 1024", offer_to_oom: "oom_score_adj is 700, not 300"}
 else:  # as root inside another container; how a hard limit is lowered is in tests/unit
@@ -195,6 +228,21 @@ def test_what_cannot_be_put_back_inside_costs_a_restart_of_that_container_alone(
     after = core.pids()
     assert after["held-app-1"] != before["held-app-1"]
     assert after["held-other-1"] == before["held-other-1"]
+
+
+def test_a_volume_that_was_removed_is_made_again_and_whoever_has_it_is_started_anew(core):
+    before = core.pids()
+    shutil.rmtree(core.settings.state_root / "volumes/held_data")
+    found = {step["resource"]["name"]: (step["action"], step["why"]) for step in core.call("plan", "--json")["steps"]}
+    assert found == {
+        "held_data": ("heal", "drift: its directory is gone"),
+        "held-app-1": ("restart", "drift: what is mounted at /data was removed on the host"),
+    }
+    core.call("apply")
+    core.call("exec", "-T", "app", "sh", "-c", "echo kept > /data/new")
+    assert (core.settings.state_root / "volumes/held_data/_data/new").read_text() == "kept\n"
+    assert core.pids()["held-other-1"] == before["held-other-1"]
+    assert core.call("plan", "--json")["steps"] == []
 
 
 def test_more_privileges_than_were_granted_are_seen(core):

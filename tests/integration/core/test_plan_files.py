@@ -43,7 +43,25 @@ def test_a_kept_plan_is_applied_once(kept):
     assert stat.S_IMODE(kept.plan.stat().st_mode) == 0o600
     assert "environment[GREETING]: 'hello' -> 'bonjour'" in kept("apply", str(kept.plan), GREETING="bonjour")
     assert kept("exec", "-T", "web", "sh", "-c", "echo $GREETING") == "bonjour\n"
-    refused(kept, "container kept-web-1 is another; container kept-web-1 is not changed any more")
+    refused(kept, "container kept-web-1 is not what it was (now running); container kept-web-1 is not changed any more")
+
+
+def test_a_kept_plan_of_a_part_is_applied_as_that_part(kept):
+    two = STACK.replace("secrets: {note", "  side: {image: lab/busybox, command: [sleep, '600']}\nsecrets: {note")
+    kept.file.write_text(two)
+    kept("plan", "--service", "web", "--out", str(kept.plan), GREETING="bonjour")
+    assert "applied as it is, or not at all" in kept("apply", "--service", "side", str(kept.plan), ok=False)
+    kept("apply", str(kept.plan), GREETING="bonjour")
+    assert kept("exec", "-T", "web", "sh", "-c", "echo $GREETING") == "bonjour\n"
+    assert "kept-side-1" not in kept("status")
+    assert "there is no service sid (there are: side, web)" in kept("apply", "--service", "sid", ok=False)
+    kept("apply", "--service", "side", GREETING="ciao")
+    assert kept("exec", "-T", "web", "sh", "-c", "echo $GREETING") == "bonjour\n"
+    kept.file.write_text(STACK)
+    assert "container kept-side-1 is no longer declared, and orphans stay" in kept("plan", "--keep-orphans")
+    kept("apply", "--keep-orphans")
+    assert "kept-side-1" in kept("status")
+    assert "No drift" in kept("drift")
 
 
 def test_no_secret_is_in_a_kept_plan(kept):
@@ -52,7 +70,13 @@ def test_no_secret_is_in_a_kept_plan(kept):
 
 def test_a_host_that_moved_is_refused_and_named(kept):
     kept("stop", "web")
-    refused(kept, "what this plan was made on has moved: container kept-web-1 is another")
+    refused(
+        kept,
+        "what this plan was made on has moved: container kept-web-1 is not what it was (now exited) (make a new plan)",
+    )
+    kept("start", "web")
+    kept("update", "--memory", "64m", "web")
+    refused(kept, "container kept-web-1 is not what it was (now running)")
     kept("rm", "-f", "web")
     refused(kept, "container kept-web-1 is gone")
 

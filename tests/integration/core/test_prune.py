@@ -63,6 +63,17 @@ def test_just_what_was_previewed_goes_and_nothing_of_others(tidy):
     assert there(tidy, "-p", "other") == others
 
 
+def test_what_a_container_has_until_the_next_apply_stays(tidy):
+    write(tidy, {**LESS, "services": {"web": {**SERVICE, "networks": ["new"]}}, "networks": {"new": {}}})
+    listed = pruned(tidy, "--dry-run")
+    assert set(listed["remove"]) == {"container tidy-gone-1", "network tidy_old"}
+    assert "network tidy_net is no longer declared, and tidy-web-1 has it until the next apply" in listed["kept"]
+    assert sorted(pruned(tidy)["removed"]) == sorted(listed["remove"])
+    assert {"tidy-web-1", "tidy_net"} <= there(tidy).keys()
+    tidy("apply")
+    assert "tidy_net" not in there(tidy)
+
+
 def test_generations_go_and_the_images_that_only_they_declared(tidy):
     tidy("apply")
     write(tidy, {**LESS, "services": {"web": {**WEB, "stop_grace_period": "1s"}}})

@@ -1,6 +1,8 @@
 """A bundle made on one core and applied on another that reaches no registry."""
 
+import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,14 @@ def made(shop):
     return path, told["fingerprint"]
 
 
+def layer_of(shop, name):
+    """The file of an image's one layer, on the host that has it."""
+    blobs = shop.core.env["BAYPLAN_STATE_ROOT"] + "/images/blobs/sha256"
+    (shown,) = json.loads(shop.core("image", "inspect", f"{shop.registry}/{name}:1"))
+    manifest = json.loads(Path(blobs, shown["Digest"].removeprefix("sha256:")).read_text())
+    return Path(blobs, manifest["layers"][0]["digest"].removeprefix("sha256:"))
+
+
 def test_an_offline_host_makes_the_same_environment(shop, made, prod):
     path, fingerprint = made
     data = path.read_bytes()
@@ -35,6 +45,11 @@ def test_an_offline_host_makes_the_same_environment(shop, made, prod):
     shown = shop("bundle", "show", path, "--json")
     assert shown["asks_for"] == {"environment": ["DB_PASSWORD"], "secrets": ["key"]}
     assert shown["files"] == ["conf", "conf/more", "conf/more/setting"]
+    # What is unpacked runs without its blobs. A save says which is gone; a bundle fetches it again.
+    lost = layer_of(shop, "web")
+    lost.unlink()
+    refused = shop.core("image", "save", f"{shop.registry}/web:1", "-o", shop.core.root / "x.tar", code=1)
+    assert f"blob sha256:{lost.name} is gone (`bayplan pull {shop.registry}/web:1` brings it again)" in refused
     # The same bytes again, from another directory.
     moved = shop.core.root / "moved"
     moved.mkdir()

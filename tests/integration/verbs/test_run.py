@@ -91,6 +91,12 @@ def test_it_is_no_generation_of_the_project(stack):
     running = stack.status("bpv-app-1")["pid"]
     stack("drift", "--heal")
     assert stack.status("bpv-app-1")["pid"] == running
+    # What it depends on is made as it is declared now: a heal leaves that so, too.
+    stack.file.write_text(stack.file.read_text().replace("[sh, -c, 'echo up", "[sh, -c, 'echo again; echo up"))
+    out(stack, "run", "--rm", "app", "true")
+    assert "No drift" in stack("drift")
+    assert "again" in stack("logs", "base")
+    assert stack.status("bpv-app-1")["pid"] == running
 
 
 def test_volumes_are_the_service_s_and_ports_are_not_unless_asked(stack):

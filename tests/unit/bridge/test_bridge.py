@@ -230,6 +230,21 @@ def test_there_is_an_answer_whatever_happens(text):
     assert "No space left" in response["msg"] or "not JSON" in response["msg"]
 
 
+def test_a_mistake_of_ours_is_an_answer_too_and_tells_no_value():
+    def opener(_):
+        raise ValueError("hunter2")
+
+    response = respond('{"verb": "host_info"}', opener)
+    assert response["failed"]
+    assert response["msg"].startswith("bridge: ValueError at ")
+    assert "hunter2" not in json.dumps(response)
+
+
+def test_a_setting_of_the_request_is_named_as_that():
+    response = respond('{"verb": "host_info", "settings": {"address_pool": "x"}}')
+    assert response["msg"].startswith("settings: setting address_pool: ")
+
+
 def test_nodes_of_a_swarm_stand_alone():
     stack = read_resources([{"kind": "node", "name": "ship1", "role": "manager", "labels": {"rack": 7}}])
     (node,) = stack.resources()

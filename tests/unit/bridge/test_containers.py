@@ -7,6 +7,7 @@ import pytest
 
 from bayplan.bridge import foreign, spellings
 from bayplan.bridge.main import respond
+from bayplan.errors import DeclarationError
 from bayplan.models import Container, Kind, ResourceId
 from bayplan.runtime.fake import FakeRuntime
 
@@ -137,6 +138,15 @@ def test_an_option_without_a_place_is_answered_with_what_to_do(ask, option):
         ({"containers": [{"name": "a"}, {"name": "a"}]}, "a is there twice"),
         ({"containers": [{"env": {"A": 1}}]}, "has no name"),
         ({"env_file": "/nowhere/env"}, "/nowhere/env"),
+        ({"env_file": "nowhere/env"}, "not absolute"),
+        ({"volumes": ["./etc:/x"]}, "no absolute path"),
+        ({"image": "Bad:::name"}, "not a repository name"),
+        ({"comparisons": 5}, "must be a map"),
+        ({"mounts": [{"type": "tmpfs", "target": "/x", "tmpfs_mode": "rwx"}]}, "not octal"),
+        *(
+            ({option: {}}, f"{option}: must be a list")
+            for option in ("ports", "volumes", "mounts", "tmpfs", "networks")
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_changes_nothing(ask, options, said):
@@ -145,6 +155,22 @@ def test_what_is_wrong_is_one_sentence_and_changes_nothing(ask, options, said):
     assert said in refused["msg"]
     assert not refused.get("changed")
     assert ask.runtime.calls == []
+
+
+def test_a_network_may_be_named_as_the_mode():
+    """As the first one: Docker's other way to say where a container is."""
+    assert read(network_mode="back") == read(networks=["back"])
+    both = {"networks": ["front", {"name": "back", "ipv4_address": "10.0.0.9"}]}
+    assert read(network_mode="back", **both) == read(networks=both["networks"][::-1])
+    assert read(network_mode="bridge", networks=["front"]) == read(networks=["front"])
+    assert read(network_mode="host")[0].network_mode == "host"
+    with pytest.raises(DeclarationError, match="network_mode: other is none of networks"):
+        read(network_mode="other", networks=["front"])
+
+
+def test_a_list_of_an_item_may_be_short():
+    """As Ansible takes those of a task."""
+    assert read(ports=80, networks="front, back") == read(ports=["80"], networks=["front", "back"])
 
 
 def test_many_are_one_plan_and_share_what_stands_beside_them(ask):

@@ -38,22 +38,30 @@ def past(ask):
     return ask("generation", options={"project_name": "shop"})["generations"]
 
 
-def test_some_services_bring_what_they_need_and_are_no_generation(ask):
+def test_some_services_bring_what_they_need_and_are_all_that_is_declared_then(ask):
     made = ask("apply", stack=WHOLE, options={"services": ["web"], "wait": True})
     assert names(made) == ["lab/web", "shop-db-1", "shop-web-1", "shop_data", "shop_default"]
-    assert past(ask) == []
+    assert not ask("drift_info", options={"project_name": "shop"})["drifted"]
     assert names(ask("apply", stack=WHOLE)) == ["shop-other-1"]
-    assert len(past(ask)) == 1
+    assert len(past(ask)) == 2
     assert ask("apply", stack=SMALL, options={"services": ["web"]}, check=True)["plan"]["kept"] == []
     refused = ask("apply", stack=WHOLE, options={"services": ["nowhere"]})
     assert "there is no service nowhere (there are: db, other, web)" in refused["msg"]
+
+
+def test_a_stack_that_is_declared_to_be_stopped_has_not_drifted_then(ask):
+    ask("apply", stack=WHOLE)
+    assert ask("apply", stack=WHOLE, options={"state": "stopped"})["plan"]["counts"] == {"stop": 3}
+    assert not ask("drift_info", options={"project_name": "shop"})["drifted"]
+    assert len(past(ask)) == 2
 
 
 def test_replicas_go_over_what_the_files_say(ask):
     assert "shop-web-3" in names(ask("apply", stack={**WHOLE, "scale": {"web": 3}}))
     assert names(ask("apply", stack={**WHOLE, "scale": {"web": "2"}})) == ["shop-web-3"]
     assert "no number of replicas" in ask("apply", stack={**WHOLE, "scale": {"web": -1}})["msg"]
-    assert "services.nowhere" in ask("apply", stack={**WHOLE, "scale": {"nowhere": 1}})["msg"]
+    refused = ask("apply", stack={**WHOLE, "scale": {"nowhere": 1}})
+    assert refused["msg"] == "stack: scale names a service that is not declared: nowhere"
 
 
 def test_orphans_stay_when_asked_and_are_told(ask):

@@ -37,7 +37,7 @@ def test_values_of_options_are_no_verbs(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("verb", "said"),
     [
-        ("up", "Error: there is no verb 'up' (`bayplan plan` shows, `bayplan apply` makes the host match)"),
+        ("up", "Error: there is no verb 'up' (`bayplan plan` shows, `bayplan apply` makes the host match"),
         ("down", "`bayplan destroy`"),
         ("aply", "did you mean 'apply'?"),
         ("xyzzy", "(there are: plan, apply, status, destroy, "),

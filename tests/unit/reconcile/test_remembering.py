@@ -124,3 +124,23 @@ def test_a_journal_that_cannot_be_read_is_told_by_an_apply_with_nothing_to_do(ho
     app.converge(lambda: app.plan(STACK, host[0]), *host)[1].raise_failure()
     assert "this generation could not be recorded: " in caplog.text
     assert "the journal cannot be read" in caplog.text
+
+
+def test_what_is_declared_to_be_stopped_is_not_started_by_a_heal(host):
+    runtime, settings = host
+    stopped = [item.id for item in STACK.containers]
+
+    def make():
+        made = app.plan(STACK, runtime, stopped=stopped, settings=settings)
+        return made.model_copy(update={"stopped": tuple(item.name for item in stopped)})
+
+    assert up(host) == [1]
+    app.converge(make, runtime, settings)[1].raise_failure()
+    assert numbers(settings) == [2, 1]
+    assert not history.drift("p", runtime, settings).drifted
+    assert not history.plan_healing("p", runtime, settings).changed
+    app.converge(make, runtime, settings)[1].raise_failure()
+    assert numbers(settings) == [2, 1]
+    back, outcome = app.converge(lambda: history.plan_rollback("p", 1, runtime, settings), runtime, settings)
+    outcome.raise_failure()
+    assert [step.action.value for step in back.steps] == ["start"]

@@ -83,8 +83,9 @@ class Assembler:
     def _enabled(self, node: Node) -> bool:
         as_map(node)
         self.faults.of(check_keys, node, built=keys.SERVICE_BUILT, known=keys.SERVICE_KNOWN)
-        wanted = node.get("profiles")
-        return not wanted or "*" in self.context.profiles or bool(set(texts(wanted)) & set(self.context.profiles))
+        given = node.get("profiles")
+        wanted = set(texts(given)) if given is not None else set()
+        return not wanted or "*" in self.context.profiles or bool(wanted & set(self.context.profiles))
 
     def stack(self) -> Stack:
         """The stack. Raises DeclarationError, which has all that each part of the file is found to lack by itself."""

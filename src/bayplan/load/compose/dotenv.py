@@ -20,7 +20,8 @@ def read(path: Path, inherited: Mapping[str, str], *, raw: bool = False) -> dict
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(f"cannot read env file {path}: {error}", where=str(path)) from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DeclarationError(f"cannot read env file: {why}", where=str(path)) from error
     return parse_raw(text) if raw else parse(text, inherited, label=str(path))
 
 

@@ -114,13 +114,17 @@ def simple(service: Node, directory: Path) -> dict[str, Any]:
     return values
 
 
+_LOG_DRIVERS = ("json-file", "local", "k8s-file", "journald", "none")
+
+
 def logging(node: Node) -> Logging:
     """``logging``; Docker's json-file and local are our own form, k8s-file. Raises DeclarationError."""
     check_keys(node, built=keys.LOGGING_BUILT)
     driver, options = node.get("driver"), node.get("options")
     name = as_text(driver) if driver else "json-file"
-    if name not in ("json-file", "local", "k8s-file", "journald", "none"):
-        raise not_built(driver or node, f"log driver {name!r} is not built yet")
+    if name not in _LOG_DRIVERS:
+        said = f"log driver {name!r} is not built yet; there are {', '.join(_LOG_DRIVERS)}"
+        raise not_built(driver or node, said)
     values: dict[str, Any] = {"driver": name if name in ("none", "journald") else "k8s-file"}
     readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
         "max-size": ("max_size", as_size),

@@ -82,7 +82,7 @@ def observed(found: Mapping[str, Any], note: Note) -> Observed:
         Observed,
         actual=declared if declared and _same(declared, actual) else actual,
         declared=declared,
-        status=Status(state=State.READY),
+        status=Status(state=State.READY, path=str(found.get("Mountpoint") or "")),
         handle=handle_of(found),
         project=project_of(own, note),
         managed=own.get(labels.MANAGED) == "true" or note.declared is not None,

@@ -29,7 +29,7 @@ def with_endpoints(
     if isinstance(declared, Container) and process:
         defects |= containers.drift(item.handle, declared, process)
         # A link that is gone took its addresses along: that says it all.
-        if keeps_network(declared) and not any(text.startswith("its link") for text in defects):
+        if keeps_network(declared) and not any(text.startswith("its link ") for text in defects):
             defects |= networks.inside_defects(item.handle, kernel, process.pid)
         if not declared.network_mode:
             defects |= networks.names_defects(item.handle, kernel, [str(one) for one in declared.dns])

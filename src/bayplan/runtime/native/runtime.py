@@ -27,7 +27,7 @@ from bayplan.models import (
     Volume,
 )
 from bayplan.runtime import seal
-from bayplan.runtime.native import checks
+from bayplan.runtime.native import alike, checks
 from bayplan.runtime.native.containers import Containers
 from bayplan.runtime.native.containers.containers import IN_PLACE as CONTAINER_IN_PLACE
 from bayplan.runtime.native.images.images import Images
@@ -155,7 +155,14 @@ class NativeRuntime(NativeVerbs):
         return Snapshot({item.id: item for item in found})
 
     def aligned(self, desired: Resource, observed: Observed) -> Observed:
-        """As it is: it shows the declaration itself."""
+        """With the desired spelling of what the image or the core gives anyway: it shows the declaration itself."""
+        match desired:
+            case Container():
+                return alike.container(
+                    desired, observed, lambda: self.images.config(observed.image_digest), self.settings
+                )
+            case Network():
+                return alike.network(desired, observed)
         return observed
 
     def resolve(self, image: Image) -> ResolvedImage:

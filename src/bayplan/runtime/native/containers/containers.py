@@ -277,10 +277,11 @@ class Containers(Observations):
         # Mounts never change in place; those that the image asked for are in the record only.
         kept = container.model_copy(update={"mounts": earlier.mounts})
         self.records.set(container_id, declared=kept.model_dump_json())
-        if container.healthcheck != earlier.healthcheck and self._process(row):
-            checked = health.check_of(container, self.facts(container_id)) is not None
+        image = self.facts(container_id)["healthcheck"]
+        checked = health.course_of(container, image)
+        if checked != health.course_of(earlier, image) and self._process(row):
             with self.records.database.transaction() as tx:
-                begin_health(tx, container_id, checked=checked)
+                begin_health(tx, container_id, checked=checked is not None)
         client.wake(self.settings)
 
     def drift(self, container_id: str, container: Container, process: Process) -> dict[str, str]:

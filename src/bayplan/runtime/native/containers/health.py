@@ -63,6 +63,11 @@ def check_of(container: Container, facts: Mapping[str, Any]) -> HealthCheck | No
     return None if check is None or check.is_off else check
 
 
+def course_of(container: Container, image: Mapping[str, Any] | None) -> Check | None:
+    """What is run and when, defaults filled in; ``image`` is its image's check in the model's form."""
+    return Check.of(container.healthcheck.model_dump(mode="json") if container.healthcheck else None, image)
+
+
 class Probe:
     """The checks of one run of a container, from now on, by whoever waits for it."""
 

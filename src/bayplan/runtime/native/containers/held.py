@@ -24,12 +24,7 @@ def other_limits(container: Container, settings: Settings, container_id: str) ->
     """Sentences on limits that are not those that were applied. What the host's cgroups do not have is left out."""
     group = groups.of(container, settings, container_id)
     wanted = limits(container.resources)
-    memory = wanted.get("memory", {}).get("limit")
-    if memory is not None:
-        found = _number(cgroups.read(group, "memory", "memory.max", "memory.limit_in_bytes"))
-        page = os.sysconf("SC_PAGE_SIZE")  # the kernel keeps whole pages (kernel: page_counter_memparse)
-        if found is not None and found != memory // page * page:
-            yield f"its memory limit is {_size(found)}, not {ByteSize(memory)}"
+    yield from _of_memory(group, wanted.get("memory", {}))
     pids = wanted.get("pids", {}).get("limit")
     if pids is not None:
         found = _number(cgroups.read(group, "pids", "pids.max", "pids.max"))
@@ -38,7 +33,26 @@ def other_limits(container: Container, settings: Settings, container_id: str) ->
     yield from _of_cpu(group, wanted.get("cpu", {}))
 
 
+def _of_memory(group: str, wanted: Mapping[str, Any]) -> Iterator[str]:
+    page = os.sysconf("SC_PAGE_SIZE")  # the kernel keeps whole pages (kernel: page_counter_memparse)
+    limit, swap = wanted.get("limit"), wanted.get("swap")
+    # Version 2 counts swap alone, version 1 memory and swap together.
+    alone = swap - limit if swap is not None and swap >= 0 and limit is not None and cgroups.is_unified() else swap
+    for what, value, new, old in (
+        ("memory limit", limit, "memory.max", "memory.limit_in_bytes"),
+        ("limit of swap", alone, "memory.swap.max", "memory.memsw.limit_in_bytes"),
+        ("reserved memory", wanted.get("reservation"), "memory.low", "memory.soft_limit_in_bytes"),
+    ):
+        found = None if value is None else _number(cgroups.read(group, "memory", new, old))
+        if value is not None and found is not None and found != (value if value < 0 else value // page * page):
+            yield f"its {what} is {_size(found)}, not {_size(value)}"
+
+
 def _of_cpu(group: str, wanted: Mapping[str, Any]) -> Iterator[str]:
+    for what, kind in (("processors", "cpus"), ("memory nodes", "mems")):
+        text = cgroups.read(group, "cpuset", f"cpuset.{kind}", f"cpuset.{kind}").strip() if kind in wanted else ""
+        if text and _numbers(text) != _numbers(wanted[kind]):
+            yield f"its {what} are {text}, not {wanted[kind]}"
     quota, period = wanted.get("quota"), wanted.get("period")
     if quota is None or period is None:
         return
@@ -73,6 +87,12 @@ def _as_held(grant: FileGrant, file: os.PathLike[str], own: bytes) -> FileGrant:
     except OSError:
         return grant
     return grant if found == grant.fingerprint else grant.model_copy(update={"fingerprint": found})
+
+
+def _numbers(text: str) -> set[int]:
+    """Those of a list such as 0-1,3 (cpuset(7), "List format")."""
+    ends = [part.split("-") for part in text.split(",")]
+    return {number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)}
 
 
 def _number(text: str) -> int | None:

@@ -153,10 +153,12 @@ def _config(declared: Container, process: Mapping[str, Any], container_id: str) 
     hidden = set(declared.environment)
     pairs = [str(entry).partition("=") for entry in process.get("env", ())]
     check = declared.healthcheck
+    published = [f"{port.target}/{port.protocol}" for port in declared.ports]
+    exposed = [text if "/" in text else f"{text}/tcp" for text in declared.expose]
     return {
         "Hostname": declared.hostname or container_id[:12],
         "Domainname": declared.domainname or "",
-        "ExposedPorts": {f"{port.target}/{port.protocol}": {} for port in declared.ports},
+        "ExposedPorts": {name: {} for name in (*published, *exposed)},
         "User": declared.user or "",
         "Tty": declared.tty,
         "OpenStdin": declared.stdin_open,

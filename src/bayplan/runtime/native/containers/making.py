@@ -37,7 +37,7 @@ def whole(
     made = Bundle(
         container_id,
         bundle,
-        _arguments(container, image),
+        _command(container, image),
         process_environment(container, image.env, user),
         container.working_dir or image.working_dir or "/",
         user,
@@ -57,11 +57,15 @@ def whole(
     return facts, spec
 
 
-def _arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
+def arguments(container: Container, image: ImageConfig) -> tuple[str, ...]:
     """Entrypoint and command; a declared entrypoint drops the image's command (Compose specification)."""
     entrypoint = image.entrypoint if container.entrypoint is None else container.entrypoint
     default = image.cmd if container.entrypoint is None else ()
-    found = (*entrypoint, *(default if container.command is None else container.command))
+    return (*entrypoint, *(default if container.command is None else container.command))
+
+
+def _command(container: Container, image: ImageConfig) -> tuple[str, ...]:
+    found = arguments(container, image)
     if not found:
         raise UnsupportedError(
             "neither the image nor the declaration has a command", where=f"container {container.name}"

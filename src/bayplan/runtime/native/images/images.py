@@ -173,6 +173,15 @@ class Images:
             stored = self._read[wanted] = self.store.get(wanted)
         return stored, self.layers.ensure(stored, self.store, report)
 
+    def config(self, digest: str) -> ImageConfig | None:
+        """What an image gives its containers; None where it is not here any more, or broken."""
+        if digest and digest not in self._read:
+            try:
+                self._read[digest] = self.store.get(digest)
+            except BayplanError:  # whoever needs it tells of that
+                return None
+        return self._read[digest].config if digest else None
+
     def platform(self, name: str) -> str:
         """For which platform the image of a name is, as it says; empty when it is not here or says nothing."""
         digest = self.store.find(ImageReference.parse(name))

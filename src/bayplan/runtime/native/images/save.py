@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bayplan.errors import ConflictError, DeclarationError
+from bayplan.errors import ConflictError, CorruptStateError, DeclarationError
 from bayplan.models.reference import ImageReference
 from bayplan.runtime.native.images.compression import Plain
 from bayplan.runtime.native.images.convert import (
@@ -21,6 +21,7 @@ from bayplan.runtime.native.images.convert import (
     oci_manifest,
     platform_of,
 )
+from bayplan.runtime.native.images.soundness import damage
 from bayplan.runtime.native.images.store import MANIFEST_TYPE, REF_NAME, ImageStore
 from bayplan.runtime.protocol import Progress, Report
 
@@ -32,10 +33,14 @@ _Opened = Callable[[], BinaryIO]
 
 
 def save(store: ImageStore, images: Named, target: Path | BinaryIO, form: str, report: Report) -> None:
-    """Write images to a path that is not there yet, or to a stream. Raises ConflictError, DeclarationError."""
+    """Write images to a path that is not there yet, or to a stream.
+
+    Raises ConflictError, DeclarationError, CorruptStateError for an image of which a blob is gone.
+    """
     if form not in FORMATS:
         raise DeclarationError(f"unknown format {form!r}", hint=f"one of {', '.join(FORMATS)}")
     with store.in_use():
+        _check_whole(store, images)
         files = dict(_docker(store, images) if form == "docker-archive" else _oci(store, images))
         if not isinstance(target, Path):
             if form == "oci-dir":
@@ -58,6 +63,14 @@ def save(store: ImageStore, images: Named, target: Path | BinaryIO, form: str, r
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _check_whole(store: ImageStore, images: Named) -> None:
+    for ref, digest, index in images:
+        # One that was unpacked before runs without its blobs; it cannot be saved without them.
+        for blob, what in damage(store, index or digest, deep=False):
+            name = ref.familiar if ref else digest[:19]
+            raise CorruptStateError(f"image {name}: blob {blob} {what}", hint=f"`bayplan pull {name}` brings it again")
 
 
 def _oci(store: ImageStore, images: Named) -> Iterator[tuple[str, tuple[int, _Opened]]]:

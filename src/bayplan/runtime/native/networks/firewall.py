@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks.held import (
     CHAIN,
     Held,
@@ -29,7 +30,7 @@ from bayplan.runtime.native.networks.held import (
     spell,
     spell_key,
 )
-from bayplan.runtime.native.networks.rules import BASE, RULES
+from bayplan.runtime.native.networks.rules import BASE, CHAINS, MARK, RULES, marked
 from bayplan.system import nftables
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Firewall:
 
     def ensure(self) -> None:
         """Make table, sets, maps and rules in one transaction; elements that are there stay."""
-        nftables.run(BASE.format(t=self.table))
+        nftables.run(marked(BASE.format(t=self.table)))
 
     def add_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> None:
         """Let a bridge's containers talk to each other, ask their gateway for names, and out unless it is internal."""
@@ -67,11 +68,19 @@ class Firewall:
         self._run(f"delete element inet {self.table} {name} {{ {item} }}" for name, item in present)
 
     def publish(self, ports: Iterable[Published]) -> None:
-        """Open ports in one transaction; one that is open already stays."""
-        self._run(
-            f"add element inet {self.table} {map_of(port)} {{ {key_of(port)} : {port.address} . {port.target} }}"
-            for port in ports
-        )
+        """Open ports in one transaction; one that is open already stays, one that leads elsewhere is led back."""
+        ports = tuple(ports)
+        try:
+            self._run(
+                f"add element inet {self.table} {map_of(port)} {{ {key_of(port)} : {port.address} . {port.target} }}"
+                for port in ports
+            )
+        except RuntimeFailureError:  # the kernel takes no second place for a key: somebody has put one there
+            self.route({port.key: [port] for port in ports})
+
+    def forget(self, strays: Iterable[tuple[str, str]]) -> None:
+        """Take out elements that are there and not ours, each with its set or map."""
+        self._run(f"delete element inet {self.table} {name} {{ {item} }}" for name, item in strays)
 
     def withdraw(self, ports: Iterable[Published]) -> None:
         """Close ports; one that is closed is no error."""
@@ -114,19 +123,25 @@ class Firewall:
 
     def holds(self) -> Held:
         """What of it the kernel has now."""
-        rules, sets, members = 0, dict[str, set[str]](), dict[str, frozenset[str]]()
+        own, others, sets, members = 0, 0, dict[str, set[str]](), dict[str, frozenset[str]]()
+        leads: dict[str, dict[str, str]] = {}
         for item in nftables.listing(f"table inet {self.table}"):
             if "chain" in item and item["chain"]["name"].startswith(CHAIN):
                 members.setdefault(item["chain"]["name"], frozenset())
             if "rule" in item and item["rule"]["chain"].startswith(CHAIN):
                 members[item["rule"]["chain"]] = members_of(item["rule"])
                 continue
-            rules += "rule" in item
+            if "rule" in item and item["rule"]["chain"] in CHAINS:
+                own += (is_ours := item["rule"].get("comment") == MARK)
+                others += not is_ours
             if "set" in item:
                 sets[item["set"]["name"]] = {spell(element) for element in item["set"].get("elem", ())}
             if "map" in item:
-                sets[item["map"]["name"]] = {spell_key(key) for key, _ in item["map"].get("elem", ())}
-        return Held(rules == RULES, sets, members)
+                name, ports = item["map"]["name"], item["map"].get("elem", ())
+                sets[name] = {spell_key(key) for key, _ in ports}
+                if name.startswith("ports_"):
+                    leads[name] = {spell_key(key): spell(place) for key, place in ports}
+        return Held(own == RULES and not others, sets, members, leads, more=others > 0)
 
     def elements(self, name: str) -> set[str]:
         """What a set holds, spelled as nft does."""

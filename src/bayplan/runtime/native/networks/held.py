@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
+from ipaddress import ip_address
 from pathlib import Path
 from sqlite3 import Row
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound here
+_SETS = ("bridges", "pairs", "outgoing", "resolvers", "resolvers6", "subnets", "subnets6", "masked", "masked6")
 CHAIN = "replicas_"
 Key = tuple[str, int, str]
 """A port of the host: address, number, protocol."""
@@ -56,12 +58,15 @@ class Published:
 class Held:
     """What the kernel has of a table: whether every rule is there, and the elements of each set and map.
 
-    ``members`` are the places (address and port) that a chain of a balanced port leads to.
+    ``leads`` has for each map the place (address and port) of each key, ``members`` the places that a chain of a
+    balanced port leads to. ``more``: there are other rules in our chains besides.
     """
 
     whole: bool
     sets: Mapping[str, set[str]]
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    leads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    more: bool = False
 
     def has_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> bool:
         """Whether every rule is there, and the network's elements in every set."""
@@ -70,9 +75,31 @@ class Held:
             return False
         return self.whole and all(item in self.sets.get(name, ()) for name, item in elements(bridge, ranges, declared))
 
+    def beyond(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> list[tuple[str, str]]:
+        """Elements, each with its set, that let in or out of a network what it does not let."""
+        wanted, own = elements(bridge, ranges, declared), {str(one.subnet) for one in ranges}
+        return [
+            (name, item)
+            for name in _SETS
+            for item in sorted(self.sets.get(name, ()))
+            if (bridge in item.split(" . ") or item in own) and (name, item) not in wanted
+        ]
+
+    def leading_to(self, ranges: Sequence[AddressRange]) -> Iterator[tuple[str, str]]:
+        """Ports that lead into a network: the map of each, and its key."""
+        for name, ports in self.leads.items():
+            for key, place in ports.items():
+                if any(ip_address(place.split(" . ")[0]) in one.subnet for one in ranges):
+                    yield name, key
+
     def is_open(self, port: Published) -> bool:
-        """Whether the port leads to a container."""
-        return key_of(port) in self.sets.get(map_of(port), ()) or key_of(port) in self.sets.get(shared_of(port), ())
+        """Whether the port leads to its container, alone or with others."""
+        led = self.leads.get(map_of(port), {}).get(key_of(port))
+        return led == f"{port.address} . {port.target}" or key_of(port) in self.sets.get(shared_of(port), ())
+
+    def leads_elsewhere(self, port: Published) -> bool:
+        """Whether the port leads to another place."""
+        return not self.is_open(port) and key_of(port) in self.leads.get(map_of(port), {})
 
     def is_balanced(self, key: Key) -> bool:
         """Whether the port is led on by a chain of its own."""

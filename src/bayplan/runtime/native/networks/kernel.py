@@ -11,7 +11,7 @@ from bayplan.models import Network
 from bayplan.models.network import AddressRange
 from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
-from bayplan.runtime.native.networks.held import Held, Key, Published
+from bayplan.runtime.native.networks.held import Held, Key, Published, key_of, map_of
 from bayplan.runtime.native.networks.links import Links
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.netlink import Link
@@ -89,6 +89,15 @@ class Kernel:
     def has_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> bool:
         """See ``Held.has_network``; and whether frames of containers are looked at."""
         return self.guarded.whole and self.rules.has_network(bridge, ranges, declared)
+
+    def strays(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> list[tuple[str, str]]:
+        """What somebody has put into our table that leads into or out of a network: set or map, and element."""
+        led = [item for item in self.rules.leading_to(ranges) if item not in self._published]
+        return [*self.rules.beyond(bridge, ranges, declared), *led]
+
+    @cached_property
+    def _published(self) -> frozenset[tuple[str, str]]:
+        return frozenset((map_of(port), key_of(port)) for ports in self.ports.values() for port in ports)
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""

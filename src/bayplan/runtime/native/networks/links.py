@@ -18,7 +18,7 @@ from bayplan.models.network import AddressRange
 from bayplan.runtime.native.networks import netlink
 from bayplan.runtime.native.networks.addresses import mac_of
 from bayplan.runtime.native.networks.inside import BUSY, SYSCTL, Place, addresses_v6, patiently
-from bayplan.system.files import write_kernel_file
+from bayplan.system.files import read_if_there, write_kernel_file
 from bayplan.system.namespaces import NetworkNamespace
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Links:
             return
         if not self._is_up(name):
             yield f"bridge {name} is down"
+        if read_if_there(f"{SYSCTL}/ipv4/conf/{name}/route_localnet").strip() == b"0":
+            yield f"bridge {name} takes nothing that came for 127.0.0.1 (route_localnet)"
         first, *others = [one.way for one in ranges]
         # Most have one IPv4 address, which is asked for without loading what lists them all.
         four = [str(one) for one in (first, *others) if one.version == 4]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from sqlite3 import Row
 
 from bayplan.models import Change
 from bayplan.runtime.native.networks import seen_inside
 from bayplan.runtime.native.networks.endpoints import Endpoints
+from bayplan.runtime.native.networks.guard import Guarded, Sender
+from bayplan.runtime.native.networks.held import Published
 from bayplan.runtime.native.networks.inside import configure_inside, links_inside
 from bayplan.runtime.native.networks.kernel import Kernel
 from bayplan.runtime.native.networks.netlink import Link
@@ -24,30 +27,20 @@ class MendedEndpoints(Endpoints):
 
     def endpoint_defects(self, container_id: str, kernel: Kernel, pid: int | None = None) -> dict[str, str]:
         """What a running container lacks in the kernel, with the way it is mended. ``pid`` is its first process."""
-        found: dict[str, str] = {}
         rows = kernel.places.get(container_id, ())
-        inside = _inside(pid) if any(not recorded(row["declared"]).bridged for row in rows) else {}
-        for row in rows:
-            if not recorded(row["declared"]).bridged:
-                link = inside.get(inside_name(row))
-                if link is None or not link.up:
-                    found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
-            elif row["link"] not in kernel.links:
-                found[f"its link to network {row['network']} is gone"] = Change.IN_PLACE.value
-            elif not kernel.is_attached(row["link"], row["bridge"]):
-                found[f"its link is not on the bridge of network {row['network']}"] = Change.IN_PLACE.value
-        for sender in kernel.senders.get(container_id, ()):
-            if not kernel.guarded.knows(sender):
-                found["what its links may send is not recorded in the kernel"] = Change.IN_PLACE.value
-        for port in kernel.ports.get(container_id, ()):
-            key = port.key
-            if key in kernel.shared:
-                if not self.balance.is_so(key, kernel.rules):
-                    found[f"port {key[1]}/{key[2]} is not balanced over its replicas"] = Change.IN_PLACE.value
+        found = [*_of_links(rows, kernel, pid), *_of_senders(kernel.senders.get(container_id, ()), kernel.guarded)]
+        found += self._of_ports(kernel.ports.get(container_id, ()), kernel)
+        return dict.fromkeys(found, Change.IN_PLACE.value)
+
+    def _of_ports(self, ports: Iterable[Published], kernel: Kernel) -> Iterator[str]:
+        for port in ports:
+            shown = f"port {port.published}/{port.protocol}"
+            if port.key in kernel.shared:
+                if not self.balance.is_so(port.key, kernel.rules):
+                    yield f"{shown} is not balanced over its replicas"
             elif not kernel.is_open(port):
-                where = f" on {port.host_ip}" if port.six else ""
-                found[f"port {port.published}/{port.protocol} is not open{where}"] = Change.IN_PLACE.value
-        return found
+                how = "leads elsewhere" if kernel.rules.leads_elsewhere(port) else "is not open"
+                yield f"{shown} {how}" + (f" on {port.host_ip}" if port.six else "")
 
     def inside_defects(self, container_id: str, kernel: Kernel, pid: int) -> dict[str, str]:
         """Addresses and ways out that a running container has lost. ``pid`` is its first process."""
@@ -95,6 +88,27 @@ class MendedEndpoints(Endpoints):
         shared = self.balance.shared(container_id)
         self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
         self.balance.settle(shared)
+
+
+def _of_links(rows: Sequence[Row], kernel: Kernel, pid: int | None) -> Iterator[str]:
+    inside = _inside(pid) if any(not recorded(row["declared"]).bridged for row in rows) else {}
+    for row in rows:
+        bridged = recorded(row["declared"]).bridged
+        link = kernel.links.get(row["link"]) if bridged else inside.get(inside_name(row))
+        if link is None or not (bridged or link.up):
+            yield f"its link to network {row['network']} is gone"
+        elif not link.up:
+            yield f"its link to network {row['network']} is down"
+        elif bridged and not kernel.is_attached(row["link"], row["bridge"]):
+            yield f"its link is not on the bridge of network {row['network']}"
+
+
+def _of_senders(senders: Iterable[Sender], guarded: Guarded) -> Iterator[str]:
+    for sender in senders:
+        if not guarded.knows(sender):
+            yield "what its links may send is not recorded in the kernel"
+        elif guarded.lets_forge(sender):
+            yield "its links may send under addresses that are not its own"
 
 
 def _inside(pid: int | None) -> dict[str, Link]:

@@ -135,6 +135,10 @@ class Networks(MendedEndpoints):
         """Put back bridge, address, rules and the name server."""
         with self._lock:
             self._realise(name)
+            row = self._network_row(name)
+            declared = recorded(row["declared"])
+            if declared.bridged:
+                self.firewall.forget(self.kernel().strays(row["bridge"], ranges_of(row), declared))
         self.name_server.settle(anyway=True)
 
     def delete(self, name: str) -> None:
@@ -252,7 +256,14 @@ class Networks(MendedEndpoints):
             return [text for text, mendable in parents.findings(declared, made=made) if mendable]
         found = list(self.links.bridge_defects(row["bridge"], ranges_of(row)))
         if not kernel.has_network(row["bridge"], ranges_of(row), declared):
-            found.append("its firewall rules are missing")
+            found.append(
+                "its firewall has rules that are not ours" if kernel.rules.more else "its firewall rules are missing"
+            )
+        for name, item in kernel.strays(row["bridge"], ranges_of(row), declared):
+            led = name.startswith("ports_")
+            found.append(
+                f"port {item} leads to it, and nobody published that" if led else f"its firewall has {item} in {name}"
+            )
         if not declared.internal:
             found += forwarding.defects(ipv4=bool(row["subnet"]), ipv6=bool(row["subnet6"]))
         return found

@@ -113,7 +113,8 @@ class Volumes:
                 continue
             declared = Volume.model_validate_json(row["declared"])
             defects = self._defects(declared)
-            status = Status(state=State.DEFECT if defects else State.READY)
+            path = str(self.path(declared.name))
+            status = Status(state=State.DEFECT if defects else State.READY, path=path)
             found.append(
                 Observed(actual=declared, declared=declared, status=status, project=row["project"], defects=defects)
             )

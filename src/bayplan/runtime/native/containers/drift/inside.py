@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bayplan.models import Change, Container, Settings
+from bayplan.models import Change, Container, Settings, VolumeMount
 from bayplan.runtime.native.containers.drift.privileges import shares_kernel
 from bayplan.runtime.native.containers.spec import isolation
 from bayplan.system import beneath
@@ -15,6 +15,8 @@ from bayplan.system.files import read_if_there
 from bayplan.system.processes import Process
 
 _ALWAYS = frozenset({"/", "/proc", "/dev"})
+_DELETED = "//deleted"
+"""End of the root of a mount in mountinfo whose directory or file no longer has a name (kernel: seq_dentry)."""
 
 
 def defects(container: Container, process: Process, made: Settings) -> dict[str, str]:
@@ -26,6 +28,10 @@ def defects(container: Container, process: Process, made: Settings) -> dict[str,
     rows = [line.split(" ", 5) for line in table.splitlines()]
     points = {_plain(row[4]) if "\\" in row[4] else row[4]: row[0] for row in rows}
     found = [f"nothing is mounted at {path}" for path in _missing(container, process, points)]
+    lost = {row[0] for row in rows if row[3].endswith(_DELETED)}
+    found += [
+        f"what is mounted at {path} was removed on the host" for path in _kept(container) if points.get(path) in lost
+    ]
     if all(isolation.option(container, name) is None for name in ("unmask", "mask", "systempaths")):
         found += [f"{path} is not hidden" for path in _guarded() - points.keys()]
     found += [f"its device {item.target} is gone" for item in container.devices if _is_gone(item, process)]
@@ -37,8 +43,15 @@ def keeps_network(container: Container) -> bool:
     return "NET_ADMIN" not in isolation.capabilities(container)
 
 
+def _kept(container: Container) -> Iterator[str]:
+    """Where it has what the core keeps: volumes, secrets, configs. Files of users are replaced as they are edited."""
+    yield from (mount.target.rstrip("/") for mount in container.mounts if isinstance(mount, VolumeMount))
+    yield from (grant.target for grant in (*container.secrets, *container.configs))
+
+
 def _missing(container: Container, process: Process, points: dict[str, str]) -> Iterator[str]:
-    for path in sorted(_ALWAYS | {mount.target.rstrip("/") or "/" for mount in container.mounts}):
+    declared = {mount.target.rstrip("/") or "/" for mount in container.mounts}
+    for path in sorted({*_ALWAYS, *declared, *_kept(container)}):
         # A link on the way has it mounted under another name: asked only then, as it takes longer.
         if path not in points and not _is_mounted(path, process, points.get("/", "")):
             yield path

@@ -15,7 +15,8 @@ from bayplan.runtime.native.containers.spec import process
 from bayplan.system import beneath
 from bayplan.system import mounts as host_mounts
 
-_DEFAULT_SHM_BYTES = 64 << 20
+DEFAULT_SHM_BYTES = 64 << 20
+DEFAULT_TMPFS_MODE = 0o1777
 _SAFE = ("nosuid", "noexec", "nodev")
 
 
@@ -57,7 +58,7 @@ def section(container: Container, directory: Path, volumes: Mapping[str, Path]) 
 def _tmpfs(item: TmpfsMount) -> list[str]:
     given = {"size": item.size and int(item.size), "uid": item.uid, "gid": item.gid}
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
-    mode = f"mode={item.mode if item.mode is not None else 0o1777:o}"
+    mode = f"mode={item.mode if item.mode is not None else DEFAULT_TMPFS_MODE:o}"
     return [
         "nosuid",
         "nodev",
@@ -130,7 +131,7 @@ def _ipc(container: Container, directory: Path) -> list[dict[str, Any]]:
         return [queues]
     if (container.ipc or "").startswith("container:"):
         return [mount("/dev/shm", "bind", str(directory / "shm"), ["rbind", *_SAFE]), queues]  # noqa: S108 - in the container
-    size = int(container.shm_size or _DEFAULT_SHM_BYTES)
+    size = int(container.shm_size or DEFAULT_SHM_BYTES)
     return [mount("/dev/shm", "tmpfs", "shm", [*_SAFE, "mode=1777", f"size={size}"]), queues]  # noqa: S108 - in the container
 
 

@@ -15,7 +15,7 @@ from bayplan.runtime.native.containers.users import User
 
 INIT = "/dev/init"
 """Where the small init stands inside: in the container's own /dev, so that it leaves nothing in its layer."""
-_DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INITS = ("catatonit", "/usr/libexec/podman/catatonit", "tini-static", "docker-init")
 
 
@@ -25,7 +25,7 @@ def process_environment(container: Container, image: Sequence[str], user: User) 
     With a terminal, TERM is xterm unless one of them says otherwise.
     """
     term = ("TERM=xterm",) if container.tty else ()
-    merged = dict(entry.partition("=")[::2] for entry in (_DEFAULT_PATH, f"HOME={user.home}", *term, *image))
+    merged = dict(entry.partition("=")[::2] for entry in (DEFAULT_PATH, f"HOME={user.home}", *term, *image))
     merged.update(container.environment)
     return tuple(f"{key}={value}" for key, value in merged.items())
 
