@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from bayplan.models import (
     BindMount,
@@ -18,6 +18,8 @@ from bayplan.models import (
 )
 from bayplan.reconcile.isolation import of_bind, of_capabilities
 
+_NAMED = 3
+"""Containers that a sentence names; of more it says how many."""
 _HOST_SPACES = {"pid": "processes", "ipc": "shared memory", "uts": "name", "cgroup": "cgroups"}
 _OF_A_SERVER = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "tmpfs", "ramfs"})
 _ENTITLED = {
@@ -88,8 +90,17 @@ def _of_isolation(resource: Container) -> Iterator[str]:
 
 def risk_of_change(change: Change) -> Iterator[str]:
     """Risks of the way a change is applied."""
-    if change in (Change.RECREATE, Change.RESTART):
+    if change is Change.RECREATE:
         yield "downtime: the container is stopped before its successor answers"
+    elif change is Change.RESTART:
+        yield "downtime: the container is stopped and started again"
+
+
+def risk_of_network(change: Change, users: Collection[str]) -> Iterator[str]:
+    """Of a change of a network that containers are on."""
+    if change is Change.RECREATE and users:
+        who = ", ".join(sorted(users)) if len(users) <= _NAMED else f"{len(users)} containers"
+        yield f"downtime: {who} {'are' if len(users) > 1 else 'is'} without it for a moment"
 
 
 def risk_of_two(container: Container) -> Iterator[str]:

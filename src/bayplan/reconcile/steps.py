@@ -12,7 +12,7 @@ from bayplan.reconcile.graph import uses
 from bayplan.reconcile.lots import starts_first
 from bayplan.reconcile.plan import Action, FieldChange, Note, Step, Wait, service_of
 from bayplan.reconcile.reasons import ABSENT, joined
-from bayplan.reconcile.risks import risk_of_change, risk_of_two, risks_of
+from bayplan.reconcile.risks import risk_of_change, risk_of_network, risk_of_two, risks_of
 from bayplan.runtime.protocol import LIVE, Facts, ImageOrigin, Observed, ResolvedImage, Runtime, Snapshot, State
 
 _ACTION_FOR = {
@@ -90,6 +90,9 @@ class Steps:
         """What a change takes from those who use a resource: nothing of a container that does not run."""
         if resource.kind is Kind.SERVICE:
             return risk_of_change(how)
+        if resource.kind is Kind.NETWORK:
+            there_now = (item for item in self.snapshot.of(Kind.CONTAINER) if item.status.state in LIVE)
+            return risk_of_network(how, [item.id.name for item in there_now if resource.id in uses(item.actual)])
         there = self.snapshot.get(resource.id)
         if not isinstance(resource, Container) or there is None or there.status.state not in LIVE:
             return ()

@@ -1,7 +1,7 @@
 """Generations: what each successful apply of a project left declared, so that it can be compared and gone back to.
 
-A generation has no secrets: what secrets and configs hold is not in it, nor are values of the environment whose names
-say that they may be secret (``withheld`` names those).
+A generation has no secrets: what secrets and configs hold is not in it, nor are values of the environment and arguments
+of builds whose names say that they may be secret (``withheld`` names those of the environment).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from bayplan.errors import CorruptStateError, NotFoundError, UnsupportedError
-from bayplan.models import Model, Resource, Stack
+from bayplan.models import Image, Model, Resource, Stack
 from bayplan.models.secret import may_be_secret
 from bayplan.record.journal import Journal
 
@@ -132,7 +132,7 @@ class Generations:
 def without_secrets(stack: Stack) -> tuple[Stack, dict[str, tuple[str, ...]]]:
     """A stack as it may be recorded, and the variables that were left out, by container."""
     withheld: dict[str, tuple[str, ...]] = {}
-    update = {}
+    update: dict[str, tuple[Resource, ...]] = {"images": tuple(map(_without_arguments, stack.images))}
     for field in ("containers", "services"):
         items: tuple[Resource, ...] = getattr(stack, field, ())
         for item in items:
@@ -156,6 +156,14 @@ def environment_of(resource: Resource) -> Mapping[str, str]:
     """The environment variables of a container or service."""
     found: Mapping[str, str] = getattr(resource, "environment", {})
     return found
+
+
+def _without_arguments(image: Image) -> Image:
+    """Nobody builds from a record: its image is kept, or pulled."""
+    if image.build is None or not any(map(may_be_secret, image.build.args)):
+        return image
+    kept = {name: value for name, value in image.build.args.items() if not may_be_secret(name)}
+    return image.model_copy(update={"build": image.build.model_copy(update={"args": kept})})
 
 
 def _stripped(resource: Resource) -> Resource:

@@ -96,7 +96,7 @@ def test_what_was_changed_in_the_kernel_is_named_and_put_back_in_place(up):
     assert cgroups.read(group, "pids", "pids.max", "pids.max").strip() == "50"
     table = up.environment["BAYPLAN_NFT_TABLE"]
     subprocess.run(["nft", "flush", "table", "inet", table], check=True)
-    assert "taken away from outside" in drifted(up)[0][NET][0]
+    assert "changed from outside" in drifted(up)[0][NET][0]
     mended(up)
     assert web(up)["pid"] == pid
 

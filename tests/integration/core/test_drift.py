@@ -165,6 +165,11 @@ def nft_set(core, verb, name, element, family="inet"):
     run("nft", verb, "element", family, core.settings.nft_table, name, f"{{ {element} }}")
 
 
+def listing(core, chain):
+    argv = ["nft", "-j", "list", "chain", "inet", core.settings.nft_table, chain]
+    return json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["nftables"]
+
+
 def tables(core):
     """Our two tables, as nft lists them."""
     listing = ["nft", "--handle", "--stateless", "list", "table"]
@@ -188,7 +193,10 @@ def test_what_was_added_or_turned_from_outside_is_put_right_without_a_restart(co
     nft_set(core, "add", "ports_any", f"tcp . {port} : {address} . 7000")
     nft_set(core, "add", "outgoing", back)
     nft_set(core, "add", "addresses", f"{link} . {other}", family="bridge")
-    run("nft", "insert", "rule", "inet", core.settings.nft_table, "forward", "accept")
+    last = [item["rule"] for item in listing(core, "forward") if "rule" in item][-1]["handle"]
+    chain = ("rule", "inet", core.settings.nft_table, "forward")
+    run("nft", "delete", *chain, "handle", str(last))
+    run("nft", "insert", *chain, "accept")  # as many as before
     run("sysctl", "-qw", f"net.ipv4.conf.{bridge(core, 'shop_front')}.route_localnet=0")
     run("ip", "link", "set", veth(core, "shop-api-1", "shop_back"), "down")
     found = apply_as_foretold(core)

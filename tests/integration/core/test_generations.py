@@ -31,6 +31,16 @@ configs: {plain: {content: "of a config"}}
 """
 
 
+BUILT = """\
+  built:
+    image: past-built
+    build: {dockerfile_inline: "FROM lab/busybox\\nARG API_TOKEN\\n", args: {API_TOKEN: planted-token, LEVEL: shown}}
+    command: [sleep, "600"]
+    stop_grace_period: 0s
+networks: {net: {}}
+"""
+
+
 @pytest.fixture
 def past(project, tmp_path):
     project.file.write_text(STACK)
@@ -101,10 +111,17 @@ def test_a_rollback_keeps_the_secrets_of_now(past, tmp_path):
 
 
 def test_no_secret_is_in_a_generation(past, tmp_path):
+    past.file.write_text(STACK.replace("networks: {net: {}}\n", BUILT))
     past("apply", GREETING="bonjour")
     record = b"".join(path.read_bytes() for path in past.state.glob("record.db*"))
     assert b"bonjour" in record
+    assert b"shown" in record
     assert b"planted" not in record
+    assert past("plan", GREETING="bonjour").startswith("Nothing to do")
+    # What was built then is kept: nothing is built anew to go back and forth.
+    past("rollback", "1")
+    assert "+ build" not in past("rollback", "2")
+    assert "past-built-1" in past("ps")
     assert "planted" not in past("diff", "1", "2") + past("history") + past("rollback", "--dry-run")
 
 

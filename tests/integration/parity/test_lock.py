@@ -55,6 +55,21 @@ def test_a_lock_holds_images_and_bases_while_tags_move(shop):
     assert "Nothing to do" in shop("plan", "--locked")
 
 
+def test_a_lock_in_the_context_of_a_build_holds_itself(shop):
+    (shop.directory / "Dockerfile").write_text(f"FROM {shop.registry}/base:1\nCOPY . /all\n")
+    shop.write()
+    shop.file.write_text(shop.file.read_text().replace("build: ./app", "build: ."))
+    shop("lock")
+    shop("apply", "--locked")
+    shop("lock")  # takes in what came out
+    text = shop.lock.read_text()
+    assert locked(shop)["builds"]["docker.io/library/shop-app:latest"]["digests"]
+    assert "as it is" in shop("lock", "--check")
+    assert "unchanged" in shop("lock")
+    assert shop.lock.read_text() == text
+    assert shop("plan", "--locked").startswith("Nothing to do")
+
+
 def test_locked_refuses_what_the_lock_has_not_before_anything_is_changed(shop):
     assert "there is no lock beside the declaration" in shop("apply", "--locked", code=2)
     shop("lock")

@@ -33,6 +33,13 @@ def test_no_profiles_are_as_no_key(tmp_path: Path) -> None:
     assert read(tmp_path, "profiles: []").image == "x"
 
 
+@pytest.mark.parametrize(
+    "given", ["restart: 'on-failure:0'", "deploy: {restart_policy: {condition: on-failure, max_attempts: 0}}"]
+)
+def test_no_retries_are_without_end(tmp_path: Path, given: str) -> None:
+    assert read(tmp_path, given).restart == read(tmp_path, "restart: on-failure").restart
+
+
 def test_limits(tmp_path: Path) -> None:
     made = read(
         tmp_path,

@@ -202,6 +202,8 @@ def test_network_recreation_takes_its_containers_along(journal):
     actions = {step.resource.name: step.action for step in plan.steps}
     users = dict.fromkeys(("demo-store-1", "demo-web-1"), Action.UPDATE)
     assert actions == {"demo_back": Action.RECREATE, **users}
+    (step,) = [step for step in plan.steps if step.resource.kind is Kind.NETWORK]
+    assert step.risks == ("downtime: demo-store-1, demo-web-1 are without it for a moment",)
     assert runtime.matches(moved)
     assert not make_plan(moved, runtime).changed
 

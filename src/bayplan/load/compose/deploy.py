@@ -43,7 +43,7 @@ def restart(service: Node) -> RestartPolicy:
         known = {"none": "no", "on-failure": "on-failure", "any": "always"}
         if condition and name not in known:
             raise wrong(condition, f"unknown condition {name!r}", hint="none, on-failure or any")
-        values = {"condition": known[name], "max_retries": as_integer(attempts) if attempts else None}
+        values = {"condition": known[name], "max_retries": (attempts and as_integer(attempts)) or None}
         return make(RestartPolicy, policy, values)
     node = service.get("restart")
     if node is None:
@@ -53,9 +53,9 @@ def restart(service: Node) -> RestartPolicy:
     name, colon, count = node.value.partition(":")
     if name not in ("no", "always", "on-failure", "unless-stopped") or (colon and name != "on-failure"):
         raise wrong(node, f"unknown policy {node.value!r}", hint='"no", always, on-failure[:N] or unless-stopped')
-    return make(
-        RestartPolicy, node, {"condition": name, "max_retries": as_integer(node.with_value(count)) if colon else None}
-    )
+    # No times is without end, as with Docker.
+    retries = as_integer(node.with_value(count)) if colon else None
+    return make(RestartPolicy, node, {"condition": name, "max_retries": retries or None})
 
 
 def _count(node: Node) -> int:

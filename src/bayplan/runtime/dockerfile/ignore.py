@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+_OURS = "**/bayplan.lock"
+"""A lock beside a Dockerfile would change with each build that it records; ``!bayplan.lock`` has it in all the same."""
 _ANY_DEPTH = re.compile(r"(?:\*\*/)*\*\*/?")
 
 
@@ -13,7 +15,7 @@ class Ignore:
     def __init__(self, text: str = "") -> None:
         """Read the file's text. Raises ValueError naming a malformed pattern."""
         self._rules: list[tuple[bool, re.Pattern[str]]] = []
-        for line in text.removeprefix("\ufeff").splitlines():
+        for line in (_OURS, *text.removeprefix("\ufeff").splitlines()):
             if line.startswith("#") or not line.strip():
                 continue
             pattern = line.strip()

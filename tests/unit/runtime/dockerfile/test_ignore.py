@@ -39,3 +39,10 @@ def test_no_pattern_takes_for_ever():
     """Where every star is tried at each place, these take longer than anybody lives."""
     assert not Ignore("*a" * 30 + "b")("a" * 200)
     assert not Ignore("**/" * 30 + "b")("a/" * 100 + "a")
+
+
+def test_a_lock_is_no_part_of_what_it_locks():
+    assert Ignore()("bayplan.lock")
+    assert Ignore("*.txt")("below/bayplan.lock")
+    assert not Ignore("!**/bayplan.lock")("bayplan.lock")
+    assert not Ignore()("yarn.lock")

@@ -30,7 +30,7 @@ from bayplan.runtime.native.networks.held import (
     spell,
     spell_key,
 )
-from bayplan.runtime.native.networks.rules import BASE, CHAINS, RULES
+from bayplan.runtime.native.networks.rules import BASE, CHAINS, MARK, RULES, marked
 from bayplan.system import nftables
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Firewall:
 
     def ensure(self) -> None:
         """Make table, sets, maps and rules in one transaction; elements that are there stay."""
-        nftables.run(BASE.format(t=self.table))
+        nftables.run(marked(BASE.format(t=self.table)))
 
     def add_network(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> None:
         """Let a bridge's containers talk to each other, ask their gateway for names, and out unless it is internal."""
@@ -123,7 +123,7 @@ class Firewall:
 
     def holds(self) -> Held:
         """What of it the kernel has now."""
-        rules, sets, members = 0, dict[str, set[str]](), dict[str, frozenset[str]]()
+        own, others, sets, members = 0, 0, dict[str, set[str]](), dict[str, frozenset[str]]()
         leads: dict[str, dict[str, str]] = {}
         for item in nftables.listing(f"table inet {self.table}"):
             if "chain" in item and item["chain"]["name"].startswith(CHAIN):
@@ -131,7 +131,9 @@ class Firewall:
             if "rule" in item and item["rule"]["chain"].startswith(CHAIN):
                 members[item["rule"]["chain"]] = members_of(item["rule"])
                 continue
-            rules += "rule" in item and item["rule"]["chain"] in CHAINS
+            if "rule" in item and item["rule"]["chain"] in CHAINS:
+                own += (is_ours := item["rule"].get("comment") == MARK)
+                others += not is_ours
             if "set" in item:
                 sets[item["set"]["name"]] = {spell(element) for element in item["set"].get("elem", ())}
             if "map" in item:
@@ -139,7 +141,7 @@ class Firewall:
                 sets[name] = {spell_key(key) for key, _ in ports}
                 if name.startswith("ports_"):
                     leads[name] = {spell_key(key): spell(place) for key, place in ports}
-        return Held(rules == RULES, sets, members, leads, more=rules > RULES)
+        return Held(own == RULES and not others, sets, members, leads, more=others > 0)
 
     def elements(self, name: str) -> set[str]:
         """What a set holds, spelled as nft does."""

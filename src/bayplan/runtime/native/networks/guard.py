@@ -18,6 +18,7 @@ from typing import TypeVar
 from bayplan.errors import RuntimeFailureError
 from bayplan.runtime.native.networks import members
 from bayplan.runtime.native.networks.held import spell
+from bayplan.runtime.native.networks.rules import MARK, marked
 from bayplan.system import nftables
 from bayplan.values import frozen
 
@@ -117,7 +118,7 @@ class Guard:
 
         A kernel without nftables for bridges is left without; ``refusal`` then says so.
         """
-        text = _BASE.format(t=f"bridge {self.table}")
+        text = marked(_BASE.format(t=f"bridge {self.table}"))
         try:
             nftables.run("\n".join([text, *self._commands("add", _elements(known))]))
         except RuntimeFailureError:
@@ -144,12 +145,15 @@ class Guard:
 
     def holds(self) -> Guarded:
         """What of it the kernel has now."""
-        rules, sets = 0, dict[str, set[str]]()
+        own, others, sets = 0, 0, dict[str, set[str]]()
         for item in nftables.listing(f"table bridge {self.table}"):
-            rules += "rule" in item
+            if "rule" in item:
+                own += (is_ours := item["rule"].get("comment") == MARK)
+                others += not is_ours
             if "set" in item:
                 sets[item["set"]["name"]] = {spell(element) for element in item["set"].get("elem", ())}
-        return Guarded(rules == _RULES or (not rules and not self._is_possible()), sets)
+        whole = own == _RULES and not others
+        return Guarded(whole or (not own and not others and not self._is_possible()), sets)
 
     def remove(self) -> None:
         """Remove the whole table; absent is no error."""

@@ -72,6 +72,15 @@ add rule inet {t} forward iifname @outgoing accept
 add rule inet {t} forward iifname @bridges drop
 add rule inet {t} forward oifname @bridges drop
 """
+MARK = "bayplan"
+"""Comment of our rules: as many others in their place are told from them."""
 RULES = BASE.count("\nadd rule ")
+
+
+def marked(text: str) -> str:
+    """The text with the mark on each of its rules."""
+    return re.sub(r"^(add rule .*)$", rf'\1 comment "{MARK}"', text, flags=re.MULTILINE)
+
+
 CHAINS = frozenset(re.findall(r"^flush chain inet {t} (\w+)$", BASE, re.MULTILINE))
 """Those that hold just our rules."""
