@@ -40,6 +40,7 @@ RAW = {
     "restart": "C(no), C(always), C(on-failure), C(unless-stopped), or a dictionary with C(condition), C(max_retries).",
     "ulimits": "A dictionary, or a list of C(NAME:SOFT[:HARD]).",
 }
+NOTES = {"network_mode": "The name of a network is that one, before other O(networks)."}
 RENAMED = {"restart": "restart_policy"}
 RAW_PARTS = {"test": "A string is C(CMD-SHELL)."}
 # What only means something within a stack.
@@ -210,6 +211,8 @@ def fields(model: type[Model]) -> dict[str, dict[str, object]]:
             text.append(RAW[name])
         else:
             entry = option(info.annotation)
+        if resource and name in NOTES:
+            text.append(NOTES[name])
         if info.is_required() and not (resource and name != "name"):
             entry["required"] = True
         called = RENAMED.get(name, name) if model is RESOURCE_MODELS[Kind.CONTAINER] else name

@@ -127,11 +127,11 @@ class CallbackModule(CallbackBase):
 def lines(outcome: Mapping[str, Any], *, unchanged: bool) -> Iterator[str]:
     """A plan of a result: how many steps, then each, with what differs and what came of it."""
     plan, result = outcome["plan"], outcome.get("result") or {}
-    steps = plan.get("steps") or ()
-    if not steps and not unchanged:
+    steps, acts = plan.get("steps") or (), outcome.get("acts") or ()
+    if not steps and not acts and not unchanged:
         return
     about = plan.get("project") or "resources"
-    yield f"{about}: {len(steps)} to change, {len(plan.get('unchanged') or ())} as declared"
+    yield f"{about}: {len(steps) + len(acts)} to change, {len(plan.get('unchanged') or ())} as declared"
     for step in steps:
         name = f"{step['resource']['kind']} {step['resource']['name']}"
         came = next((word for word in ("failed", "skipped") if name in (result.get(word) or ())), "")
@@ -142,3 +142,5 @@ def lines(outcome: Mapping[str, Any], *, unchanged: bool) -> Iterator[str]:
             yield f"      {field['path']}: {field['before']!r} -> {field['after']!r}"
         for risk in step.get("risks") or ():
             yield f"      ! {risk}"
+    for act in acts:
+        yield f"  ~ {act['act']} {act['name']}"

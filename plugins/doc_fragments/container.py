@@ -116,6 +116,7 @@ options:
   network_mode:
     description:
     - none, host or container:NAME instead of networks.
+    - The name of a network is that one, before other O(networks).
     type: str
   extra_hosts:
     description:

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from bayplan.models import Duration
+
 DETACHED = 100
 SHELL = """
 services:
@@ -81,6 +83,16 @@ def test_a_command_has_the_callers_terminal(real_host):
     script = "sleep 0.5; stty size; read word; echo said $word; exit 9"
     code, said = typed(real_host, "exec", "app", "sh", "-c", script, keys=[(b"33 101", b"hello\n")])
     assert (code, b"said hello" in said) == (9, True)
+
+
+def test_a_command_that_is_captured_has_a_terminal_all_the_same(real_host):
+    real_host.apply("services: {app: {image: IMAGE, init: true, command: [sleep, '600']}}")
+    script = "read word; test -t 0 -a -t 1 && echo got $word; exit 4"
+    name = real_host.name("app")
+    done = real_host.runtime.exec(name, ["sh", "-c", script], tty=True, stdin=b"hello\n")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (4, b"got hello")
+    done = real_host.runtime.exec(name, ["sleep", "61"], tty=True, timeout=Duration(seconds=0.5))
+    assert done.exit_code == 124
 
 
 @pytest.mark.parametrize(("stdin", "expected"), [("through\n", "through\n"), ("", "")])

@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import posixpath
-import re
 import tarfile
 import tempfile
 from pathlib import Path
@@ -15,15 +14,13 @@ from typing import IO, Any, BinaryIO, cast
 from bayplan.bridge import trees
 from bayplan.bridge.answers import differing
 from bayplan.bridge.inside import the_container
+from bayplan.bridge.masking import masked
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError, NotFoundError
-from bayplan.models.secret import may_be_secret
 from bayplan.models.types import absolute
-from bayplan.reconcile.diff import MASK
 from bayplan.runtime.protocol import Runtime
 
 _SHOWN_BYTES = 100_000
-_SETTING = re.compile(r"^(\s*[\"']?([\w.-]+)[\"']?\s*[:=]\s*)(?=\S).*$", re.MULTILINE)
 _ONE_OF = ("content", "path", "dest")
 
 
@@ -146,14 +143,9 @@ def _text(archive: IO[bytes], found: dict[str, trees.Entry], base: str) -> str:
         file = tar.extractfile(next(iter(tar)))
         data = file.read(_SHOWN_BYTES + 1) if file else b""
     plain = len(data) <= _SHOWN_BYTES and b"\0" not in data
-    text = _masked(data.decode(errors="replace")) if plain else f"# {alone.content}\n"
+    text = masked(data.decode(errors="replace")) if plain else f"# {alone.content}\n"
     return f"# {_row(base, alone)}\n{text}"
 
 
 def _row(name: str, entry: trees.Entry) -> str:
     return f"{name} {entry.kind} {entry.mode:04o} {entry.owner[0]}:{entry.owner[1]}"
-
-
-def _masked(text: str) -> str:
-    """Without the values of lines whose names sound secret."""
-    return _SETTING.sub(lambda found: found[1] + MASK if may_be_secret(found[2]) else found[0], text)

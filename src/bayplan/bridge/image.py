@@ -9,7 +9,7 @@ from typing import Any
 from bayplan import app
 from bayplan.bridge import telling
 from bayplan.bridge.answers import differing, done, failure, shown
-from bayplan.bridge.image_acts import Act, acts, do, repositories_of
+from bayplan.bridge.image_acts import Act, acts, do, repositories_of, there
 from bayplan.bridge.request import read_resources
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import BayplanError, DeclarationError, NotFoundError
@@ -55,19 +55,20 @@ def image(asked: Asked) -> dict[str, Any]:
     by_file = sources in (["load_path"], ["import_path"])
     stack = Stack(name="") if by_file else read_resources([{**own, "kind": "image"}])
     with asked.opened() as (runtime, settings):
+        pushed = there(asked, runtime, name)
 
         def make() -> Plan:
             return app.plan(stack, runtime, settings=settings)
 
         if asked.check:
             plan = make()
-            return _answered(asked, runtime, plan, {}, list(acts(asked, runtime, name, fresh=plan.changed)))
+            return _answered(asked, runtime, plan, {}, list(acts(asked, runtime, name, pushed, fresh=plan.changed)))
         plan, outcome = app.converge(make, runtime, settings, report=telling.report())
         told = done(outcome)
         acted: list[Act] = []
         try:
             if not told.get("failed"):
-                for act in acts(asked, runtime, name, fresh=plan.changed):
+                for act in acts(asked, runtime, name, pushed, fresh=plan.changed):
                     do(asked, runtime, name, act)
                     acted.append(act)
         except BayplanError as error:

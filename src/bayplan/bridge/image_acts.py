@@ -27,8 +27,22 @@ class Act:
     after: str
 
 
-def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[Act]:
-    """What is lacking, in order. ``fresh``: the image itself is made by this task; a check cannot know which it is."""
+def there(asked: Asked, runtime: Runtime, name: str) -> dict[str, str]:
+    """Names that shall be pushed to the digests that their registries have; asked before anything is changed.
+
+    Raises UnavailableError for a registry that is away.
+    """
+    if not asked.options.get("push"):
+        return {}
+    names = repositories_of(asked.options, name) or (name, *map(str, asked.options.get("tags") or ()))
+    return {other: pushed_digest(runtime, other) for other in names}
+
+
+def acts(asked: Asked, runtime: Runtime, name: str, pushed: Mapping[str, str], *, fresh: bool) -> Iterator[Act]:
+    """What is lacking, in order; ``pushed`` is what ``there`` found.
+
+    ``fresh``: the image itself is made by this task; a check cannot know which it is.
+    """
     options, force = asked.options, bool(asked.options.get("force"))
     here = None if fresh and asked.check else id_of(runtime, name)
     if (path := options.get("load_path")) is not None:
@@ -42,8 +56,7 @@ def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[
             yield Act("import", name, ",".join(layers), wanted)
             fresh, here = True, None if asked.check else id_of(runtime, name)
     called = _NEW if fresh else here or ""
-    repositories = repositories_of(options, name)
-    for other in (*(options.get("tags") or ()), *repositories):
+    for other in (*(options.get("tags") or ()), *repositories_of(options, name)):
         before = id_of(runtime, str(other))
         if here is None or before != here:
             yield Act("tag", str(other), before or "", called)
@@ -51,11 +64,10 @@ def acts(asked: Asked, runtime: Runtime, name: str, *, fresh: bool) -> Iterator[
         held = archives.images(Path(path)) if Path(path).exists() else {}
         if force or here is None or here not in held.values():
             yield Act("save", str(path), ",".join(sorted(set(held.values()))), called)
-    for other in (repositories or (name, *(options.get("tags") or ()))) if options.get("push") else ():
-        there = pushed_digest(runtime, str(other))
+    for other, registered in pushed.items():
         digest = "" if here is None else digest_of(runtime, name)
-        if force or not digest or there != digest:
-            yield Act("push", str(other), there, called)
+        if force or not digest or registered != digest:
+            yield Act("push", other, registered, called)
 
 
 def repositories_of(options: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from bayplan.load.moments import moment
 from bayplan.models import Duration, Kind
 from bayplan.runtime.protocol import Observed, Runtime, Scope, State
 
+_TIMED_OUT = 124
+
 
 def container_exec(asked: Asked) -> dict[str, Any]:
     """Exit code and output of a command. A check only looks whether it could be run: nobody knows what it would do."""
@@ -34,7 +36,7 @@ def container_exec(asked: Asked) -> dict[str, Any]:
             user=options.get("user"),
             environment={key: str(value) for key, value in (options.get("env") or {}).items()},
             working_dir=options.get("chdir"),
-            tty=bool(options.get("tty")),
+            tty=bool(options.get("tty")) and not options.get("detach"),
             stdin=(stdin or "").encode(),
             detach=bool(options.get("detach")),
             privileged=bool(options.get("privileged")),
@@ -44,7 +46,10 @@ def container_exec(asked: Asked) -> dict[str, Any]:
         return {"changed": True}
     stdout, stderr = (_text(part, strip=options.get("strip_empty_ends", True)) for part in (done.stdout, done.stderr))
     code = done.exit_code
-    said = {"msg": f"the command ended with exit code {code}"} if code else {}  # Ansible fails the task for such a code
+    told = f"the command ended with exit code {code}"
+    if timeout is not None and code == _TIMED_OUT:
+        told = f"the command had not ended after {timeout}, and was killed"
+    said = {"msg": told} if code else {}  # Ansible fails the task for such a code
     return {"changed": True, "rc": code, "stdout": stdout, "stderr": stderr, **said}
 
 

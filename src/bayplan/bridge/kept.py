@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayplan import app, engines
 from bayplan.app import kept
+from bayplan.bridge import masking
 from bayplan.bridge.answers import differing, done, shown
 from bayplan.bridge.rooms import Asked
 from bayplan.errors import DeclarationError
@@ -48,7 +49,7 @@ def _kept(asked: Asked, kind: Kind) -> dict[str, Any]:
             path.unlink()
         else:
             kept.write(kind, name, content, settings)
-    texts = (_text(kind, before, None), _text(kind, content, before))
+    texts = masking.both(_text(kind, before, None), _text(kind, content, before))
     return differing(before != content, *texts, name=name, path=str(path), exists=content is not None)
 
 

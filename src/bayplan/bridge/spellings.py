@@ -167,7 +167,8 @@ def _restart(values: dict[str, Any]) -> None:
     retries = values.pop("restart_retries", None)
     if isinstance(policy, (bool, str)):
         # YAML 1.1 reads the word `no` as false.
-        policy = {"condition": "no" if policy is False else policy}
+        condition, _, most = str("no" if policy is False else policy).partition(":")
+        policy = {"condition": condition, **({"max_retries": most} if most else {})}
     if retries:
         policy = {**(policy or {}), "max_retries": retries}
     if policy is not None:
@@ -194,15 +195,27 @@ def _limits(values: dict[str, Any]) -> None:
 
 
 def _networks(values: dict[str, Any]) -> None:
-    if values.get("network_mode") in _DOCKERS:
-        del values["network_mode"]
+    mode = str(values.get("network_mode") or "")
+    if mode in ("", *_DOCKERS):
+        values.pop("network_mode", None)
+        mode = ""
     if "networks" in values:
         values["networks"] = [_endpoint(item) for item in values["networks"]]
+    if mode not in ("", "none", "host") and not mode.startswith("container:"):
+        values["networks"] = _first(str(values.pop("network_mode")), values.get("networks"))
     mac = values.pop("mac_address", None)
     if mac is not None:
         if len(values.get("networks", ())) != 1:
             raise DeclarationError("mac_address needs to know of which network", hint="give it in networks")
         values["networks"][0].setdefault("mac_address", str(mac).lower())
+
+
+def _first(name: str, networks: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Docker's other way to name a network, the first one of several. Raises DeclarationError for none of them."""
+    networks = networks or [{"network": name}]
+    if name not in [item.get("network") for item in networks]:
+        raise DeclarationError(f"network_mode: {name} is none of networks", hint="name it in networks")
+    return sorted(networks, key=lambda item: item.get("network") != name)
 
 
 def _endpoint(item: Any) -> dict[str, Any]:

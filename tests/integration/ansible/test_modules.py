@@ -62,6 +62,16 @@ def test_image(core, host):
     assert "lab/busybox" in missing["msg"]
 
 
+def test_a_registry_that_is_away_keeps_even_the_name_from_being_given(core):
+    away = {"name": "lab/busybox", "repository": ["127.0.0.1:9/box:1"], "push": True}
+    for arguments in (["--check"], []):
+        refused, found = core.play(
+            ("image", away), ("image_info", {"name": ["127.0.0.1:9/box:1"]}), arguments=arguments
+        )
+        assert "127.0.0.1:9" in refused["msg"]
+        assert (refused["failed"], refused["changed"], found["exists"]) == (True, False, False)
+
+
 def test_container_states(core, host):
     options = {**SLEEP, "name": "bpa-web"}
     core.both("container", **options, state="stopped")
@@ -142,6 +152,29 @@ def test_a_failed_step_says_what_was_done_before(core):
     assert failed["result"]["failed"] == ["container bpa-web"]
     assert failed["plan"]["steps"][0]["action"] == "create"
     assert failed["changed"] is False
+
+
+def test_one_that_cannot_be_made_leaves_nothing(core):
+    """Who it is to be is known only from its image."""
+    failed = core.one("container", **SLEEP, name="bpa-web", network_mode="none", user="nosuch")
+    assert "user 'nosuch' is not in the image's /etc/passwd" in failed["msg"]
+    assert failed["changed"] is False
+    assert container(core) is None
+
+
+def test_a_command_on_a_terminal(core):
+    web = {**SLEEP, "name": "bpa-web", "network_mode": "none"}
+    ask = {"container": "bpa-web", "command": "sh -c 'read word; test -t 0 -a -t 1 && echo got $word; exit 4'"}
+    slow = {"container": "bpa-web", "command": "sleep 30", "tty": True, "timeout": 1}
+    _, told, killed, left = core.play(
+        ("container", web),
+        ("container_exec", {**ask, "tty": True, "stdin": "hello"}),
+        ("container_exec", slow),
+        ("container_exec", {**slow, "command": "true", "detach": True}),
+    )
+    assert (told["rc"], told["stdout_lines"][-1]) == (4, "got hello")
+    assert (killed["rc"], killed["msg"]) == (124, "the command had not ended after 1s, and was killed")
+    assert left["changed"]
 
 
 def test_secrets_are_in_no_output_and_no_log(core):
@@ -274,6 +307,8 @@ def test_what_docker_modules_ask_for_and_is_not_done_here(core):
         ("registry_login", {"config_path": "/x"}, "config_path", "REGISTRY_AUTH_FILE"),
         ("stack", {**stack, "build": "never"}, "build: never", "pull_policy"),
         ("stack", {**stack, "state": "absent", "remove_images": "local"}, "remove_images: local", "true removes"),
+        ("stack", {"name": "bpa-no", "compose": [{"services": {}}]}, "name of", "project_name"),
+        ("network", {"name": "bpa-no", "ipv6": True}, "ipv6", "enable_ipv6"),
         ("volume", {"volume_name": "bpa-no"}, "volume_name", "name"),
     )
     for slow in ({}, {"async": 60, "poll": 1}):

@@ -220,11 +220,13 @@ def test_plans_are_shown_as_lines(core):
     secret = secrets.token_hex(8)
     options = {**SLEEP, "name": "bpa-web", "env": {"DB_PASSWORD": secret, "NAME": "one"}}
     edited = {**options, "env": {"DB_PASSWORD": secret + "2", "NAME": "two"}}
-    core.play(("container", options), ("container", edited), ("container", edited))
+    named = ("image", {"name": "lab/busybox", "tags": ["lab/other:1"]})
+    core.play(("container", options), ("container", edited), ("container", edited), named, named)
     said = [line.strip() for line in core.output.splitlines()]
     assert "localhost:   + create container bpa-web: declared, not on the host" in said
     assert "localhost:       environment[NAME]: 'one' -> 'two'" in said
-    assert sum("to change" in line for line in said) == 2
+    assert "localhost:   ~ tag lab/other:1" in said
+    assert sum("to change" in line for line in said) == 3
     assert secret not in core.output
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from bayplan.bridge import foreign, spellings
 from bayplan.bridge.main import respond
+from bayplan.errors import DeclarationError
 from bayplan.models import Container, Kind, ResourceId
 from bayplan.runtime.fake import FakeRuntime
 
@@ -154,6 +155,17 @@ def test_what_is_wrong_is_one_sentence_and_changes_nothing(ask, options, said):
     assert said in refused["msg"]
     assert not refused.get("changed")
     assert ask.runtime.calls == []
+
+
+def test_a_network_may_be_named_as_the_mode():
+    """As the first one: Docker's other way to say where a container is."""
+    assert read(network_mode="back") == read(networks=["back"])
+    both = {"networks": ["front", {"name": "back", "ipv4_address": "10.0.0.9"}]}
+    assert read(network_mode="back", **both) == read(networks=both["networks"][::-1])
+    assert read(network_mode="bridge", networks=["front"]) == read(networks=["front"])
+    assert read(network_mode="host")[0].network_mode == "host"
+    with pytest.raises(DeclarationError, match="network_mode: other is none of networks"):
+        read(network_mode="other", networks=["front"])
 
 
 def test_a_list_of_an_item_may_be_short():

@@ -23,6 +23,8 @@ TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
 NO_KEYS = ",".join(["ctrl-_"] * 8)
 """Keys to detach that nobody types: an engine takes none for its own default."""
 _CODE_S = 5.0
+_END = b"\x04"
+"""What ends the input of a terminal (termios(3), VEOF)."""
 _GOES_ON = b"bayplan: its time has passed; it goes on, as only root on the engine's host can end it\n"
 _NOT_STARTED = re.compile(rb"^(OCI runtime exec failed|Error: |exec failed|runc exec|crun: )[^\n]*", re.MULTILINE)
 
@@ -97,8 +99,9 @@ def _carried(
     None: the keys were typed that leave it running.
     """
     if stdin is not None:
-        connection.send(stdin)
-        connection.end()
+        connection.send(stdin + _END if tty else stdin)
+        if not tty:  # Docker hangs up a terminal whose input is closed
+            connection.end()
     if capture:
         return connection.everything(deadline)
     ended = terminal.join(connection, tty=tty, stdin=stdin is None, keys=keys if tty else b"")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayplan.errors import RuntimeFailureError
+from bayplan.errors import BayplanError, RuntimeFailureError
 from bayplan.models import (
     BindMount,
     Container,
@@ -51,11 +52,18 @@ class Lives:
     """Whether this process holds the host for a change: only then may it start what ended."""
 
     def create(self, container: Container, project: str, digest: str, report: Report) -> None:
-        """Make it; what an interrupted create left of that name is removed first."""
+        """Make it, or leave nothing; what an interrupted create left of that name is removed first."""
         earlier = self.containers.find(container.name)
         if earlier is not None:
             self.delete(earlier)
-        self._make((secrets.token_hex(32), container.name), container, project, digest, report)
+        container_id = secrets.token_hex(32)
+        try:
+            self._make((container_id, container.name), container, project, digest, report)
+        except Exception:
+            if self.containers.find(container.name) is not None:
+                with suppress(BayplanError, OSError):  # what cannot be removed is for the next apply
+                    self.delete(container_id)
+            raise
 
     def create_beside(self, container: Container, project: str, digest: str, report: Report) -> str:
         """Make its successor under a name of its own; see ``Runtime.create_beside``."""

@@ -9,6 +9,8 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +106,9 @@ def run(
         if detach:
             code = _spawn([*argv, "--detach", container_id], subprocess.DEVNULL, subprocess.DEVNULL).wait()
             done = ExecResult(code)
-        elif process["terminal"] and not capture:
+        elif process["terminal"] and capture:
+            done = _typed(argv, container_id, paths, pid_file=pid_file, stdin=stdin or b"", timeout_s=timeout_s)
+        elif process["terminal"]:
             done = ExecResult(_on_terminal(argv, container_id, paths, detach_keys))
         else:
             done = namespaces.in_private_mounts(
@@ -130,7 +134,35 @@ def _window() -> tuple[int, int] | None:
     return terminal.window(1) or terminal.window(0)
 
 
-def _on_terminal(argv: list[str], container_id: str, paths: Paths, keys: bytes) -> int:
+def _typed(
+    argv: list[str], container_id: str, paths: Paths, *, pid_file: Path, stdin: bytes, timeout_s: float | None
+) -> ExecResult:
+    """On a terminal before which nobody sits: what is typed is known, and what it shows is kept."""
+    from bayplan.runtime.protocol import ExecResult
+
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        kill(pid_file, paths.cgroup)
+
+    clock = threading.Timer(timeout_s or 0, end)
+    with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as shown:
+        typed.write(stdin)
+        typed.seek(0)
+        if timeout_s is not None:
+            clock.start()
+        try:
+            code = _on_terminal(argv, container_id, paths, b"", source=typed.fileno(), sink=shown.fileno())
+        finally:
+            clock.cancel()
+        shown.seek(0)
+        return ExecResult(TIMED_OUT if over.is_set() else code, shown.read(), b"")
+
+
+def _on_terminal(
+    argv: list[str], container_id: str, paths: Paths, keys: bytes, *, source: int = 0, sink: int = 1
+) -> int:
     """Its exit code; 0 when it was left running."""
     from bayplan.runtime.native.containers import terminal
 
@@ -144,7 +176,7 @@ def _on_terminal(argv: list[str], container_id: str, paths: Paths, keys: bytes) 
         console.close()
     if master is not None:
         try:
-            if not terminal.relay(master, child, keys):
+            if not terminal.relay(master, child, keys, source, sink):
                 _keep(master)
                 return 0
         finally:
