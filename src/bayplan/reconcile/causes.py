@@ -76,8 +76,8 @@ def drift(made: Generation, plan: Plan, runtime: Runtime, journal: Journal) -> D
 def _told(made: Generation, runtime: Runtime, journal: Journal) -> Mapping[str, Sequence[_Told]]:
     """What happened to each resource since the generation was made, oldest first."""
     found: dict[str, list[_Told]] = {}
-    for at, resource, verb in journal.verbs(made.project, made.made_at):
-        found.setdefault(resource, []).append(_Told(at, verb=verb))
+    for at, resource, verb, failed in journal.verbs(made.project, made.made_at):
+        found.setdefault(resource, []).append(_Told(at, verb=verb, detail="which failed" if failed else ""))
     for when, project, name, action, detail in runtime.happened():
         if project == made.project and when >= made.made_at:
             key = str(ResourceId(kind=Kind.CONTAINER, name=name))
@@ -108,8 +108,8 @@ def _of_life(status: Status, told: Sequence[_Told], engine: str) -> Iterator[str
         yield f"it was paused {_by(told, ('pause',), ('pause',), engine)}"
     elif status.state is State.CREATED:
         begun = _last(told, ("start", "restart"), ())
-        failed = begun and f"its start by `bayplan {begun.verb}`{_at(begun.time)} failed"
-        yield failed or "it was made and has never been started"
+        how = _by(told, ("start", "restart"), (), engine)
+        yield f"it was started {how}" if begun else "it was made and has never been started"
     elif status.state is State.EXITED:
         yield _end(status, told, engine)
 
@@ -147,9 +147,9 @@ def _by(told: Sequence[_Told], verbs: Collection[str], actions: Collection[str],
     found = _last(told, verbs, actions)
     if found is None:
         return _OUTSIDE
-    if found.verb:
-        return f"by `bayplan {_COMMANDS.get(found.verb, found.verb)}`{_at(found.time)}"
     detail = f", {found.detail}" if found.detail else ""
+    if found.verb:
+        return f"by `bayplan {_COMMANDS.get(found.verb, found.verb)}`{_at(found.time)}{detail}"
     if engine == "native":
         return f"{_OUTSIDE}{_at(found.time)}{detail}"
     return f"through {engine.capitalize()} (as `{engine} {_ENGINE_WORDS.get(found.action, found.action)}` does)" + (

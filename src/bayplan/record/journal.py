@@ -138,15 +138,18 @@ class Journal:
             ).fetchall()
         return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
 
-    def verbs(self, project: str, since: datetime) -> list[tuple[datetime, str, str]]:
-        """What people did to resources by verbs of their own, no apply among it: time, resource, verb; oldest first."""
+    def verbs(self, project: str, since: datetime) -> list[tuple[datetime, str, str, bool]]:
+        """What people did to resources by verbs of their own, no apply among it, oldest first.
+
+        Time, resource, verb, and whether it failed: what it had done by then stays.
+        """
         rows = self.rows(
-            "SELECT s.at, s.resource, s.action FROM steps s JOIN runs r ON r.id = s.run"
-            " WHERE r.project = ? AND s.phase = 'done' AND r.began >= ?"
+            "SELECT s.at, s.resource, s.action, s.phase FROM steps s JOIN runs r ON r.id = s.run"
+            " WHERE r.project = ? AND s.phase IN ('done', 'failed') AND r.began >= ?"
             " AND NOT EXISTS (SELECT 1 FROM steps p WHERE p.run = r.id AND p.phase = 'planned') ORDER BY s.at",
             (project, since.isoformat()),
         )
-        return [(datetime.fromisoformat(row[0]), str(row[1]), str(row[2])) for row in rows]
+        return [(datetime.fromisoformat(row[0]), str(row[1]), str(row[2]), row[3] == "failed") for row in rows]
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         """What a query gives. Raises as ``__init__``."""

@@ -118,3 +118,14 @@ def test_an_image_whose_name_moved_is_told_and_a_limit_changed_by_the_verb_too(u
     causes, _ = drifted(up)
     assert causes["image lab/busybox"] == ["its name stands for another image: it was tagged, pulled or built since"]
     assert causes[WEB][0].startswith("resources was changed by `bayplan update` at 2")
+
+
+def test_a_start_that_failed_is_told_with_who_asked_for_it(up, tmp_path):
+    (held,) = grants.place(up.settings).glob("*/0")
+    held.unlink()
+    (tmp_path / "note").write_text("another")
+    up("restart", "web", ok=False)
+    said = drifted(up)[0][WEB][0]
+    assert said.startswith("it was stopped by `bayplan restart` at ")
+    assert said.endswith("UTC, which failed")
+    mended(up)
