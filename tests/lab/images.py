@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/sha
 # What the public image has, too: a page on port 80, and logs that go to the container's.
 NGINX_SITE = "server { listen 80; location / { root /usr/share/nginx/html; index index.html; } }\n"
 
+UBUNTU_KEYS = "usr/share/keyrings/ubuntu-archive-keyring.gpg"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -26,10 +29,13 @@ class Recipe:
     packages: tuple[str, ...] = ()
     command: tuple[str, ...] = ("sh",)
     hooks: tuple[str, ...] = ()
+    suite: str = ""
+    """Of Ubuntu; of the machine's own release when empty, which is no part of the key, as it never was."""
 
     def key(self):
         """Changes when the recipe changes, or the way in which all are made."""
-        return hashlib.sha256(json.dumps([MADE, asdict(self)]).encode()).hexdigest()[:12]
+        told = {name: value for name, value in asdict(self).items() if name != "suite" or value}
+        return hashlib.sha256(json.dumps([MADE, told]).encode()).hexdigest()[:12]
 
 
 RECIPES = (
@@ -60,7 +66,7 @@ def build(recipe, lab):
     """The image's layer as a tar file below ``lab``."""
     target = lab / f"{recipe.key()}.tar"
     if recipe.packages:
-        _debian(recipe, target)
+        _packages(recipe, target, lab)
     else:
         _busybox(target)
     return target
@@ -85,7 +91,7 @@ def _busybox(target):
             tar.addfile(entry, io.BytesIO(text))
 
 
-def _debian(recipe, target):
+def _packages(recipe, target, lab):
     argv = [
         "mmdebstrap",
         "--quiet",
@@ -96,7 +102,10 @@ def _debian(recipe, target):
     argv += [f"--aptopt={line}" for line in apt_options()]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in SLIM]
     argv += [f"--customize-hook={hook}" for hook in recipe.hooks]
-    argv += [codename(), str(target), *sources()]
+    if recipe.suite:
+        argv += [*ubuntu_options(lab), recipe.suite, str(target)]
+    else:
+        argv += [codename(), str(target), *sources()]
     subprocess.run(argv, check=True)
 
 
@@ -118,3 +127,24 @@ def apt_options():
     dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=True).stdout
     wanted = ("Acquire::Check-Valid-Until ", "Acquire::http", "Acquire::https", "Acquire::Retries ")
     return [line.rstrip() for line in dump.splitlines() if line.startswith(wanted) and not line.endswith('"";')]
+
+
+def ubuntu_options(lab):
+    """What mmdebstrap is told for a suite of Ubuntu; it knows the mirror, and the machine need not be Ubuntu."""
+    return [f"--keyring={_ubuntu_keys(lab)}", "--components=main,universe"]
+
+
+def _ubuntu_keys(lab):
+    """Who signs Ubuntu's packages: the machine's file, else that of Debian's package, which stays below ``lab``."""
+    own, kept = Path("/", UBUNTU_KEYS), lab / "ubuntu-keys"
+    if own.exists():
+        return own
+    if not kept.exists():
+        made = lab / "ubuntu-keys.new"
+        shutil.rmtree(made, ignore_errors=True)
+        # Debian 12 has no such package.
+        argv = ["mmdebstrap", "--quiet", "--variant=extract", "--include=ubuntu-archive-keyring"]
+        argv += [f"--aptopt={line}" for line in apt_options()]
+        subprocess.run([*argv, "trixie", str(made)], check=True)
+        made.rename(kept)
+    return kept / UBUNTU_KEYS

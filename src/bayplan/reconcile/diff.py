@@ -89,7 +89,7 @@ def _entries(
             path=f"{name}[{key}]",
             before=MASK if hide and old is not None else old,
             after=MASK if hide and new is not None else new,
-            why=why,
+            why=REMOVED if new is None and why == EDITED else why,
             how=change,
         )
 

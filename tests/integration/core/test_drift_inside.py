@@ -24,6 +24,7 @@ services:
     image: lab/busybox
     command: [sleep, "600"]
     stop_grace_period: 0s
+    hostname: held
     mem_limit: 64m
     memswap_limit: 96m
     mem_reservation: 32m
@@ -125,6 +126,10 @@ def change_sysctl(_, pid):
     in_net(pid, "sh", "-c", "echo 10 > /proc/sys/net/ipv4/ip_default_ttl")
 
 
+def change_hostname(_, pid):
+    run("nsenter", "-t", str(pid), "-u", "hostname", "other")
+
+
 def take_address(_, pid):
     in_net(pid, "ip", "address", "flush", "dev", "eth1")
 
@@ -156,6 +161,7 @@ IN_PLACE = {
     reserve_memory: "its reserved memory is 16MiB, not 32MiB",
     write_pids: "it may have any number of processes",
     change_sysctl: "net.ipv4.ip_default_ttl is 10, not 70",
+    change_hostname: "kernel.hostname is other, not held",
     take_address: "lost its address",
     take_route: "lost its way out",
     link_down_inside: "its link to network held_front is down",
@@ -217,6 +223,21 @@ def test_what_a_container_lost_comes_back_without_a_restart(core):
     for harm in IN_PLACE:
         harm(core, before["held-app-1"])
     heal(core, IN_PLACE.values(), "heal")
+    assert core.pids() == before
+
+
+def test_routes_that_came_with_an_address_come_back_though_it_stayed(core):
+    before = core.pids()
+    pid = before["held-app-1"]
+    routes = ["ip", "-4", "route", "show"]
+    held = subprocess.check_output(["nsenter", "-t", str(pid), "-n", *routes], text=True)
+    subnets = {line.split()[2]: line.split()[0] for line in held.splitlines() if "scope link" in line}
+    for subnet in subnets.values():
+        in_net(pid, "ip", "route", "del", subnet)
+    lost = f"it lost its route to {subnets['eth0']} on network held_front"
+    heal(core, [lost, "its link to network held_back is down, or has lost its route"], "heal")
+    now = subprocess.check_output(["nsenter", "-t", str(pid), "-n", *routes], text=True)
+    assert sorted(now.split("\n")) == sorted(held.split("\n"))
     assert core.pids() == before
 
 

@@ -1,21 +1,12 @@
 """One host of molecule/fleet, bare at first: the role makes it ready, upgrades it, takes itself away."""
 
-import json
 import os
-import re
 import secrets
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
-TOP = Path(__file__).resolve().parents[3]
-LAB = Path(os.environ.get("BAYPLAN_LAB") or "/var/lib/bayplan-lab")  # a cache, as the hosts' image
-BIN = Path(sys.executable).parent
-FLEET = TOP / "molecule/fleet"
+from managed import FLEET, Managed, source
 
 pytestmark = [
     pytest.mark.host,
@@ -24,15 +15,26 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("mmdebstrap") or not shutil.which("ssh"), reason="needs mmdebstrap and ssh"),
 ]
 
+INSTALL = "bayplan.containers.install"
+# As on a host that has just booted: the lists are fetched, then packages are upgraded.
+APT_AT_WORK = """
+import fcntl, time
+lists, packages = open("/var/lib/apt/lists/lock", "w"), open("/var/lib/dpkg/lock-frontend", "w")
+for file in (lists, packages):
+    fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(20)
+lists.close()
+time.sleep(20)
+"""
 
-class Fleet:
-    """One host, its machine's settings, and plays on both."""
 
-    def __init__(self, directory):
+class Fleet(Managed):
+    """A container of this machine's core as the host, with a core of its own."""
+
+    def __init__(self, directory, distribution):
         tag = secrets.token_hex(2)
-        self.directory = directory
-        self.address = f"10.{100 + secrets.randbelow(20)}.{secrets.randbelow(200)}.11"
-        self.settings = {
+        address = f"10.{100 + secrets.randbelow(20)}.{secrets.randbelow(200)}.11"
+        settings = {
             "state_root": f"/var/lib/bayplan-tests/{tag}",
             "run_root": f"/run/bayplan-tests/{tag}",
             "address_pool": "10.213.0.0/16",
@@ -40,53 +42,20 @@ class Fleet:
             "nft_table": f"bayplan_test_{tag}",
             "cgroup_parent": f"/bayplan-test-{tag}",
         }
-        host = {"ansible_host": self.address, "ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
-        host["ansible_ssh_common_args"] = f"-F {directory}/ssh_config"
         variables = {
             "fleet_directory": str(directory),
-            "fleet_addresses": {"one": self.address},
-            "fleet_subnet": f"{self.address.rpartition('.')[0]}.0/24",
-            "fleet_settings": self.settings,
-            "bayplan_become": False,
-            "bayplan_cache": str(LAB / "wheels"),
+            "fleet_distribution": distribution,
+            "fleet_addresses": {"one": address},
+            "fleet_subnet": f"{address.rpartition('.')[0]}.0/24",
+            "fleet_settings": settings,
         }
-        # No localhost: a play on all hosts is not to touch this machine.
-        groups = {"children": {"fleet": {"hosts": {"one": host}}}, "vars": variables}
-        (directory / "inventory.yml").write_text(yaml.safe_dump({"all": groups}))
-        collection = [sys.executable, TOP / "tools/collection.py", "--copy", directory / "collections"]
-        subprocess.run(collection, check=True, capture_output=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "BAYPLAN_"))}
-        self.environment = {
-            **kept,
-            "ANSIBLE_COLLECTIONS_PATH": str(directory / "collections"),
-            "ANSIBLE_HOME": str(directory / "home"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "LC_ALL": "C.UTF-8",
-            "MOLECULE_PROJECT_DIRECTORY": str(TOP),
-        }
-
-    def play(self, book, *arguments, code=0, **variables):
-        """What it says, and how many tasks changed something on the host."""
-        extra = json.dumps({"bayplan_hosts": "fleet", **variables})
-        argv = [BIN / "ansible-playbook", "-i", self.directory / "inventory.yml", book, "-e", extra]
-        done = subprocess.run([*argv, *arguments], env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-        changed = re.search(r"^one +: .*changed=(\d+)", done.stdout, re.MULTILINE)
-        return done.stdout + done.stderr, int(changed[1]) if changed else 0
-
-    def ssh(self, command, code=0):
-        """Its output."""
-        argv = ["ssh", "-F", self.directory / "ssh_config", f"root@{self.address}", command]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        self.distribution = distribution
+        super().__init__(directory, address, variables)
 
 
-@pytest.fixture
-def fleet(tmp_path):
-    made = Fleet(tmp_path)
+@pytest.fixture(params=["debian", "ubuntu"])
+def fleet(request, tmp_path):
+    made = Fleet(tmp_path, request.param)
     try:
         made.play(FLEET / "create.yml")
         yield made
@@ -94,18 +63,14 @@ def fleet(tmp_path):
         made.play(FLEET / "destroy.yml")
 
 
-def wheel(directory, version):
-    """One of this source under that version."""
-    source = directory / f"source-{version}"
-    source.mkdir()
-    for name in ("src", "modules", "plugins", "playbooks", "roles", "meta", "tools", "docs"):
-        shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"):
-        shutil.copyfile(TOP / name, source / name)
-    for name, line in (("pyproject.toml", "version = "), ("src/bayplan/__init__.py", "__version__ = ")):
-        text = (source / name).read_text()
-        (source / name).write_text(re.sub(f'^{line}".*"', f'{line}"{version}"', text, flags=re.MULTILINE))
-    return source
+def without_universe(fleet):
+    """A host of Ubuntu with main alone is told what it lacks, and gets nothing; Debian has no such component."""
+    if fleet.distribution == "ubuntu":
+        fleet.ssh("cp /etc/apt/sources.list /srv/ && sed -i /universe/d /etc/apt/sources.list")
+        said, _ = fleet.play(INSTALL, code=2)
+        assert "add-apt-repository universe" in said
+        assert "Unable to locate package crun" in said
+        fleet.ssh("! command -v nft && mv /srv/sources.list /etc/apt/")
 
 
 def containers(fleet):
@@ -116,24 +81,25 @@ def containers(fleet):
 
 
 def test_from_bare_to_ready_upgraded_and_bare_again(fleet, tmp_path):
-    first, second = wheel(tmp_path, "0.1.1"), wheel(tmp_path, "0.1.2")
-    install = "bayplan.containers.install"
+    first, second = source(tmp_path, "0.1.1"), source(tmp_path, "0.1.2")
     settings = {"address_pool": "10.212.0.0/16"}
 
-    said, foretold = fleet.play(install, "--check", bayplan_package=str(first), bayplan_config=settings)
+    said, foretold = fleet.play(INSTALL, "--check", bayplan_package=str(first), bayplan_config=settings)
     assert foretold
     assert "crun" in said
     fleet.ssh("! command -v crun && ! test -e /opt/bayplan && ! test -e /etc/bayplan")
-    fleet.play(install, bayplan_package=str(first), bayplan_config=settings)
-    assert fleet.play(install, bayplan_package=str(first), bayplan_config=settings)[1] == 0
+    without_universe(fleet)
+    fleet.ssh(f"nohup python3 -c '{APT_AT_WORK}' > /dev/null 2>&1 &")
+    fleet.play(INSTALL, bayplan_package=str(first), bayplan_config=settings)
+    assert fleet.play(INSTALL, bayplan_package=str(first), bayplan_config=settings)[1] == 0
     assert fleet.ssh("/opt/bayplan/bin/bayplan --version") == "bayplan 0.1.1\n"
 
     fleet.play(FLEET / "stack.yml")
     assert fleet.play(FLEET / "stack.yml")[1] == 0
     before = containers(fleet)
-    assert fleet.play(install, "--check", bayplan_package=str(second))[1]
-    fleet.play(install, bayplan_package=str(second))
-    assert fleet.play(install, bayplan_package=str(second))[1] == 0
+    assert fleet.play(INSTALL, "--check", bayplan_package=str(second))[1]
+    fleet.play(INSTALL, bayplan_package=str(second))
+    assert fleet.play(INSTALL, bayplan_package=str(second))[1] == 0
     assert fleet.ssh("/opt/bayplan/bin/bayplan --version") == "bayplan 0.1.2\n"
     assert containers(fleet) == before
     assert fleet.play(FLEET / "stack.yml")[1] == 0, "the newer version sees nothing to do"
@@ -156,7 +122,7 @@ def test_from_bare_to_ready_upgraded_and_bare_again(fleet, tmp_path):
     assert fleet.play("bayplan.containers.drift", project_name="web", heal=True)[1]
     assert "version 1" in page(fleet)
 
-    said, _ = fleet.play(install, code=2, bayplan_state="absent")
+    said, _ = fleet.play(INSTALL, code=2, bayplan_state="absent")
     assert "still has 1 containers" in said
     fleet.play(FLEET / "cleanup.yml")
 

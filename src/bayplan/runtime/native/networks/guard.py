@@ -9,6 +9,7 @@ addresses of its container: the kernel may answer by any of its links.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
@@ -76,18 +77,16 @@ class Guarded:
 
     whole: bool
     sets: Mapping[str, Set[str]] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """How many elements of each set are of which link."""
 
     def knows(self, sender: Sender) -> bool:
         """Whether all of the link's elements are there."""
         return all(self.sets.get(name, _NONE) >= wanted for name, wanted in sender.elements().items())
 
     def lets_forge(self, sender: Sender) -> bool:
-        """Whether there are more of them than are the link's."""
-        begin = f"{sender.link} . "
-        return any(
-            any(item.startswith(begin) and item not in wanted for item in self.sets.get(name, _NONE))
-            for name, wanted in sender.elements().items()
-        )
+        """Whether there are more than those that are the link's, which are known to be there."""
+        return any(self.counts[name][sender.link] > len(wanted) for name, wanted in sender.elements().items())
 
 
 def senders(rows: Iterable[Row]) -> list[Sender]:
@@ -153,7 +152,8 @@ class Guard:
             if "set" in item:
                 sets[item["set"]["name"]] = {spell(element) for element in item["set"].get("elem", ())}
         whole = own == _RULES and not others
-        return Guarded(whole or (not own and not others and not self._is_possible()), sets)
+        counts = {name: Counter(item.split(" . ", 1)[0] for item in found) for name, found in sets.items()}
+        return Guarded(whole or (not own and not others and not self._is_possible()), sets, counts)
 
     def remove(self) -> None:
         """Remove the whole table; absent is no error."""

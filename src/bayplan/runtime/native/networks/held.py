@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
-from ipaddress import ip_address
 from pathlib import Path
 from sqlite3 import Row
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 _PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - spellings in declarations, not bound here
-_SETS = ("bridges", "pairs", "outgoing", "resolvers", "resolvers6", "subnets", "subnets6", "masked", "masked6")
+SETS = ("bridges", "pairs", "outgoing", "resolvers", "resolvers6", "subnets", "subnets6", "masked", "masked6")
 CHAIN = "replicas_"
 Key = tuple[str, int, str]
 """A port of the host: address, number, protocol."""
@@ -74,23 +73,6 @@ class Held:
         if six and ("::1" in self.sets.get("unled6", ())) is loopback_v6_works():
             return False
         return self.whole and all(item in self.sets.get(name, ()) for name, item in elements(bridge, ranges, declared))
-
-    def beyond(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> list[tuple[str, str]]:
-        """Elements, each with its set, that let in or out of a network what it does not let."""
-        wanted, own = elements(bridge, ranges, declared), {str(one.subnet) for one in ranges}
-        return [
-            (name, item)
-            for name in _SETS
-            for item in sorted(self.sets.get(name, ()))
-            if (bridge in item.split(" . ") or item in own) and (name, item) not in wanted
-        ]
-
-    def leading_to(self, ranges: Sequence[AddressRange]) -> Iterator[tuple[str, str]]:
-        """Ports that lead into a network: the map of each, and its key."""
-        for name, ports in self.leads.items():
-            for key, place in ports.items():
-                if any(ip_address(place.split(" . ")[0]) in one.subnet for one in ranges):
-                    yield name, key
 
     def is_open(self, port: Published) -> bool:
         """Whether the port leads to its container, alone or with others."""

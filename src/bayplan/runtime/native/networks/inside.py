@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,8 +69,13 @@ def prepare_inside() -> None:
     write_kernel_file(f"{SYSCTL}/ipv6/conf/default/disable_ipv6", "1")
 
 
-def configure_inside(netns: NetworkNamespace, places: Sequence[Place], ways: Sequence[Way]) -> None:
-    """Loopback up, each link with its addresses up, the default routes."""
+def configure_inside(
+    netns: NetworkNamespace, places: Sequence[Place], ways: Sequence[Way], *, again: bool = False
+) -> None:
+    """Loopback up, each link with its addresses up, the default routes.
+
+    ``again``: also what came with an address that is still there.
+    """
 
     def enter() -> tuple[socket.socket, dict[str, int]]:
         for place in places:
@@ -93,6 +98,9 @@ def configure_inside(netns: NetworkNamespace, places: Sequence[Place], ways: Seq
         if place.address:
             batch.add_address(index, str(place.address), place.length)
         batch.set_up(index)
+        if again and place.address and place.length < place.address.max_prefixlen:
+            subnet = IPv4Network((place.address, place.length), strict=False)
+            batch.add_subnet_route(index, subnet, str(place.address))
         if place.address6:
             batch.add_address(index, str(place.address6), place.length6)
         for further in place.further:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from ipaddress import ip_address
 from sqlite3 import Row
 
 from bayplan.models import Network
 from bayplan.models.network import AddressRange
 from bayplan.runtime.native.networks.firewall import Firewall
 from bayplan.runtime.native.networks.guard import Guard, Guarded, Sender, senders
-from bayplan.runtime.native.networks.held import Held, Key, Published, key_of, map_of
+from bayplan.runtime.native.networks.held import SETS, Held, Key, Published, elements, key_of, map_of
 from bayplan.runtime.native.networks.links import Links
 from bayplan.runtime.native.networks.names import Names
 from bayplan.runtime.native.networks.netlink import Link
-from bayplan.runtime.native.networks.places import SENDERS
+from bayplan.runtime.native.networks.places import SENDERS, ranges_of, recorded
 from bayplan.runtime.native.state.database import Database
 
 
@@ -90,14 +91,30 @@ class Kernel:
         """See ``Held.has_network``; and whether frames of containers are looked at."""
         return self.guarded.whole and self.rules.has_network(bridge, ranges, declared)
 
-    def strays(self, bridge: str, ranges: Sequence[AddressRange], declared: Network) -> list[tuple[str, str]]:
+    def strays(self, bridge: str, ranges: Sequence[AddressRange]) -> list[tuple[str, str]]:
         """What somebody has put into our table that leads into or out of a network: set or map, and element."""
-        led = [item for item in self.rules.leading_to(ranges) if item not in self._published]
-        return [*self.rules.beyond(bridge, ranges, declared), *led]
+        if not self._strays:
+            return []
+        subnets = {str(one.subnet) for one in ranges}
+        return [
+            (name, item)
+            for name, item, place in self._strays
+            if (place and any(ip_address(place.split(" . ")[0]) in one.subnet for one in ranges))
+            or bridge in item.split(" . ")
+            or item in subnets
+        ]
 
     @cached_property
-    def _published(self) -> frozenset[tuple[str, str]]:
-        return frozenset((map_of(port), key_of(port)) for ports in self.ports.values() for port in ports)
+    def _strays(self) -> list[tuple[str, str, str]]:
+        """All of them, a port with the place that it leads to. The kernel is asked before what is recorded of it."""
+        rules = self.rules
+        rows = [(row, recorded(row["declared"])) for row in self._database.query("SELECT * FROM networks")]
+        known = {
+            item for row, made in rows if made.bridged for item in elements(row["bridge"], ranges_of(row), made)
+        } | {(map_of(port), key_of(port)) for port in map(Published.of, self._database.query("SELECT * FROM ports"))}
+        found = [(name, item, "") for name in SETS for item in sorted(rules.sets.get(name, ()))]
+        found += [(name, key, place) for name, ports in rules.leads.items() for key, place in ports.items()]
+        return [item for item in found if item[:2] not in known]
 
     def is_open(self, port: Published) -> bool:
         """See ``Held.is_open``."""

@@ -84,7 +84,7 @@ class MendedEndpoints(Endpoints):
             elif place.bridged or place.name not in there:
                 lost.append(place)
         self.links.attach(netns, lost)
-        configure_inside(netns, [place_of(row) for row in rows], ways(rows))
+        configure_inside(netns, [place_of(row) for row in rows], ways(rows), again=True)
         shared = self.balance.shared(container_id)
         self.firewall.publish(port for port in self.published_of(container_id) if port.key not in shared)
         self.balance.settle(shared)

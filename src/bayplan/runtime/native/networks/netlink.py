@@ -35,8 +35,8 @@ _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 _VETH_INFO_PEER, _BRPORT_MODE, _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 4, 1, 5
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
-_RT_TABLE_MAIN, _RT_TABLE_LOCAL, _RTPROT_STATIC, _RTN_UNICAST, _RTN_LOCAL = 254, 255, 4, 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
+_RT_TABLE_MAIN, _RT_TABLE_LOCAL, _RTPROT_KERNEL, _RTPROT_STATIC, _RTN_UNICAST, _RTN_LOCAL = 254, 255, 2, 4, 1, 2
 _SCOPE_LINK = 253  # RT_SCOPE_LINK
 _BEHIND_LOOPBACK = 4096  # a metric behind that of the loopback's own route
 _DUMP_INTERRUPTED = 0x10
@@ -223,6 +223,15 @@ class Batch:
         body = _IFADDR.pack(family, length, 0 if family == socket.AF_INET else _IFA_F_NODAD, 0, index)
         body += attribute(_IFA_ADDRESS, packed) + attribute(_IFA_LOCAL, packed)
         self._put(body, _NEWADDR, _CREATE | _EXCL, f"address {address}", errno.EEXIST)
+
+    def add_subnet_route(self, index: int, subnet: IPv4Network, source: str) -> None:
+        """The route that the kernel gives with a new address; one that is there is no error."""
+        body = _RTMSG.pack(
+            socket.AF_INET, subnet.prefixlen, 0, 0, _RT_TABLE_MAIN, _RTPROT_KERNEL, _SCOPE_LINK, _RTN_UNICAST, 0
+        )
+        body += attribute(_RTA_DST, subnet.network_address.packed) + _number(_RTA_OIF, index)
+        body += attribute(_RTA_PREFSRC, socket.inet_pton(socket.AF_INET, source))
+        self._put(body, _NEWROUTE, _CREATE | _EXCL, f"route to {subnet}", errno.EEXIST)
 
     def add_default_route(self, gateway: str) -> None:
         """Send what is not local to the gateway, in place of a route that is there."""

@@ -138,7 +138,7 @@ class Networks(MendedEndpoints):
             row = self._network_row(name)
             declared = recorded(row["declared"])
             if declared.bridged:
-                self.firewall.forget(self.kernel().strays(row["bridge"], ranges_of(row), declared))
+                self.firewall.forget(self.kernel().strays(row["bridge"], ranges_of(row)))
         self.name_server.settle(anyway=True)
 
     def delete(self, name: str) -> None:
@@ -259,7 +259,7 @@ class Networks(MendedEndpoints):
             found.append(
                 "its firewall has rules that are not ours" if kernel.rules.more else "its firewall rules are missing"
             )
-        for name, item in kernel.strays(row["bridge"], ranges_of(row), declared):
+        for name, item in kernel.strays(row["bridge"], ranges_of(row)):
             led = name.startswith("ports_")
             found.append(
                 f"port {item} leads to it, and nobody published that" if led else f"its firewall has {item} in {name}"

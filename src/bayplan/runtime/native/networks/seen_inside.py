@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from sqlite3 import Row
 
 from bayplan.models import Settings
 from bayplan.runtime.native.networks.inside import Way
-from bayplan.runtime.native.networks.places import inside_name
+from bayplan.runtime.native.networks.places import inside_name, range_of
 from bayplan.system.files import read_begin, read_if_there
 
 _MOST_BYTES = 64 * 1024  # a container can write it
@@ -25,7 +25,9 @@ def lost(pid: int, rows: Sequence[Row], ways: Sequence[Way]) -> Iterator[str]:
         if not _is_local(trie, row["address"]):
             yield f"it lost its address {row['address']} on network {row['network']}"
         elif f"\n{inside_name(row)}\t".encode() not in routes:
-            yield f"its link to network {row['network']} is down"
+            yield f"its link to network {row['network']} is down, or has lost its route"
+        elif not _reaches(routes, inside_name(row), subnet := range_of(row, row["address"]).subnet):
+            yield f"it lost its route to {subnet} on network {row['network']}"
     listed = read_if_there(f"{top}/if_inet6") if six else b""
     for row in six if listed else ():
         if IPv6Address(row["address6"]).packed.hex().encode() not in listed:
@@ -49,6 +51,12 @@ def _is_local(trie: bytes, address: str) -> bool:
     """Whether a tree of routes has an address as the namespace's own (``/32 host LOCAL`` below its leaf)."""
     leaf = f"|-- {address}\n".encode()
     return any(part.split(b"|--")[0].find(b"/32 host LOCAL") >= 0 for part in trie.split(leaf)[1:])
+
+
+def _reaches(routes: bytes, link: str, subnet: IPv4Network | IPv6Network) -> bool:
+    """Whether a range is reached by a link of its own, without a gateway; one of a single address has no route."""
+    target = subnet.network_address.packed[::-1].hex().upper()
+    return subnet.prefixlen == subnet.max_prefixlen or f"\n{link}\t{target}\t00000000\t".encode() in routes
 
 
 def _leaves(routes: bytes, way: Way) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bayplan.models import Change, Container
-from bayplan.runtime.native.containers.spec.isolation import sysctls
+from bayplan.runtime.native.containers.spec import isolation
 from bayplan.system import namespaces
 from bayplan.system.processes import Process
 
@@ -15,15 +15,21 @@ _TOP = Path("/proc/sys")
 
 def defects(container: Container, process: Process) -> dict[str, str]:
     """Those that have another value. Containers that declare none cost nothing."""
-    texts = (f"its setting {name} is {held}, not {wanted}" for name, held, wanted in _lost(sysctls(container), process))
+    texts = (f"its setting {name} is {held}, not {wanted}" for name, held, wanted in _lost(_wanted(container), process))
     return dict.fromkeys(texts, Change.IN_PLACE.value)
 
 
 def heal(container: Container, process: Process) -> None:
     """Set them again."""
-    lost = _lost(sysctls(container), process)
+    lost = _lost(_wanted(container), process)
     if lost:
         namespaces.in_kernel_settings(process, lambda: _write(lost))
+
+
+def _wanted(container: Container) -> dict[str, str]:
+    """With its host name, which a process with this capability may have changed itself."""
+    own = container.hostname and "SYS_ADMIN" not in isolation.capabilities(container)
+    return {**isolation.sysctls(container), **({"kernel.hostname": str(container.hostname)} if own else {})}
 
 
 def _lost(wanted: Mapping[str, str], process: Process) -> list[tuple[str, str, str]]:
