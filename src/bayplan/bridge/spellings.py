@@ -44,6 +44,13 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "working_dir": ("workdir",),
 }
 """Options to their other names."""
+_UNSET = frozenset(
+    (
+        *("cgroup", "cgroup_parent", "domainname", "hostname", "ipc", "mac_address", "network_mode", "pid"),
+        *("platform", "runtime", "stop_signal", "user", "userns_mode", "uts", "working_dir"),
+    )
+)
+"""Options for which an empty text is nothing given: a template makes that of a variable that is not set."""
 _LISTS = ("ports", "volumes", "mounts", "tmpfs", "networks")
 """Those that are read here and not by the reader of a service."""
 OF_IMAGE = ("platform", "pull")
@@ -86,6 +93,8 @@ def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for option, value in given.items():
         name = names.get(option, option)
+        if value == "" and name in _UNSET:
+            continue
         if value is not None and name in values:
             where = f"container {given.get('name', '')}"
             raise DeclarationError(

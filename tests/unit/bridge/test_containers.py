@@ -168,6 +168,12 @@ def test_a_network_may_be_named_as_the_mode():
         read(network_mode="other", networks=["front"])
 
 
+def test_an_empty_text_is_nothing_given():
+    """As templates make it of a variable that is not set."""
+    options = ("user", "pid_mode", "ipc_mode", "network_mode", "hostname", "platform", "working_dir", "stop_signal")
+    assert read(**dict.fromkeys(options, "")) == read()
+
+
 def test_a_list_of_an_item_may_be_short():
     """As Ansible takes those of a task."""
     assert read(ports=80, networks="front, back") == read(ports=["80"], networks=["front", "back"])
