@@ -17,6 +17,9 @@ from leaks import leaks
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
+DISKS = [path for path in sorted(Path("/sys/block").iterdir()) if Path("/dev", path.name).is_block_device()]
+DISK = (DISKS[0] / "dev").read_text().strip() if DISKS else ""
+RATE = f"blkio_config: {{device_read_bps: [{{path: /dev/{DISKS[0].name}, rate: 2mb}}]}}" if DISKS else ""
 COMPOSE = """\
 name: held
 services:
@@ -30,6 +33,8 @@ services:
     mem_reservation: 32m
     cpuset: "0"
     pids_limit: 100
+    cpu_shares: 512
+    RATE
     cpus: 0.5
     oom_score_adj: 300
     ulimits: {nofile: {soft: 512, hard: 1024}}
@@ -58,7 +63,8 @@ def core(tmp_path_factory):
     file = directory / "compose.yaml"
     (directory / "word").write_text("secret\n")
     has_device = Path("/dev/net/tun").exists()
-    file.write_text(COMPOSE if has_device else COMPOSE.replace("/dev/net/tun", "/dev/null"))
+    text = COMPOSE.replace("RATE", RATE)
+    file.write_text(text if has_device else text.replace("/dev/net/tun", "/dev/null"))
     made = Core(file, pool="10.221.0.0/16")
     add_image(made.settings.state_root / "images")
     try:
@@ -108,6 +114,16 @@ def reserve_memory(core, _):
 
 def widen_cpuset(core, _):
     group_file(core, "cpuset", "cpuset.cpus").write_text("0-1")
+
+
+def change_shares(core, _):
+    """Version 2 has weights instead."""
+    group_file(core, "cpu", "cpu.shares").write_text("100")
+
+
+def lift_rate(core, _):
+    name, text = ("io.max", "rbps=max") if cgroups.is_unified() else ("blkio.throttle.read_bps_device", "0")
+    group_file(core, "blkio", name).write_text(f"{DISK} {text}")
 
 
 def write_pids(core, _):
@@ -196,6 +212,10 @@ RESTARTED = {
     uncover_kernel: "/proc/interrupts is not hidden",
     remove_device: "its device /dev/tunnel is gone",
 }
+if not cgroups.is_unified():
+    IN_PLACE[change_shares] = "its CPU shares are 100, not 512"
+if DISK:
+    IN_PLACE[lift_rate] = f"device {DISK} may have any number of bytes a second, not {2 << 20}"
 if (os.cpu_count() or 1) > 1:
     IN_PLACE[widen_cpuset] = "its processors are 0-1, not 0"
 if cgroups.has_file("memory", "memory.swap.max" if cgroups.is_unified() else "memory.memsw.limit_in_bytes"):

@@ -13,6 +13,7 @@ from typing import Any
 from bayplan.models import Container, FileGrant, Settings
 from bayplan.models.types import ByteSize
 from bayplan.runtime.native.containers import grants, groups
+from bayplan.runtime.native.containers.drift import rates
 from bayplan.runtime.native.containers.spec.resources import limits
 from bayplan.runtime.seal import key
 from bayplan.system import cgroups
@@ -31,6 +32,7 @@ def other_limits(container: Container, settings: Settings, container_id: str) ->
         if found is not None and found != pids:
             yield f"it may have {'any number of' if found == _NONE else found} processes, not {pids}"
     yield from _of_cpu(group, wanted.get("cpu", {}))
+    yield from rates.other_rates(group, wanted)
 
 
 def _of_memory(group: str, wanted: Mapping[str, Any]) -> Iterator[str]:
