@@ -1,4 +1,4 @@
-"""Texts as differences show them: without the values of lines whose names sound secret."""
+"""Texts as differences show them: without the values of lines whose names sound secret, or which have a password."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from bayplan.models.secret import may_be_secret
 from bayplan.reconcile.diff import MASK
 
-_SETTING = re.compile(r"^(\s*[\"']?([\w.-]+)[\"']?\s*[:=]\s*)(?=\S).*$", re.MULTILINE)
+_SETTING = re.compile(r"^(\s*[\"']?([\w.-]+)[\"']?\s*[:=]\s*)(?=\S)(.*)$", re.MULTILINE)
 _HIDDEN = "# what is masked is another\n"
 
 
 def masked(text: str) -> str:
     """``password = x`` as ``password = ********``, and all other lines as they are."""
-    return _SETTING.sub(lambda found: found[1] + MASK if may_be_secret(found[2]) else found[0], text)
+    return _SETTING.sub(lambda found: found[1] + MASK if may_be_secret(found[2], found[3]) else found[0], text)
 
 
 def both(before: str, after: str) -> tuple[str, str]:

@@ -11,11 +11,18 @@ from bayplan.models.base import Model
 from bayplan.models.types import AbsolutePath, ResourceName
 
 _SECRET_NAME = re.compile(r"pass|secret|token|credential|private|auth|(^|_)key$|api_?key", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
+"""User information of a URI with a password (RFC 3986, 3.2.1), as in ``postgres://shop:word@db/shop``."""
 
 
-def may_be_secret(name: str) -> bool:
-    """Whether the value of a variable of this name may be a secret: it is masked, and never recorded in a history."""
-    return _SECRET_NAME.search(name) is not None
+def may_be_secret(name: str, value: object = None) -> bool:
+    """Whether a variable, by its name or by a password in its value, may be a secret.
+
+    It is masked then, and never recorded in a history.
+    """
+    if _SECRET_NAME.search(name) is not None:
+        return True
+    return isinstance(value, str) and "://" in value and _PASSWORD_IN_URL.search(value) is not None
 
 
 class FileGrant(Model):

@@ -48,4 +48,4 @@ def _inside(annotation: Any, value: Any) -> Any:
 
 
 def _value(key: str, value: Any) -> Any:
-    return value if isinstance(value, Secret) or not may_be_secret(key) else Secret(value)
+    return value if isinstance(value, Secret) or not may_be_secret(key, value) else Secret(value)

@@ -84,7 +84,7 @@ def _entries(
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
-        hide = sensitive and may_be_secret(key)
+        hide = sensitive and any(may_be_secret(key, one) for one in (old, new))
         yield FieldChange(
             path=f"{name}[{key}]",
             before=MASK if hide and old is not None else old,

@@ -136,7 +136,7 @@ def without_secrets(stack: Stack) -> tuple[Stack, dict[str, tuple[str, ...]]]:
     for field in ("containers", "services"):
         items: tuple[Resource, ...] = getattr(stack, field, ())
         for item in items:
-            if names := tuple(name for name in environment_of(item) if may_be_secret(name)):
+            if names := tuple(name for name, value in environment_of(item).items() if may_be_secret(name, value)):
                 withheld[item.name] = names
         update[field] = tuple(_stripped(item) for item in items)
     return stack.model_copy(update={name: items for name, items in update.items() if items}), withheld
@@ -160,15 +160,17 @@ def environment_of(resource: Resource) -> Mapping[str, str]:
 
 def _without_arguments(image: Image) -> Image:
     """Nobody builds from a record: its image is kept, or pulled."""
-    if image.build is None or not any(map(may_be_secret, image.build.args)):
+    if image.build is None:
         return image
-    kept = {name: value for name, value in image.build.args.items() if not may_be_secret(name)}
+    kept = {name: value for name, value in image.build.args.items() if not may_be_secret(name, value)}
+    if len(kept) == len(image.build.args):
+        return image
     return image.model_copy(update={"build": image.build.model_copy(update={"args": kept})})
 
 
 def _stripped(resource: Resource) -> Resource:
     own = environment_of(resource)
-    kept = {name: value for name, value in own.items() if not may_be_secret(name)}
+    kept = {name: value for name, value in own.items() if not may_be_secret(name, value)}
     return resource if len(kept) == len(own) else resource.model_copy(update={"environment": kept})
 
 

@@ -98,7 +98,7 @@ class Canon:
         yield "image", str(self._reference(item.image))
         yield from self._fields(item, _APART)
         for name, value in item.environment.items():
-            yield f"environment.{name}", MASK if may_be_secret(name) else value
+            yield f"environment.{name}", MASK if may_be_secret(name, value) else value
         for field in _LABELS:
             own = getattr(item, field, {}).items()
             yield from ((f"{field}.{name}", value) for name, value in own if not _is_own(name))
@@ -134,7 +134,9 @@ class Canon:
         build = image.build
         yield "build.context", self._below(build.context)
         yield from ((f"build.{path}", value) for path, value in self._fields(build, _OF_BUILD))
-        yield from ((f"build.args.{key}", MASK if may_be_secret(key) else value) for key, value in build.args.items())
+        yield from (
+            (f"build.args.{key}", MASK if may_be_secret(key, value) else value) for key, value in build.args.items()
+        )
         yield from ((f"build.bases.{key}", pin.digest) for key, pin in build.bases.items())
         yield from ((f"build.commits.{key}", commit) for key, commit in build.commits.items())
         yield from ((f"build.secrets.{one.id}", {}) for one in build.secrets)

@@ -5,11 +5,11 @@ import pytest
 from bayplan import app
 from bayplan.app import history
 from bayplan.errors import RuntimeFailureError
-from bayplan.models import Container, Settings, Stack
+from bayplan.models import Container, Kind, Settings, Stack
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
 from bayplan.runtime.fake import FakeRuntime
-from bayplan.runtime.protocol import State
+from bayplan.runtime.protocol import Scope, State
 
 STACK = Stack(name="p", containers=(Container(name="web", image="i", environment={"A": "1", "DB_PASSWORD": "x"}),))
 
@@ -144,3 +144,22 @@ def test_what_is_declared_to_be_stopped_is_not_started_by_a_heal(host):
     back, outcome = app.converge(lambda: history.plan_rollback("p", 1, runtime, settings), runtime, settings)
     outcome.raise_failure()
     assert [step.action.value for step in back.steps] == ["start"]
+
+
+def test_a_password_in_an_address_is_in_no_plan_and_no_generation(host):
+    runtime, settings = host
+    up(host, with_environment(DATABASE="postgres://shop:swordfish@db/shop", PLAIN="http://db:80/@a"))
+    changed = with_environment(DATABASE="postgres://shop:halibut@db/shop", PLAIN="http://db:80/@b")
+    plan = app.plan(changed, runtime, settings=settings)
+    assert [(one.path, one.before, one.after) for one in plan.steps[0].fields] == [
+        ("environment[DATABASE]", "********", "********"),
+        ("environment[PLAIN]", "http://db:80/@a", "http://db:80/@b"),
+    ]
+    assert up(host, changed) == [2, 1]
+    recorded = b"".join(path.read_bytes() for path in settings.state_root.iterdir() if path.is_file())
+    assert b"http://db:80/@b" in recorded
+    assert b"swordfish" not in recorded
+    assert b"halibut" not in recorded
+    app.converge(lambda: history.plan_rollback("p", 1, *host), *host)[1].raise_failure()
+    (held,) = runtime.observe(Scope(project="p")).of(Kind.CONTAINER)
+    assert held.actual.environment == {**changed.containers[0].environment, "PLAIN": "http://db:80/@a"}

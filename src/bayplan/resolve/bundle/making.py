@@ -125,13 +125,13 @@ def _masked(stack: Stack) -> Stack:
     """Without values that may be secrets; what grants hold is in no dump."""
 
     def container(item: Container) -> Container:
-        environment = {name: MASK if may_be_secret(name) else value for name, value in item.environment.items()}
+        environment = {name: MASK if may_be_secret(name, value) else value for name, value in item.environment.items()}
         return item.model_copy(update={"environment": environment})
 
     def image(item: Image) -> Image:
         if item.build is None:
             return item
-        args = {name: MASK if may_be_secret(name) else value for name, value in item.build.args.items()}
+        args = {name: MASK if may_be_secret(name, value) else value for name, value in item.build.args.items()}
         return item.model_copy(update={"build": item.build.model_copy(update={"args": args})})
 
     update = {"containers": tuple(map(container, stack.containers)), "images": tuple(map(image, stack.images))}

@@ -84,7 +84,7 @@ def service(stack: Stack, name: str, keys: Keys, variables: Variables, left_out:
 
 def _environment(container: Container, service_name: str, variables: Variables) -> dict[str, str]:
     return {
-        name: variables.hide(service_name, name, value) if may_be_secret(name) else escaped(value)
+        name: variables.hide(service_name, name, value) if may_be_secret(name, value) else escaped(value)
         for name, value in container.environment.items()
     }
 
