@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayplan.errors import UnsupportedError
-from bayplan.models import BindMount, Container, Logging, Network, Resources, Settings, TmpfsMount, VolumeMount
+from bayplan.models import (
+    BindMount,
+    Container,
+    ImageReference,
+    Logging,
+    Network,
+    Resources,
+    Settings,
+    TmpfsMount,
+    VolumeMount,
+)
 from bayplan.runtime.native.containers import health
 from bayplan.runtime.native.containers.making import arguments
 from bayplan.runtime.native.containers.spec import isolation, resources
@@ -32,7 +42,7 @@ def container(
     assert isinstance(actual, Container)
     # With another image it is made anew anyway, and the defaults are other ones.
     differing = [name for name in _MEANINGS if getattr(desired, name) != getattr(actual, name)]
-    if not differing or desired.image != actual.image:
+    if not differing or not _is_one_image(desired.image, actual.image):
         return observed
     config = image()
     if config is None:
@@ -45,6 +55,10 @@ def container(
     spelled = {name: getattr(desired, name) for name in same & _SPELLINGS}
     update = {"alike": frozenset(same - _SPELLINGS), "actual": actual.model_copy(update=spelled) if spelled else actual}
     return observed.model_copy(update=update) if same else observed
+
+
+def _is_one_image(one: str, other: str) -> bool:
+    return one == other or ImageReference.parse(one) == ImageReference.parse(other)
 
 
 def network(desired: Network, observed: Observed) -> Observed:

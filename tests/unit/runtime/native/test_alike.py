@@ -102,6 +102,8 @@ def test_words_that_say_the_same():
 def test_of_an_image_that_is_gone_or_another_nothing_is_taken_for_the_same():
     assert differing({}, {"working_dir": "/srv"}, image=None) == ["working_dir"]
     assert differing({}, {"image": "other", "working_dir": "/srv"}) == ["image", "working_dir"]
+    spelled = {"image": "docker.io/library/i:latest", "working_dir": "/srv"}
+    assert differing({}, spelled) == ["image"]  # which a comparison takes for the same
 
 
 def test_ranges_of_a_network_that_it_has_anyway():
