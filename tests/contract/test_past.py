@@ -10,7 +10,7 @@ from bayplan.app import adopt, history, prune, recovery, repair
 from bayplan.errors import CorruptStateError
 from bayplan.models import ByteSize, Kind
 from bayplan.reconcile import render
-from bayplan.reconcile.reasons import DRIFT, EDITED
+from bayplan.reconcile.reasons import DRIFT, EDITED, REMOVED
 from bayplan.reconcile.verbs import Command
 from bayplan.runtime.protocol import State
 
@@ -209,7 +209,7 @@ def test_orphans_that_stay_are_no_containers_that_a_service_has_too_many_of(host
 def test_a_secret_that_is_declared_no_more_is_an_edit_though_no_generation_has_it(host):
     host.apply(LESS.replace("{GREETING: hello}", "{GREETING: hello, A_PASSWORD: hidden}"))
     (step,) = app.plan(host.load(LESS), host.runtime, settings=host.settings).steps
-    assert (step.why, [(one.path, one.why) for one in step.fields]) == (EDITED, [("environment[A_PASSWORD]", EDITED)])
+    assert (step.why, [(one.path, one.why) for one in step.fields]) == (REMOVED, [("environment[A_PASSWORD]", REMOVED)])
 
 
 def test_destroy_says_what_it_keeps_and_that_nothing_is_there(host):

@@ -30,8 +30,9 @@ EXIT_FILE_S = 2.0
 _POLL_S = 0.01
 _PLACES_KEPT = 4096
 """The supervisor lives on while containers come and go."""
-_DYING_S = 0.5
-"""Seconds in which a process whose namespaces are gone already has ended too."""
+_DYING_S = 5.0
+"""Seconds in which a process whose namespaces are gone already has ended too. It waits for every process that came into
+its PID namespace to be reaped (pid_namespaces(7)), also by a host that is slow at that: half a second was too short."""
 _UNMONITORED = "its monitor is gone: what it writes is lost and may end it"
 
 
