@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bayplan.models import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def login(settings: Settings, registry: str, user: str, password: str) -> str:

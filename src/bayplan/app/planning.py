@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bayplan.errors import UnsupportedError
 from bayplan.models import Change, Kind, ResourceId, Settings, Stack
@@ -13,9 +12,6 @@ from bayplan.reconcile.plan import Extent, Part, Plan
 from bayplan.reconcile.planner import make_plan
 from bayplan.record import engines
 from bayplan.runtime.protocol import Runtime, Scope, Snapshot
-
-if TYPE_CHECKING:
-    pass
 
 
 def plan(

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bayplan.errors import NotFoundError
 from bayplan.runtime.protocol import Runtime
-
-if TYPE_CHECKING:
-    pass
 
 
 def export_volume(runtime: Runtime, name: str, path: Path) -> None:

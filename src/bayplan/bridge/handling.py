@@ -63,16 +63,14 @@ def handle(request: Mapping[str, Any], settings: Settings, opener: Opener) -> di
             assert isinstance(stack, Stack)  # only destroy and info take a bare project name
             forced = of_stack.forced(stack, options, runtime)
             stopped = of_stack.stopped(stack, options, runtime)
-            told = {"stopped": tuple(item.name for item in stopped)}
-            if options.get("services"):
-                some = options["services"]
+            if some := options.get("services"):
                 made = app.plan_services(stack, some, runtime, settings, forced=forced, stopped=stopped)
-                return made.model_copy(update=told)
-            keep = options.get("purge") is False
-            made = app.plan(
-                stack, runtime, absent=absent, stopped=stopped, forced=forced, settings=settings, orphans=not keep
-            )
-            return made.model_copy(update=told)
+            else:
+                orphans = options.get("purge") is not False
+                made = app.plan(
+                    stack, runtime, absent=absent, stopped=stopped, forced=forced, settings=settings, orphans=orphans
+                )
+            return made.model_copy(update={"stopped": tuple(item.name for item in stopped)})
 
         if request.get("check") or request["verb"] == "plan":
             made = make()

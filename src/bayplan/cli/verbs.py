@@ -44,7 +44,6 @@ def apply(options: Namespace) -> int:
         from bayplan.cli import bundles
 
         parts.refuse(part, options.plan)
-
         if bundles.is_bundle(options.plan):
             return bundles.apply_file(options, options.plan)
     watch = standing.begin(options)

@@ -42,7 +42,9 @@ def of(made: Generation, part: Stack) -> Generation:
     """What a generation says of the services of a part, and of what they need."""
     wanted = {service_of(item) for item in part.containers}
     known = dict.fromkeys(service_of(item) for item in made.stack.containers)
-    return made.model_copy(update={"stack": of_services(made.stack, [name for name in known if name in wanted])})
+    stack = of_services(made.stack, [name for name in known if name in wanted])
+    names = {item.name for item in stack.containers}
+    return made.model_copy(update={"stack": stack, "stopped": tuple(name for name in made.stopped if name in names)})
 
 
 def _rest(last: Stack, part: Stack, plan: Plan) -> set[ResourceId]:

@@ -6,6 +6,7 @@ from bayplan import app
 from bayplan.app import history
 from bayplan.errors import RuntimeFailureError
 from bayplan.models import Container, Kind, Settings, Stack
+from bayplan.reconcile import parts
 from bayplan.record.generations import Generations
 from bayplan.record.journal import Journal
 from bayplan.runtime.fake import FakeRuntime
@@ -162,3 +163,19 @@ def test_a_password_in_an_address_is_in_no_plan_and_no_generation(host):
     app.converge(lambda: history.plan_rollback("p", 1, *host), *host)[1].raise_failure()
     (held,) = runtime.observe(Scope(project="p")).of(Kind.CONTAINER)
     assert held.actual.environment == {**changed.containers[0].environment, "PLAIN": "http://db:80/@a"}
+
+
+def test_what_a_part_of_a_generation_stops_is_of_that_part(host):
+    runtime, settings = host
+    (web,) = STACK.containers
+    both = (web.model_copy(update={"service": "web"}), Container(name="db", service="db", image="i"))
+    whole = STACK.model_copy(update={"containers": both})
+    stopped = [item.id for item in both]
+    made = app.plan(whole, runtime, stopped=stopped, settings=settings)
+    app.apply(made.model_copy(update={"stopped": ("web", "db")}), runtime, settings).raise_failure()
+    ((_, last),) = history.history("p", settings)
+    part = parts.of(last, whole.model_copy(update={"containers": both[:1]}))
+    assert ([item.name for item in part.stack.containers], part.stopped) == (["web"], ("web",))
+    alone = app.plan_services(whole, ["db"], runtime, settings)
+    app.apply(alone, runtime, settings).raise_failure()
+    assert history.history("p", settings)[0][1].stopped == ("web",)
