@@ -24,7 +24,7 @@ _HERE = {
     "stack": "`bayplan apply`; on a swarm with `--engine swarm`",
     "system": "`bayplan prune`, `image prune`, `volume prune`, `network prune`",
     "tag": "`bayplan image tag`",
-    "up": "`bayplan plan` shows, `bayplan apply` makes the host match (`--service NAME`: a part)",
+    "up": "`bayplan plan` shows, `bayplan apply` makes the host match; `--service NAME`: a part of it",
     "version": "`bayplan --version`",
     "volumes": "`bayplan volume ls` lists them",
 }
